@@ -1,0 +1,24 @@
+import type { Digest } from './digest.ts';
+import type { BlobOrigin } from './node.ts';
+import type { ByteRange } from './range.ts';
+
+/**
+ * Where the registry proxy and the CLI get a blob's bytes. They know nothing of peers: the daemon's swarm is behind
+ * it, or, over the daemon's socket, another process's swarm. Whoever calls has already checked the right to read.
+ */
+export interface BlobSource {
+  /**
+   * The bytes of `request.range` (default: all) in order, each verified before it is yielded. The last piece of a
+   * whole blob is yielded only after the digest of the whole blob has matched.
+   * @throws DIGEST_MISMATCH, UPSTREAM_*, BLOB_UNKNOWN, ABORTED; also in the middle of the iteration
+   */
+  open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array>;
+}
+
+export interface BlobRequest {
+  readonly digest: Digest;
+  /** Size of the whole blob in bytes, as the registry or the manifest told it. */
+  readonly size: number;
+  readonly origin: BlobOrigin;
+  readonly range?: ByteRange;
+}

@@ -1,0 +1,58 @@
+/**
+ * The one error type of Damselfly. `code` is stable and documented in docs/ERRORS.md; `message` says what happened
+ * and, where the reader can act, what to do; `facts` are the values involved (never a secret).
+ */
+export const ERROR_CODES = {
+  CONFIG_INVALID: { status: 500, meaning: 'a flag, environment variable or config file has a wrong value' },
+  DIGEST_INVALID: { status: 400, meaning: 'not a digest that Damselfly can verify (sha256 or sha512, lower-case hex)' },
+  REFERENCE_INVALID: { status: 400, meaning: 'not an image reference' },
+  RANGE_INVALID: { status: 416, meaning: 'the requested range lies outside the blob' },
+  UPSTREAM_UNKNOWN: { status: 404, meaning: 'the registry is not among the configured upstreams' },
+  UPSTREAM_UNREACHABLE: { status: 502, meaning: 'the registry did not answer' },
+  UPSTREAM_REFUSED: { status: 502, meaning: 'the registry answered with an error status' },
+  UPSTREAM_BROKEN: { status: 502, meaning: 'the registry sent fewer, more or other bytes than it promised' },
+  BLOB_UNKNOWN: { status: 404, meaning: 'the blob does not exist where it was asked for' },
+  DIGEST_MISMATCH: { status: 502, meaning: 'the bytes of a whole blob do not match its digest' },
+  PIECE_MISMATCH: { status: 502, meaning: 'the bytes of a piece do not match its proof' },
+  PEER_PROTOCOL: { status: 400, meaning: 'a peer or tracker sent a message that breaks the protocol' },
+  PEER_UNREACHABLE: { status: 502, meaning: 'a peer could not be reached, stalled or closed the connection' },
+  PEER_BUSY: { status: 503, meaning: 'a peer has no free upload slot' },
+  TRACKER_UNREACHABLE: { status: 502, meaning: 'no tracker answers' },
+  DAEMON_UNREACHABLE: { status: 502, meaning: 'no daemon listens on the local socket' },
+  STORE_FULL: { status: 507, meaning: 'the disk or the quota of the store is full' },
+  STORE_FAILED: { status: 500, meaning: 'the store could not read or write' },
+  ABORTED: { status: 499, meaning: 'the caller gave up' },
+  INTERNAL: { status: 500, meaning: 'a bug in Damselfly' },
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+export type Facts = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export class DamselflyError extends Error {
+  static override readonly name = 'DamselflyError';
+  override readonly name = 'DamselflyError';
+  readonly code: ErrorCode;
+  readonly facts: Facts;
+
+  constructor(code: ErrorCode, message: string, facts: Facts = {}, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+    this.facts = facts;
+  }
+}
+
+/** True for our own error with that code. */
+export function hasCode(error: unknown, code: ErrorCode): error is DamselflyError {
+  return error instanceof DamselflyError && error.code === code;
+}
+
+/** The error that every wait rejects with when its signal fires. */
+export function abortedError(signal: AbortSignal): DamselflyError {
+  return new DamselflyError('ABORTED', 'the caller gave up', {}, { cause: signal.reason });
+}
+
+/** One line for a log or a terminal, whatever was thrown. */
+export function describeError(error: unknown): string {
+  if (error instanceof DamselflyError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
+}
