@@ -16,7 +16,10 @@ export function isDigest(text: string): text is Digest {
 /** @throws DIGEST_INVALID */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
-  throw new DamselflyError('DIGEST_INVALID', `not a sha256 or sha512 digest: ${JSON.stringify(text.slice(0, 200))}`);
+  throw new DamselflyError(
+    'DIGEST_INVALID',
+    `not a sha256 or sha512 digest: ${JSON.stringify(text.slice(0, 200))}`,
+  );
 }
 
 export function digestAlgorithm(digest: Digest): 'sha256' | 'sha512' {

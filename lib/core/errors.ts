@@ -4,7 +4,10 @@
  */
 export const ERROR_CODES = {
   CONFIG_INVALID: { status: 500, meaning: 'a flag, environment variable or config file has a wrong value' },
-  DIGEST_INVALID: { status: 400, meaning: 'not a digest that Damselfly can verify (sha256 or sha512, lower-case hex)' },
+  DIGEST_INVALID: {
+    status: 400,
+    meaning: 'not a digest that Damselfly can verify (sha256 or sha512, lower-case hex)',
+  },
   REFERENCE_INVALID: { status: 400, meaning: 'not an image reference' },
   RANGE_INVALID: { status: 416, meaning: 'the requested range lies outside the blob' },
   UPSTREAM_UNKNOWN: { status: 404, meaning: 'the registry is not among the configured upstreams' },

@@ -17,7 +17,9 @@ export function parseRange(header: string | undefined, size: number): RangeReque
   if (first === '' && last === '') return { kind: 'whole' };
   if (first === '') {
     const length = Math.min(Number(last), size);
-    return length === 0 ? { kind: 'unsatisfiable' } : { kind: 'part', range: { start: size - length, end: size } };
+    return length === 0
+      ? { kind: 'unsatisfiable' }
+      : { kind: 'part', range: { start: size - length, end: size } };
   }
   const start = Number(first);
   if (last !== '' && Number(last) < start) return { kind: 'whole' };

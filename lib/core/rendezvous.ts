@@ -10,7 +10,10 @@ export function rendezvousRank<T extends { readonly id: string }>(key: string, m
 }
 
 /** The member that owns the key, or undefined when there are none. */
-export function rendezvousOwner<T extends { readonly id: string }>(key: string, members: readonly T[]): T | undefined {
+export function rendezvousOwner<T extends { readonly id: string }>(
+  key: string,
+  members: readonly T[],
+): T | undefined {
   let best: T | undefined;
   let bestWeight = -1;
   for (const member of members) {

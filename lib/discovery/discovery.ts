@@ -1,0 +1,34 @@
+import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
+
+/** What a process tells about one blob when it joins its swarm. */
+export interface Announcement {
+  readonly digest: Digest;
+  readonly size: number;
+  /** `none` wants all, `some` holds verified pieces, `all` seeds. */
+  readonly have: 'none' | 'some' | 'all';
+  /** No progress with the neighbours it has: give it others, and the owning supernode. */
+  readonly stalled?: boolean;
+}
+
+/**
+ * Who else shares a blob. Fire and forget: announcements are repeated by the implementation whenever its connection
+ * comes back, and neighbours arrive as events, first as the answer to an announcement and later as others join.
+ */
+export interface Discovery {
+  /** Joins, or updates, the swarms of these blobs, in one message. */
+  announce(announcements: readonly Announcement[]): void;
+  withdraw(digests: readonly Digest[]): void;
+  /** Sets the only listener. */
+  listen(listener: DiscoveryListener): void;
+  /** Whether an answer can be expected now. */
+  readonly reachable: boolean;
+  close(): Promise<void>;
+}
+
+export interface DiscoveryListener {
+  /** Peers to connect to for this blob, supernodes that own it first. Never includes the process itself. */
+  neighbours(digest: Digest, peers: readonly PeerInfo[]): void;
+  /** A tracker became reachable, or the last one stopped being so. */
+  reachable(reachable: boolean): void;
+}

@@ -1,0 +1,87 @@
+import type { Digest } from '../core/digest.ts';
+import type { ByteRange } from '../core/range.ts';
+
+/** Where a peer listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One connection that carries whole messages both ways: peer control. In the daemon a WebSocket. */
+export interface Link {
+  /** Address of the other side as the network shows it. */
+  readonly remoteHost: string;
+  /** Queues one message; dropped silently after close. */
+  send(message: Uint8Array): void;
+  /** Bytes queued and not yet handed to the network. */
+  readonly bufferedBytes: number;
+  /** Sets the only listener. Messages that came before are delivered at once; `closed` is called exactly once. */
+  listen(listener: LinkListener): void;
+  /** Ends the link from our side. A second call is harmless. */
+  close(reason: string): void;
+}
+
+export interface LinkListener {
+  message(message: Uint8Array): void;
+  closed(reason: string): void;
+}
+
+export interface LinkDialer {
+  /** @throws PEER_UNREACHABLE, ABORTED */
+  dial(address: Address, options: { readonly signal: AbortSignal }): Promise<Link>;
+}
+
+/** Fetches pieces from peers. */
+export interface PieceTransport {
+  /**
+   * Fills `into` (exactly `range` long) with the bytes of `range`. Nothing is verified here.
+   * @throws PEER_BUSY (`facts.freeSlots`), BLOB_UNKNOWN (the peer does not have it), PEER_UNREACHABLE, PEER_PROTOCOL,
+   * ABORTED
+   */
+  fetch(request: PieceRequest, into: Uint8Array, options: PieceFetchOptions): Promise<void>;
+  /** Ends idle and busy connections. */
+  close(): Promise<void>;
+}
+
+export interface PieceRequest {
+  readonly address: Address;
+  /** Node id of the asker: the server admits only neighbours. */
+  readonly from: string;
+  readonly digest: Digest;
+  readonly range: ByteRange;
+}
+
+export interface PieceFetchOptions {
+  readonly signal: AbortSignal;
+  /** Called whenever bytes have arrived, with the number received so far. */
+  readonly onProgress?: (receivedBytes: number) => void;
+}
+
+/** What a peer server asks for each piece request. */
+export type PieceAdmission =
+  /** `read` fills `into` from byte `offset` of the blob; `done` is called exactly once, when the response has ended. */
+  | {
+      readonly kind: 'serve';
+      readonly size: number;
+      read(offset: number, into: Uint8Array): Promise<void>;
+      done(sentBytes: number): void;
+    }
+  | { readonly kind: 'busy'; readonly freeSlots: number }
+  /** Not here, or not for this asker. */
+  | { readonly kind: 'unknown' };
+
+export interface PeerServerHandlers {
+  link(link: Link): void;
+  piece(request: Omit<PieceRequest, 'address'>): PieceAdmission;
+}
+
+/** Listens on the peer port: links and piece requests on one address. */
+export interface PeerListener {
+  readonly address: Address;
+  close(): Promise<void>;
+}
+
+/** Everything a process needs to talk to peers; the HTTP one and its in-memory twin. */
+export interface PeerNetwork extends LinkDialer, PieceTransport {
+  listen(address: Address, handlers: PeerServerHandlers): Promise<PeerListener>;
+}
