@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { parse as parseYaml } from 'yaml';
+import type { z } from 'zod';
+import { DamselflyError } from '../core/errors.ts';
+
+/** What the help says of one setting; attached to its schema with `.meta()`. */
+export interface SettingMeta {
+  /** For the help: `<host:port>`; absent for a plain on/off flag. */
+  readonly argument?: string;
+  readonly help: string;
+  readonly repeat?: boolean;
+}
+
+type Shape = Record<string, z.ZodType>;
+
+/** Marks a schema as a setting: its help text and how it is written. */
+export function setting<T extends z.ZodType>(schema: T, meta: SettingMeta): T {
+  return schema.meta({ ...meta });
+}
+
+/** Adds a flag for every setting of the process, and `--config`. */
+export function addSettings(command: Command, schema: z.ZodObject<Shape>, defaultFile: string): Command {
+  for (const [key, field] of Object.entries(schema.shape)) {
+    const meta = metaOf(field);
+    const flag = `--${kebab(key)}${meta.argument === undefined ? '' : ` ${meta.argument}`}`;
+    const option = new Option(flag, `${meta.help} [env ${envName(key)}]`);
+    if (meta.repeat === true)
+      option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+    command.addOption(option);
+  }
+  return command.option(
+    '--config <file>',
+    `settings in YAML, same names as the flags (default: ${defaultFile} if it exists)`,
+  );
+}
+
+export interface ConfigSources {
+  /** As commander parsed them: camelCase names, only those given. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly defaultFile: string;
+}
+
+/**
+ * The settings of one process: flag before environment before file before default.
+ * @throws CONFIG_INVALID naming the setting, where it came from, what it got and what it may be
+ */
+export function loadConfig<S extends Shape>(
+  schema: z.ZodObject<S>,
+  sources: ConfigSources,
+): z.output<z.ZodObject<S>> {
+  const given: Record<string, unknown> = {};
+  const origin: Record<string, string> = {};
+  const file = readFile(sources);
+  const known = Object.keys(schema.shape);
+  for (const [name, value] of Object.entries(file.values)) {
+    const key = camel(name);
+    if (!known.includes(key)) {
+      throw new DamselflyError(
+        'CONFIG_INVALID',
+        `${file.path}: unknown setting ${JSON.stringify(name)}; it may be ${known.map(kebab).join(', ')}`,
+      );
+    }
+    given[key] = value;
+    origin[key] = `${file.path}: ${kebab(key)}`;
+  }
+  for (const key of known) {
+    const meta = metaOf(schema.shape[key] as z.ZodType);
+    const fromEnv = sources.env[envName(key)];
+    if (fromEnv !== undefined && fromEnv !== '') {
+      given[key] = meta.repeat === true ? fromEnv.split(',').map((text) => text.trim()) : fromEnv;
+      origin[key] = envName(key);
+    }
+    if (sources.flags[key] !== undefined) {
+      given[key] = sources.flags[key];
+      origin[key] = `--${kebab(key)}`;
+    }
+  }
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  throw new DamselflyError(
+    'CONFIG_INVALID',
+    result.error.issues.map((issue) => explain(issue, given, origin)).join('\n'),
+  );
+}
+
+function explain(
+  issue: z.core.$ZodIssue,
+  given: Record<string, unknown>,
+  origin: Record<string, string>,
+): string {
+  const key = String(issue.path[0] ?? '');
+  const value = issue.path
+    .slice(1)
+    .reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown>)?.[step], given[key]);
+  const shown = value === undefined ? 'nothing' : shownValue(value);
+  const expected =
+    issue.code === 'invalid_value' ? `expected one of ${issue.values.join(', ')}` : issue.message;
+  return `${origin[key] ?? `--${kebab(key)}`}: got ${shown}; ${expected}`;
+}
+
+/** A wrong value is echoed so that it can be found, but a password inside a URL is not. */
+function shownValue(value: unknown): string {
+  const text = typeof value === 'object' ? 'an object' : JSON.stringify(value);
+  return text.replace(/\/\/[^/@]*@/g, '//[secret]@').slice(0, 200);
+}
+
+function readFile(sources: ConfigSources): { path: string; values: Record<string, unknown> } {
+  const chosen = sources.flags['config'];
+  const path = typeof chosen === 'string' ? chosen : sources.defaultFile;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (chosen === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT')
+      return { path, values: {} };
+    throw new DamselflyError(
+      'CONFIG_INVALID',
+      `cannot read the config file ${path}: ${(error as Error).message}`,
+    );
+  }
+  let values: unknown;
+  try {
+    values = parseYaml(text) ?? {};
+  } catch (error) {
+    throw new DamselflyError('CONFIG_INVALID', `${path} is not YAML: ${(error as Error).message}`);
+  }
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw new DamselflyError('CONFIG_INVALID', `${path}: expected settings as "name: value" lines`);
+  }
+  return { path, values: values as Record<string, unknown> };
+}
+
+function metaOf(field: z.ZodType): SettingMeta {
+  const meta = field.meta() as SettingMeta | undefined;
+  return meta ?? { help: '' };
+}
+
+const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const camel = (name: string): string =>
+  name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+const envName = (key: string): string => `DAMSELFLY_${kebab(key).toUpperCase().replaceAll('-', '_')}`;

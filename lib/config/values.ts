@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { LOG_LEVELS } from '../observe/log.ts';
+import { parseBytes, parseDuration } from './units.ts';
+
+/** What a setting may look like on the command line, in the environment and in a file: text in, typed value out. */
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host:port`, `[v6]:port` or `:port` (every interface). Port 0 picks a free one. */
+export const address = () =>
+  z.string().transform((text, context): ListenAddress => {
+    const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):(\d{1,5})$/.exec(text.trim());
+    const port = Number(match?.[2]);
+    if (match === null || port > 65_535) {
+      return refuse(context, 'host:port, such as 127.0.0.1:65001 (port 0 picks a free one)');
+    }
+    return { host: (match[1] || '0.0.0.0').replace(/^\[|\]$/g, ''), port };
+  });
+
+/** `host` or `host:port`: how others reach this process. */
+export const advertised = () =>
+  z.string().transform((text, context): { host: string; port?: number } => {
+    const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(text.trim());
+    if (match === null) return refuse(context, 'a host name or address, with or without :port');
+    const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
+    return match[2] === undefined ? { host } : { host, port: Number(match[2]) };
+  });
+
+export interface ProxyListener extends ListenAddress {
+  /** Upstream of every request on this listener that names none. */
+  readonly upstream?: string;
+}
+
+/** `[NAME=]host:port` */
+export const proxyListener = () =>
+  z.string().transform((text, context): ProxyListener => {
+    const at = text.indexOf('=');
+    const parsed = address().safeParse(text.slice(at + 1));
+    if (!parsed.success || at === 0)
+      return refuse(context, '[NAME=]host:port, such as harbor.corp=127.0.0.1:65011');
+    return at < 0 ? parsed.data : { ...parsed.data, upstream: text.slice(0, at).trim() };
+  });
+
+export interface UpstreamConfig {
+  /** As clients spell the registry: `harbor.corp`, `docker.io`. */
+  readonly name: string;
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** Path of a PEM file with the CA of the registry. */
+  readonly ca?: string;
+}
+
+const UPSTREAM_EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
+
+/** `NAME=URL` (credentials may stand in the URL), or in a file an object `{name, url, username, password, ca}`. */
+export const upstream = () =>
+  z
+    .union([
+      z.string(),
+      z.strictObject({
+        name: z.string(),
+        url: z.string(),
+        username: z.string().optional(),
+        password: z.string().optional(),
+        ca: z.string().optional(),
+      }),
+    ])
+    .transform((given, context): UpstreamConfig => {
+      const at = typeof given === 'string' ? given.indexOf('=') : -1;
+      const value =
+        typeof given === 'string'
+          ? { name: given.slice(0, Math.max(at, 0)), url: given.slice(at + 1) }
+          : given;
+      const url = URL.canParse(value.url) ? new URL(value.url) : undefined;
+      if (
+        url === undefined ||
+        !/^https?:$/.test(url.protocol) ||
+        !/^[a-z0-9]([a-z0-9.:_-]*[a-z0-9])?$/i.test(value.name)
+      ) {
+        return refuse(context, UPSTREAM_EXPECTED);
+      }
+      const { username: givenUser, password: givenPassword, ca } = value as Partial<UpstreamConfig>;
+      const username = givenUser ?? (decoded(url.username) || undefined);
+      const password = givenPassword ?? (decoded(url.password) || undefined);
+      url.username = '';
+      url.password = '';
+      return {
+        name: value.name.toLowerCase(),
+        url: url.href.replace(/\/+$/, ''),
+        ...(username === undefined ? {} : { username }),
+        ...(password === undefined ? {} : { password }),
+        ...(ca === undefined ? {} : { ca }),
+      };
+    });
+
+/** Base URL of a tracker, `ws://`, `wss://`, `http://` or `https://`; returned as ws or wss without a path. */
+export const trackerUrl = () =>
+  z.string().transform((text, context): string => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url === undefined || !/^(ws|http)s?:$/.test(url.protocol) || url.hostname === '') {
+      return refuse(context, 'a URL, such as ws://tracker.corp:8400');
+    }
+    return `${url.protocol.replace('http', 'ws')}//${url.host}`;
+  });
+
+export const size = () =>
+  z
+    .union([z.string(), z.number()])
+    .transform((value, context) => attempt(context, () => parseBytes(String(value))));
+
+export const duration = () =>
+  z
+    .union([z.string(), z.number()])
+    .transform((value, context) => attempt(context, () => parseDuration(String(value))));
+
+export const logLevel = () => z.enum(LOG_LEVELS);
+
+/** true, false; as a flag without a value: true. */
+export const toggle = () =>
+  z.union([z.boolean(), z.string()]).transform((value, context): boolean => {
+    if (typeof value === 'boolean') return value;
+    if (/^(true|1|yes)$/i.test(value)) return true;
+    if (/^(false|0|no)$/i.test(value)) return false;
+    return refuse(context, 'true or false');
+  });
+
+export const name = (what: string, maxLength = 64) =>
+  z.string().transform((text, context): string => {
+    if (text.length <= maxLength && /^[A-Za-z0-9._-]*$/.test(text)) return text;
+    return refuse(context, `${what} of at most ${maxLength} letters, digits, dots, dashes or underscores`);
+  });
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function refuse(context: z.RefinementCtx, expected: string): never {
+  context.addIssue({ code: 'custom', message: `expected ${expected}` });
+  return z.NEVER;
+}
+
+function attempt(context: z.RefinementCtx, parse: () => number): number {
+  try {
+    return parse();
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message.replace(/^got .*?; /, '') });
+    return z.NEVER;
+  }
+}

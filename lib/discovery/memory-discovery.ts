@@ -1,0 +1,181 @@
+import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
+
+/** What a memory tracker needs of the decision code; TrackerCore of lib/swarm is one. */
+export interface NeighbourChooser {
+  join(member: PeerInfo, now: number): void;
+  leave(id: string, now: number): void;
+  announce(
+    id: string,
+    digestKey: string,
+    state: { readonly have: Announcement['have']; readonly stalled?: boolean },
+    now: number,
+  ): readonly PeerInfo[];
+  withdraw(id: string, digestKey: string): void;
+  readonly epoch: number;
+}
+
+export interface MemoryTrackerDeps {
+  readonly clock: Clock;
+  /** One for each start of the tracker: a healed one knows nothing of what it was told before. */
+  readonly createChooser: () => NeighbourChooser;
+}
+
+/**
+ * A tracker and its network without sockets, for whole clusters in one process: every message takes `latencyMs`, and
+ * the same calls in the same order at the same times give the same answers.
+ */
+export class MemoryTracker {
+  readonly clock: Clock;
+  readonly #deps: MemoryTrackerDeps;
+  readonly #latencyMs: number;
+  readonly #members = new Set<MemoryDiscovery>();
+  #chooser: NeighbourChooser;
+  #epoch: number;
+  #reachable = true;
+
+  constructor(deps: MemoryTrackerDeps, options: { readonly latencyMs: number }) {
+    this.#deps = deps;
+    this.clock = deps.clock;
+    this.#latencyMs = options.latencyMs;
+    this.#chooser = deps.createChooser();
+    this.#epoch = this.#chooser.epoch;
+  }
+
+  /** A process connects; its discovery works like one over the network. */
+  connect(peer: PeerInfo): Discovery {
+    const member = new MemoryDiscovery(this, peer);
+    this.#members.add(member);
+    if (this.#reachable) this.#admit(member);
+    return member;
+  }
+
+  get reachable(): boolean {
+    return this.#reachable;
+  }
+
+  /** False: the tracker dies and loses what is under way. True: an empty one takes its place. */
+  set reachable(reachable: boolean) {
+    if (reachable === this.#reachable) return;
+    this.#reachable = reachable;
+    if (reachable) {
+      this.#chooser = this.#deps.createChooser();
+      this.#epoch = this.#chooser.epoch;
+    }
+    for (const member of [...this.#members]) {
+      if (reachable) this.#admit(member);
+      else member.disconnected();
+    }
+  }
+
+  /** Does something at the tracker, one message away, if it is still the same tracker by then. @internal */
+  deliver(member: MemoryDiscovery, act: (chooser: NeighbourChooser) => void): void {
+    const chooser = this.#chooser;
+    this.clock.after(this.#latencyMs, () => {
+      if (!this.#reachable || chooser !== this.#chooser || !this.#members.has(member)) return;
+      act(chooser);
+      this.#tellEpoch();
+    });
+  }
+
+  /** Does something at the member, one message away. @internal */
+  answer(member: MemoryDiscovery, act: () => void): void {
+    const chooser = this.#chooser;
+    this.clock.after(this.#latencyMs, () => {
+      if (this.#reachable && chooser === this.#chooser && this.#members.has(member)) act();
+    });
+  }
+
+  /** @internal */
+  disconnect(member: MemoryDiscovery): void {
+    if (!this.#members.delete(member) || !this.#reachable) return;
+    this.#chooser.leave(member.peer.id, this.clock.now());
+    this.#tellEpoch();
+  }
+
+  #admit(member: MemoryDiscovery): void {
+    this.deliver(member, (chooser) => {
+      chooser.join(member.peer, this.clock.now());
+      this.answer(member, () => member.connected());
+    });
+  }
+
+  #tellEpoch(): void {
+    if (this.#chooser.epoch === this.#epoch) return;
+    this.#epoch = this.#chooser.epoch;
+    for (const member of this.#members) this.answer(member, () => member.supernodesChanged());
+  }
+}
+
+class MemoryDiscovery implements Discovery {
+  readonly peer: PeerInfo;
+  readonly #tracker: MemoryTracker;
+  readonly #shared = new Map<Digest, Announcement>();
+  #listener: DiscoveryListener | undefined;
+  #reachable = false;
+
+  constructor(tracker: MemoryTracker, peer: PeerInfo) {
+    this.#tracker = tracker;
+    this.peer = peer;
+  }
+
+  get reachable(): boolean {
+    return this.#reachable;
+  }
+
+  listen(listener: DiscoveryListener): void {
+    this.#listener = listener;
+  }
+
+  announce(announcements: readonly Announcement[]): void {
+    for (const { digest, size, have } of announcements) this.#shared.set(digest, { digest, size, have });
+    if (this.#reachable) this.#send(announcements);
+  }
+
+  withdraw(digests: readonly Digest[]): void {
+    for (const digest of digests) this.#shared.delete(digest);
+    if (!this.#reachable) return;
+    this.#tracker.deliver(this, (chooser) => {
+      for (const digest of digests) chooser.withdraw(this.peer.id, digest);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#reachable = false;
+    this.#tracker.disconnect(this);
+  }
+
+  connected(): void {
+    this.#reachable = true;
+    this.#listener?.reachable(true);
+    this.#send([...this.#shared.values()]);
+  }
+
+  disconnected(): void {
+    if (!this.#reachable) return;
+    this.#reachable = false;
+    this.#listener?.reachable(false);
+  }
+
+  supernodesChanged(): void {
+    if (this.#reachable) this.#send([...this.#shared.values()].filter(({ have }) => have !== 'all'));
+  }
+
+  #send(announcements: readonly Announcement[]): void {
+    if (announcements.length === 0) return;
+    this.#tracker.deliver(this, (chooser) => {
+      const now = this.#tracker.clock.now();
+      for (const { digest, have, stalled } of announcements) {
+        const state = stalled === undefined ? { have } : { have, stalled };
+        const peers = chooser.announce(this.peer.id, digest, state, now);
+        if (peers.length > 0) this.#tracker.answer(this, () => this.#found(digest, peers));
+      }
+    });
+  }
+
+  #found(digest: Digest, peers: readonly PeerInfo[]): void {
+    if (this.#shared.has(digest)) this.#listener?.neighbours(digest, peers);
+  }
+}

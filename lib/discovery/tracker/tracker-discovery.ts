@@ -1,0 +1,227 @@
+import type { Digest } from '../../core/digest.ts';
+import { DamselflyError, describeError } from '../../core/errors.ts';
+import type { PeerInfo } from '../../core/node.ts';
+import { rendezvousOwner } from '../../core/rendezvous.ts';
+import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
+import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
+import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
+
+/** Every node holds a connection to every tracker; more would cost each tracker machine more than it takes off it. */
+export const MAX_TRACKERS = 8;
+/** The layers of one image are asked for within a few milliseconds of each other: one message for all. */
+const BATCH_MS = 10;
+/** When everybody must announce again (tracker lost, new supernodes), they do not do it in the same instant. */
+const REANNOUNCE_JITTER_MS = 500;
+
+export interface TrackerDiscoveryOptions {
+  /**
+   * 1 to {@link MAX_TRACKERS} tracker URLs, `ws://host:8400` (or wss, http, https). Blobs are divided over them by
+   * these very texts, so all processes must spell them alike; the order does not matter.
+   */
+  readonly trackers: readonly string[];
+  /** This process; an empty `host` stands for the address that the tracker sees it come from. */
+  readonly peer: PeerInfo;
+}
+
+interface Shared {
+  announcement: Announcement;
+  /** The tracker that knows of it. */
+  link: TrackerLink | undefined;
+}
+
+/**
+ * Finds peers through trackers, over one control WebSocket to each. A blob belongs to one tracker at a time, by
+ * rendezvous hashing among those that answer.
+ * @throws CONFIG_INVALID for a URL that cannot be one, or too many
+ */
+export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDiscoveryOptions): Discovery {
+  const urls = [...new Set(options.trackers.map(controlUrl))];
+  if (urls.length === 0 || urls.length > MAX_TRACKERS) {
+    throw new DamselflyError('CONFIG_INVALID', `give 1 to ${MAX_TRACKERS} trackers, not ${urls.length}`);
+  }
+  return new TrackerDiscovery(deps, urls, options.peer);
+}
+
+class TrackerDiscovery implements Discovery {
+  readonly #deps: TrackerLinkDeps;
+  readonly #selfId: string;
+  readonly #links: readonly TrackerLink[];
+  readonly #shared = new Map<Digest, Shared>();
+  /** To be announced with the next batch. */
+  readonly #dirty = new Set<Digest>();
+  readonly #stalled = new Set<Digest>();
+  readonly #withdrawals = new Map<TrackerLink, Digest[]>();
+  #listener: DiscoveryListener | undefined;
+  #wasReachable = false;
+  #closed = false;
+  #flushAtMs = Number.POSITIVE_INFINITY;
+  #cancelFlush: () => void = () => {};
+
+  constructor(deps: TrackerLinkDeps, urls: readonly string[], peer: PeerInfo) {
+    this.#deps = deps;
+    this.#selfId = peer.id;
+    this.#links = urls.map((url) => {
+      const link: TrackerLink = new TrackerLink(
+        deps,
+        { url, peer },
+        {
+          welcomed: () => this.#welcomed(link),
+          message: (message) => this.#receive(link, message),
+          lost: () => this.#lost(link),
+        },
+      );
+      return link;
+    });
+  }
+
+  get reachable(): boolean {
+    return this.#links.some((link) => link.connected);
+  }
+
+  listen(listener: DiscoveryListener): void {
+    this.#listener = listener;
+  }
+
+  announce(announcements: readonly Announcement[]): void {
+    for (const { stalled, ...announcement } of announcements) {
+      const { digest } = announcement;
+      this.#shared.set(digest, { announcement, link: this.#shared.get(digest)?.link });
+      this.#dirty.add(digest);
+      if (stalled === true) this.#stalled.add(digest);
+    }
+    this.#flushWithin(BATCH_MS);
+  }
+
+  withdraw(digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      const link = this.#shared.get(digest)?.link;
+      this.#shared.delete(digest);
+      this.#dirty.delete(digest);
+      this.#stalled.delete(digest);
+      if (link !== undefined) this.#withdrawFrom(link, digest);
+    }
+    this.#flushWithin(BATCH_MS);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelFlush();
+    await Promise.all(this.#links.map((link) => link.close()));
+  }
+
+  #flushWithin(delayMs: number): void {
+    const atMs = this.#deps.clock.now() + delayMs;
+    if (this.#closed || atMs >= this.#flushAtMs) return;
+    this.#flushAtMs = atMs;
+    this.#cancelFlush();
+    this.#cancelFlush = this.#deps.clock.after(delayMs, () => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushAtMs = Number.POSITIVE_INFINITY;
+    const connected = this.#links.filter((link) => link.connected);
+    const batches = new Map<TrackerLink, Announcement[]>();
+    for (const digest of this.#dirty) {
+      const shared = this.#shared.get(digest);
+      const owner = rendezvousOwner(digest, connected);
+      if (shared === undefined || owner === undefined) continue;
+      if (shared.link !== undefined && shared.link !== owner) this.#withdrawFrom(shared.link, digest);
+      shared.link = owner;
+      const { announcement } = shared;
+      const batch = batches.get(owner) ?? [];
+      batch.push(this.#stalled.has(digest) ? { ...announcement, stalled: true } : announcement);
+      batches.set(owner, batch);
+    }
+    this.#dirty.clear();
+    this.#stalled.clear();
+    // Withdrawals first: of a blob withdrawn and announced again within one batch, the announcement must win.
+    for (const [link, digests] of this.#withdrawals) {
+      for (const chunk of chunks(digests)) link.send({ type: 'withdraw', digests: chunk });
+    }
+    this.#withdrawals.clear();
+    for (const [link, batch] of batches) {
+      for (const blobs of chunks(batch)) link.send({ type: 'announce', blobs });
+    }
+  }
+
+  #withdrawFrom(link: TrackerLink, digest: Digest): void {
+    const digests = this.#withdrawals.get(link);
+    if (digests === undefined) this.#withdrawals.set(link, [digest]);
+    else digests.push(digest);
+  }
+
+  /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
+  #welcomed(link: TrackerLink): void {
+    const connected = this.#links.filter((other) => other.connected);
+    for (const digest of this.#shared.keys()) {
+      if (rendezvousOwner(digest, connected) === link) this.#dirty.add(digest);
+    }
+    this.#flushWithin(BATCH_MS);
+    this.#tellReachable();
+  }
+
+  #lost(link: TrackerLink): void {
+    this.#withdrawals.delete(link);
+    for (const [digest, shared] of this.#shared) {
+      if (shared.link !== link) continue;
+      shared.link = undefined;
+      this.#dirty.add(digest);
+    }
+    this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
+    this.#tellReachable();
+  }
+
+  #receive(link: TrackerLink, message: ControlMessage): void {
+    if (message.type === 'neighbours') {
+      for (const { digest, peers } of message.blobs) {
+        if (!this.#shared.has(digest)) continue;
+        const others = peers.filter((peer) => peer.id !== this.#selfId);
+        if (others.length > 0) this.#tell((listener) => listener.neighbours(digest, others));
+      }
+    } else if (message.type === 'epoch') {
+      for (const [digest, { announcement, link: owner }] of this.#shared) {
+        if (owner === link && announcement.have !== 'all') this.#dirty.add(digest);
+      }
+      this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
+    }
+  }
+
+  #tellReachable(): void {
+    const { reachable } = this;
+    if (reachable === this.#wasReachable) return;
+    this.#wasReachable = reachable;
+    this.#tell((listener) => listener.reachable(reachable));
+  }
+
+  /** A listener that throws is a bug of its owner and must not cost the connection to the tracker. */
+  #tell(call: (listener: DiscoveryListener) => void): void {
+    if (this.#listener === undefined) return;
+    try {
+      call(this.#listener);
+    } catch (error) {
+      this.#deps.log.error({ problem: describeError(error) }, 'discovery listener failed');
+    }
+  }
+}
+
+function* chunks<T>(items: readonly T[]): Iterable<readonly T[]> {
+  for (let at = 0; at < items.length; at += MAX_BLOBS_PER_MESSAGE) {
+    yield items.slice(at, at + MAX_BLOBS_PER_MESSAGE);
+  }
+}
+
+function controlUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^(?:ws|http)s?:$/.test(url.protocol) || url.hostname === '') {
+    throw new DamselflyError(
+      'CONFIG_INVALID',
+      `not a tracker URL like ws://host:8400: ${JSON.stringify(text)}`,
+    );
+  }
+  url.protocol = url.protocol.replace('http', 'ws');
+  if (url.pathname === '/') url.pathname = CONTROL_PATH;
+  url.hash = '';
+  url.username = '';
+  url.password = '';
+  return url.href;
+}

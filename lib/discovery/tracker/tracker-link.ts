@@ -1,0 +1,177 @@
+import { type RawData, WebSocket } from 'ws';
+import { describeError } from '../../core/errors.ts';
+import type { PeerInfo } from '../../core/node.ts';
+import type { Logger } from '../../observe/log.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Rng } from '../../runtime/rng.ts';
+import { decodeControl, encodeControl } from '../../wire/control-codec.ts';
+import {
+  CONTROL_PROTOCOL_VERSION,
+  type ControlMessage,
+  MAX_CONTROL_BYTES,
+} from '../../wire/control-messages.ts';
+
+const MIN_BACKOFF_MS = 200;
+const MAX_BACKOFF_MS = 5_000;
+/** From the dial to the welcome; a tracker that needs longer is of no use to a pull that starts now. */
+const WELCOME_TIMEOUT_MS = 5_000;
+/** Heartbeats that may go unanswered before the connection counts as dead. */
+const SILENT_HEARTBEATS = 3;
+/** A tracker that reads nothing must not make this process grow. */
+const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** How long a closing handshake may take before the socket is cut. */
+const CLOSE_TIMEOUT_MS = 500;
+const PROTOCOL_ERROR = 1002;
+
+/** What a link tells its owner; all calls come from the event loop, none from inside a call to the link. */
+export interface TrackerLinkListener {
+  /** A tracker answers; it knows nothing of what was announced before. */
+  welcomed(): void;
+  /** Anything but the greeting and heartbeats. */
+  message(message: ControlMessage): void;
+  /** Not connected any more; the link dials again by itself. */
+  lost(): void;
+}
+
+export interface TrackerLinkDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly rng: Rng;
+}
+
+/** The connection to one tracker: dials, greets, keeps alive and dials again for as long as it is not closed. */
+export class TrackerLink {
+  /** The tracker's URL: what blobs are sharded by, so every process must spell it the same way. */
+  readonly id: string;
+  readonly #deps: TrackerLinkDeps;
+  readonly #peer: PeerInfo;
+  readonly #listener: TrackerLinkListener;
+  #socket: WebSocket | undefined;
+  #welcomed = false;
+  #closed = false;
+  #failures = 0;
+  #heardAtMs = 0;
+  #cancelTimer: () => void = () => {};
+
+  constructor(
+    deps: TrackerLinkDeps,
+    options: { readonly url: string; readonly peer: PeerInfo },
+    listener: TrackerLinkListener,
+  ) {
+    this.#deps = deps;
+    this.id = options.url;
+    this.#peer = options.peer;
+    this.#listener = listener;
+    this.#dial();
+  }
+
+  get connected(): boolean {
+    return this.#welcomed;
+  }
+
+  /** Queues a message; dropped when the tracker is not connected, since everything is announced again then. */
+  send(message: ControlMessage): void {
+    const socket = this.#socket;
+    if (!this.#welcomed || socket === undefined) return;
+    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate();
+    else socket.send(encodeControl(message));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#welcomed = false;
+    this.#cancelTimer();
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    await new Promise<void>((resolve) => {
+      socket.once('close', () => resolve());
+      this.#cancelTimer = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => socket.terminate());
+      socket.close();
+    });
+    this.#cancelTimer();
+  }
+
+  #dial(): void {
+    const socket = new WebSocket(this.id, { maxPayload: MAX_CONTROL_BYTES, perMessageDeflate: false });
+    this.#socket = socket;
+    this.#cancelTimer = this.#deps.clock.after(WELCOME_TIMEOUT_MS, () => socket.terminate());
+    let problem = '';
+    socket.on('open', () => {
+      socket.send(
+        encodeControl({
+          type: 'hello',
+          protocol: CONTROL_PROTOCOL_VERSION,
+          peer: this.#peer,
+          clusterTimeMs: Date.now(),
+        }),
+      );
+    });
+    socket.on('message', (data, isBinary) => this.#receive(socket, data, isBinary));
+    socket.on('error', (error) => {
+      problem = describeError(error);
+    });
+    socket.on('close', (code, reason) => {
+      this.#socket = undefined;
+      if (!this.#closed) this.#onLost(problem || `closed with ${code} ${reason.toString().slice(0, 120)}`);
+    });
+  }
+
+  #onLost(problem: string): void {
+    const { log, clock, rng } = this.#deps;
+    const wasWelcomed = this.#welcomed;
+    this.#welcomed = false;
+    // The random half keeps a thousand nodes from dialling a restarted tracker in step.
+    const backoffMs =
+      Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#failures) * (0.5 + rng.float() / 2);
+    this.#failures++;
+    this.#cancelTimer();
+    this.#cancelTimer = clock.after(backoffMs, () => this.#dial());
+    if (wasWelcomed || this.#failures === 1) log.warn({ tracker: this.id, problem }, 'tracker lost');
+    else log.debug({ tracker: this.id, problem }, 'tracker does not answer');
+    if (wasWelcomed) this.#listener.lost();
+  }
+
+  #receive(socket: WebSocket, data: RawData, isBinary: boolean): void {
+    if (this.#closed || socket.readyState !== WebSocket.OPEN) return;
+    this.#heardAtMs = this.#deps.clock.now();
+    try {
+      const message = isBinary ? undefined : decodeControl((data as Buffer).toString());
+      if (message !== undefined) this.#dispatch(socket, message);
+    } catch (error) {
+      this.#deps.log.warn({ tracker: this.id, problem: describeError(error) }, 'tracker breaks the protocol');
+      socket.close(PROTOCOL_ERROR);
+    }
+  }
+
+  #dispatch(socket: WebSocket, message: ControlMessage): void {
+    if (message.type === 'welcome' && !this.#welcomed) {
+      if (message.protocol > CONTROL_PROTOCOL_VERSION) {
+        socket.close(PROTOCOL_ERROR, 'unsupported protocol');
+        return;
+      }
+      this.#welcomed = true;
+      this.#cancelTimer();
+      this.#keepAlive(socket, message.heartbeatMs);
+      this.#deps.log.info({ tracker: this.id }, 'tracker connected');
+      this.#listener.welcomed();
+    } else if (this.#welcomed && message.type !== 'heartbeat') {
+      this.#listener.message(message);
+    }
+  }
+
+  #keepAlive(socket: WebSocket, heartbeatMs: number): void {
+    const { clock } = this.#deps;
+    this.#cancelTimer = clock.after(heartbeatMs, () => {
+      if (clock.now() - this.#heardAtMs > SILENT_HEARTBEATS * heartbeatMs) {
+        socket.terminate();
+        return;
+      }
+      // Only a connection that lasts resets the back-off: two processes with one id would else throw each other out
+      // as fast as they can dial.
+      this.#failures = 0;
+      this.send({ type: 'heartbeat' });
+      this.#keepAlive(socket, heartbeatMs);
+    });
+  }
+}

@@ -1,0 +1,38 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Where received bytes came from. */
+export type Source = 'origin' | 'supernode' | 'peer';
+
+/** The metrics of a process that moves blobs (node daemon, supernode); names and labels are public (docs/METRICS.md). */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+
+export function createMetrics(options: { readonly defaults?: boolean } = {}) {
+  const registry = new Registry();
+  const registers = [registry];
+  if (options.defaults !== false) collectDefaultMetrics({ register: registry });
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Counter({ name: `damselfly_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string) => new Gauge({ name: `damselfly_${name}`, help, registers });
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+    new Histogram({ name: `damselfly_${name}`, help, labelNames, buckets, registers });
+  return {
+    registry,
+    receivedBytes: counter('received_bytes_total', 'Verified blob bytes received, by where they came from', ['source']),
+    sentBytes: counter('sent_bytes_total', 'Blob bytes sent', ['to']),
+    pullSeconds: histogram('blob_pull_seconds', 'From a blob request to its last byte', ['outcome'], SECONDS),
+    firstByteSeconds: histogram('first_byte_seconds', 'From a blob request to its first byte', [], SECONDS),
+    piecesRejected: counter('pieces_rejected_total', 'Pieces whose bytes did not match their proof', ['reason']),
+    peersBanned: counter('peers_banned_total', 'Peers no longer spoken to', ['reason']),
+    originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
+    fallback: counter('fallback_total', 'Times the node read from the registry itself', ['reason']),
+    authorization: counter('authorization_total', 'Verdicts on the right to read', ['verdict']),
+    storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
+    storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
+    links: gauge('peer_links', 'Neighbours connected now'),
+    swarms: gauge('swarms', 'Blobs shared with neighbours now'),
+    uploadsActive: gauge('uploads_active', 'Pieces being sent to peers now'),
+    downloadsActive: gauge('downloads_active', 'Pieces being fetched from peers now'),
+  };
+}

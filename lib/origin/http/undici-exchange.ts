@@ -1,0 +1,133 @@
+import { Readable } from 'node:stream';
+import { getCACertificates } from 'node:tls';
+import { Agent, request as undiciRequest } from 'undici';
+import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
+import type { Metrics } from '../../observe/metrics.ts';
+import type { HttpExchange, HttpRequest } from '../exchange.ts';
+import type { OriginResponse } from '../origin-client.ts';
+
+export interface HttpTimeouts {
+  readonly connectTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  /** Longest gap between two chunks of a body while we are reading. */
+  readonly bodyTimeoutMs: number;
+}
+
+/** Connections to one upstream and to where it redirects. */
+export interface HttpConnections {
+  readonly exchange: HttpExchange;
+  close(): Promise<void>;
+}
+
+/** Codes of a connection that ended before the answer: a kept-alive one that the other side was just closing. */
+const CLOSED_CONNECTION = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'];
+/** Codes of an answer that is not HTTP, or not the HTTP it promised to be. */
+const BROKEN_ANSWER = [
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'UND_ERR_HEADERS_OVERFLOW',
+  'UND_ERR_RES_EXCEEDED_MAX_SIZE',
+];
+const REQUEST_HEADERS = { 'user-agent': 'damselfly' };
+
+/** HTTP/1.1 over undici; certificates of `ca` are trusted besides the machine's. */
+export function createUndiciExchange(
+  deps: { readonly metrics?: Metrics },
+  options: HttpTimeouts & { readonly ca?: string },
+): HttpConnections {
+  const { ca } = options;
+  const agent = new Agent({
+    // HTTP/2 costs more CPU a byte, and one connection would carry every layer.
+    allowH2: false,
+    connect: {
+      timeout: options.connectTimeoutMs,
+      ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
+    },
+    headersTimeout: options.headersTimeoutMs,
+    bodyTimeout: options.bodyTimeoutMs,
+  });
+
+  const send = async (request: HttpRequest, signal: AbortSignal): Promise<OriginResponse> => {
+    const response = await undiciRequest(request.url, {
+      dispatcher: agent,
+      // undici checks the method itself and refuses what HTTP does not have.
+      method: request.method as 'GET',
+      // An encoded answer would not have the digest that the bytes have.
+      headers: { ...REQUEST_HEADERS, ...request.headers, 'accept-encoding': 'identity' },
+      signal,
+      ...(request.body === undefined ? {} : { body: Readable.from(request.body) }),
+    });
+    // A body that fails while nobody reads it must not end the process; whoever reads sees the error.
+    response.body.on('error', () => {});
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      body: guarded(response.body, request.url, signal),
+    };
+  };
+
+  return {
+    async exchange(request, signal) {
+      if (signal.aborted) throw abortedError(signal);
+      const count = (status: string): void =>
+        deps.metrics?.originRequests.inc({ kind: request.kind, status });
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const response = await send(request, signal);
+          count(String(response.status));
+          return response;
+        } catch (error) {
+          if (signal.aborted) throw abortedError(signal);
+          count('failed');
+          const again =
+            attempt === 1 && request.body === undefined && CLOSED_CONNECTION.includes(codeOf(error));
+          if (!again) throw translated(error, request.url);
+        }
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+async function* guarded(
+  body: AsyncIterable<Uint8Array>,
+  url: URL,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    if (signal.aborted) throw abortedError(signal);
+    if (CLOSED_CONNECTION.includes(codeOf(error))) {
+      throw new DamselflyError(
+        'UPSTREAM_BROKEN',
+        `${url.host} closed the connection in the middle of an answer`,
+        {},
+        { cause: error },
+      );
+    }
+    throw translated(error, url);
+  }
+}
+
+/** Our error for undici's. Only the host is named: the rest of an address may be signed. */
+function translated(error: unknown, url: URL): DamselflyError {
+  const code = codeOf(error);
+  const broken = code.startsWith('HPE_') || BROKEN_ANSWER.includes(code);
+  return new DamselflyError(
+    broken ? 'UPSTREAM_BROKEN' : 'UPSTREAM_UNREACHABLE',
+    `${url.host} ${broken ? 'sent an answer that is not proper HTTP' : 'did not answer'}: ${reason(error)}`,
+    { host: url.host },
+    { cause: error },
+  );
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : '';
+}
+
+function reason(error: unknown): string {
+  // Node tries every address of a name and reports them together, with an empty message of its own.
+  const inner = error instanceof AggregateError ? (error.errors as unknown[]).at(-1) : error;
+  return describeError(inner) || codeOf(inner);
+}

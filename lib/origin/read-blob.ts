@@ -1,0 +1,117 @@
+import { DamselflyError } from '../core/errors.ts';
+import type { Credentials } from './credentials.ts';
+import { discard, type HttpExchange } from './exchange.ts';
+import type { BlobBody, BlobRead, OriginResponse } from './origin-client.ts';
+
+/** Reads from an upstream of address `upstreamAt`. Contract: `OriginClient.readBlob`. */
+export async function readBlob(
+  deps: {
+    readonly exchange: HttpExchange;
+    readonly credentials: Credentials;
+    readonly upstreamAt: (path: string) => URL;
+  },
+  read: BlobRead,
+  signal: AbortSignal,
+): Promise<BlobBody> {
+  const { repository } = read.origin;
+  const url = deps.upstreamAt(`/v2/${repository}/blobs/${read.digest}`);
+  const ask = async (authorization: string | undefined): Promise<OriginResponse> => {
+    const headers: Record<string, string> = { accept: '*/*', ...rangeHeader(read) };
+    if (authorization !== undefined) headers['authorization'] = authorization;
+    return await deps.exchange({ kind: 'blob', method: 'GET', url, headers }, signal);
+  };
+  const own = read.origin.authorization === undefined;
+  const first = own ? deps.credentials.known(repository) : read.origin.authorization;
+  let response = await ask(first);
+  if (response.status === 401 && own) {
+    await discard(response);
+    const header = response.headers['www-authenticate'];
+    const second = await deps.credentials.answer({ repository, header, refused: first }, signal);
+    if (second !== undefined) response = await ask(second);
+  }
+  if (response.status !== 200 && response.status !== 206) {
+    await discard(response);
+    throw new DamselflyError('UPSTREAM_REFUSED', `the registry answered ${response.status} for a blob`, {
+      status: response.status,
+      upstream: read.origin.upstream,
+      repository,
+      digest: read.digest,
+    });
+  }
+  try {
+    return blobBody(response, read);
+  } catch (error) {
+    await discard(response);
+    throw error;
+  }
+}
+
+function rangeHeader({ start = 0, end }: BlobRead): Record<string, string> {
+  if (start === 0 && end === undefined) return {};
+  return { range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
+}
+
+function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead): BlobBody {
+  const encoding = response.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw broken('the registry encoded a blob (Content-Encoding), though it was asked not to', { digest });
+  }
+  const length = contentLength(response);
+  if (response.status === 200) {
+    if (length === undefined) throw broken('the registry does not say how long a blob is', { digest });
+    const wanted = { skip: start, bytes: Math.max(0, Math.min(end ?? length, length) - start) };
+    return { size: length, bytes: exactly(response.body, wanted, digest) };
+  }
+  const part = contentRangeOf(response);
+  if (part === undefined || part.start !== start || part.end !== Math.min(end ?? part.size, part.size)) {
+    throw broken('the registry answered another range than it was asked for', { digest, start, end });
+  }
+  if (length !== undefined && length !== part.end - part.start) {
+    throw broken('the Content-Length of a partial answer does not fit its Content-Range', {
+      digest,
+      start,
+      end,
+    });
+  }
+  return {
+    size: part.size,
+    bytes: exactly(response.body, { skip: 0, bytes: part.end - part.start }, digest),
+  };
+}
+
+/** Exactly `bytes` bytes after the first `skip`; whatever follows them in a whole blob is not read. */
+async function* exactly(
+  body: AsyncIterable<Uint8Array>,
+  { skip, bytes }: { readonly skip: number; readonly bytes: number },
+  digest: string,
+): AsyncGenerator<Uint8Array> {
+  let toSkip = skip;
+  let left = bytes;
+  for await (const chunk of body) {
+    const from = Math.min(toSkip, chunk.length);
+    toSkip -= from;
+    const part = chunk.subarray(from, from + left);
+    left -= part.length;
+    if (part.length > 0) yield part;
+    if (left === 0) return;
+  }
+  if (left === 0) return;
+  throw broken('the registry sent fewer bytes of a blob than it promised', { digest, missing: left });
+}
+
+function contentLength(response: OriginResponse): number | undefined {
+  const value = response.headers['content-length'];
+  return typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+}
+
+function contentRangeOf(response: OriginResponse): { start: number; end: number; size: number } | undefined {
+  const value = response.headers['content-range'];
+  const match = typeof value === 'string' ? /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(value) : null;
+  if (match === null) return undefined;
+  const [start = 0, last = 0, size = 0] = match.slice(1).map(Number);
+  return last < start || last >= size ? undefined : { start, end: last + 1, size };
+}
+
+function broken(message: string, facts: Record<string, string | number | undefined>): DamselflyError {
+  return new DamselflyError('UPSTREAM_BROKEN', message, facts);
+}

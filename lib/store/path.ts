@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import { type Digest, digestAlgorithm, digestHex } from '../core/digest.ts';
+
+/*
+ * The store's folder:
+ *   blobs/sha256/ab/abcd…     a complete blob, named by its digest
+ *   ingest/sha256-abcd….part  a blob with holes: as long as the whole, sparse
+ *   records/                  the key-value records (level)
+ * Nothing else may lie in blobs/ and ingest/: opening the store removes files that no record names.
+ */
+
+/** Where the records live. */
+export function recordsFolder(folder: string): string {
+  return join(folder, 'records');
+}
+
+/** Where partial blobs live. */
+export function ingestFolder(folder: string): string {
+  return join(folder, 'ingest');
+}
+
+/** Where complete blobs live: `blobs/<algorithm>/<first two digits>/<digits>`. */
+export function blobsFolder(folder: string): string {
+  return join(folder, 'blobs');
+}
+
+/** The folder of {@link blobPath}. */
+export function blobFolder(folder: string, digest: Digest): string {
+  return join(blobsFolder(folder), digestAlgorithm(digest), digestHex(digest).slice(0, 2));
+}
+
+/** File of a complete blob. */
+export function blobPath(folder: string, digest: Digest): string {
+  return join(blobFolder(folder, digest), digestHex(digest));
+}
+
+/** File of a partial blob. */
+export function ingestPath(folder: string, digest: Digest): string {
+  return join(ingestFolder(folder), `${digestAlgorithm(digest)}-${digestHex(digest)}.part`);
+}

@@ -1,0 +1,306 @@
+import type { Bitfield } from '../core/bitfield.ts';
+import { Action, ActionBuffer } from './actions.ts';
+import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
+import { SeedBlob } from './seed-blob.ts';
+import { SlotList } from './slots.ts';
+
+/** How a {@link SeedCore} behaves. Times in milliseconds. */
+export interface SeedCoreOptions {
+  /** Pieces uploaded or offered at the same time; above twice a node's slots the peers' own trade starves. @default 8 */
+  readonly slots: number;
+  /** How long a slot is kept for an offer that is neither taken nor declined. @default 500 */
+  readonly offerTimeoutMs: number;
+  /** A piece sent, but not reported held for so long, counts as not given. @default 5000 */
+  readonly confirmTimeoutMs: number;
+  /** How long a declined piece is not offered again to the same peer. @default 1000 */
+  readonly declineMs: number;
+  /** A peer of another zone that got nothing for so long is given a piece that its zone already has. @default 1000 */
+  readonly stuckMs: number;
+}
+
+const DEFAULT_OPTIONS: SeedCoreOptions = {
+  slots: 8,
+  offerTimeoutMs: 500,
+  confirmTimeoutMs: 5000,
+  declineMs: 1000,
+  stuckMs: 1000,
+};
+
+/** The supernode's own zone in {@link SeedCore.addPeer}. */
+export const OWN_ZONE = 0;
+const ANY_COUNT = 0xffff;
+const NEVER = -1;
+
+interface SeedPeer {
+  readonly zone: number;
+  /** Downloads it could start: last told, less what was offered since. */
+  down: number;
+  /** Slots of ours that it takes. */
+  active: number;
+  /** Number of the last gift to it: the lowest waited longest. */
+  lastGift: number;
+  /** When it last got a piece from anywhere (at first: when it first told its slots), milliseconds; or NEVER. */
+  gotAt: number;
+}
+
+/**
+ * Every decision of one supernode: which piece to offer to which neighbour. The least-given piece of a zone goes first,
+ * so that the swarm as a whole soon holds everything; ties go in order, so that a node alone gets the blob in order.
+ * Pure, as PeerCore, with the same rules for numbers and for `actions` (only `offer` actions come out).
+ */
+export class SeedCore {
+  readonly actions = new ActionBuffer();
+  readonly #options: SeedCoreOptions;
+  readonly #gifts = new Gifts();
+  readonly #peerSlots = new SlotList();
+  readonly #peers: (SeedPeer | undefined)[] = [];
+  readonly #blobSlots = new SlotList();
+  readonly #blobs: (SeedBlob | undefined)[] = [];
+  #active = 0;
+  #giftNumber = 0;
+
+  constructor(options: Partial<SeedCoreOptions> = {}) {
+    this.#options = { ...DEFAULT_OPTIONS, ...options };
+  }
+
+  /** @returns its number */
+  addBlob(pieces: number, have?: Bitfield): number {
+    const slot = this.#blobSlots.take();
+    this.#blobs[slot] = new SeedBlob(pieces, have);
+    return slot;
+  }
+
+  /** Ends its offers; uploads under way still end with `uploaded`. */
+  removeBlob(slot: number): void {
+    if (this.#blobs[slot] === undefined) return;
+    for (let gift = this.#gifts.end - 1; gift >= 0; gift--) {
+      if (this.#gifts.blob[gift] !== slot || this.#gifts.state[gift] === GiftState.free) continue;
+      if (this.#gifts.state[gift] === GiftState.sending || this.#gifts.state[gift] === GiftState.arrived) {
+        this.#gifts.blob[gift] = NO_BLOB;
+      } else {
+        this.#become(gift, GiftState.free, 0);
+      }
+    }
+    this.#blobs[slot] = undefined;
+    this.#blobSlots.release(slot);
+  }
+
+  /** @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own. @returns the peer's number */
+  addPeer(zone: number): number {
+    const peer = this.#peerSlots.take();
+    this.#peers[peer] = { zone, down: 0, active: 0, lastGift: 0, gotAt: NEVER };
+    return peer;
+  }
+
+  /** Ends its offers and uploads: do not call `uploaded` for it afterwards. */
+  removePeer(peer: number, now: number): void {
+    if (this.#peers[peer] === undefined) return;
+    for (let gift = this.#gifts.end - 1; gift >= 0; gift--) {
+      if (this.#gifts.peer[gift] === peer) this.#takeBack(gift, now);
+    }
+    for (const blob of this.#blobs) blob?.shared.removeSharer(peer, true);
+    this.#peers[peer] = undefined;
+    this.#peerSlots.release(peer);
+    this.#fill(now);
+  }
+
+  peerShares(peer: number, slot: number): void {
+    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.addSharer(peer);
+  }
+
+  peerUnshares(peer: number, slot: number): void {
+    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer, true);
+  }
+
+  peerHas(peer: number, slot: number, piece: number, now: number): void {
+    const info = this.#peers[peer];
+    const shared = this.#blobs[slot]?.shared;
+    const row = shared?.rowOf(peer) ?? -1;
+    if (info === undefined || shared === undefined || row < 0 || piece < 0 || piece >= shared.pieces) return;
+    shared.setPeerHas(row, piece, true);
+    info.gotAt = now;
+    const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
+    if (gift >= 0) {
+      const sent = this.#gifts.state[gift] === GiftState.sent;
+      this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
+    }
+  }
+
+  /** Its free slots, as any of its messages tells; `up` and `hungry` do not matter to a seed. */
+  peerSlots(peer: number, _up: number, down: number, _hungry: boolean, now: number): void {
+    const info = this.#peers[peer];
+    if (info === undefined) return;
+    info.down = down;
+    if (info.gotAt === NEVER) info.gotAt = now;
+    if (down > 0) this.#fill(now);
+  }
+
+  /** The piece is verified and can be read here from now on. */
+  landed(slot: number, piece: number, now: number): void {
+    if (this.#blobs[slot]?.shared.have.set(piece) === true) this.#fill(now);
+  }
+
+  /** All pieces of the blob turned out wrong: none is held any more. */
+  lost(slot: number): void {
+    const blob = this.#blobs[slot];
+    if (blob === undefined) return;
+    blob.shared.reset();
+    blob.forgetGiven();
+  }
+
+  declined(peer: number, slot: number, piece: number, now: number): void {
+    const gift = this.#gifts.find(peer, slot, piece, GiftState.offered);
+    if (gift < 0) return;
+    this.#ungive(gift);
+    this.#become(gift, GiftState.refused, now);
+    this.#fill(now);
+  }
+
+  /**
+   * The neighbour asks for a piece, offered or not.
+   * @returns whether a slot was taken; then call `uploaded` once
+   */
+  admit(peer: number, slot: number, piece: number, now: number): boolean {
+    const info = this.#peers[peer];
+    if (info === undefined || !this.has(slot, piece)) return false;
+    const offered = this.#gifts.find(peer, slot, piece, GiftState.offered);
+    if (offered >= 0) {
+      this.#become(offered, GiftState.sending, now);
+      return true;
+    }
+    if (this.freeSlots === 0) return false;
+    this.#give(GiftState.sending, peer, info, slot, piece, now);
+    return true;
+  }
+
+  /** The oldest upload to the peer ended, however it did. */
+  uploaded(peer: number, now: number): void {
+    const gifts = this.#gifts;
+    let oldest = -1;
+    for (let gift = 0; gift < gifts.end; gift++) {
+      if (gifts.peer[gift] !== peer) continue;
+      if (gifts.state[gift] !== GiftState.sending && gifts.state[gift] !== GiftState.arrived) continue;
+      if (oldest < 0 || gifts.since[gift]! < gifts.since[oldest]!) oldest = gift;
+    }
+    if (oldest < 0) return;
+    const waits = gifts.state[oldest] === GiftState.sending && gifts.blob[oldest] !== NO_BLOB;
+    this.#become(oldest, waits ? GiftState.sent : GiftState.free, now);
+    this.#fill(now);
+  }
+
+  /** To be called about every 100 ms: ends what waited too long. */
+  tick(now: number): void {
+    const { offerTimeoutMs, confirmTimeoutMs, declineMs } = this.#options;
+    const gifts = this.#gifts;
+    for (let gift = gifts.end - 1; gift >= 0; gift--) {
+      const ageMs = now - gifts.since[gift]!;
+      const state = gifts.state[gift];
+      if (state === GiftState.offered && ageMs >= offerTimeoutMs) {
+        // Whoever does not answer an offer gets the next one only after it told its slots again.
+        this.#peers[gifts.peer[gift]!]!.down = 0;
+        this.#takeBack(gift, now);
+      } else if (state === GiftState.sent && ageMs >= confirmTimeoutMs) {
+        this.#takeBack(gift, now);
+      } else if (state === GiftState.refused && ageMs >= declineMs) {
+        this.#become(gift, GiftState.free, now);
+      }
+    }
+    this.#fill(now);
+  }
+
+  get freeSlots(): number {
+    return this.#options.slots - this.#active;
+  }
+
+  has(slot: number, piece: number): boolean {
+    const shared = this.#blobs[slot]?.shared;
+    return shared !== undefined && piece >= 0 && piece < shared.pieces && shared.have.has(piece);
+  }
+
+  /** Makes offers until the slots are full or nobody lacks what may be given. */
+  #fill(now: number): void {
+    while (this.freeSlots > 0) {
+      let bestPeer = -1;
+      let bestBlob = -1;
+      let bestPiece = -1;
+      for (let peer = 0; peer < this.#peers.length; peer++) {
+        const info = this.#peers[peer];
+        if (info === undefined || info.down <= 0) continue;
+        const best = this.#peers[bestPeer];
+        if (best !== undefined && !waitsLonger(info, best)) continue;
+        for (let slot = 0; slot < this.#blobs.length; slot++) {
+          const piece = this.#pick(peer, info, slot, now);
+          if (piece < 0) continue;
+          bestPeer = peer;
+          bestBlob = slot;
+          bestPiece = piece;
+          break;
+        }
+      }
+      const info = this.#peers[bestPeer];
+      if (info === undefined) return;
+      info.down--;
+      this.#give(GiftState.offered, bestPeer, info, bestBlob, bestPiece, now);
+      this.actions.push(Action.offer, bestPeer, bestBlob, bestPiece, -1);
+    }
+  }
+
+  /** The piece of the blob that the peer should have next, or -1. */
+  #pick(peer: number, info: SeedPeer, slot: number, now: number): number {
+    const blob = this.#blobs[slot];
+    const row = blob?.shared.rowOf(peer) ?? -1;
+    if (blob === undefined || row < 0 || !blob.look(row)) return -1;
+    const gifts = this.#gifts;
+    for (let gift = 0; gift < gifts.end; gift++) {
+      if (gifts.state[gift] === GiftState.free || gifts.peer[gift] !== peer) continue;
+      if (gifts.blob[gift] === slot) blob.overlook(gifts.piece[gift]!);
+    }
+    const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
+    return blob.leastGiven(info.zone, again ? ANY_COUNT : 0);
+  }
+
+  #give(
+    state: GiftStateValue,
+    peer: number,
+    info: SeedPeer,
+    slot: number,
+    piece: number,
+    now: number,
+  ): void {
+    this.#gifts.add(state, peer, slot, piece, now);
+    this.#active++;
+    info.active++;
+    info.lastGift = ++this.#giftNumber;
+    this.#blobs[slot]!.given(info.zone)[piece]!++;
+  }
+
+  /** Changes a gift's state; a slot that it no longer needs is free. */
+  #become(gift: number, state: GiftStateValue, now: number): void {
+    const took = this.#gifts.takesSlot(gift);
+    const info = this.#peers[this.#gifts.peer[gift]!];
+    this.#gifts.become(gift, state, now);
+    if (!took || state === GiftState.sending || state === GiftState.arrived) return;
+    this.#active--;
+    if (info !== undefined) info.active--;
+  }
+
+  /** The piece counts as given once less. */
+  #ungive(gift: number): void {
+    const given = this.#blobs[this.#gifts.blob[gift]!]?.given(this.#peers[this.#gifts.peer[gift]!]!.zone);
+    const piece = this.#gifts.piece[gift]!;
+    if (given !== undefined && given[piece]! > 0) given[piece]!--;
+  }
+
+  /** Forgets a gift that did not arrive. */
+  #takeBack(gift: number, now: number): void {
+    const state = this.#gifts.state[gift];
+    if (state === GiftState.free) return;
+    if (state !== GiftState.refused && state !== GiftState.arrived) this.#ungive(gift);
+    this.#become(gift, GiftState.free, now);
+  }
+}
+
+/** Fewer gifts under way first, then who was given something longest ago. */
+function waitsLonger(a: SeedPeer, b: SeedPeer): boolean {
+  return a.active < b.active || (a.active === b.active && a.lastGift < b.lastGift);
+}

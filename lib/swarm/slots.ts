@@ -1,0 +1,24 @@
+/** Small integers that name things: the lowest ones are used again after {@link release}. */
+export class SlotList {
+  readonly #free: number[] = [];
+  #end = 0;
+
+  /** One more than the largest number ever in use. */
+  get end(): number {
+    return this.#end;
+  }
+
+  take(): number {
+    return this.#free.pop() ?? this.#end++;
+  }
+
+  release(slot: number): void {
+    this.#free.push(slot);
+  }
+}
+
+/** The longer copy `to` of a column of a struct of arrays. */
+export function grown<T extends Uint8Array | Int32Array | Uint32Array | Float64Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

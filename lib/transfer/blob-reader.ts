@@ -1,0 +1,60 @@
+import type { BlobRequest } from '../core/blob-source.ts';
+import { pieceAt } from '../core/geometry.ts';
+import type { ByteRange } from '../core/range.ts';
+import type { StoredBlob } from '../store/store.ts';
+import { HOLD_BACK_BYTES } from './direct-read.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+/** One read from the store and one write to the client: large, because the cost is per chunk. */
+const CHUNK_BYTES = 1024 * 1024;
+
+export function wantedRange(request: BlobRequest): ByteRange {
+  return request.range ?? { start: 0, end: request.size };
+}
+
+/** The bytes of a blob that is complete in the store. */
+export async function* readStored(stored: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {
+  for (let at = range.start; at < range.end; ) {
+    const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - at));
+    await stored.read(at, chunk);
+    at += chunk.length;
+    yield chunk;
+  }
+}
+
+export interface ReaderHooks {
+  /** The reader now waits for this piece. */
+  waitsFor(piece: number): void;
+}
+
+/**
+ * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A read of the whole blob
+ * gets its last 64 KiB only after the whole digest has matched.
+ * @throws what the blob failed with; ABORTED
+ */
+export async function* readShared(
+  blob: SharedBlob,
+  range: ByteRange,
+  hooks: ReaderHooks,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const { info, stored } = blob;
+  const whole = range.start === 0 && range.end === info.size;
+  let at = range.start;
+  while (at < range.end) {
+    const limit = whole && !stored.complete ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
+    const piece = pieceAt(info, at);
+    const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
+    if (readable > at) {
+      const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, readable - at));
+      await stored.read(at, chunk);
+      at += chunk.length;
+      yield chunk;
+      continue;
+    }
+    if (blob.failure !== undefined) throw blob.failure;
+    const change = blob.nextChange(signal);
+    hooks.waitsFor(piece);
+    await change;
+  }
+}

@@ -1,0 +1,68 @@
+import type { Digest } from '../core/digest.ts';
+import type { StoredBlob } from '../store/store.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { SharedBlob } from './shared-blob.ts';
+
+/** The blobs that are part of the swarm now, by digest and by their slot in the core. */
+export class BlobTable {
+  readonly #pool: BufferPool;
+  readonly #blobs = new Map<Digest, SharedBlob>();
+  readonly #bySlot: (SharedBlob | undefined)[] = [];
+  readonly #opening = new Map<Digest, Promise<SharedBlob | undefined>>();
+  #nextHandle = 1;
+
+  constructor(pool: BufferPool) {
+    this.#pool = pool;
+  }
+
+  get size(): number {
+    return this.#blobs.size;
+  }
+
+  get(digest: Digest): SharedBlob | undefined {
+    return this.#blobs.get(digest);
+  }
+
+  atSlot(slot: number): SharedBlob | undefined {
+    return this.#bySlot[slot];
+  }
+
+  all(): SharedBlob[] {
+    return [...this.#blobs.values()];
+  }
+
+  /**
+   * The blob, taken in from the store when it is not here yet; concurrent callers get the same one.
+   * @param open opens it in the store, or tells that it is not there
+   * @param enlist gives it its slot in the core
+   */
+  async activate(
+    digest: Digest,
+    open: () => Promise<StoredBlob | undefined>,
+    enlist: (stored: StoredBlob) => { readonly slot: number; readonly nowMs: number },
+  ): Promise<SharedBlob | undefined> {
+    const here = this.#blobs.get(digest) ?? this.#opening.get(digest);
+    if (here !== undefined) return here;
+    const opening = open().then((stored) => {
+      if (stored === undefined) return undefined;
+      const { slot, nowMs } = enlist(stored);
+      const blob = new SharedBlob(stored, this.#pool, this.#nextHandle++, slot, nowMs);
+      this.#blobs.set(digest, blob);
+      this.#bySlot[slot] = blob;
+      return blob;
+    });
+    this.#opening.set(digest, opening);
+    try {
+      return await opening;
+    } finally {
+      this.#opening.delete(digest);
+    }
+  }
+
+  /** Takes the blob out; its slot may be given away afterwards. */
+  retire(blob: SharedBlob): void {
+    blob.retired = true;
+    this.#blobs.delete(blob.digest);
+    this.#bySlot[blob.slot] = undefined;
+  }
+}

@@ -1,0 +1,136 @@
+import { abortedError, DamselflyError } from '../core/errors.ts';
+
+/** Memory for one piece on its way through the process. */
+export interface PieceBuffer {
+  /** Exactly as long as asked for; what it holds at first is undefined. */
+  readonly bytes: Uint8Array;
+  /** Gives the memory back; do not touch `bytes` afterwards. A second call is harmless. */
+  release(): void;
+}
+
+/** Piece buffers under one byte budget: the memory bound of all transfers of a process. */
+export interface BufferPool {
+  /**
+   * Waits, first come first served, while the budget is used up.
+   * @throws ABORTED; INTERNAL for more bytes than the budget or a piece can have
+   */
+  acquire(bytes: number, signal: AbortSignal): Promise<PieceBuffer>;
+  /** Undefined when the budget is used up or others wait. @throws INTERNAL as for acquire */
+  tryAcquire(bytes: number): PieceBuffer | undefined;
+  /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
+  readonly usedBytes: number;
+  readonly waiting: number;
+}
+
+const MIN_CLASS_BYTES = 64 * 1024;
+const MAX_CLASS_BYTES = 16 * 1024 * 1024;
+
+interface Waiter {
+  readonly bytes: number;
+  grant(buffer: PieceBuffer): void;
+}
+
+/** Buffers come in powers of two from 64 KiB to 16 MiB and are reused; used and kept ones together stay in budget. */
+export function createBufferPool(options: { readonly budgetBytes: number }): BufferPool {
+  const { budgetBytes } = options;
+  const idle = new Map<number, Uint8Array[]>();
+  const waiters = new Set<Waiter>();
+  let usedBytes = 0;
+  let idleBytes = 0;
+
+  const take = (classBytes: number): Uint8Array | undefined => {
+    const kept = idle.get(classBytes)?.pop();
+    if (kept !== undefined) {
+      idleBytes -= classBytes;
+      return kept;
+    }
+    if (usedBytes + classBytes > budgetBytes) return undefined;
+    for (const [size, buffers] of idle) {
+      while (usedBytes + idleBytes + classBytes > budgetBytes && buffers.pop() !== undefined)
+        idleBytes -= size;
+    }
+    return Buffer.allocUnsafeSlow(classBytes);
+  };
+
+  const give = (bytes: number): PieceBuffer | undefined => {
+    const classBytes = classOf(bytes);
+    const memory = take(classBytes);
+    if (memory === undefined) return undefined;
+    usedBytes += classBytes;
+    let released = false;
+    return {
+      bytes: memory.subarray(0, bytes),
+      release() {
+        if (released) return;
+        released = true;
+        usedBytes -= classBytes;
+        idleBytes += classBytes;
+        const kept = idle.get(classBytes);
+        if (kept === undefined) idle.set(classBytes, [memory]);
+        else kept.push(memory);
+        serveWaiters();
+      },
+    };
+  };
+
+  const serveWaiters = (): void => {
+    for (const waiter of waiters) {
+      const buffer = give(waiter.bytes);
+      if (buffer === undefined) return;
+      waiters.delete(waiter);
+      waiter.grant(buffer);
+    }
+  };
+
+  const check = (bytes: number): void => {
+    if (bytes < 1 || bytes > MAX_CLASS_BYTES || classOf(bytes) > budgetBytes) {
+      throw new DamselflyError(
+        'INTERNAL',
+        `no piece buffer of ${bytes} bytes fits in the budget of ${budgetBytes}`,
+      );
+    }
+  };
+
+  const tryAcquire = (bytes: number): PieceBuffer | undefined => {
+    check(bytes);
+    return waiters.size > 0 ? undefined : give(bytes);
+  };
+
+  return {
+    tryAcquire,
+    async acquire(bytes, signal) {
+      if (signal.aborted) throw abortedError(signal);
+      const buffer = tryAcquire(bytes);
+      if (buffer !== undefined) return buffer;
+      return new Promise((resolve, reject) => {
+        const onAbort = (): void => {
+          waiters.delete(waiter);
+          reject(abortedError(signal));
+          // The next one may want less than the one that left.
+          serveWaiters();
+        };
+        const waiter: Waiter = {
+          bytes,
+          grant(granted) {
+            signal.removeEventListener('abort', onAbort);
+            resolve(granted);
+          },
+        };
+        waiters.add(waiter);
+        signal.addEventListener('abort', onAbort, { once: true });
+      });
+    },
+    get usedBytes() {
+      return usedBytes;
+    },
+    get waiting() {
+      return waiters.size;
+    },
+  };
+}
+
+function classOf(bytes: number): number {
+  let size = MIN_CLASS_BYTES;
+  while (size < bytes) size *= 2;
+  return size;
+}

@@ -1,0 +1,149 @@
+import { describeError } from '../core/errors.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { PeerCore } from '../swarm/peer-core.ts';
+import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+/** News of pieces waits this long for company: nearly free in speed, and a tenth of the messages. */
+const HAVE_BATCH_MS = 10;
+
+export interface ConversationHost {
+  slots(): Slots;
+  decide(event: (core: PeerCore, now: number) => void): void;
+  neighbours(): readonly Neighbour[];
+  isCurrent(neighbour: Neighbour): boolean;
+  blob(digest: SharedBlob['digest']): SharedBlob | undefined;
+  blobs(): readonly SharedBlob[];
+  /** The blob if it is in the swarm or in the store. */
+  recall(digest: SharedBlob['digest']): Promise<SharedBlob | undefined>;
+  supernodeFailed(blob: SharedBlob): void;
+}
+
+/** What a node says to its neighbours about blobs, and what it makes of what they say. */
+export class Conversation {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #host: ConversationHost;
+  #batching = false;
+
+  constructor(deps: { readonly clock: Clock; readonly log: Logger }, host: ConversationHost) {
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#host = host;
+  }
+
+  /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
+  exchange(neighbour: Neighbour, blob: SharedBlob): void {
+    const { info, stored } = blob;
+    const news = neighbour.openOurs(blob.handle, info);
+    if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
+      neighbour.send({ type: 'origin', handle: blob.handle, ...blob.origin });
+    }
+    if (!neighbour.meet(blob.digest)) return;
+    this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
+    const held: number[] = [];
+    for (let index = 0; index < info.pieces; index++) if (stored.have.has(index)) held.push(index);
+    if (held.length > 0) this.#sendHave(neighbour, blob, held);
+  }
+
+  /** Takes back that we share the blob. */
+  withdraw(blob: SharedBlob): void {
+    for (const neighbour of this.#host.neighbours()) neighbour.closeOurs(blob.handle, blob.digest);
+  }
+
+  /** We hold a new piece: neighbours hear of it with the next batch. */
+  queueHave(blob: SharedBlob, piece: number): void {
+    blob.fresh.push(piece);
+    if (this.#batching) return;
+    this.#batching = true;
+    this.#clock.after(HAVE_BATCH_MS, () => {
+      this.#batching = false;
+      for (const each of this.#host.blobs()) {
+        const indexes = each.fresh.splice(0);
+        if (indexes.length === 0) continue;
+        for (const neighbour of this.#host.neighbours()) {
+          if (neighbour.sharesWithUs(each.digest)) this.#sendHave(neighbour, each, indexes);
+        }
+      }
+    });
+  }
+
+  #sendHave(neighbour: Neighbour, blob: SharedBlob, indexes: readonly number[]): void {
+    const proofs = indexes.flatMap((index) => blob.stored.proof(index) ?? []);
+    neighbour.send({ type: 'have', handle: blob.handle, proofs, slots: this.#host.slots() });
+  }
+
+  /** One message from a neighbour. */
+  hear(neighbour: Neighbour, message: PeerMessage): void {
+    const host = this.#host;
+    if ('slots' in message && message.type !== 'hello') {
+      const { down, up } = message.slots;
+      const hungry = message.type === 'slots' && message.hungry;
+      host.decide((core, now) => core.peerSlots(neighbour.slot, up, down, hungry, now));
+    }
+    switch (message.type) {
+      case 'open':
+        neighbour.noteOpen(message.handle, message);
+        void this.#answerOpen(neighbour, message);
+        return;
+      case 'close': {
+        const digest = neighbour.noteClose(message.handle);
+        const blob = digest === undefined ? undefined : host.blob(digest);
+        if (blob !== undefined) host.decide((core) => core.peerUnshares(neighbour.slot, blob.slot));
+        return;
+      }
+      case 'have': {
+        const blob = this.#meant(neighbour, message.handle);
+        if (blob === undefined) return;
+        const trusted = neighbour.peer.role === 'supernode';
+        host.decide((core, now) => {
+          for (const proof of message.proofs) {
+            if (blob.learn(proof, trusted)) core.peerHas(neighbour.slot, blob.slot, proof.index, now);
+          }
+        });
+        return;
+      }
+      case 'offer': {
+        const blob = this.#meant(neighbour, message.handle);
+        const { proof } = message;
+        if (blob === undefined || neighbour.peer.role !== 'supernode') return;
+        if (blob.learn(proof, true)) {
+          host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now));
+        } else {
+          neighbour.send({ type: 'decline', handle: blob.handle, index: proof.index, slots: host.slots() });
+        }
+        return;
+      }
+      case 'origin-failed': {
+        const blob = this.#meant(neighbour, message.handle);
+        if (blob !== undefined && neighbour.peer.role === 'supernode') host.supernodeFailed(blob);
+        return;
+      }
+      // A node is not asked to read a registry, takes no declines, and hellos are over.
+      case 'hello':
+      case 'slots':
+      case 'decline':
+      case 'origin':
+    }
+  }
+
+  #meant(neighbour: Neighbour, handle: number): SharedBlob | undefined {
+    const theirs = neighbour.theirBlob(handle);
+    return theirs === undefined ? undefined : this.#host.blob(theirs.digest);
+  }
+
+  async #answerOpen(neighbour: Neighbour, message: Extract<PeerMessage, { type: 'open' }>): Promise<void> {
+    const { digest, pieceBytes, size } = message;
+    try {
+      const blob = this.#host.blob(digest) ?? (await this.#host.recall(digest));
+      if (blob === undefined || !this.#host.isCurrent(neighbour)) return;
+      if (blob.info.size !== size || blob.info.pieceBytes !== pieceBytes) return;
+      blob.usedMs = this.#clock.now();
+      this.exchange(neighbour, blob);
+    } catch (error) {
+      this.#log.warn({ digest, error: describeError(error) }, 'blob could not be opened for a neighbour');
+    }
+  }
+}

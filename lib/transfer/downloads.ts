@@ -1,0 +1,158 @@
+import { pieceHash } from '../core/digest.ts';
+import { DamselflyError, describeError } from '../core/errors.ts';
+import { pieceLength, pieceOffset } from '../core/geometry.ts';
+import { sameBytes } from '../core/proof.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { PeerCore, RequestFailure } from '../swarm/peer-core.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { PieceSink } from './piece-sink.ts';
+import type { PieceTransport } from './seams.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+export interface DownloadsDeps {
+  readonly network: PieceTransport;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+}
+
+export interface DownloadsHost {
+  self(): string;
+  /** Gives the core an event and carries out what it decides. */
+  report(event: (core: PeerCore, now: number) => void): void;
+  ban(neighbour: Neighbour, reason: string): void;
+}
+
+/** Carries out `request` actions: fetch a piece, verify it against its proof, hand it to the sink, tell the core. */
+export class Downloads {
+  readonly #deps: DownloadsDeps;
+  readonly #sink: PieceSink;
+  readonly #host: DownloadsHost;
+  readonly #running = new Map<
+    number,
+    { readonly controller: AbortController; readonly done: Promise<void> }
+  >();
+  readonly #all = new Set<Promise<void>>();
+
+  constructor(deps: DownloadsDeps, sink: PieceSink, host: DownloadsHost) {
+    this.#deps = deps;
+    this.#sink = sink;
+    this.#host = host;
+  }
+
+  start(request: number, neighbour: Neighbour | undefined, blob: SharedBlob, piece: number): void {
+    const controller = new AbortController();
+    const done = this.#run(request, neighbour, blob, piece, controller).finally(() => {
+      this.#all.delete(done);
+      this.#deps.metrics.downloadsActive.set(this.#all.size);
+    });
+    this.#running.set(request, { controller, done });
+    this.#all.add(done);
+    this.#deps.metrics.downloadsActive.set(this.#all.size);
+  }
+
+  /** The core gave the request up; its number may be used again at once. */
+  cancel(request: number): void {
+    const running = this.#running.get(request);
+    this.#running.delete(request);
+    running?.controller.abort(new DamselflyError('ABORTED', 'another copy arrived first'));
+  }
+
+  async close(): Promise<void> {
+    for (const request of [...this.#running.keys()]) this.cancel(request);
+    await Promise.allSettled(this.#all);
+  }
+
+  async #run(
+    request: number,
+    neighbour: Neighbour | undefined,
+    blob: SharedBlob,
+    piece: number,
+    controller: AbortController,
+  ): Promise<void> {
+    const { clock, log } = this.#deps;
+    // The core is never called back from inside its own decision.
+    await Promise.resolve();
+    const live = (): boolean => this.#running.get(request)?.controller === controller;
+    let outcome: RequestFailure | 'received';
+    try {
+      outcome = await this.#fetch(request, neighbour, blob, piece, controller.signal, live);
+    } catch (error) {
+      outcome = failureOf(error);
+      if (live())
+        log.debug({ peer: neighbour?.peer.id, piece, error: describeError(error) }, 'piece not fetched');
+      if (outcome === 'local' && error instanceof DamselflyError && error.code !== 'ABORTED') {
+        blob.failure = error;
+        blob.changed();
+      }
+    }
+    const stillLive = live();
+    if (stillLive) this.#running.delete(request);
+    if (blob.retired) return;
+    this.#host.report((core) => {
+      const now = clock.now();
+      if (outcome !== 'received') {
+        if (stillLive) core.failed(request, outcome, now);
+      } else if (stillLive) core.received(request, now);
+      else core.obtained(blob.slot, piece, now);
+    });
+    if (outcome === 'corrupt' && neighbour !== undefined) this.#host.ban(neighbour, 'corrupt-piece');
+  }
+
+  async #fetch(
+    request: number,
+    neighbour: Neighbour | undefined,
+    blob: SharedBlob,
+    piece: number,
+    signal: AbortSignal,
+    live: () => boolean,
+  ): Promise<RequestFailure | 'received'> {
+    const { clock, metrics, network, pool, trace } = this.#deps;
+    const proof = blob.proof(piece);
+    if (neighbour === undefined || proof === undefined) return 'missing';
+    const { host, id, port, role } = neighbour.peer;
+    const start = pieceOffset(blob.info, piece);
+    const length = pieceLength(blob.info, piece);
+    const buffer = await pool.acquire(length, signal);
+    try {
+      const onProgress = (): void => {
+        if (live()) this.#host.report((core) => core.progressed(request, clock.now()));
+      };
+      const range = { start, end: start + length };
+      const asked = { address: { host, port }, from: this.#host.self(), digest: blob.digest, range };
+      await network.fetch(asked, buffer.bytes, { signal, onProgress });
+      if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {
+        metrics.piecesRejected.inc({ reason: 'proof' });
+        trace?.(clock.now(), { kind: 'piece-rejected', digest: blob.digest, index: piece, from: id });
+        return 'corrupt';
+      }
+      const source = role === 'supernode' ? 'supernode' : 'peer';
+      await this.#sink.accept(blob, { ...proof, index: piece }, buffer.bytes, source, id);
+      return 'received';
+    } finally {
+      buffer.release();
+    }
+  }
+}
+
+function failureOf(error: unknown): RequestFailure {
+  if (!(error instanceof DamselflyError)) return 'unreachable';
+  switch (error.code) {
+    case 'PEER_BUSY':
+      return 'busy';
+    case 'BLOB_UNKNOWN':
+      return 'missing';
+    case 'STORE_FULL':
+    case 'STORE_FAILED':
+    case 'ABORTED':
+      return 'local';
+    default:
+      return 'unreachable';
+  }
+}

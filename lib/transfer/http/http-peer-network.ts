@@ -1,0 +1,51 @@
+import { connect as netConnect } from 'node:net';
+import { DamselflyError } from '../../core/errors.ts';
+import type { Logger } from '../../observe/log.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { dialWsLink } from '../link/ws-dial.ts';
+import type { WsLink } from '../link/ws-link.ts';
+import type { PeerNetwork } from '../seams.ts';
+import type { Connect } from './connect.ts';
+import { createConnectionPool } from './connection-pool.ts';
+import { listenForPeers } from './peer-listener.ts';
+
+export interface HttpPeerNetworkOptions {
+  /** Connections that the peer port holds at once, links included; more are closed at once. @default 1024 */
+  readonly maxConnections?: number;
+  /** Opens connections to peers. @default `net.connect` */
+  readonly connect?: Connect;
+}
+
+const DEFAULT_MAX_CONNECTIONS = 1024;
+
+/** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port. */
+export function createHttpPeerNetwork(
+  deps: { readonly clock: Clock; readonly log: Logger },
+  options: HttpPeerNetworkOptions = {},
+): PeerNetwork {
+  const connect: Connect = options.connect ?? ((to) => netConnect(to));
+  const maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+  const pool = createConnectionPool({ clock: deps.clock, connect });
+  const dialled = new Set<WsLink>();
+  let closed = false;
+
+  return {
+    fetch: (request, into, fetchOptions) => pool.fetch(request, into, fetchOptions),
+    listen: (address, handlers) => listenForPeers(address, handlers, deps, { maxConnections }),
+    async dial(address, { signal }) {
+      const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
+      if (link === undefined || closed) {
+        link?.terminate();
+        throw new DamselflyError('PEER_UNREACHABLE', 'the peer network is closed');
+      }
+      dialled.add(link);
+      void link.closed.then(() => dialled.delete(link));
+      return link.link;
+    },
+    async close() {
+      closed = true;
+      await pool.close();
+      for (const link of dialled) link.terminate();
+    },
+  };
+}

@@ -1,0 +1,200 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { DamselflyError, describeError } from '../../core/errors.ts';
+import type { Logger } from '../../observe/log.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
+import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
+import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
+import { createSendBuffers, sendPiece } from './send-piece.ts';
+
+const KEEP_ALIVE_TIMEOUT_MS = 60_000;
+const HEADERS_TIMEOUT_MS = 5000;
+/** Node looks for overdue heads only this often; its default of 30 s would make the 5 s above meaningless. */
+const HEADERS_CHECK_MS = 1000;
+/** Ours are under 300 bytes. */
+const MAX_HEAD_BYTES = 8 * 1024;
+/** How long close() lets uploads and link farewells run. */
+const CLOSE_GRACE_MS = 2000;
+
+export interface PeerListenerDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Serves pieces and links on one port.
+ * @throws CONFIG_INVALID when the address cannot be listened on
+ */
+export async function listenForPeers(
+  address: Address,
+  handlers: PeerServerHandlers,
+  deps: PeerListenerDeps,
+  options: { readonly maxConnections: number },
+): Promise<PeerListener> {
+  const { clock, log } = deps;
+  const sendDeps = { clock, buffers: createSendBuffers() };
+  const sockets = new Set<Socket>();
+  const links = new Set<WsLink>();
+  let uploads = 0;
+  let closing: Promise<void> | undefined;
+  let noticeQuiet = (): void => {};
+  const checkQuiet = (): void => {
+    if (uploads === 0 && links.size === 0) noticeQuiet();
+  };
+
+  const server = createServer({
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    // The same limit: a request is nothing but its head.
+    requestTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: HEADERS_CHECK_MS,
+    maxHeaderSize: MAX_HEAD_BYTES,
+    noDelay: true,
+  });
+  server.maxConnections = options.maxConnections;
+  const webSockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: MAX_MESSAGE_BYTES,
+  });
+
+  const servePiece = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const wanted = parsePieceRequest({
+      path: request.url ?? '',
+      range: request.headers.range,
+      node: header(request, NODE_HEADER),
+    });
+    if (wanted === undefined) return answer(response, 400, 'not a piece request');
+    if (closing !== undefined) return refuse(response, { kind: 'busy', freeSlots: 0 });
+    const admission = handlers.piece(wanted);
+    if (admission.kind !== 'serve') return refuse(response, admission);
+    if (wanted.range.end > admission.size) {
+      admission.done(0);
+      return answer(response, 416, 'the range lies outside the blob');
+    }
+    uploads++;
+    try {
+      await sendPiece(response, admission, wanted.range, sendDeps);
+    } catch (error) {
+      log.debug({ error: describeError(error), digest: wanted.digest }, 'an upload ended early');
+    } finally {
+      uploads--;
+      checkQuiet();
+    }
+  };
+
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    response.sendDate = false;
+    response.on('error', () => {});
+    if (hasBody(request)) answer(response, 400, 'no body expected');
+    else if (request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true)
+      await servePiece(request, response);
+    else answer(response, 404, 'only pieces and links are served here');
+  };
+
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    socket.on('error', () => socket.destroy());
+    // A browser always sends Origin: no web page may talk to the cluster through its visitor.
+    const welcome =
+      request.url === LINK_PATH && request.headers.origin === undefined && closing === undefined;
+    if (!welcome) {
+      socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    webSockets.handleUpgrade(request, socket, head, (ws) => {
+      const link = createWsLink(ws, request.socket, deps);
+      links.add(link);
+      void link.closed.then(() => {
+        links.delete(link);
+        checkQuiet();
+      });
+      try {
+        handlers.link(link.link);
+      } catch (error) {
+        log.error({ error: describeError(error) }, 'a link could not be taken');
+        link.terminate();
+      }
+    });
+  };
+
+  server.on('request', (request, response) => {
+    serve(request, response).catch((error: unknown) => {
+      log.error({ error: describeError(error) }, 'a piece request failed');
+      response.destroy();
+    });
+  });
+  server.on('upgrade', upgrade);
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+
+  await listen(address);
+  server.on('error', (error) => log.error({ error: describeError(error) }, 'the peer port failed'));
+
+  function listen({ host, port }: Address): Promise<void> {
+    return new Promise((resolve, reject) => {
+      server.once('error', (error) => {
+        reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
+      });
+      server.listen({ host, port }, () => {
+        server.removeAllListeners('error');
+        resolve();
+      });
+    });
+  }
+
+  async function close(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+    const quiet = new Promise<void>((resolve) => {
+      noticeQuiet = resolve;
+    });
+    const cancelGrace = clock.after(CLOSE_GRACE_MS, noticeQuiet);
+    for (const link of links) link.end(CloseCode.goingAway, 'shutting down');
+    checkQuiet();
+    await quiet;
+    cancelGrace();
+    for (const socket of sockets) socket.destroy();
+    await stopped;
+  }
+
+  return {
+    address: { host: address.host, port: (server.address() as AddressInfo).port },
+    close() {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+function header(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name.toLowerCase()];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  return (
+    (request.headers['content-length'] ?? '0') !== '0' || request.headers['transfer-encoding'] !== undefined
+  );
+}
+
+function refuse(response: ServerResponse, admission: Exclude<PieceAdmission, { kind: 'serve' }>): void {
+  if (admission.kind === 'unknown') response.writeHead(404, { 'Content-Length': 0 });
+  else response.writeHead(503, { 'Content-Length': 0, [FREE_SLOTS_HEADER]: admission.freeSlots });
+  response.end();
+}
+
+/** For whoever is not one of our transports: says what is wrong and ends the connection. */
+function answer(response: ServerResponse, status: number, message: string): void {
+  const body = JSON.stringify({ error: message });
+  response.writeHead(status, {
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+  });
+  response.end(body);
+}

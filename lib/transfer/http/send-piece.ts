@@ -1,0 +1,90 @@
+import type { ServerResponse } from 'node:http';
+import { DamselflyError } from '../../core/errors.ts';
+import { type ByteRange, contentRange } from '../../core/range.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { PieceAdmission } from '../seams.ts';
+
+/** Reads of 1 MiB cost about 40 % less CPU a byte than the usual 64 KiB ones; larger gains little more. */
+const CHUNK_BYTES = 1024 * 1024;
+/** Memory kept between uploads: enough for the uploads that a node runs at once. */
+const MAX_KEPT_BUFFERS = 8;
+/** A receiver that does not take one chunk in this time has lost its claim to an upload slot. */
+const SEND_STALL_MS = 30_000;
+
+/** Buffers that uploads borrow; grows with the uploads at once, shrinks back to a few. */
+export interface SendBuffers {
+  take(): Buffer;
+  give(buffer: Buffer): void;
+}
+
+export function createSendBuffers(): SendBuffers {
+  const kept: Buffer[] = [];
+  return {
+    take: () => kept.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES),
+    give(buffer) {
+      if (kept.length < MAX_KEPT_BUFFERS) kept.push(buffer);
+    },
+  };
+}
+
+/**
+ * Answers an admitted piece request: 206 and the bytes, one buffer in flight, reused only once the network is done
+ * with it. Settles when the response has ended one way or the other; `done` has then been called. A failed read
+ * destroys the connection: the head already promised the bytes.
+ * @throws PEER_UNREACHABLE when the receiver went away, or what `read` threw
+ */
+export async function sendPiece(
+  response: ServerResponse,
+  admission: Extract<PieceAdmission, { kind: 'serve' }>,
+  range: ByteRange,
+  deps: { readonly clock: Clock; readonly buffers: SendBuffers },
+): Promise<void> {
+  const buffer = deps.buffers.take();
+  let sentBytes = 0;
+  try {
+    response.writeHead(206, {
+      'Content-Type': 'application/octet-stream',
+      'Content-Length': range.end - range.start,
+      'Content-Range': contentRange(range, admission.size),
+    });
+    while (range.start + sentBytes < range.end) {
+      const offset = range.start + sentBytes;
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, range.end - offset));
+      await admission.read(offset, chunk);
+      await writeChunk(response, chunk, deps.clock);
+      sentBytes += chunk.length;
+    }
+    response.end();
+  } catch (error) {
+    response.destroy();
+    throw error;
+  } finally {
+    deps.buffers.give(buffer);
+    admission.done(sentBytes);
+  }
+}
+
+/** Resolves once the network is done with the memory of `chunk`. */
+function writeChunk(response: ServerResponse, chunk: Buffer, clock: Clock): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const gone = (): void => settle(new DamselflyError('PEER_UNREACHABLE', 'the receiver went away'));
+    const cancelTimer = clock.after(SEND_STALL_MS, () => {
+      // 'close' follows once the socket is gone, and with it the last use of the memory.
+      response.destroy();
+    });
+    const settle = (error?: Error | null): void => {
+      cancelTimer();
+      response.removeListener('close', gone);
+      if (error === undefined || error === null) resolve();
+      else reject(error);
+    };
+    if (response.destroyed || response.closed) {
+      gone();
+      return;
+    }
+    response.once('close', gone);
+    response.write(chunk, (error) => {
+      if (error === undefined || error === null) settle();
+    });
+  });
+}

@@ -1,0 +1,122 @@
+import { DamselflyError } from '../../core/errors.ts';
+import type { PeerServerHandlers, PieceAdmission, PieceFetchOptions, PieceRequest } from '../seams.ts';
+import type { MemoryMedium } from './memory-medium.ts';
+
+/** What is carried at once: small enough that a slow sender still shows progress several times a second. */
+const CHUNK_BYTES = 256 * 1024;
+
+/** What the network knows of the serving side. */
+export interface MemoryServer {
+  readonly host: string;
+  /** Undefined when nobody listens there (any more). */
+  handlers(): PeerServerHandlers | undefined;
+  /** Runs the action now, or when the host no longer stalls. */
+  whenFlowing(action: () => void): void;
+  /** Flips a bit when the host is to send wrong bytes. */
+  spoil(chunk: Uint8Array): void;
+}
+
+/** A transfer under way. */
+export interface MemoryFetch {
+  /** Ends it at once; later calls do nothing. Without an error: it succeeded. */
+  settle(error?: DamselflyError): void;
+}
+
+/**
+ * Starts moving one piece: the request travels, the server admits, chunks follow each other through both hosts' wires.
+ * @param settled called exactly once
+ */
+export function startMemoryFetch(
+  hosts: { readonly from: string; readonly server: MemoryServer },
+  medium: MemoryMedium,
+  transfer: {
+    readonly request: PieceRequest;
+    readonly into: Uint8Array;
+    readonly onProgress: PieceFetchOptions['onProgress'];
+  },
+  settled: (error: DamselflyError | undefined) => void,
+): MemoryFetch {
+  const { server } = hosts;
+  const { request, into, onProgress } = transfer;
+  const toServer = medium.channel(hosts.from, server.host);
+  const toClient = medium.channel(server.host, hosts.from);
+  let over = false;
+  let receivedBytes = 0;
+  let sentBytes = 0;
+  let release: ((sentBytes: number) => void) | undefined;
+
+  const releaseSlot = (): void => {
+    const done = release;
+    release = undefined;
+    done?.(sentBytes);
+  };
+
+  const settle = (error?: DamselflyError): void => {
+    if (over) return;
+    over = true;
+    releaseSlot();
+    settled(error);
+  };
+
+  const answerWith = (
+    code: 'PEER_BUSY' | 'BLOB_UNKNOWN' | 'PEER_UNREACHABLE',
+    message: string,
+    facts = {},
+  ): void => {
+    toClient.carry(0, () => settle(new DamselflyError(code, message, facts)));
+  };
+
+  const arrived = (chunk: Uint8Array): void => {
+    if (over) return;
+    into.set(chunk, receivedBytes);
+    receivedBytes += chunk.length;
+    onProgress?.(receivedBytes);
+    if (receivedBytes === into.length) settle();
+  };
+
+  const sendNext = (admission: Extract<PieceAdmission, { kind: 'serve' }>): void => {
+    server.whenFlowing(() => {
+      if (over) return;
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, into.length - sentBytes));
+      const sent = (): void => {
+        if (over) return;
+        sentBytes += chunk.length;
+        if (sentBytes === into.length) releaseSlot();
+        else sendNext(admission);
+      };
+      admission.read(request.range.start + sentBytes, chunk).then(
+        () => {
+          if (over) return;
+          if (sentBytes === 0) server.spoil(chunk);
+          toClient.carry(chunk.length, () => arrived(chunk), sent);
+        },
+        () => answerWith('PEER_UNREACHABLE', 'the peer ended the transfer'),
+      );
+    });
+  };
+
+  toServer.carry(0, () => {
+    const handlers = server.handlers();
+    if (over) return;
+    if (handlers === undefined) {
+      answerWith('PEER_UNREACHABLE', 'nobody listens there');
+      return;
+    }
+    const { from, digest, range } = request;
+    const admission = handlers.piece({ from, digest, range });
+    if (admission.kind === 'busy') {
+      answerWith('PEER_BUSY', 'the peer has no free upload slot', { freeSlots: admission.freeSlots });
+    } else if (admission.kind === 'unknown') {
+      answerWith('BLOB_UNKNOWN', 'the peer does not have the blob');
+    } else {
+      release = (bytes) => admission.done(bytes);
+      if (range.end > admission.size) {
+        releaseSlot();
+        settle(new DamselflyError('PEER_PROTOCOL', 'the range lies outside the blob'));
+      } else {
+        sendNext(admission);
+      }
+    }
+  });
+  return { settle };
+}

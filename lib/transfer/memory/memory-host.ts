@@ -1,0 +1,193 @@
+import { abortedError, DamselflyError } from '../../core/errors.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Address, PeerNetwork, PeerServerHandlers } from '../seams.ts';
+import { type MemoryFetch, type MemoryServer, startMemoryFetch } from './memory-fetch.ts';
+import { createMemoryLinkPair, type LinkPair } from './memory-link.ts';
+import type { MemoryMedium } from './memory-medium.ts';
+
+/** As over TCP: an address that does not answer is given up after this. */
+const CONNECT_TIMEOUT_MS = 2000;
+/** How long a listener that closes lets transfers run. */
+const CLOSE_GRACE_MS = 2000;
+const FIRST_PORT = 40_000;
+
+/** A connection of either kind, known to both hosts. */
+interface Connection {
+  readonly dialler: string;
+  readonly acceptor: string;
+  readonly port: number;
+}
+export interface LinkConnection extends Connection {
+  readonly pair: LinkPair;
+}
+interface FetchConnection extends Connection {
+  readonly fetch: MemoryFetch;
+  readonly ended: Promise<void>;
+}
+
+/** What is true of a host at the moment, whoever asks. */
+export interface MemoryHost {
+  readonly name: string;
+  readonly listeners: Map<number, PeerServerHandlers>;
+  readonly links: Set<LinkConnection>;
+  readonly fetches: Set<FetchConnection>;
+  nextPort: number;
+  crashed: boolean;
+  corrupt: boolean;
+  /** What waits for the end of a stall; undefined while bytes flow. */
+  stalled: (() => void)[] | undefined;
+}
+
+export function createMemoryHost(name: string): MemoryHost {
+  return {
+    name,
+    listeners: new Map(),
+    links: new Set(),
+    fetches: new Set(),
+    nextPort: FIRST_PORT,
+    crashed: false,
+    corrupt: false,
+    stalled: undefined,
+  };
+}
+
+export interface HostNetworkDeps {
+  readonly clock: Clock;
+  readonly medium: MemoryMedium;
+  readonly hosts: ReadonlyMap<string, MemoryHost>;
+  /** How a host serves pieces on a port, faults included. */
+  serverAt(host: MemoryHost, port: number): MemoryServer;
+}
+
+/** The peer network as `self` sees it. */
+export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): PeerNetwork {
+  const { clock, medium, hosts } = deps;
+  const ownFetches = new Set<MemoryFetch>();
+  const dialled = new Set<LinkPair>();
+  let closed = false;
+
+  /** The host at the address; undefined, after `reject` was told in its own time, when nothing can pass. */
+  const reach = (
+    to: Address,
+    signal: AbortSignal,
+    reject: (error: DamselflyError) => void,
+  ): MemoryHost | undefined => {
+    if (signal.aborted) throw abortedError(signal);
+    if (closed) throw unreachable('the network is closed');
+    const target = hosts.get(to.host);
+    const partitioned = medium.partitioned(self.name, to.host);
+    if (target !== undefined && !self.crashed && !partitioned) return target;
+    const onAbort = (): void => {
+      cancel();
+      reject(abortedError(signal));
+    };
+    const cancel = clock.after(partitioned ? CONNECT_TIMEOUT_MS : 0, () => {
+      signal.removeEventListener('abort', onAbort);
+      reject(unreachable('no answer'));
+    });
+    signal.addEventListener('abort', onAbort, { once: true });
+    return undefined;
+  };
+
+  const closeListener = async (port: number): Promise<void> => {
+    for (const link of [...self.links]) {
+      if (link.acceptor === self.name && link.port === port) link.pair.acceptor.close('shutting down');
+    }
+    const uploads = [...self.fetches].filter((entry) => entry.acceptor === self.name && entry.port === port);
+    const cancelGrace = clock.after(CLOSE_GRACE_MS, () => {
+      for (const { fetch } of uploads) fetch.settle(unreachable('the peer shut down'));
+    });
+    await Promise.all(uploads.map((upload) => upload.ended));
+    cancelGrace();
+  };
+
+  return {
+    fetch(request, into, { signal, onProgress }) {
+      return new Promise((resolve, reject) => {
+        const { address, range } = request;
+        if (into.length !== range.end - range.start || into.length === 0) {
+          throw new DamselflyError('INTERNAL', `${into.length} bytes of memory for another range`);
+        }
+        const target = reach(address, signal, reject);
+        if (target === undefined) return;
+        let end = (): void => {};
+        const ended = new Promise<void>((settled) => {
+          end = settled;
+        });
+        const onAbort = (): void => fetch.settle(abortedError(signal));
+        const transfer = { request, into, onProgress };
+        const server = deps.serverAt(target, address.port);
+        const fetch = startMemoryFetch({ from: self.name, server }, medium, transfer, (error) => {
+          signal.removeEventListener('abort', onAbort);
+          ownFetches.delete(fetch);
+          self.fetches.delete(entry);
+          target.fetches.delete(entry);
+          end();
+          if (error === undefined) resolve();
+          else reject(error);
+        });
+        const entry = { dialler: self.name, acceptor: target.name, port: address.port, fetch, ended };
+        ownFetches.add(fetch);
+        self.fetches.add(entry);
+        target.fetches.add(entry);
+        signal.addEventListener('abort', onAbort, { once: true });
+      });
+    },
+
+    dial(address, { signal }) {
+      return new Promise((resolve, reject) => {
+        const target = reach(address, signal, reject);
+        if (target === undefined) return;
+        const onAbort = (): void => reject(abortedError(signal));
+        signal.addEventListener('abort', onAbort, { once: true });
+        medium.channel(self.name, target.name).carry(0, () => {
+          signal.removeEventListener('abort', onAbort);
+          const handlers = target.listeners.get(address.port);
+          if (handlers === undefined || self.crashed || closed || signal.aborted) {
+            reject(unreachable('nobody listens there'));
+            return;
+          }
+          const ends = { dialler: self.name, acceptor: target.name };
+          const pair = createMemoryLinkPair(ends, medium, () => {
+            dialled.delete(pair);
+            self.links.delete(entry);
+            target.links.delete(entry);
+          });
+          const entry = { ...ends, port: address.port, pair };
+          dialled.add(pair);
+          self.links.add(entry);
+          target.links.add(entry);
+          handlers.link(pair.acceptor);
+          resolve(pair.dialler);
+        });
+      });
+    },
+
+    async listen(address, handlers) {
+      const port = address.port === 0 ? self.nextPort++ : address.port;
+      if (self.listeners.has(port)) {
+        throw new DamselflyError('CONFIG_INVALID', `cannot listen on ${self.name}:${port}: in use`);
+      }
+      self.listeners.set(port, handlers);
+      let closing: Promise<void> | undefined;
+      return {
+        address: { host: self.name, port },
+        close() {
+          if (self.listeners.get(port) === handlers) self.listeners.delete(port);
+          closing ??= closeListener(port);
+          return closing;
+        },
+      };
+    },
+
+    async close() {
+      closed = true;
+      for (const fetch of [...ownFetches]) fetch.settle(unreachable('the network is closed'));
+      for (const pair of [...dialled]) pair.dialler.close('closed');
+    },
+  };
+}
+
+function unreachable(why: string): DamselflyError {
+  return new DamselflyError('PEER_UNREACHABLE', `the peer cannot be reached: ${why}`);
+}

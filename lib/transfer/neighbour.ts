@@ -1,0 +1,98 @@
+import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
+import type { PeerMessage } from '../wire/peer-messages.ts';
+
+/** What a neighbour told about a blob it shares. */
+export interface TheirBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly pieceBytes: number;
+}
+
+/** Blobs one neighbour may share with us at once: beyond it, further `open`s are ignored. */
+const MAX_OPEN_BLOBS = 4096;
+
+/**
+ * A peer we are connected to. Each side names blobs by its own handles; a blob is exchanged once both sides have
+ * opened it.
+ */
+export class Neighbour {
+  readonly peer: PeerInfo;
+  /** Slot of this peer in our core, set by the engine. */
+  slot = -1;
+  readonly #theirs = new Map<number, TheirBlob>();
+  readonly #theirHandles = new Map<Digest, number>();
+  readonly #opened = new Set<Digest>();
+  readonly #met = new Set<Digest>();
+  readonly #send: (message: PeerMessage) => void;
+
+  constructor(peer: PeerInfo, send: (message: PeerMessage) => void) {
+    this.peer = peer;
+    this.#send = send;
+  }
+
+  send(message: PeerMessage): void {
+    this.#send(message);
+  }
+
+  /** The blob the neighbour means by one of its handles. */
+  theirBlob(handle: number): TheirBlob | undefined {
+    return this.#theirs.get(handle);
+  }
+
+  theyShare(digest: Digest): boolean {
+    return this.#theirHandles.has(digest);
+  }
+
+  theirDigests(): Iterable<Digest> {
+    return this.#theirHandles.keys();
+  }
+
+  noteOpen(handle: number, blob: TheirBlob): void {
+    const before = this.#theirHandles.get(blob.digest);
+    if (before !== undefined) this.#theirs.delete(before);
+    else if (this.#theirs.size >= MAX_OPEN_BLOBS) return;
+    this.#theirs.set(handle, blob);
+    this.#theirHandles.set(blob.digest, handle);
+  }
+
+  /** @returns the blob it stops sharing, if it shared it */
+  noteClose(handle: number): Digest | undefined {
+    const blob = this.#theirs.get(handle);
+    if (blob === undefined) return undefined;
+    this.#theirs.delete(handle);
+    this.#theirHandles.delete(blob.digest);
+    this.#met.delete(blob.digest);
+    return blob.digest;
+  }
+
+  /** Whether we told this neighbour that we share the blob. */
+  weShare(digest: Digest): boolean {
+    return this.#opened.has(digest);
+  }
+
+  /** Tells the neighbour that we share the blob. @returns false when it already knew */
+  openOurs(handle: number, blob: TheirBlob): boolean {
+    if (this.#opened.has(blob.digest)) return false;
+    this.#opened.add(blob.digest);
+    this.send({ type: 'open', handle, digest: blob.digest, size: blob.size, pieceBytes: blob.pieceBytes });
+    return true;
+  }
+
+  closeOurs(handle: number, digest: Digest): void {
+    this.#met.delete(digest);
+    if (this.#opened.delete(digest)) this.send({ type: 'close', handle });
+  }
+
+  /** True exactly once for a blob that both sides have opened: time to exchange what each holds. */
+  meet(digest: Digest): boolean {
+    if (this.#met.has(digest) || !this.#opened.has(digest) || !this.theyShare(digest)) return false;
+    this.#met.add(digest);
+    return true;
+  }
+
+  /** Whether both sides share the blob and have said so. */
+  sharesWithUs(digest: Digest): boolean {
+    return this.#met.has(digest);
+  }
+}

@@ -1,0 +1,219 @@
+import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
+import type { PeerInfo } from '../core/node.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { decodePeerMessage, encodePeerMessage } from '../wire/peer-codec.ts';
+import { type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from '../wire/peer-messages.ts';
+import { Neighbour } from './neighbour.ts';
+import type { Link, LinkDialer } from './seams.ts';
+
+/** A neighbour that does not read its messages is dropped before its queue eats our memory. */
+const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** How long the other side may take to say hello. */
+const HELLO_TIMEOUT_MS = 5000;
+const DIAL_TIMEOUT_MS = 5000;
+/** After a failed dial the same peer is left alone this long. */
+const REDIAL_AFTER_MS = 2000;
+/** Links we keep at most; a tracker hands out about ten neighbours a blob, and layers share them. */
+const MAX_LINKS = 256;
+
+export interface NeighbourEvents {
+  /** Hellos are exchanged; messages follow. */
+  up(neighbour: Neighbour, hello: Hello): void;
+  message(neighbour: Neighbour, message: PeerMessage): void;
+  down(neighbour: Neighbour): void;
+}
+
+export interface NeighboursDeps {
+  readonly dialer: LinkDialer;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+  /** Our own hello, fresh for each link. */
+  hello(): Hello;
+}
+
+interface Connection {
+  readonly link: Link;
+  readonly neighbour: Neighbour;
+  /** Id of the side that dialled: decides between two links to one peer. */
+  readonly dialer: string;
+}
+
+/** The links of one process: dials, accepts, says hello, keeps one link a peer, and never speaks to the banned. */
+export class Neighbours {
+  readonly #deps: NeighboursDeps;
+  readonly #events: NeighbourEvents;
+  readonly #connections = new Map<string, Connection>();
+  readonly #dialling = new Map<string, PeerInfo>();
+  readonly #notBefore = new Map<string, number>();
+  readonly #banned = new Set<string>();
+  readonly #pending = new Set<Link>();
+  readonly #ending = new AbortController();
+
+  constructor(deps: NeighboursDeps, events: NeighbourEvents) {
+    this.#deps = deps;
+    this.#events = events;
+  }
+
+  get(id: string): Neighbour | undefined {
+    return this.#connections.get(id)?.neighbour;
+  }
+
+  all(): Neighbour[] {
+    return [...this.#connections.values()].map((connection) => connection.neighbour);
+  }
+
+  /** Whether a supernode is connected or being dialled. */
+  get supernodeExpected(): boolean {
+    const dialled = [...this.#dialling.values()].some((peer) => peer.role === 'supernode');
+    return dialled || this.all().some(({ peer }) => peer.role === 'supernode');
+  }
+
+  /** Dials the peer unless it is linked, being dialled, banned, or failed a moment ago. */
+  connect(peer: PeerInfo): void {
+    const { clock } = this.#deps;
+    if (peer.id === this.#deps.hello().peer.id || this.#connections.has(peer.id) || this.#banned.has(peer.id))
+      return;
+    if (this.#dialling.has(peer.id) || this.#ending.signal.aborted || this.#connections.size >= MAX_LINKS)
+      return;
+    if ((this.#notBefore.get(peer.id) ?? 0) > clock.now()) return;
+    this.#dialling.set(peer.id, peer);
+    void this.#dial(peer).finally(() => this.#dialling.delete(peer.id));
+  }
+
+  async #dial(peer: PeerInfo): Promise<void> {
+    const { clock, dialer, log } = this.#deps;
+    const timeout = new AbortController();
+    const cancel = clock.after(DIAL_TIMEOUT_MS, () =>
+      timeout.abort(new DamselflyError('PEER_UNREACHABLE', `no answer within ${DIAL_TIMEOUT_MS} ms`)),
+    );
+    try {
+      const signal = AbortSignal.any([timeout.signal, this.#ending.signal]);
+      this.#greet(await dialer.dial({ host: peer.host, port: peer.port }, { signal }), true);
+    } catch (error) {
+      this.#notBefore.set(peer.id, clock.now() + REDIAL_AFTER_MS);
+      log.debug(
+        { peer: peer.id, host: peer.host, port: peer.port, error: describeError(error) },
+        'peer not reached',
+      );
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Takes a link that a peer dialled. */
+  accept(link: Link): void {
+    if (this.#ending.signal.aborted || this.#connections.size + this.#pending.size >= MAX_LINKS * 2) {
+      link.close('too many links');
+    } else this.#greet(link, false);
+  }
+
+  #greet(link: Link, dialledByUs: boolean): void {
+    const { clock, hello, log } = this.#deps;
+    let connection: Connection | undefined;
+    this.#pending.add(link);
+    const cancelTimeout = clock.after(HELLO_TIMEOUT_MS, () => link.close('no hello'));
+    link.listen({
+      message: (bytes) => {
+        try {
+          const message = decodePeerMessage(bytes);
+          if (message === undefined) return;
+          if (connection !== undefined) {
+            // A link that lost against a second one to the same peer may still deliver what was under way.
+            if (this.#connections.get(connection.neighbour.peer.id) === connection) {
+              this.#events.message(connection.neighbour, message);
+            }
+            return;
+          }
+          if (message.type !== 'hello') throw new DamselflyError('PEER_PROTOCOL', 'a message before hello');
+          cancelTimeout();
+          this.#pending.delete(link);
+          connection = this.#welcome(link, message, dialledByUs);
+        } catch (error) {
+          log.warn({ host: link.remoteHost, error: describeError(error) }, 'peer broke the protocol');
+          link.close('protocol error');
+        }
+      },
+      closed: () => {
+        cancelTimeout();
+        this.#pending.delete(link);
+        if (connection !== undefined) this.#drop(connection);
+      },
+    });
+    link.send(encodePeerMessage(hello()));
+  }
+
+  #welcome(link: Link, hello: Hello, dialledByUs: boolean): Connection | undefined {
+    const self = this.#deps.hello().peer.id;
+    const { peer } = hello;
+    if (hello.protocol !== PEER_PROTOCOL_VERSION) {
+      throw new DamselflyError(
+        'PEER_PROTOCOL',
+        `speaks protocol ${hello.protocol}, we speak ${PEER_PROTOCOL_VERSION}`,
+      );
+    }
+    if (peer.id === self || this.#banned.has(peer.id)) {
+      link.close('not welcome');
+      return undefined;
+    }
+    const connection: Connection = {
+      link,
+      dialer: dialledByUs ? self : peer.id,
+      neighbour: new Neighbour({ ...peer, host: peer.host || link.remoteHost }, (message) =>
+        this.#send(link, message),
+      ),
+    };
+    const other = this.#connections.get(peer.id);
+    // Both sides may have dialled at once: both keep the link of the smaller id. A second dial by the same side means
+    // that it lost the first one.
+    if (other !== undefined) {
+      if (other.dialer !== connection.dialer && connection.dialer > other.dialer) {
+        link.close('already linked');
+        return undefined;
+      }
+      this.#drop(other);
+      other.link.close('linked anew');
+    }
+    this.#connections.set(peer.id, connection);
+    this.#deps.metrics.links.set(this.#connections.size);
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'link-up', peer: peer.id });
+    this.#events.up(connection.neighbour, hello);
+    return connection;
+  }
+
+  #send(link: Link, message: PeerMessage): void {
+    link.send(encodePeerMessage(message));
+    if (link.bufferedBytes > MAX_BUFFERED_BYTES) link.close('does not read its messages');
+  }
+
+  #drop(connection: Connection): void {
+    const { peer } = connection.neighbour;
+    if (this.#connections.get(peer.id) !== connection) return;
+    this.#connections.delete(peer.id);
+    this.#deps.metrics.links.set(this.#connections.size);
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'link-down', peer: peer.id });
+    this.#events.down(connection.neighbour);
+  }
+
+  /** Never speaks to this peer again while the process lives. */
+  ban(id: string, reason: string): void {
+    if (this.#banned.has(id)) return;
+    this.#banned.add(id);
+    this.#deps.metrics.peersBanned.inc({ reason });
+    this.#deps.log.warn({ peer: id, reason }, 'peer banned');
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return;
+    this.#drop(connection);
+    connection.link.close('banned');
+  }
+
+  close(): void {
+    this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
+    for (const link of this.#pending) link.close('stopping');
+    for (const { link } of [...this.#connections.values()]) link.close('stopping');
+  }
+}

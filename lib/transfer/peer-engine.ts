@@ -1,0 +1,362 @@
+import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
+import type { Digest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
+import { blobInfo, pieceAt, pieceLength, pieceOffset } from '../core/geometry.ts';
+import type { PeerInfo } from '../core/node.ts';
+import type { Discovery } from '../discovery/discovery.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
+import { type Clock, every } from '../runtime/clock.ts';
+import type { Rng } from '../runtime/rng.ts';
+import type { BlobStore, StoredBlob } from '../store/store.ts';
+import { Action } from '../swarm/actions.ts';
+import { PeerCore } from '../swarm/peer-core.ts';
+import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
+import type { Hello, Slots } from '../wire/peer-messages.ts';
+import { BlobTable } from './blob-table.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { ClientReads } from './client-reads.ts';
+import { Conversation } from './conversation.ts';
+import { Downloads } from './downloads.ts';
+import type { Neighbour } from './neighbour.ts';
+import { Neighbours } from './neighbours.ts';
+import { PieceSink } from './piece-sink.ts';
+import { RegistryFallback } from './registry-fallback.ts';
+import type { Link, PeerNetwork, PieceAdmission, PieceRequest } from './seams.ts';
+import type { SharedBlob } from './shared-blob.ts';
+import { UploadLedger } from './upload-ledger.ts';
+
+/** How often time passes for the core: suspicion, back-off, fallback. */
+const TICK_MS = 100;
+/** A blob that nobody reads and no neighbour asked for is closed after this long; it stays in the store. */
+const IDLE_CLOSE_MS = 5 * 60_000;
+/** A client waits for it, or nobody does. */
+const PRIORITY_WANTED = 0;
+const PRIORITY_UNWANTED = 100;
+
+export interface PeerEngineDeps {
+  readonly network: PeerNetwork;
+  readonly discovery: Discovery;
+  readonly store: BlobStore;
+  readonly origin: OriginClient;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+  readonly wallClockMs: () => number;
+}
+
+export interface PeerEngineOptions {
+  /** Who we are; a function because the port is known only once we listen. */
+  readonly self: () => PeerInfo;
+  readonly core?: Partial<PeerCoreOptions>;
+}
+
+/**
+ * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
+ * decides. As a BlobSource it gives clients the bytes while they land.
+ */
+export class PeerEngine implements BlobSource {
+  readonly #deps: PeerEngineDeps;
+  readonly #options: PeerEngineOptions;
+  readonly #core: PeerCore;
+  readonly #neighbours: Neighbours;
+  readonly #bySlot: (Neighbour | undefined)[] = [];
+  readonly #blobs: BlobTable;
+  readonly #conversation: Conversation;
+  readonly #sink: PieceSink;
+  readonly #downloads: Downloads;
+  readonly #uploads: UploadLedger;
+  readonly #fallback: RegistryFallback;
+  readonly #reads: ClientReads;
+  readonly #stops: (() => void)[] = [];
+  #acting = false;
+  #closed = false;
+
+  constructor(deps: PeerEngineDeps, options: PeerEngineOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#core = new PeerCore(options.core ?? {}, deps.rng);
+    this.#blobs = new BlobTable(deps.pool);
+    this.#neighbours = new Neighbours(
+      { ...deps, dialer: deps.network, hello: () => this.#hello() },
+      {
+        up: (neighbour, hello) => this.#up(neighbour, hello),
+        down: (neighbour) => this.#down(neighbour),
+        message: (neighbour, message) => this.#conversation.hear(neighbour, message),
+      },
+    );
+    this.#conversation = new Conversation(deps, {
+      slots: () => this.#slots(),
+      decide: (event) => this.#decide(event),
+      neighbours: () => this.#neighbours.all(),
+      isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
+      blob: (digest) => this.#blobs.get(digest),
+      blobs: () => this.#blobs.all(),
+      recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
+      supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
+    });
+    this.#sink = new PieceSink(deps, {
+      complete: (blob) =>
+        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
+      wrong: (blob) => this.#startOver(blob),
+    });
+    this.#downloads = new Downloads(deps, this.#sink, {
+      self: () => options.self().id,
+      report: (decide) => this.#decide(decide),
+      ban: (neighbour, reason) => this.#neighbours.ban(neighbour.peer.id, reason),
+    });
+    this.#uploads = new UploadLedger(deps, (slot) => this.#decide((core, now) => core.uploaded(slot, now)));
+    this.#fallback = new RegistryFallback(deps, this.#sink, {
+      selfId: () => options.self().id,
+      reserve: (blob, piece) => this.#core.reserve(blob.slot, piece),
+      unreserve: (blob, piece) => {
+        if (!blob.retired) this.#decide((core) => core.unreserve(blob.slot, piece));
+      },
+      obtained: (blob, piece) => {
+        if (!blob.retired) this.#decide((core, now) => core.obtained(blob.slot, piece, now));
+      },
+      inFlight: (blob) => this.#core.inFlight(blob.slot),
+      holders: (blob, piece) => this.#core.holders(blob.slot, piece),
+      sharers: (blob) => this.#neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
+      supernodeExpected: () => this.#neighbours.supernodeExpected,
+    });
+    this.#reads = new ClientReads(deps, this.#sink, {
+      share: (request) => this.#share(request),
+      readers: (blob, change) => this.#readers(blob, change),
+      waitsFor: (blob, piece) => {
+        blob.waitFor(piece, deps.clock.now());
+        if (!blob.retired) this.#core.setCursor(blob.slot, piece);
+      },
+      storeFailed: (error) => this.#fallback.noteDirect(error),
+    });
+  }
+
+  /** Begins: announces what the store holds, and lets time pass. */
+  start(): void {
+    const { clock, discovery, store } = this.#deps;
+    discovery.listen({
+      neighbours: (digest, peers) => {
+        for (const peer of peers) this.#introduce(digest, peer);
+      },
+      reachable: () => {},
+    });
+    const complete = store.list().filter((summary) => summary.complete);
+    discovery.announce(complete.map(({ info }) => ({ digest: info.digest, size: info.size, have: 'all' })));
+    this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
+  }
+
+  /** For the peer server: a peer dialled us. */
+  link(link: Link): void {
+    this.#neighbours.accept(link);
+  }
+
+  /** For the peer server: a peer asks for a piece. */
+  piece(request: Omit<PieceRequest, 'address'>): PieceAdmission {
+    const neighbour = this.#neighbours.get(request.from);
+    const blob = this.#blobs.get(request.digest);
+    if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
+    const index = pieceAt(blob.info, request.range.start);
+    const exact =
+      request.range.start === pieceOffset(blob.info, index) &&
+      request.range.end - request.range.start === pieceLength(blob.info, index);
+    if (!exact || !blob.stored.have.has(index)) return { kind: 'unknown' };
+    const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
+    if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeUploads };
+    blob.usedMs = this.#deps.clock.now();
+    return this.#uploads.serve(neighbour, blob.stored);
+  }
+
+  open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {
+    return this.#reads.open(request, options);
+  }
+
+  #readers(blob: SharedBlob, change: 1 | -1): void {
+    blob.readers += change;
+    blob.usedMs = this.#deps.clock.now();
+    const priority = blob.readers > 0 ? PRIORITY_WANTED : PRIORITY_UNWANTED;
+    if (!blob.retired) this.#decide((core, now) => core.setPriority(blob.slot, priority, now));
+  }
+
+  /** The blob as part of the swarm, started when it was not. */
+  async #share(request: BlobRequest): Promise<SharedBlob> {
+    const { digest, size, origin } = request;
+    const create = (): Promise<StoredBlob> => this.#deps.store.create(blobInfo(digest, size));
+    const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create));
+    if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
+    if (blob.info.size !== size) {
+      throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', {
+        digest,
+        size,
+        before: blob.info.size,
+      });
+    }
+    const fresh = blob.origin === undefined;
+    // The newest reader's credentials are the likeliest to be valid still.
+    blob.origin = origin;
+    blob.failure = undefined;
+    blob.usedMs = this.#deps.clock.now();
+    if (!blob.stored.complete) {
+      if (fresh) {
+        blob.lastProgressMs = blob.usedMs;
+        this.#announce(blob, false);
+        void this.#sink.check(blob);
+      }
+      for (const neighbour of this.#neighbours.all()) this.#conversation.exchange(neighbour, blob);
+    }
+    return blob;
+  }
+
+  #activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined> {
+    const { clock, log, metrics, trace } = this.#deps;
+    return this.#blobs.activate(digest, open, (stored) => {
+      const nowMs = clock.now();
+      const { pieces, size } = stored.info;
+      const held = stored.have.count;
+      metrics.swarms.set(this.#blobs.size + 1);
+      trace?.(nowMs, { kind: 'blob-open', digest, held, pieces });
+      log.debug({ digest, size, held, pieces }, 'blob joined its swarm');
+      return { slot: this.#core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, nowMs), nowMs };
+    });
+  }
+
+  /** Every piece turned out wrong: neighbours hear that we have none, and the next reader begins anew. */
+  #startOver(blob: SharedBlob): void {
+    this.#decide((core) => core.lost(blob.slot));
+    this.#conversation.withdraw(blob);
+    blob.origin = undefined;
+  }
+
+  #announce(blob: SharedBlob, stalled: boolean): void {
+    const have = blob.stored.complete ? 'all' : blob.stored.have.count > 0 ? 'some' : 'none';
+    this.#deps.discovery.announce([
+      { digest: blob.digest, size: blob.info.size, have, ...(stalled ? { stalled } : {}) },
+    ]);
+  }
+
+  #introduce(digest: Digest, peer: PeerInfo): void {
+    const blob = this.#blobs.get(digest);
+    const neighbour = this.#neighbours.get(peer.id);
+    if (neighbour === undefined) this.#neighbours.connect(peer);
+    else if (blob !== undefined) this.#conversation.exchange(neighbour, blob);
+  }
+
+  #up(neighbour: Neighbour, hello: Hello): void {
+    const sameZone = neighbour.peer.zone === this.#options.self().zone;
+    neighbour.slot = this.#core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
+    this.#bySlot[neighbour.slot] = neighbour;
+    this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
+    for (const blob of this.#blobs.all())
+      if (!blob.stored.complete) this.#conversation.exchange(neighbour, blob);
+  }
+
+  #down(neighbour: Neighbour): void {
+    const cut = this.#uploads.forget(neighbour);
+    this.#decide((core, now) => {
+      for (let upload = 0; upload < cut; upload++) core.uploaded(neighbour.slot, now);
+      core.removePeer(neighbour.slot, now);
+    });
+    this.#bySlot[neighbour.slot] = undefined;
+    // Whoever this neighbour was the source of may now need others.
+    for (const blob of this.#blobs.all()) {
+      if (!blob.stored.complete && blob.readers > 0 && neighbour.sharesWithUs(blob.digest))
+        this.#announce(blob, true);
+    }
+  }
+
+  /** One event for the core, then whatever it decided. */
+  #decide<T>(event: (core: PeerCore, now: number) => T): T {
+    const result = event(this.#core, this.#deps.clock.now());
+    if (!this.#acting) this.#act();
+    return result;
+  }
+
+  #act(): void {
+    const { actions } = this.#core;
+    this.#acting = true;
+    // Carrying out an action may bring new events, whose actions are appended while we read.
+    for (let at = 0; at < actions.length; at++) {
+      const kind = actions.kind[at];
+      const neighbour = this.#bySlot[actions.peer[at] ?? -1];
+      const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
+      const piece = actions.piece[at] ?? -1;
+      const request = actions.request[at] ?? -1;
+      if (kind === Action.request && blob !== undefined)
+        this.#downloads.start(request, neighbour, blob, piece);
+      else if (kind === Action.cancel) this.#downloads.cancel(request);
+      else if (kind === Action.have && blob !== undefined) this.#conversation.queueHave(blob, piece);
+      else if (kind === Action.slots) neighbour?.send({ type: 'slots', slots: this.#slots(), hungry: false });
+      else if (kind === Action.hungry) neighbour?.send({ type: 'slots', slots: this.#slots(), hungry: true });
+      else if (kind === Action.decline && blob !== undefined) {
+        neighbour?.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#slots() });
+      }
+    }
+    actions.clear();
+    this.#acting = false;
+  }
+
+  #slots(): Slots {
+    return { up: this.#core.freeUploads, down: this.#core.freeDownloads };
+  }
+
+  #hello(): Hello {
+    const clusterTimeMs = this.#deps.wallClockMs();
+    return { type: 'hello', protocol: 1, peer: this.#options.self(), clusterTimeMs, slots: this.#slots() };
+  }
+
+  #tick(): void {
+    this.#decide((core, now) => core.tick(now));
+    const now = this.#deps.clock.now();
+    for (const blob of this.#blobs.all()) {
+      blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#core.progressedAt(blob.slot));
+      if (this.#fallback.consider(blob)) this.#announce(blob, true);
+      if (blob.readers === 0 && now - blob.usedMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0)
+        this.#retire(blob);
+    }
+  }
+
+  /** The blob leaves memory; what is on disk stays and is shared again when someone asks. */
+  #retire(blob: SharedBlob): void {
+    this.#blobs.retire(blob);
+    this.#decide((core, now) => core.removeBlob(blob.slot, now));
+    this.#conversation.withdraw(blob);
+    this.#deps.metrics.swarms.set(this.#blobs.size);
+    void blob.stored.close();
+  }
+
+  /** What is going on, for people. */
+  status(): {
+    neighbours: PeerInfo[];
+    blobs: { digest: Digest; size: number; pieces: number; held: number; readers: number }[];
+  } {
+    return {
+      neighbours: this.#neighbours.all().map(({ peer }) => peer),
+      blobs: this.#blobs.all().map((blob) => ({
+        digest: blob.digest,
+        size: blob.info.size,
+        pieces: blob.info.pieces,
+        held: blob.stored.have.count,
+        readers: blob.readers,
+      })),
+    };
+  }
+
+  /** Ends links, fetches and readers; waits for pieces being written. A second call is harmless. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const stop of this.#stops) stop();
+    this.#fallback.close();
+    this.#neighbours.close();
+    await this.#downloads.close();
+    for (const blob of this.#blobs.all()) {
+      blob.failure ??= new DamselflyError('ABORTED', 'the daemon is stopping');
+      blob.changed();
+      await blob.stored.close();
+    }
+  }
+}

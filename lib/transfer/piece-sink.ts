@@ -1,0 +1,111 @@
+import { createHash, type Hash } from 'node:crypto';
+import { digestAlgorithm } from '../core/digest.ts';
+import { DamselflyError, describeError } from '../core/errors.ts';
+import type { PieceProof } from '../core/proof.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics, Source } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+const READ_BYTES = 1024 * 1024;
+
+export interface PieceSinkDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+}
+
+export interface PieceSinkEvents {
+  /** The whole digest matched and the blob is committed. */
+  complete(blob: SharedBlob): void;
+  /** The whole digest did not match; every piece is gone again. */
+  wrong(blob: SharedBlob): void;
+}
+
+/** Where verified pieces go, wherever they came from: disk, whole-blob digest, and everyone who waits. */
+export class PieceSink {
+  readonly #deps: PieceSinkDeps;
+  readonly #events: PieceSinkEvents;
+
+  constructor(deps: PieceSinkDeps, events: PieceSinkEvents) {
+    this.#deps = deps;
+    this.#events = events;
+  }
+
+  /** Stores a piece that matched its proof. A second copy is dropped. @throws STORE_FULL, STORE_FAILED */
+  async accept(
+    blob: SharedBlob,
+    proof: PieceProof,
+    bytes: Uint8Array,
+    source: Source,
+    from?: string,
+  ): Promise<void> {
+    const { clock, metrics, trace } = this.#deps;
+    if (blob.stored.have.has(proof.index)) return;
+    await blob.stored.write(proof, bytes);
+    blob.check.offer(proof.index, bytes);
+    blob.settle(proof.index);
+    blob.lastProgressMs = clock.now();
+    if (source === 'supernode') blob.lastSupernodeMs = blob.lastProgressMs;
+    metrics.receivedBytes.inc({ source }, bytes.length);
+    const event = { kind: 'piece', digest: blob.digest, index: proof.index, source } as const;
+    trace?.(blob.lastProgressMs, from === undefined ? event : { ...event, from });
+    blob.changed();
+    void this.check(blob);
+  }
+
+  /** Goes on with the whole-blob digest as far as pieces reach, and commits or refuses the blob at its end. */
+  async check(blob: SharedBlob): Promise<void> {
+    const { clock, log, trace } = this.#deps;
+    try {
+      const digest = await blob.check.advance();
+      if (digest === undefined) return;
+      if (digest === blob.digest) {
+        await blob.stored.commit();
+        trace?.(clock.now(), { kind: 'blob-complete', digest });
+        this.#events.complete(blob);
+      } else {
+        await this.#refuse(blob, digest);
+      }
+    } catch (error) {
+      blob.failure =
+        error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
+      log.warn(
+        { digest: blob.digest, error: describeError(error) },
+        'blob could not be checked or committed',
+      );
+    }
+    blob.changed();
+  }
+
+  async #refuse(blob: SharedBlob, actual: string): Promise<void> {
+    const { clock, log, metrics, trace } = this.#deps;
+    const facts = { expected: blob.digest, actual };
+    metrics.piecesRejected.inc({ reason: 'whole-digest' }, blob.info.pieces);
+    log.warn(facts, 'every piece matched its proof but the blob does not match its digest: all dropped');
+    trace?.(clock.now(), { kind: 'blob-failed', digest: blob.digest, code: 'DIGEST_MISMATCH' });
+    blob.failure = new DamselflyError(
+      'DIGEST_MISMATCH',
+      'the bytes of the whole blob do not match its digest',
+      facts,
+    );
+    blob.refuseGenerations();
+    await blob.stored.reset();
+    blob.restartCheck();
+    this.#events.wrong(blob);
+  }
+
+  /** The hash of the first `bytes` bytes, all of which are held. @throws STORE_FAILED when the disk is silent too */
+  async hashOfPrefix(blob: SharedBlob, bytes: number): Promise<Hash> {
+    const hash = createHash(digestAlgorithm(blob.digest));
+    for (let at = 0; at < bytes; ) {
+      const chunk = new Uint8Array(Math.min(READ_BYTES, bytes - at));
+      await blob.stored.read(at, chunk);
+      hash.update(chunk);
+      at += chunk.length;
+    }
+    return hash;
+  }
+}

@@ -1,0 +1,216 @@
+import { pieceHash } from '../core/digest.ts';
+import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
+import { pieceLength, pieceOffset } from '../core/geometry.ts';
+import type { PieceProof } from '../core/proof.ts';
+import { hash53 } from '../core/rendezvous.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
+import { type Clock, delay } from '../runtime/clock.ts';
+import { type Rng, randomHex } from '../runtime/rng.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { PieceSink } from './piece-sink.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+/** Without a byte for so long, although peers are there, the node reads from the registry itself. */
+const STALL_MS = 2000;
+/** The same when nobody is there who could send one. */
+const ALONE_MS = 500;
+/** A client waits for the same piece so long: it comes next, whoever else may be reading it too. */
+const IMPATIENT_MS = 4000;
+/** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
+const RUN_PIECES = 4;
+const RUN_PIECES_ALONE = 32;
+const ATTEMPTS = 5;
+const FIRST_RETRY_MS = 250;
+
+export interface FallbackDeps {
+  readonly origin: OriginClient;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+}
+
+export interface FallbackHost {
+  selfId(): string;
+  reserve(blob: SharedBlob, piece: number): boolean;
+  unreserve(blob: SharedBlob, piece: number): void;
+  obtained(blob: SharedBlob, piece: number): void;
+  inFlight(blob: SharedBlob): number;
+  holders(blob: SharedBlob, piece: number): number;
+  sharers(blob: SharedBlob): readonly Neighbour[];
+  supernodeExpected(): boolean;
+}
+
+/**
+ * The way out when the swarm does not deliver: the node reads missing pieces from the registry by Range while its
+ * client notices nothing, and shares them like any other. Nodes that fall back together start at different places and
+ * skip what a neighbour already holds, so that between them they read a blob about once.
+ */
+export class RegistryFallback {
+  readonly #deps: FallbackDeps;
+  readonly #sink: PieceSink;
+  readonly #host: FallbackHost;
+  readonly #running = new Set<SharedBlob>();
+  readonly #ending = new AbortController();
+
+  constructor(deps: FallbackDeps, sink: PieceSink, host: FallbackHost) {
+    this.#deps = deps;
+    this.#sink = sink;
+    this.#host = host;
+  }
+
+  /** Steps in when a client waits and nothing has come for too long. @returns whether it did */
+  consider(blob: SharedBlob): boolean {
+    if (blob.readers === 0 || blob.stored.complete || blob.failure !== undefined) return false;
+    if (blob.origin === undefined || this.#running.has(blob)) return false;
+    const company =
+      this.#host.inFlight(blob) > 0 || this.#host.sharers(blob).length > 0 || this.#host.supernodeExpected();
+    // Not all at the same instant: up to a fifth later, by node and blob.
+    const spread = 1 + 0.2 * this.#share(blob, 'wait');
+    const idleMs = this.#deps.clock.now() - blob.lastProgressMs;
+    if (idleMs < (company ? STALL_MS : ALONE_MS) * spread) return false;
+    this.#start(blob, company ? 'stalled' : 'no-peers');
+    return true;
+  }
+
+  /** The supernode cannot read the blob: the node tries under its own caller's right, at once. */
+  supernodeFailed(blob: SharedBlob): void {
+    if (blob.readers > 0 && !blob.stored.complete && blob.origin !== undefined && !this.#running.has(blob)) {
+      this.#start(blob, 'supernode-failed');
+    }
+  }
+
+  /** Our own disk failed: counted here, carried out by the reader. */
+  noteDirect(error: DamselflyError): void {
+    this.#deps.metrics.fallback.inc({ reason: 'store' });
+    this.#deps.log.warn(
+      { error: describeError(error) },
+      'the store fails: reading past it from the registry',
+    );
+  }
+
+  close(): void {
+    this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
+  }
+
+  #start(blob: SharedBlob, reason: string): void {
+    const { clock, log, metrics, trace } = this.#deps;
+    metrics.fallback.inc({ reason });
+    trace?.(clock.now(), { kind: 'fallback', digest: blob.digest, reason });
+    log.warn(
+      { digest: blob.digest, reason, held: blob.stored.have.count, pieces: blob.info.pieces },
+      'reading from the registry',
+    );
+    this.#running.add(blob);
+    void this.#run(blob).finally(() => {
+      this.#running.delete(blob);
+      blob.lastProgressMs = clock.now();
+    });
+  }
+
+  async #run(blob: SharedBlob): Promise<void> {
+    const { clock, log, rng } = this.#deps;
+    const generation = randomHex(rng, 8);
+    let attempt = 0;
+    const startedMs = clock.now();
+    while (blob.readers > 0 && !blob.stored.complete && !blob.retired && blob.lastSupernodeMs <= startedMs) {
+      const run = this.#reserveRun(blob);
+      if (run.length === 0) return;
+      try {
+        await this.#read(blob, run, generation);
+        attempt = 0;
+      } catch (error) {
+        attempt++;
+        const code = error instanceof DamselflyError ? error.code : 'INTERNAL';
+        log.warn({ digest: blob.digest, attempt, error: describeError(error) }, 'registry read failed');
+        const again = code === 'UPSTREAM_UNREACHABLE' || code === 'UPSTREAM_BROKEN';
+        if (!again || attempt >= ATTEMPTS) {
+          if (code === 'ABORTED') return;
+          blob.failure =
+            error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
+          blob.changed();
+          return;
+        }
+        await delay(clock, FIRST_RETRY_MS * 2 ** attempt, this.#ending.signal).catch(() => {});
+      } finally {
+        for (const piece of run) this.#host.unreserve(blob, piece);
+      }
+    }
+  }
+
+  /** The next pieces to read: a run of missing ones that no neighbour holds, reserved in the core. */
+  #reserveRun(blob: SharedBlob): number[] {
+    const { pieces } = blob.info;
+    const alone = this.#host.sharers(blob).length === 0;
+    const impatient = this.#deps.clock.now() - blob.waitingSinceMs > IMPATIENT_MS;
+    const from = alone || impatient ? blob.cursor : Math.floor(this.#share(blob, 'start') * pieces);
+    const wanted = (piece: number): boolean =>
+      !blob.stored.have.has(piece) &&
+      ((impatient && piece === blob.cursor) || this.#host.holders(blob, piece) === 0) &&
+      this.#host.reserve(blob, piece);
+    const run: number[] = [];
+    const most = alone ? RUN_PIECES_ALONE : RUN_PIECES;
+    for (let step = 0; step < pieces && run.length < most; step++) {
+      const piece = (from + step) % pieces;
+      const follows = run.length > 0 && piece === (run.at(-1) ?? 0) + 1;
+      if (run.length > 0 && !follows) break;
+      if (wanted(piece)) run.push(piece);
+      else if (run.length > 0) break;
+    }
+    return run;
+  }
+
+  async #read(blob: SharedBlob, run: readonly number[], generation: string): Promise<void> {
+    const { origin, pool } = this.#deps;
+    const first = run[0] ?? 0;
+    const last = run.at(-1) ?? 0;
+    const start = pieceOffset(blob.info, first);
+    const end = pieceOffset(blob.info, last) + pieceLength(blob.info, last);
+    if (blob.origin === undefined) return;
+    const body = await origin.readBlob(
+      { origin: blob.origin, digest: blob.digest, start, end },
+      { signal: this.#ending.signal },
+    );
+    let index = first;
+    let filled = 0;
+    let buffer = await pool.acquire(pieceLength(blob.info, index), this.#ending.signal);
+    try {
+      for await (const chunk of body.bytes) {
+        for (let taken = 0; taken < chunk.length; ) {
+          const part = chunk.subarray(taken, taken + buffer.bytes.length - filled);
+          buffer.bytes.set(part, filled);
+          filled += part.length;
+          taken += part.length;
+          // Bytes show that the registry answers, even before a slow piece is whole.
+          blob.lastProgressMs = this.#deps.clock.now();
+          if (filled < buffer.bytes.length) continue;
+          await this.#take(blob, index, buffer.bytes, generation);
+          buffer.release();
+          if (index === last) return;
+          index++;
+          filled = 0;
+          buffer = await pool.acquire(pieceLength(blob.info, index), this.#ending.signal);
+        }
+      }
+    } finally {
+      buffer.release();
+    }
+  }
+
+  async #take(blob: SharedBlob, index: number, bytes: Uint8Array, generation: string): Promise<void> {
+    const proof: PieceProof = { index, hash: pieceHash(bytes), generation, signature: new Uint8Array() };
+    await this.#sink.accept(blob, proof, bytes, 'origin');
+    this.#host.obtained(blob, index);
+  }
+
+  /** A number in [0, 1) that differs from node to node and blob to blob. */
+  #share(blob: SharedBlob, purpose: string): number {
+    return hash53(`${this.#host.selfId()}\n${blob.digest}\n${purpose}`) / 2 ** 53;
+  }
+}

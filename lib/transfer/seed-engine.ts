@@ -1,0 +1,331 @@
+import type { Digest } from '../core/digest.ts';
+import { abortedError, DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
+import { blobInfo, pieceAt, pieceLength, pieceOffset } from '../core/geometry.ts';
+import type { BlobOrigin, PeerInfo } from '../core/node.ts';
+import type { Discovery } from '../discovery/discovery.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
+import { type Clock, every } from '../runtime/clock.ts';
+import type { Rng } from '../runtime/rng.ts';
+import type { BlobStore, StoredBlob } from '../store/store.ts';
+import { Action } from '../swarm/actions.ts';
+import { SeedCore, type SeedCoreOptions } from '../swarm/seed-core.ts';
+import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
+import { BlobTable } from './blob-table.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { Neighbour } from './neighbour.ts';
+import { Neighbours } from './neighbours.ts';
+import { ingest } from './origin-ingest.ts';
+import { PieceSink } from './piece-sink.ts';
+import type { Link, LinkDialer, PieceAdmission, PieceRequest } from './seams.ts';
+import type { SharedBlob } from './shared-blob.ts';
+import { UploadLedger } from './upload-ledger.ts';
+
+const TICK_MS = 100;
+/** A blob that no node asks for is closed after this long; it stays in the store. */
+const IDLE_CLOSE_MS = 5 * 60_000;
+/** Callers whose right may be tried for one blob, should the registry refuse the first. */
+const MAX_ORIGINS = 8;
+
+export interface SeedEngineDeps {
+  readonly network: LinkDialer;
+  readonly discovery: Discovery;
+  readonly store: BlobStore;
+  readonly origin: OriginClient;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+  readonly wallClockMs: () => number;
+}
+
+export interface SeedEngineOptions {
+  readonly self: () => PeerInfo;
+  readonly core?: Partial<SeedCoreOptions>;
+}
+
+/**
+ * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
+ * as soon as it is on disk, as one SeedCore decides.
+ */
+export class SeedEngine {
+  readonly #deps: SeedEngineDeps;
+  readonly #options: SeedEngineOptions;
+  readonly #core: SeedCore;
+  readonly #neighbours: Neighbours;
+  readonly #bySlot: (Neighbour | undefined)[] = [];
+  readonly #zones = new Map<string, number>();
+  readonly #blobs: BlobTable;
+  readonly #origins = new Map<SharedBlob, BlobOrigin[]>();
+  readonly #ingesting = new Map<SharedBlob, Promise<void>>();
+  readonly #sink: PieceSink;
+  readonly #uploads: UploadLedger;
+  readonly #ending = new AbortController();
+  #stopTicks = (): void => {};
+  #acting = false;
+
+  constructor(deps: SeedEngineDeps, options: SeedEngineOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#core = new SeedCore(options.core ?? {}, deps.rng);
+    this.#blobs = new BlobTable(deps.pool);
+    this.#neighbours = new Neighbours(
+      { ...deps, dialer: deps.network, hello: () => this.#hello() },
+      {
+        up: (neighbour, hello) => this.#up(neighbour, hello),
+        down: (neighbour) => this.#down(neighbour),
+        message: (neighbour, message) => this.#hear(neighbour, message),
+      },
+    );
+    this.#sink = new PieceSink(deps, {
+      complete: (blob) =>
+        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
+      wrong: (blob) => this.#decide((core) => core.lost(blob.slot)),
+    });
+    this.#uploads = new UploadLedger(deps, (slot) => this.#decide((core, now) => core.uploaded(slot, now)));
+  }
+
+  /** Begins: joins the tracker with what the store holds, and lets time pass. */
+  start(): void {
+    const { clock, discovery, store } = this.#deps;
+    // Nodes dial supernodes, never the other way round.
+    discovery.listen({ neighbours: () => {}, reachable: () => {} });
+    const complete = store.list().filter((summary) => summary.complete);
+    discovery.announce(complete.map(({ info }) => ({ digest: info.digest, size: info.size, have: 'all' })));
+    this.#stopTicks = every(clock, TICK_MS, () => this.#tick());
+  }
+
+  /** For the peer server: a node dialled us. */
+  link(link: Link): void {
+    this.#neighbours.accept(link);
+  }
+
+  /** For the peer server: a node asks for a piece. */
+  piece(request: Omit<PieceRequest, 'address'>): PieceAdmission {
+    const neighbour = this.#neighbours.get(request.from);
+    const blob = this.#blobs.get(request.digest);
+    if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
+    const { start, end } = request.range;
+    const index = pieceAt(blob.info, start);
+    const exact = start === pieceOffset(blob.info, index) && end - start === pieceLength(blob.info, index);
+    if (!exact || !blob.stored.have.has(index)) return { kind: 'unknown' };
+    const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
+    if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeSlots };
+    blob.usedMs = this.#deps.clock.now();
+    return this.#uploads.serve(neighbour, blob.stored);
+  }
+
+  #up(neighbour: Neighbour, hello: Hello): void {
+    neighbour.slot = this.#core.addPeer(this.#zoneNumber(neighbour.peer.zone));
+    this.#bySlot[neighbour.slot] = neighbour;
+    this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
+  }
+
+  #zoneNumber(zone: string): number {
+    if (this.#zones.size === 0) this.#zones.set(this.#options.self().zone, 0);
+    const known = this.#zones.get(zone);
+    if (known !== undefined) return known;
+    this.#zones.set(zone, this.#zones.size);
+    return this.#zones.size - 1;
+  }
+
+  #down(neighbour: Neighbour): void {
+    this.#uploads.forget(neighbour);
+    this.#bySlot[neighbour.slot] = undefined;
+    this.#decide((core, now) => core.removePeer(neighbour.slot, now));
+  }
+
+  #hear(neighbour: Neighbour, message: PeerMessage): void {
+    if ('slots' in message && message.type !== 'hello') {
+      const { down, up } = message.slots;
+      const hungry = message.type === 'slots' && message.hungry;
+      this.#decide((core, now) => core.peerSlots(neighbour.slot, up, down, hungry, now));
+    }
+    switch (message.type) {
+      case 'open':
+        neighbour.noteOpen(message.handle, message);
+        void this.#answer(neighbour, message.digest, message.size, undefined);
+        return;
+      case 'origin': {
+        const theirs = neighbour.theirBlob(message.handle);
+        if (theirs === undefined) return;
+        const { authorization, repository, upstream } = message;
+        const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+        void this.#answer(neighbour, theirs.digest, theirs.size, origin);
+        return;
+      }
+      case 'close': {
+        const digest = neighbour.noteClose(message.handle);
+        const blob = digest === undefined ? undefined : this.#blobs.get(digest);
+        if (blob !== undefined) this.#decide((core) => core.peerUnshares(neighbour.slot, blob.slot));
+        return;
+      }
+      case 'have': {
+        const blob = this.#meant(neighbour, message.handle);
+        if (blob === undefined) return;
+        this.#decide((core, now) => {
+          for (const { index } of message.proofs) {
+            if (index < blob.info.pieces) core.peerHas(neighbour.slot, blob.slot, index, now);
+          }
+        });
+        return;
+      }
+      case 'decline': {
+        const blob = this.#meant(neighbour, message.handle);
+        if (blob === undefined || message.index >= blob.info.pieces) return;
+        this.#decide((core, now) => core.declined(neighbour.slot, blob.slot, message.index, now));
+        return;
+      }
+      // Only nodes take offers and refusals; hellos are over.
+      case 'hello':
+      case 'slots':
+      case 'offer':
+      case 'origin-failed':
+    }
+  }
+
+  #meant(neighbour: Neighbour, handle: number): SharedBlob | undefined {
+    const theirs = neighbour.theirBlob(handle);
+    return theirs === undefined ? undefined : this.#blobs.get(theirs.digest);
+  }
+
+  /** A node shares a blob, and may have told where to read it: join in, and read what is missing. */
+  async #answer(
+    neighbour: Neighbour,
+    digest: Digest,
+    size: number,
+    origin: BlobOrigin | undefined,
+  ): Promise<void> {
+    const { log, store } = this.#deps;
+    try {
+      const open =
+        origin === undefined ? () => store.open(digest) : () => store.create(blobInfo(digest, size));
+      const blob = await this.#activate(digest, open);
+      if (blob === undefined || blob.info.size !== size) return;
+      blob.usedMs = this.#deps.clock.now();
+      if (this.#neighbours.get(neighbour.peer.id) === neighbour) {
+        neighbour.openOurs(blob.handle, blob.info);
+        // What we hold is told only by offers: a list would draw everyone to us at once.
+        if (neighbour.meet(digest)) this.#decide((core) => core.peerShares(neighbour.slot, blob.slot));
+      }
+      if (origin !== undefined) this.#ingest(blob, origin);
+    } catch (error) {
+      log.warn({ digest, error: describeError(error) }, 'blob could not be taken in');
+      const handle = [...neighbour.theirDigests()].includes(digest) ? 0 : undefined;
+      if (handle !== undefined) this.#refuse(neighbour, handle, error);
+    }
+  }
+
+  #activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined> {
+    return this.#blobs.activate(digest, open, (stored) => {
+      const { clock, metrics, trace } = this.#deps;
+      const held = stored.have.count;
+      trace?.(clock.now(), { kind: 'blob-open', digest, held, pieces: stored.info.pieces });
+      metrics.swarms.set(this.#blobs.size + 1);
+      return { slot: this.#core.addBlob(stored.info.pieces, stored.have), nowMs: clock.now() };
+    });
+  }
+
+  #ingest(blob: SharedBlob, origin: BlobOrigin): void {
+    if (blob.stored.complete) return;
+    const origins = this.#origins.get(blob) ?? [];
+    this.#origins.set(blob, origins);
+    const known = origins.some(
+      (each) =>
+        each.upstream === origin.upstream &&
+        each.repository === origin.repository &&
+        each.authorization === origin.authorization,
+    );
+    if (!known && origins.length < MAX_ORIGINS) origins.push(origin);
+    if (this.#ingesting.has(blob)) return;
+    const landed = (index: number): void => {
+      this.#decide((core, now) => core.landed(blob.slot, index, now));
+    };
+    const run = (async () => {
+      try {
+        await this.#sink.check(blob);
+        await ingest(this.#deps, blob, origins, this.#sink, landed, this.#ending.signal);
+        await this.#sink.check(blob);
+        if (blob.failure !== undefined) throw blob.failure;
+      } catch (error) {
+        if (this.#ending.signal.aborted) return;
+        this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
+        blob.failure = undefined;
+        for (const neighbour of this.#neighbours.all()) {
+          if (neighbour.sharesWithUs(blob.digest)) this.#refuse(neighbour, blob.handle, error);
+        }
+      } finally {
+        this.#ingesting.delete(blob);
+        // Credentials live no longer than the read they were given for.
+        this.#origins.delete(blob);
+      }
+    })();
+    this.#ingesting.set(blob, run);
+  }
+
+  #refuse(neighbour: Neighbour, handle: number, error: unknown): void {
+    const ours =
+      error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
+    const status = Number(ours.facts['status'] ?? ERROR_CODES[ours.code].status);
+    neighbour.send({ type: 'origin-failed', handle, code: ours.code, status, message: ours.message });
+  }
+
+  #decide<T>(event: (core: SeedCore, now: number) => T): T {
+    const result = event(this.#core, this.#deps.clock.now());
+    if (!this.#acting) this.#act();
+    return result;
+  }
+
+  #act(): void {
+    const { actions } = this.#core;
+    this.#acting = true;
+    for (let at = 0; at < actions.length; at++) {
+      const neighbour = this.#bySlot[actions.peer[at] ?? -1];
+      const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
+      if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) continue;
+      const proof = blob.stored.proof(actions.piece[at] ?? -1);
+      if (proof !== undefined)
+        neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
+    }
+    actions.clear();
+    this.#acting = false;
+  }
+
+  #slots(): Slots {
+    return { up: this.#core.freeSlots, down: 0 };
+  }
+
+  #hello(): Hello {
+    const clusterTimeMs = this.#deps.wallClockMs();
+    return { type: 'hello', protocol: 1, peer: this.#options.self(), clusterTimeMs, slots: this.#slots() };
+  }
+
+  #tick(): void {
+    this.#decide((core, now) => core.tick(now));
+    const now = this.#deps.clock.now();
+    for (const blob of this.#blobs.all()) {
+      if (now - blob.usedMs > IDLE_CLOSE_MS && !this.#ingesting.has(blob)) this.#retire(blob);
+    }
+  }
+
+  #retire(blob: SharedBlob): void {
+    this.#blobs.retire(blob);
+    this.#decide((core) => core.removeBlob(blob.slot));
+    for (const neighbour of this.#neighbours.all()) neighbour.closeOurs(blob.handle, blob.digest);
+    this.#deps.metrics.swarms.set(this.#blobs.size);
+    void blob.stored.close();
+  }
+
+  /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
+  async close(): Promise<void> {
+    this.#stopTicks();
+    this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
+    this.#neighbours.close();
+    await Promise.allSettled(this.#ingesting.values());
+    for (const blob of this.#blobs.all()) await blob.stored.close();
+  }
+}

@@ -1,0 +1,128 @@
+import type { Digest } from '../core/digest.ts';
+import { abortedError, type DamselflyError } from '../core/errors.ts';
+import type { BlobInfo } from '../core/geometry.ts';
+import type { BlobOrigin } from '../core/node.ts';
+import { type PieceProof, sameBytes } from '../core/proof.ts';
+import type { StoredBlob } from '../store/store.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { DigestCheck } from './digest-check.ts';
+
+/** One blob that this node shares with neighbours: its pieces on disk, the proofs it knows, and who waits for it. */
+export class SharedBlob {
+  readonly stored: StoredBlob;
+  /** Our short name for it on every link, and its slot in the core. */
+  readonly handle: number;
+  readonly slot: number;
+  check: DigestCheck;
+  /** Where the registry has it; set by the first reader that knows. */
+  origin: BlobOrigin | undefined;
+  /** Clients reading it now. */
+  readers = 0;
+  /** The piece a client waits for, and since when. */
+  cursor = 0;
+  waitingSinceMs: number;
+  /** Ends every reader; a new reader clears it and tries again. */
+  failure: DamselflyError | undefined;
+  /** When bytes last came from anywhere, and when a piece last came from a supernode. */
+  lastProgressMs: number;
+  lastSupernodeMs = Number.NEGATIVE_INFINITY;
+  usedMs: number;
+  /** No longer part of the swarm; its slot in the core may belong to another blob. */
+  retired = false;
+  /** Pieces to announce to neighbours in the next batch. */
+  readonly fresh: number[] = [];
+  readonly #proofs = new Map<number, PieceProof>();
+  readonly #refused = new Set<string>();
+  readonly #waiters = new Set<() => void>();
+  readonly #pool: BufferPool;
+
+  constructor(stored: StoredBlob, pool: BufferPool, handle: number, slot: number, nowMs: number) {
+    this.stored = stored;
+    this.handle = handle;
+    this.slot = slot;
+    this.check = new DigestCheck(stored, pool);
+    this.#pool = pool;
+    this.lastProgressMs = nowMs;
+    this.waitingSinceMs = nowMs;
+    this.usedMs = nowMs;
+  }
+
+  /** The pieces are gone: the digest is computed anew. */
+  restartCheck(): void {
+    this.check = new DigestCheck(this.stored, this.#pool);
+  }
+
+  /** A client now waits for this piece. */
+  waitFor(piece: number, nowMs: number): void {
+    if (this.cursor !== piece) this.waitingSinceMs = nowMs;
+    this.cursor = piece;
+  }
+
+  get info(): BlobInfo {
+    return this.stored.info;
+  }
+
+  get digest(): Digest {
+    return this.stored.info.digest;
+  }
+
+  /** The proof to hold a piece against: of the stored piece, or as told by a neighbour. */
+  proof(index: number): PieceProof | undefined {
+    return this.stored.proof(index) ?? this.#proofs.get(index);
+  }
+
+  /**
+   * Notes a neighbour's proof. A supernode, which read the registry itself, overrides what others told.
+   * @returns whether a piece that matches this proof is one we want
+   */
+  learn(proof: PieceProof, fromSupernode: boolean): boolean {
+    if (proof.index >= this.info.pieces || this.#refused.has(proof.generation)) return false;
+    const known = this.proof(proof.index);
+    if (known !== undefined && sameBytes(known.hash, proof.hash)) return true;
+    if (known !== undefined && !fromSupernode) return false;
+    if (this.stored.have.has(proof.index)) return false;
+    this.#proofs.set(proof.index, proof);
+    return true;
+  }
+
+  /** The piece is stored with its proof: the told one is no longer needed. */
+  settle(index: number): void {
+    this.#proofs.delete(index);
+  }
+
+  /** The whole digest failed: the reads of the registry that these proofs come from are not believed again. */
+  refuseGenerations(): void {
+    for (let index = 0; index < this.info.pieces; index++) {
+      const proof = this.proof(index);
+      if (proof !== undefined) this.#refused.add(proof.generation);
+    }
+    this.#proofs.clear();
+  }
+
+  /** Wakes everyone who waits for more of this blob. */
+  changed(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const wake of waiters) wake();
+  }
+
+  /** Resolves at the next {@link changed}. @throws ABORTED */
+  nextChange(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(abortedError(signal));
+        return;
+      }
+      const onAbort = (): void => {
+        this.#waiters.delete(wake);
+        reject(abortedError(signal));
+      };
+      const wake = (): void => {
+        signal.removeEventListener('abort', onAbort);
+        resolve();
+      };
+      this.#waiters.add(wake);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+}

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { type Digest, isDigest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
+import { MAX_BLOB_BYTES } from '../core/geometry.ts';
+import { type PeerInfo, ROLES } from '../core/node.ts';
+import {
+  type BlobNeighbours,
+  type ControlMessage,
+  MAX_BLOBS_PER_MESSAGE,
+  MAX_CONTROL_BYTES,
+  MAX_NEIGHBOURS_PER_BLOB,
+  MAX_PEERS_PER_MESSAGE,
+} from './control-messages.ts';
+
+/** Longest DNS name (RFC 1035 section 2.3.4); any literal address is shorter. */
+const MAX_HOST_CHARS = 253;
+const MAX_ZONE_CHARS = 64;
+/** Room for a PEM chain of three certificates. */
+const MAX_IDENTITY_CHARS = 16 * 1024;
+const MAX_TYPE_CHARS = 64;
+const MIN_HEARTBEAT_MS = 100;
+const MAX_HEARTBEAT_MS = 60_000;
+const MAX_PROTOCOL = 65_535;
+
+const id = z.string().regex(/^[0-9a-f]{40}$/);
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest');
+const count = z.int().min(0);
+const protocol = z.int().min(1).max(MAX_PROTOCOL);
+const peer = z.object({
+  id,
+  role: z.enum(ROLES),
+  host: z.string().min(1).max(MAX_HOST_CHARS),
+  port: z.int().min(1).max(65_535),
+  zone: z.string().max(MAX_ZONE_CHARS),
+});
+/** Only a member that joins may leave its host to the tracker. */
+const joiningPeer = peer.extend({ host: z.string().max(MAX_HOST_CHARS) });
+const announcement = z.object({
+  digest,
+  size: count.max(MAX_BLOB_BYTES),
+  have: z.enum(['none', 'some', 'all']),
+  stalled: z.boolean().exactOptional(),
+});
+const hello = z.object({
+  type: z.literal('hello'),
+  protocol,
+  peer: joiningPeer,
+  clusterTimeMs: z.number(),
+  identity: z.string().max(MAX_IDENTITY_CHARS).exactOptional(),
+});
+const welcome = z.object({
+  type: z.literal('welcome'),
+  protocol,
+  trackerId: id,
+  clusterTimeMs: z.number(),
+  epoch: count,
+  heartbeatMs: z.int().min(MIN_HEARTBEAT_MS).max(MAX_HEARTBEAT_MS),
+});
+const announce = z.object({
+  type: z.literal('announce'),
+  blobs: z.array(announcement).max(MAX_BLOBS_PER_MESSAGE),
+});
+const withdraw = z.object({
+  type: z.literal('withdraw'),
+  digests: z.array(digest).max(MAX_BLOBS_PER_MESSAGE),
+});
+/** The layers of an image have nearly the same neighbours, so each peer travels once and blobs name it by index. */
+const neighbours = z
+  .object({
+    type: z.literal('neighbours'),
+    peers: z.array(peer).max(MAX_PEERS_PER_MESSAGE),
+    blobs: z
+      .array(z.object({ digest, peers: z.array(count).max(MAX_NEIGHBOURS_PER_BLOB) }))
+      .max(MAX_BLOBS_PER_MESSAGE),
+  })
+  .transform((message, context): ControlMessage => {
+    const blobs = message.blobs.map(({ digest, peers }): BlobNeighbours => {
+      const known = peers.map((index) => message.peers[index]).filter((found) => found !== undefined);
+      if (known.length < peers.length) context.addIssue('a blob names a peer that is not there');
+      return { digest, peers: known };
+    });
+    return { type: 'neighbours', blobs };
+  });
+const epoch = z.object({ type: z.literal('epoch'), epoch: count });
+const heartbeat = z.object({ type: z.literal('heartbeat') });
+
+const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
+  Object.entries({ hello, welcome, announce, withdraw, neighbours, epoch, heartbeat }),
+);
+
+/** The text of one message, for one WebSocket text frame. */
+export function encodeControl(message: ControlMessage): string {
+  return JSON.stringify(message.type === 'neighbours' ? encodeNeighbours(message.blobs) : message);
+}
+
+function encodeNeighbours(blobs: readonly BlobNeighbours[]): object {
+  const indexes = new Map<string, number>();
+  const peers: PeerInfo[] = [];
+  const indexOf = (info: PeerInfo): number => {
+    const known = indexes.get(info.id);
+    if (known !== undefined) return known;
+    indexes.set(info.id, peers.length);
+    return peers.push(info) - 1;
+  };
+  const named = blobs.map(({ digest, peers: of }) => ({ digest, peers: of.map(indexOf) }));
+  return { type: 'neighbours', peers, blobs: named };
+}
+
+/**
+ * Reads one message. Fields it does not know are left out, so that versions can differ across a rollout.
+ * @returns undefined for a type it does not know
+ * @throws PEER_PROTOCOL
+ */
+export function decodeControl(text: string): ControlMessage | undefined {
+  if (text.length > MAX_CONTROL_BYTES) throw malformed('longer than 1 MiB');
+  const value = parseJson(text);
+  const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined;
+  if (typeof type !== 'string' || type.length > MAX_TYPE_CHARS) throw malformed('no type');
+  const schema = SCHEMAS.get(type);
+  if (schema === undefined) return undefined;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw malformed(`${type}${issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`}`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw malformed('not JSON');
+  }
+}
+
+function malformed(what: string): DamselflyError {
+  return new DamselflyError('PEER_PROTOCOL', `malformed control message: ${what}`);
+}

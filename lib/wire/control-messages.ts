@@ -1,0 +1,75 @@
+import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
+
+/** Highest version of the control protocol that this build speaks. */
+export const CONTROL_PROTOCOL_VERSION = 1;
+
+/** Path of the control WebSocket on a tracker's control port. */
+export const CONTROL_PATH = '/control';
+
+/** Largest text of one control message, in bytes; both sides refuse more before they parse it. */
+export const MAX_CONTROL_BYTES = 1024 * 1024;
+
+/** Most blobs in one announce, withdraw or neighbours message. */
+export const MAX_BLOBS_PER_MESSAGE = 1000;
+
+/** Most neighbours of one blob in one message: three times what a tracker hands out. */
+export const MAX_NEIGHBOURS_PER_BLOB = 64;
+
+/** Most different peers in one neighbours message; keeps it below {@link MAX_CONTROL_BYTES} at the longest names. */
+export const MAX_PEERS_PER_MESSAGE = 2000;
+
+/** What a member tells about one blob; the same shape as an announcement of lib/discovery. */
+export interface BlobAnnouncement {
+  readonly digest: Digest;
+  /** Whole blob, bytes. */
+  readonly size: number;
+  readonly have: 'none' | 'some' | 'all';
+  readonly stalled?: boolean;
+}
+
+/** Peers to connect to for one blob, the supernodes that own it first. */
+export interface BlobNeighbours {
+  readonly digest: Digest;
+  readonly peers: readonly PeerInfo[];
+}
+
+/**
+ * Control between a member (node or supernode) and its tracker: JSON text messages on one WebSocket that the member
+ * dials. The member says hello first, the tracker answers welcome; either side then speaks when it has something to
+ * say, and the member sends a heartbeat every `heartbeatMs` that the tracker answers.
+ */
+export type ControlMessage =
+  /** Member to tracker, first message. An empty `peer.host` stands for the address the tracker sees. */
+  | {
+      readonly type: 'hello';
+      /** Highest protocol version that the member speaks. */
+      readonly protocol: number;
+      readonly peer: PeerInfo;
+      /** The member's idea of cluster time, milliseconds since the epoch. */
+      readonly clusterTimeMs: number;
+      /** Proof of who it is; absent until identities exist. */
+      readonly identity?: string;
+    }
+  /** Tracker to member, answer to hello. */
+  | {
+      readonly type: 'welcome';
+      /** The version both speak from now on. */
+      readonly protocol: number;
+      /** Random for each start of a tracker: a new one knows nothing of what was announced to the last. */
+      readonly trackerId: string;
+      readonly clusterTimeMs: number;
+      /** Number of the current set of supernodes. */
+      readonly epoch: number;
+      /** The member sends something at least this often; silence of three times as much ends the connection. */
+      readonly heartbeatMs: number;
+    }
+  /** Member to tracker: I share these blobs. Answered by neighbours. */
+  | { readonly type: 'announce'; readonly blobs: readonly BlobAnnouncement[] }
+  /** Member to tracker: I no longer share these. */
+  | { readonly type: 'withdraw'; readonly digests: readonly Digest[] }
+  /** Tracker to member. */
+  | { readonly type: 'neighbours'; readonly blobs: readonly BlobNeighbours[] }
+  /** Tracker to member: the set of supernodes changed, announce again what is incomplete. */
+  | { readonly type: 'epoch'; readonly epoch: number }
+  | { readonly type: 'heartbeat' };

@@ -1,0 +1,84 @@
+import type { ServerResponse } from 'node:http';
+import { abortedError, DamselflyError, hasCode } from '../lib/core/errors.ts';
+import { type RegistryError, registryErrorBody, registryErrorOf } from '../lib/oci/registry-error.ts';
+import type { OriginResponse } from '../lib/origin/origin-client.ts';
+import type { Clock } from '../lib/runtime/clock.ts';
+import { type ClientExchange, commonHeaders, type Headers, relayedHeaders } from './exchange.ts';
+
+/** A client that takes no byte for this long has hung up without saying so. */
+const CLIENT_STALL_MS = 5 * 60_000;
+/** Bodies that a status forbids (RFC 9110 section 6.4.1). */
+const BODILESS = [204, 304];
+
+/** Answers with a registry error, and headers besides. */
+export function sendError(response: ServerResponse, error: RegistryError, headers: Headers = {}): void {
+  const body = registryErrorBody(error);
+  response.writeHead(error.status, {
+    'docker-distribution-api-version': 'registry/2.0',
+    ...headers,
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+  });
+  response.end(body);
+}
+
+/**
+ * Tells the client of a failure: as a registry error while nothing has been sent, else by cutting the connection, so
+ * that a body which stays incomplete is never taken for a whole one.
+ */
+export function sendFailure(response: ServerResponse, error: unknown): void {
+  if (response.destroyed || hasCode(error, 'ABORTED') || response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const known =
+    error instanceof DamselflyError
+      ? error
+      : new DamselflyError('INTERNAL', 'a bug in Damselfly; its log says more');
+  sendError(response, registryErrorOf(known));
+}
+
+/** Passes a registry's answer on as it is, whatever its status. @throws what its body throws; ABORTED */
+export async function relayAnswer(
+  deps: { readonly clock: Clock },
+  exchange: ClientExchange,
+  answer: OriginResponse,
+  more: Headers = {},
+): Promise<void> {
+  const { response, request, signal } = exchange;
+  response.writeHead(answer.status, { ...relayedHeaders(answer), ...commonHeaders(exchange), ...more });
+  if (request.method !== 'HEAD' && !BODILESS.includes(answer.status)) {
+    for await (const chunk of answer.body) await writeChunk(deps.clock, response, chunk, signal);
+  }
+  response.end();
+}
+
+/**
+ * Hands bytes to the client and waits while it does not take them: no more than one chunk is ever held for it.
+ * @throws ABORTED when it is gone or stands still for too long
+ */
+export async function writeChunk(
+  clock: Clock,
+  response: ServerResponse,
+  chunk: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  if (signal.aborted) throw abortedError(signal);
+  if (response.write(chunk)) return;
+  await new Promise<void>((resolve, reject) => {
+    const settle = (how: () => void) => (): void => {
+      cancel();
+      response.off('drain', onDrain);
+      signal.removeEventListener('abort', onAbort);
+      how();
+    };
+    const onDrain = settle(resolve);
+    const onAbort = settle(() => reject(abortedError(signal)));
+    const cancel = clock.after(
+      CLIENT_STALL_MS,
+      settle(() => reject(new DamselflyError('ABORTED', 'the client takes no more bytes'))),
+    );
+    response.once('drain', onDrain);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

@@ -1,0 +1,171 @@
+import type { BlobSource } from '../lib/core/blob-source.ts';
+import { type Digest, isDigest } from '../lib/core/digest.ts';
+import { describeError, hasCode } from '../lib/core/errors.ts';
+import { contentRange, parseRange, type RangeRequest } from '../lib/core/range.ts';
+import type { Logger } from '../lib/observe/log.ts';
+import type { Metrics } from '../lib/observe/metrics.ts';
+import { OCTET_STREAM } from '../lib/oci/media-types.ts';
+import type { OriginClient } from '../lib/origin/origin-client.ts';
+import type { Clock } from '../lib/runtime/clock.ts';
+import { relayAnswer, sendError } from './answer.ts';
+import { type BlobAnswer, sendBlobBody } from './blob-body.ts';
+import { type ClientExchange, callerHeaders, commonHeaders } from './exchange.ts';
+import { askRightToRead } from './right-to-read.ts';
+import type { Asker, Verdict, Verdicts } from './verdicts.ts';
+
+export interface BlobDeps {
+  readonly origin: OriginClient;
+  readonly blobs: BlobSource;
+  readonly verdicts: Verdicts;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Fires when the proxy closes: ends questions that several clients share. */
+  readonly closing: AbortSignal;
+}
+
+/**
+ * GET and HEAD of a blob: first the caller's right to read it, asked of the registry, then the bytes from the source.
+ * @throws UPSTREAM_*, DIGEST_MISMATCH, BLOB_UNKNOWN, ABORTED; after the headers too
+ */
+export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, digest: string): Promise<void> {
+  if (!isDigest(digest)) {
+    await relayUnverifiable(deps, exchange, digest);
+    return;
+  }
+  const verdict = await rightToRead(deps, exchange, digest);
+  if (verdict.kind !== 'allowed') {
+    refuse(exchange, verdict);
+    return;
+  }
+  const { request, response } = exchange;
+  const { size } = verdict;
+  const etag = `"${digest}"`;
+  const common = {
+    ...commonHeaders(exchange),
+    'accept-ranges': 'bytes',
+    'docker-content-digest': digest,
+    etag,
+    // What a digest names never changes; but who may read it does, so only the client itself may keep it.
+    'cache-control': 'private, max-age=31536000',
+  };
+  if (matches(request.headers['if-none-match'], etag)) {
+    response.writeHead(304, common);
+    response.end();
+    return;
+  }
+  const part = rangeOf(exchange, size, etag);
+  if (part.kind === 'unsatisfiable') {
+    const message = `the range lies outside the blob of ${size} bytes`;
+    sendError(
+      response,
+      { status: 416, code: 'RANGE_INVALID', message },
+      { ...common, 'content-range': `bytes */${size}` },
+    );
+    return;
+  }
+  const length = part.kind === 'part' ? part.range.end - part.range.start : size;
+  const headers = {
+    ...common,
+    'content-type': OCTET_STREAM,
+    'content-length': String(length),
+    ...(part.kind === 'part' ? { 'content-range': contentRange(part.range, size) } : {}),
+  };
+  const answer = { status: part.kind === 'part' ? 206 : 200, headers, length };
+  if (request.method === 'HEAD') {
+    response.writeHead(answer.status, headers);
+    response.end();
+    return;
+  }
+  await sendBlob(deps, exchange, { digest, size, part, answer });
+}
+
+interface BlobToSend {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly part: RangeRequest;
+  readonly answer: BlobAnswer;
+}
+
+async function sendBlob(
+  deps: BlobDeps,
+  exchange: ClientExchange,
+  { digest, size, part, answer }: BlobToSend,
+): Promise<void> {
+  const { upstream, repository, response, signal } = exchange;
+  const { authorization } = exchange.request.headers;
+  const startedMs = deps.clock.now();
+  const observe = (outcome: string): void =>
+    deps.metrics.pullSeconds.observe({ outcome }, (deps.clock.now() - startedMs) / 1000);
+  const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+  const range = part.kind === 'part' ? { range: part.range } : {};
+  try {
+    const chunks = deps.blobs.open({ digest, size, origin, ...range }, { signal });
+    await sendBlobBody(deps, response, answer, chunks, signal);
+    observe('complete');
+  } catch (error) {
+    const aborted = hasCode(error, 'ABORTED') || signal.aborted;
+    observe(aborted ? 'aborted' : 'failed');
+    if (aborted) throw error;
+    deps.log.warn({ upstream, repository, digest, error: describeError(error) }, 'a blob could not be sent');
+    if (response.headersSent || !hasCode(error, 'UPSTREAM_REFUSED')) throw error;
+    // The registry has changed its mind since the verdict: its word of now, with its challenge, is the answer.
+    deps.verdicts.forget(askerOf(exchange), digest);
+    const verdict = await rightToRead(deps, exchange, digest);
+    if (verdict.kind === 'allowed') throw error;
+    refuse(exchange, verdict);
+  }
+}
+
+function askerOf({ upstream, repository, request }: ClientExchange): Asker {
+  return { upstream, repository, authorization: request.headers.authorization };
+}
+
+async function rightToRead(deps: BlobDeps, exchange: ClientExchange, digest: Digest): Promise<Verdict> {
+  const { upstream, repository, signal } = exchange;
+  const headers = callerHeaders(exchange);
+  const ask = (): Promise<Verdict> =>
+    askRightToRead(deps.origin, { upstream, repository, digest, headers }, deps.closing);
+  return await deps.verdicts.of(askerOf(exchange), digest, ask, signal);
+}
+
+const REFUSAL_CODES = {
+  401: 'UNAUTHORIZED',
+  403: 'DENIED',
+  404: 'BLOB_UNKNOWN',
+  429: 'TOOMANYREQUESTS',
+} as const;
+
+function refuse(exchange: ClientExchange, verdict: Exclude<Verdict, { kind: 'allowed' }>): void {
+  const code = REFUSAL_CODES[verdict.status as keyof typeof REFUSAL_CODES] ?? 'UNAVAILABLE';
+  const message = `the registry answered ${verdict.status} when asked for the blob`;
+  sendError(
+    exchange.response,
+    { status: verdict.status, code, message },
+    { ...commonHeaders(exchange), ...verdict.headers },
+  );
+}
+
+function rangeOf({ request }: ClientExchange, size: number, etag: string): RangeRequest {
+  const condition = request.headers['if-range'];
+  if (request.method !== 'GET' || (condition !== undefined && condition !== etag)) return { kind: 'whole' };
+  return parseRange(request.headers.range, size);
+}
+
+/** If-None-Match against our entity tag (RFC 9110 section 13.1.2: a weak comparison). */
+function matches(header: string | undefined, etag: string): boolean {
+  const tags = (header ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  return tags.includes(etag) || tags.includes('*');
+}
+
+/** Blobs under digests that nobody here can verify go from the registry to the client, and nowhere else. */
+async function relayUnverifiable(deps: BlobDeps, exchange: ClientExchange, digest: string): Promise<void> {
+  const { upstream, repository, request, signal } = exchange;
+  const headers = callerHeaders(exchange, ['range', 'if-range', 'if-none-match']);
+  const path = `/v2/${repository}/blobs/${digest}`;
+  const answer = await deps.origin.request(
+    { upstream, method: request.method ?? 'GET', path, headers },
+    { signal },
+  );
+  await relayAnswer(deps, exchange, answer);
+}

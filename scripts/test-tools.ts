@@ -1,0 +1,77 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Programs that the end-to-end tests drive, and the Debian packages that bring them. */
+const TOOLS = [
+  { program: 'docker-registry', debian: 'docker-registry' },
+  { program: 'containerd', debian: 'containerd' },
+  { program: 'ctr', debian: 'containerd' },
+  { program: 'dockerd', debian: 'docker.io' },
+  { program: 'docker', debian: 'docker.io' },
+  { program: 'podman', debian: 'podman' },
+  { program: 'skopeo', debian: 'skopeo' },
+  { program: 'runc', debian: 'runc' },
+  { program: 'busybox', debian: 'busybox-static' },
+  { program: 'htpasswd', debian: 'apache2-utils' },
+  { program: 'openssl', debian: 'openssl' },
+  { program: 'ip', debian: 'iproute2' },
+] as const;
+
+/** Debian's hook that keeps packages from starting their services: the tests start their own. */
+const POLICY_FILE = '/usr/sbin/policy-rc.d';
+/** Daemons live here; the PATH of an ordinary user may lack it. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+export function extendPath(): void {
+  process.env['PATH'] = [process.env['PATH'] ?? '', ...SYSTEM_FOLDERS].join(delimiter);
+}
+
+/**
+ * Installs what is missing, as root on Debian; says what is missing otherwise.
+ * @returns programs that are still missing
+ */
+export function provideTools(say: (text: string) => void): string[] {
+  const missing = missingTools();
+  if (missing.length === 0) return [];
+  const names = missing.map(({ program }) => program).join(', ');
+  const packages = [...new Set(missing.map(({ debian }) => debian))];
+  if (process.getuid?.() !== 0 || !onPath('apt-get')) {
+    say(
+      `Missing: ${names}. Tests that need them are skipped. On Debian, as root: apt-get install ${packages.join(' ')}`,
+    );
+    return missing.map(({ program }) => program);
+  }
+  say(`Installing ${packages.join(', ')} for ${names} ...`);
+  try {
+    writeFileSync(POLICY_FILE, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+  } catch {
+    // There is one already, and it is not ours to change.
+  }
+  apt(['update']);
+  apt(['install', '-y', '--no-install-recommends', ...packages]);
+  const still = missingTools().map(({ program }) => program);
+  if (still.length > 0) say(`Could not be installed: ${still.join(', ')}. Tests that need them are skipped.`);
+  return still;
+}
+
+function missingTools(): (typeof TOOLS)[number][] {
+  return TOOLS.filter(({ program }) => !onPath(program));
+}
+
+function onPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function apt(args: readonly string[]): void {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // Its chatter goes to stderr; what could not be installed is found out afterwards.
+  spawnSync('apt-get', ['-q', ...args], { stdio: ['ignore', 2, 2], env });
+}

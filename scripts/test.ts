@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
+import { createTapReader, type FileResult } from './tap-summary.ts';
+import { extendPath, provideTools } from './test-tools.ts';
+
+// `npm test`: all tests; `npm test -- test/store`: those whose path begins so. Everything but the end-to-end tests
+// runs in parallel; those start whole clusters and real container clients, so they take turns.
+
+const UNIT_TIMEOUT_SECONDS = 120;
+const E2E_TIMEOUT_SECONDS = 420;
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const results: FileResult[] = [];
+let broken = false;
+
+async function runTap(files: readonly string[], flags: readonly string[]): Promise<void> {
+  if (files.length === 0) return;
+  const tap = spawn('tap', ['run', '--disable-coverage', '--reporter=tap', ...flags, ...files], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const read = createTapReader((result) => {
+    results.push(result);
+    const skipped = result.skipped.length === 0 ? '' : `, ${result.skipped.length} skipped`;
+    const counts = `${result.passed} passed, ${result.failed} failed${skipped}`;
+    say(
+      `${result.failed === 0 ? 'ok' : 'NOT OK'} ${result.file} (${counts}, ${result.seconds.toFixed(1)} s)`,
+    );
+    if (result.failed > 0) say(result.output);
+  });
+  const reader = createInterface({ input: tap.stdout }).on('line', read);
+  const stop = (): void => void tap.kill('SIGTERM');
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  const [[code]] = (await Promise.all([once(tap, 'exit'), once(reader, 'close')])) as [
+    [number | null],
+    unknown,
+  ];
+  process.off('SIGINT', stop).off('SIGTERM', stop);
+  if (code !== 0) broken = true;
+}
+
+extendPath();
+const wanted = process.argv.slice(2);
+const isWanted = (file: string): boolean =>
+  wanted.length === 0 || wanted.some((prefix) => file.startsWith(prefix));
+const files = globSync('test/**/*.test.ts').sort().filter(isWanted);
+const e2e = files.filter((file) => file.startsWith('test/e2e/'));
+const unit = files.filter((file) => !e2e.includes(file));
+if (e2e.length > 0) provideTools(say);
+await runTap(unit, [`--jobs=${availableParallelism()}`, `--timeout=${UNIT_TIMEOUT_SECONDS}`]);
+await runTap(e2e, ['--jobs=1', `--timeout=${E2E_TIMEOUT_SECONDS}`]);
+
+const skipped = results.flatMap((result) => result.skipped.map((reason) => `  ${result.file}: ${reason}`));
+if (skipped.length > 0) say(`${skipped.length} skipped:\n${skipped.join('\n')}`);
+const unseen = files.filter((file) => !results.some((result) => result.file === file));
+if (unseen.length > 0) say(`Without a result: ${unseen.join(', ')}`);
+const passed = results.reduce((sum, result) => sum + result.passed, 0);
+const reported = results.reduce((sum, result) => sum + result.failed, 0) + unseen.length;
+// tap's own verdict counts even when no test file is to blame.
+const failed = broken ? Math.max(reported, 1) : reported;
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+say(`${passed} passed, ${failed} failed`);

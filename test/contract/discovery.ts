@@ -1,0 +1,184 @@
+import type { Test } from 'tap';
+import { type Digest, digestOf } from '../../lib/core/digest.ts';
+import type { PeerInfo, Role } from '../../lib/core/node.ts';
+import type { Announcement, Discovery, DiscoveryListener } from '../../lib/discovery/discovery.ts';
+
+/** One implementation under test. */
+export interface DiscoveryRig {
+  connect(peer: PeerInfo): Discovery;
+  /** Stops the tracker, or starts an empty one in its place. */
+  setReachable(reachable: boolean): Promise<void>;
+  /** Lets time pass until the condition holds; rejects when it never does. `what` names it. */
+  until(condition: () => boolean, what: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Node {
+  readonly peer: PeerInfo;
+  readonly discovery: Discovery;
+  readonly reachable: boolean[];
+  /** Ids of everyone it was told of for the blob, in order, repeats included. */
+  told(digest: Digest): string[];
+}
+
+let ports = 20_000;
+
+/** What every Discovery must do, whatever is behind it. */
+export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig>): void {
+  const blob = (name: string): Digest => digestOf(Buffer.from(name));
+  const share = (digest: Digest, have: Announcement['have'] = 'none', stalled?: true): Announcement => ({
+    digest,
+    size: 1000,
+    have,
+    ...(stalled === undefined ? {} : { stalled }),
+  });
+
+  const setUp = async (t: Test) => {
+    const rig = await createRig();
+    t.teardown(() => rig.close());
+    const start = (name: string, role: Role = 'node'): Node => {
+      const peer = { id: Buffer.from(name.padEnd(20, '.')).toString('hex'), role, host: '127.0.0.1', port: ports++, zone: '' };
+      const told = new Map<Digest, string[]>();
+      const reachable: boolean[] = [];
+      const discovery = rig.connect(peer);
+      const listener: DiscoveryListener = {
+        neighbours: (digest, peers) =>
+          void told.set(digest, [...(told.get(digest) ?? []), ...peers.map(({ id }) => id)]),
+        reachable: (now) => void reachable.push(now),
+      };
+      discovery.listen(listener);
+      t.teardown(() => discovery.close());
+      return { peer, discovery, reachable, told: (digest) => told.get(digest) ?? [] };
+    };
+    let acks = 0;
+    /** Everything that the node said before has arrived: needs a supernode, whom the tracker names for any blob. */
+    const settled = async (node: Node, supernode: Node): Promise<void> => {
+      const digest = blob(`ack ${acks++}`);
+      node.discovery.announce([share(digest)]);
+      await rig.until(() => node.told(digest).includes(supernode.peer.id), `${node.peer.id} is heard`);
+    };
+    return { rig, start, settled };
+  };
+
+  t.test('a newcomer is told of those who share the blob, and never of itself', async (t) => {
+    const { rig, start, settled } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const [first, second, bystander] = [start('first'), start('second'), start('bystander')];
+    const digest = blob('layer');
+    first.discovery.announce([share(digest, 'some')]);
+    await settled(first, supernode);
+    bystander.discovery.announce([share(blob('another layer'), 'all')]);
+    second.discovery.announce([share(digest), share(blob('unshared'))]);
+    await rig.until(() => second.told(digest).includes(first.peer.id), 'second is told of first');
+    t.notOk(second.told(digest).includes(second.peer.id));
+    t.notOk(second.told(digest).includes(bystander.peer.id));
+    t.same(bystander.told(digest), [], 'nobody is told of a blob it does not share');
+  });
+
+  t.test('the supernode that owns the blob comes first', async (t) => {
+    const { rig, start, settled } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const digest = blob('layer');
+    const others = ['a', 'b', 'c'].map((name) => start(name));
+    for (const other of others) {
+      other.discovery.announce([share(digest, 'some')]);
+      await settled(other, supernode);
+    }
+    const late = start('late');
+    late.discovery.announce([share(digest)]);
+    await rig.until(() => late.told(digest).length > 1, 'late has neighbours');
+    t.equal(late.told(digest)[0], supernode.peer.id);
+  });
+
+  t.test('a stalled node is given others than before', async (t) => {
+    const { rig, start, settled } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const digest = blob('layer');
+    for (let i = 0; i < 24; i++) {
+      const other = start(`other ${i}`);
+      other.discovery.announce([share(digest, 'some')]);
+      await settled(other, supernode);
+    }
+    const node = start('node');
+    node.discovery.announce([share(digest)]);
+    await rig.until(() => node.told(digest).length > 1, 'the first neighbours');
+    const before = new Set(node.told(digest));
+    t.ok(before.size < 25, 'not everybody at once');
+    node.discovery.announce([share(digest, 'none', true)]);
+    await rig.until(() => node.told(digest).some((id) => !before.has(id)), 'a fresh neighbour');
+  });
+
+  t.test('nobody is told of a node that withdrew or closed', async (t) => {
+    const { rig, start, settled } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const digest = blob('layer');
+    const [withdrawn, closed, kept] = [start('withdrawn'), start('closed'), start('kept')];
+    for (const node of [withdrawn, closed, kept]) {
+      node.discovery.announce([share(digest, 'some')]);
+      await settled(node, supernode);
+    }
+    withdrawn.discovery.withdraw([digest]);
+    await settled(withdrawn, supernode);
+    await closed.discovery.close();
+    await closed.discovery.close();
+    const late = start('late');
+    await settled(late, supernode);
+    late.discovery.announce([share(digest)]);
+    await rig.until(() => late.told(digest).includes(kept.peer.id), 'late is told of the one who stayed');
+    t.notOk(late.told(digest).includes(withdrawn.peer.id));
+    t.notOk(late.told(digest).includes(closed.peer.id));
+  });
+
+  t.test('a blob withdrawn and announced again at once is shared', async (t) => {
+    const { rig, start, settled } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const digest = blob('layer');
+    const node = start('node');
+    node.discovery.announce([share(digest, 'some')]);
+    await settled(node, supernode);
+    node.discovery.withdraw([digest]);
+    node.discovery.announce([share(digest, 'some')]);
+    await settled(node, supernode);
+    const late = start('late');
+    late.discovery.announce([share(digest)]);
+    await rig.until(() => late.told(digest).includes(node.peer.id), 'late is told of it');
+  });
+
+  t.test('an incomplete node hears of a supernode that joins later', async (t) => {
+    const { rig, start } = await setUp(t);
+    const node = start('node');
+    const complete = start('complete');
+    const digest = blob('layer');
+    node.discovery.announce([share(digest)]);
+    complete.discovery.announce([share(digest, 'all')]);
+    await rig.until(() => node.discovery.reachable && complete.discovery.reachable, 'both are connected');
+    const supernode = start('supernode', 'supernode');
+    await rig.until(() => node.told(digest).includes(supernode.peer.id), 'node is told of the supernode');
+    t.same(complete.told(digest), [], 'who has all needs nobody');
+  });
+
+  t.test('an empty tracker in the place of a lost one learns everything again', async (t) => {
+    const { rig, start, settled } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const [seed, node] = [start('seed'), start('node')];
+    const [early, meanwhile] = [blob('early'), blob('meanwhile')];
+    seed.discovery.announce([share(early, 'all')]);
+    await settled(node, supernode);
+    await rig.setReachable(false);
+    await rig.until(() => !node.discovery.reachable && !seed.discovery.reachable, 'the loss is noticed');
+    t.same(node.reachable, [true, false]);
+    seed.discovery.announce([share(meanwhile, 'all')]);
+    node.discovery.announce([share(early), share(meanwhile)]);
+    await rig.setReachable(true);
+    const told = (): boolean => {
+      if (node.told(early).includes(seed.peer.id) && node.told(meanwhile).includes(seed.peer.id)) return true;
+      // The seed may come back after the node: a node that still lacks something asks again.
+      return false;
+    };
+    await rig.until(() => seed.discovery.reachable && node.discovery.reachable, 'everyone is back');
+    await settled(seed, supernode);
+    node.discovery.announce([share(early, 'none', true), share(meanwhile, 'none', true)]);
+    await rig.until(told, 'node finds the seed for both blobs');
+    t.same(node.reachable, [true, false, true]);
+  });
+}

@@ -1,0 +1,206 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import t, { type Test } from 'tap';
+import { pieceHash } from '../../lib/core/digest.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createSystemClock } from '../../lib/runtime/system-clock.ts';
+import { openBlobStore } from '../../lib/store/blob-store.ts';
+import type { Disk } from '../../lib/store/disk/disk.ts';
+import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
+import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
+import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { openNodeBlobStore } from '../../lib/store/node-blob-store.ts';
+import { blobPath, ingestPath } from '../../lib/store/path.ts';
+import type { BlobStore } from '../../lib/store/store.ts';
+import { type StoreFolder, storeContract } from '../contract/store.ts';
+import { heldPieces, readPiece, readWhole, sampleBlob, storeWhole, writePieces } from './sample-blob.ts';
+
+const KILL_AFTER_PIECES = 300;
+
+await t.test('node disk and level', (t) => storeContract(t, onMachine));
+await t.test('memory disk and memory records', (t) => storeContract(t, inMemory));
+
+function onMachine(t: Test): StoreFolder {
+  const folder = t.testdir();
+  let nowMs = 0;
+  const deps = {
+    log: silentLog(),
+    clock: createSystemClock(),
+    wallClockMs: () => nowMs,
+    folder: join(folder, 'store'),
+  };
+  return {
+    later: () => void nowMs++,
+    async open(options) {
+      const store = await openNodeBlobStore(deps, options);
+      t.teardown(() => store.close());
+      return store;
+    },
+  };
+}
+
+function inMemory(_t: Test): StoreFolder {
+  const disk = createMemoryDisk();
+  const keyValue = createMemoryKeyValue();
+  let nowMs = 0;
+  const deps = {
+    disk,
+    keyValue,
+    log: silentLog(),
+    clock: new FakeClock(),
+    wallClockMs: () => nowMs,
+    folder: '/store',
+  };
+  return { later: () => void nowMs++, open: (options) => openBlobStore(deps, options) };
+}
+
+async function openNode(t: Test, folder: string): Promise<BlobStore> {
+  const deps = { log: silentLog(), clock: createSystemClock(), wallClockMs: () => Date.now(), folder };
+  const store = await openNodeBlobStore(deps);
+  t.teardown(() => store.close());
+  return store;
+}
+
+await t.test(
+  'a complete blob is a plain file named by its digest, a partial one lies apart and is sparse',
+  async (t) => {
+    const folder = t.testdir();
+    const store = await openNode(t, folder);
+    const sample = sampleBlob(1, 3000);
+    const open = await store.create(sample.info);
+    await writePieces(open, sample, [2]);
+    t.equal((await readFile(ingestPath(folder, sample.info.digest))).length, 3000);
+    await writePieces(open, sample, [0, 1]);
+    await open.commit();
+    const hex = sample.info.digest.slice('sha256:'.length);
+    t.same(new Uint8Array(await readFile(join(folder, 'blobs/sha256', hex.slice(0, 2), hex))), sample.bytes);
+    t.same(await readdir(join(folder, 'ingest')), []);
+  },
+);
+
+await t.test('opening removes litter, and drops a blob whose file is gone or has another size', async (t) => {
+  const folder = t.testdir();
+  const first = await openNode(t, folder);
+  const samples = [1, 2, 3].map((seed) => sampleBlob(seed, 3000));
+  for (const sample of samples) await storeWhole(first, sample);
+  const [gone, cut, kept] = samples.map((sample) => sample.info.digest);
+  if (gone === undefined || cut === undefined || kept === undefined) throw new Error('three samples');
+  await first.close();
+  await writeFile(blobPath(folder, cut), 'short');
+  await writeFile(blobPath(folder, gone), 'litter');
+  await writeFile(join(folder, 'ingest', 'sha256-abc.part'), 'litter');
+  await mkdir(join(folder, 'ingest', 'a-folder'));
+  await mkdir(join(folder, 'blobs/sha256/zz'));
+  await writeFile(join(folder, 'blobs/sha256/zz/litter'), 'litter');
+  await writeFile(join(folder, 'blobs/not-a-folder'), 'litter');
+
+  const store = await openNode(t, folder);
+  t.same(
+    store.list().map(({ info }) => info.digest),
+    [kept],
+  );
+  t.same(await readdir(join(folder, 'ingest')), ['a-folder'], 'what cannot be removed does no harm');
+  t.same(await readdir(join(folder, 'blobs/sha256/zz')), []);
+  t.same((await store.create(sampleBlob(1, 3000).info)).have.count, 0);
+  await store.close();
+});
+
+await t.test('a file that disappears while the store runs makes its blob absent, not wrong', async (t) => {
+  const folder = t.testdir();
+  const store = await openNode(t, folder);
+  const sample = sampleBlob(1, 3000);
+  await (await storeWhole(store, sample)).close();
+  await createNodeDisk().remove(blobPath(folder, sample.info.digest));
+  t.equal(await store.open(sample.info.digest), undefined);
+  const again = await storeWhole(store, sample);
+  t.same(await readWhole(again), sample.bytes);
+});
+
+await t.test('a second store in the same folder is refused by name', async (t) => {
+  const folder = t.testdir();
+  await openNode(t, folder);
+  await t.rejects(openNode(t, folder), { code: 'STORE_FAILED', message: /another daemon uses .*records/ });
+});
+
+await t.test('one file stays open for each open blob, none without an opener', async (t) => {
+  let openFiles = 0;
+  const node = createNodeDisk();
+  const disk: Disk = {
+    ...node,
+    async open(path) {
+      const file = await node.open(path);
+      openFiles++;
+      return { ...file, close: () => file.close().finally(() => openFiles--) };
+    },
+  };
+  const keyValue = createMemoryKeyValue();
+  const deps = {
+    disk,
+    keyValue,
+    log: silentLog(),
+    clock: new FakeClock(),
+    wallClockMs: () => 0,
+    folder: t.testdir(),
+  };
+  const store = await openBlobStore(deps);
+  const samples = Array.from({ length: 10 }, (_, seed) => sampleBlob(seed, 3000));
+  const round = async (): Promise<void> => {
+    const blobs = await Promise.all(samples.map((sample) => storeWhole(store, sample)));
+    const more = await Promise.all(samples.map((sample) => store.open(sample.info.digest)));
+    t.equal(openFiles, 10);
+    for (const blob of [...blobs, ...more]) await blob?.close();
+    t.equal(openFiles, 0);
+  };
+  await round();
+  await round();
+  for (const sample of samples) await store.remove(sample.info.digest);
+  await store.create(sampleBlob(99, 3000).info);
+  await store.close();
+  t.equal(openFiles, 0);
+});
+
+await t.test('kill -9 in the middle of writing leaves only pieces that match their proofs', async (t) => {
+  const folder = t.testdir();
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'fixtures/write-until-killed.ts'), folder],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  t.teardown(() => child.kill('SIGKILL'));
+  const written = await killAfter(child, KILL_AFTER_PIECES);
+  t.ok(written >= KILL_AFTER_PIECES, 'the child was writing');
+
+  const store = await openNode(t, folder);
+  let found = 0;
+  let complete = 0;
+  for (const summary of store.list()) {
+    const blob = await store.open(summary.info.digest);
+    if (blob === undefined) continue;
+    for (const index of heldPieces(blob)) {
+      t.same(pieceHash(await readPiece(blob, index)), Buffer.from(blob.proof(index)?.hash ?? []));
+      found++;
+    }
+    if (blob.complete) complete++;
+    await blob.close();
+  }
+  // 16 pieces wait for a record at most, and as many are in the batch under way, and in the one queued behind it.
+  t.ok(found >= written - 3 * 16, `${found} of ${written} pieces survived`);
+  t.ok(complete >= 1, `${complete} blobs were committed`);
+});
+
+/** @returns how many lines the child had printed when it was killed */
+async function killAfter(child: ChildProcess, lines: number): Promise<number> {
+  if (child.stdout === null) throw new Error('no output');
+  let count = 0;
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line !== '' && ++count === lines) child.kill('SIGKILL');
+  }
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  return count;
+}

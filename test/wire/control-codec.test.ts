@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { digestOf } from '../../lib/core/digest.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
+import type { PeerInfo } from '../../lib/core/node.ts';
+import { decodeControl, encodeControl } from '../../lib/wire/control-codec.ts';
+import type { ControlMessage } from '../../lib/wire/control-messages.ts';
+
+const digest = digestOf(Buffer.from('layer'));
+const other = digestOf(Buffer.from('other layer'));
+const peer = (n: number): PeerInfo => ({
+  id: n.toString(16).padStart(40, '0'),
+  role: n === 0 ? 'supernode' : 'node',
+  host: '10.0.0.1',
+  port: 65_002,
+  zone: 'rack-7',
+});
+
+const MESSAGES: readonly ControlMessage[] = [
+  { type: 'hello', protocol: 1, peer: peer(1), clusterTimeMs: 1.5 },
+  { type: 'hello', protocol: 9, peer: { ...peer(1), host: '' }, clusterTimeMs: 0, identity: 'pem' },
+  { type: 'welcome', protocol: 1, trackerId: 'ab'.repeat(20), clusterTimeMs: 1, epoch: 3, heartbeatMs: 5000 },
+  {
+    type: 'announce',
+    blobs: [
+      { digest, size: 0, have: 'none', stalled: true },
+      { digest: other, size: 2 ** 40, have: 'all' },
+    ],
+  },
+  { type: 'withdraw', digests: [digest, other] },
+  {
+    type: 'neighbours',
+    blobs: [
+      { digest, peers: [peer(0), peer(1), peer(2)] },
+      { digest: other, peers: [peer(2), peer(0)] },
+    ],
+  },
+  { type: 'neighbours', blobs: [] },
+  { type: 'epoch', epoch: 0 },
+  { type: 'heartbeat' },
+];
+
+t.test('every message comes back as it was sent', async (t) => {
+  for (const message of MESSAGES) t.same(decodeControl(encodeControl(message)), message, message.type);
+});
+
+t.test('a peer that is a neighbour for every layer of an image travels once', async (t) => {
+  const peers = Array.from({ length: 12 }, (_, n) => peer(n));
+  const blobs = Array.from({ length: 20 }, (_, n) => ({ digest: digestOf(Buffer.from(`${n}`)), peers }));
+  const text = encodeControl({ type: 'neighbours', blobs });
+  t.equal(text.split(peer(11).id).length - 1, 1);
+  t.ok(text.length < 4096, `${text.length} bytes`);
+});
+
+t.test('fields and types of later versions are ignored', async (t) => {
+  t.equal(decodeControl('{"type":"settings","x":1}'), undefined);
+  t.same(decodeControl('{"type":"epoch","epoch":4,"reason":"rollout","__proto__":{"x":1}}'), { type: 'epoch', epoch: 4 });
+  const hello = { type: 'hello', protocol: 1, peer: { ...peer(1), rack: 4 }, clusterTimeMs: 0, colour: 'red' };
+  t.same(decodeControl(JSON.stringify(hello)), { type: 'hello', protocol: 1, peer: peer(1), clusterTimeMs: 0 });
+});
+
+t.test('what breaks a cap or a type is refused as a protocol error', async (t) => {
+  const hello = (change: object): object => ({ type: 'hello', protocol: 1, peer: { ...peer(1), ...change }, clusterTimeMs: 0 });
+  const announce = (change: object): object => ({ type: 'announce', blobs: [{ digest, size: 1, have: 'none', ...change }] });
+  const cases: Record<string, unknown> = {
+    'no object': 7,
+    null: null,
+    'no type': {},
+    'a type that is no text': { type: 1 },
+    'an inherited type': { type: 'constructor', epoch: 'x'.repeat(2_000_000) },
+    'an endless type': { type: 'x'.repeat(65) },
+    'a short id': hello({ id: 'ab' }),
+    'an unknown role': hello({ role: 'king' }),
+    'port 0': hello({ port: 0 }),
+    'a long host': hello({ host: 'h'.repeat(254) }),
+    'a long zone': hello({ zone: 'z'.repeat(65) }),
+    'a wrong digest': announce({ digest: 'sha256:zz' }),
+    'a negative size': announce({ size: -1 }),
+    'a size beyond every layer': announce({ size: 2 ** 41 }),
+    'half a byte': announce({ size: 0.5 }),
+    'a third kind of having': announce({ have: 'most' }),
+    '1,001 blobs': { type: 'announce', blobs: Array.from({ length: 1001 }, () => ({ digest, size: 1, have: 'none' })) },
+    '1,001 digests': { type: 'withdraw', digests: Array.from({ length: 1001 }, () => digest) },
+    'a peer index beyond the peers': { type: 'neighbours', peers: [peer(0)], blobs: [{ digest, peers: [1] }] },
+    '65 neighbours': { type: 'neighbours', peers: [peer(0)], blobs: [{ digest, peers: Array(65).fill(0) }] },
+    'a neighbour without a host': { type: 'neighbours', peers: [{ ...peer(0), host: '' }], blobs: [] },
+    'an epoch below 0': { type: 'epoch', epoch: -1 },
+    'a heartbeat every millisecond': { ...MESSAGES[2], heartbeatMs: 1 },
+  };
+  for (const [what, value] of Object.entries(cases)) {
+    t.throws(() => decodeControl(JSON.stringify(value)), { code: 'PEER_PROTOCOL' }, what);
+  }
+  t.throws(() => decodeControl('{"type":"heartbeat"'), { code: 'PEER_PROTOCOL' }, 'half a message');
+  t.throws(() => decodeControl('['.repeat(500_000)), { code: 'PEER_PROTOCOL' }, 'deep nesting');
+});
+
+t.test('no text makes the decoder throw anything but a protocol error', async (t) => {
+  const survives = (text: string): boolean => {
+    try {
+      const message = decodeControl(text);
+      return message === undefined || typeof message.type === 'string';
+    } catch (error) {
+      return error instanceof DamselflyError && error.code === 'PEER_PROTOCOL';
+    }
+  };
+  const types = fc.constantFrom(...MESSAGES.map(({ type }) => type), 'toString', '__proto__');
+  const fields = fc.constantFrom('peer', 'peers', 'blobs', 'digests', 'epoch', 'protocol', 'size', '__proto__', 'type');
+  const runs = { numRuns: 500 };
+  fc.assert(fc.property(fc.string({ unit: 'binary' }), survives), runs);
+  fc.assert(fc.property(fc.json(), survives), runs);
+  fc.assert(
+    fc.property(types, fc.dictionary(fields, fc.jsonValue()), (type, rest) => survives(JSON.stringify({ ...rest, type }))),
+    runs,
+  );
+  // Real messages with one byte changed come closest to being accepted.
+  const texts = fc.constantFrom(...MESSAGES.map(encodeControl));
+  fc.assert(
+    fc.property(texts, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (text, at, char) => {
+      const place = at % text.length;
+      return survives(text.slice(0, place) + char + text.slice(place + 1));
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass('nothing else was thrown');
+});

@@ -1,0 +1,163 @@
+import { createServer } from 'node:http';
+import BittorrentServer, { type AnnounceParams, type Callback, type Swarm } from 'bittorrent-tracker/server';
+import type { ListenAddress } from '../lib/config/values.ts';
+import { describeError } from '../lib/core/errors.ts';
+import type { Logger } from '../lib/observe/log.ts';
+import type { Clock } from '../lib/runtime/clock.ts';
+import {
+  ANNOUNCE_INTERVAL_MS,
+  BITTORRENT_EVENTS,
+  type BittorrentEvent,
+  type BittorrentSwarms,
+} from './bittorrent-swarms.ts';
+import { listen } from './listen.ts';
+import type { TrackerMetrics } from './metrics.ts';
+import { admitUdp, listenUdp } from './udp-announce.ts';
+import { createUdpConnectionIds } from './udp-connection-ids.ts';
+
+/** How long requests under way may take when the server closes. */
+const CLOSE_TIMEOUT_MS = 1_000;
+
+export interface AnnounceServerDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly swarms: BittorrentSwarms;
+  readonly metrics: TrackerMetrics;
+}
+
+export interface AnnounceServer {
+  readonly httpAddress: ListenAddress;
+  readonly udpAddress?: ListenAddress;
+  /** A second call waits for the first. */
+  close(): Promise<void>;
+}
+
+/**
+ * The tracker for standard BitTorrent clients: `/announce` and `/scrape` over HTTP (BEP 3, 7, 23, 48) and the same
+ * over UDP (BEP 15). The sockets are ours, the protocol is the library's.
+ * @param options.udp false for none; default: the same host and port as HTTP
+ * @throws CONFIG_INVALID when an address cannot be listened on
+ */
+export async function createAnnounceServer(
+  deps: AnnounceServerDeps,
+  options: { readonly http: ListenAddress; readonly udp?: ListenAddress | false },
+): Promise<AnnounceServer> {
+  const { log, clock, metrics } = deps;
+  const tracker = new BittorrentServer({
+    http: false,
+    udp: false,
+    ws: false,
+    stats: false,
+    interval: ANNOUNCE_INTERVAL_MS,
+  });
+  tracker.getSwarm = (infoHash, callback) => callback(null, swarmOf(infoHash, deps));
+  tracker.on('warning', (error) => {
+    metrics.refused.inc({ reason: 'bittorrent' });
+    log.debug({ problem: describeError(error) }, 'announce refused');
+  });
+
+  const server = createServer((request, response) => {
+    const [path, query = ''] = (request.url ?? '').split('?');
+    response.setHeader('content-type', 'text/plain');
+    if (request.method !== 'GET') {
+      response.writeHead(405).end('only GET\n');
+    } else if (path === '/announce') {
+      tracker.onHttpRequest(request, response);
+    } else if (path === '/scrape') {
+      // Without a hash a scrape lists everything that is shared here, which is nobody's business.
+      if (/(?:^|&)info_hash=/.test(query)) tracker.onHttpRequest(request, response);
+      else response.end(bencodedFailure('scrape needs an info_hash'));
+    } else {
+      response.writeHead(404).end('nothing here; BitTorrent clients use /announce and /scrape\n');
+    }
+  });
+  const httpAddress = await listen(server, options.http);
+  server.on('error', (error) => log.error({ problem: describeError(error) }, 'announce port failed'));
+
+  let udpAddress: ListenAddress | undefined;
+  if (options.udp !== false) {
+    const wanted = options.udp ?? { host: httpAddress.host, port: options.http.port };
+    const udp = await listenUdp(wanted).catch((error: unknown) => {
+      server.close();
+      throw error;
+    });
+    udpAddress = udp.address;
+    const ids = createUdpConnectionIds(clock);
+    tracker.udp4 = tracker.udp6 = udp.socket;
+    udp.socket.on('error', (error) => log.debug({ problem: describeError(error) }, 'udp announce failed'));
+    udp.socket.on('message', (message, from) => {
+      const admitted = admitUdp(message, from, ids);
+      if (admitted === 'pass') tracker.onUdpRequest(message, from);
+      else if (admitted === 'drop') metrics.refused.inc({ reason: 'bittorrent' });
+      else udp.socket.send(admitted, from.port, from.address);
+    });
+  }
+
+  let closing: Promise<void> | undefined;
+  return {
+    httpAddress,
+    ...(udpAddress === undefined ? {} : { udpAddress }),
+    close: () => {
+      closing ??= new Promise((resolve) => {
+        tracker.close();
+        const cancel = clock.after(CLOSE_TIMEOUT_MS, () => server.closeAllConnections());
+        server.close(() => {
+          cancel();
+          resolve();
+        });
+      });
+      return closing;
+    },
+  };
+}
+
+/** One swarm as the library asks for it; it holds no state, so unknown hashes cost nothing. */
+function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServerDeps): Swarm {
+  return {
+    announce: (params, callback) =>
+      guarded(log, callback, () => {
+        const event = BITTORRENT_EVENTS.find((known): known is BittorrentEvent => known === params.event);
+        if (event === undefined) throw new Error('invalid event');
+        if (!/^[0-9a-f]{40}$/.test(infoHash) || !/^[0-9a-f]{40}$/.test(params.peer_id)) {
+          throw new Error('invalid info_hash or peer_id');
+        }
+        // The library knows two answers, and takes any other number for a third that only its own WebSocket wants.
+        if (params.compact !== 0) params.compact = 1;
+        metrics.announces.inc({ transport: params.type });
+        const answer = swarms.announce({
+          infoHash,
+          peer: peerOf(params),
+          event,
+          complete: params.left === 0,
+          numwant: params.numwant,
+        });
+        metrics.members.set({ protocol: 'bittorrent' }, swarms.peers);
+        metrics.swarms.set({ protocol: 'bittorrent' }, swarms.swarms);
+        if (answer === undefined) throw new Error('this tracker is full');
+        return answer;
+      }),
+    scrape: (_params, callback) => guarded(log, callback, () => swarms.counts(infoHash)),
+  };
+}
+
+function peerOf({ peer_id: peerId, ip, port }: AnnounceParams): { peerId: string; ip: string; port: number } {
+  return { peerId, ip: ip.replace(/^::ffff:/, ''), port };
+}
+
+/** The library calls swarms where nothing catches: an exception would end the process. */
+function guarded<T>(log: Logger, callback: Callback<T>, compute: () => T): void {
+  let result: T;
+  try {
+    result = compute();
+  } catch (error) {
+    log.debug({ problem: describeError(error) }, 'announce failed');
+    callback(error instanceof Error ? error : new Error('internal error'));
+    return;
+  }
+  callback(null, result);
+}
+
+/** A refusal as clients read it (BEP 3). */
+function bencodedFailure(reason: string): string {
+  return `d14:failure reason${reason.length}:${reason}e`;
+}

@@ -1,0 +1,101 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import type { ListenAddress } from '../lib/config/values.ts';
+import { describeError } from '../lib/core/errors.ts';
+import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
+import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
+import { listen } from './listen.ts';
+
+/** How long members have to answer a closing handshake before their sockets are cut. */
+const CLOSE_TIMEOUT_MS = 1_000;
+
+export interface ControlServer {
+  readonly address: ListenAddress;
+  /** Ends every connection. A second call waits for the first. */
+  close(): Promise<void>;
+}
+
+/**
+ * The tracker's control port: members' WebSockets at {@link CONTROL_PATH}, and health and metrics.
+ * @throws CONFIG_INVALID when the address cannot be listened on
+ */
+export async function createControlServer(
+  deps: ControlSessionDeps,
+  address: ListenAddress,
+): Promise<ControlServer> {
+  const { log, metrics, clock } = deps;
+  let closing: Promise<void> | undefined;
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_CONTROL_BYTES,
+    perMessageDeflate: false,
+  });
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      log.error({ problem: describeError(error) }, 'admin request failed');
+      response.destroy();
+    });
+  });
+
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const path = request.url?.split('?')[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405, 'only GET\n');
+    if (path === '/healthz') return end(response, 200, 'ok\n');
+    if (path === '/readyz') {
+      return closing === undefined ? end(response, 200, 'ok\n') : end(response, 503, 'closing\n');
+    }
+    if (path === '/metrics') {
+      response.setHeader('content-type', metrics.registry.contentType);
+      return end(response, 200, await metrics.registry.metrics());
+    }
+    return end(response, 404, `nothing here; members connect to ${CONTROL_PATH}\n`);
+  };
+
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', (error) => log.debug({ problem: describeError(error) }, 'upgrade failed'));
+    const path = request.url?.split('?')[0];
+    if (path !== CONTROL_PATH) return refuseUpgrade(socket, '404 Not Found');
+    // Members are no browsers: a page that a user happens to open must not join the cluster through the user's machine.
+    if (request.headers.origin !== undefined) return refuseUpgrade(socket, '403 Forbidden');
+    if (closing !== undefined) return refuseUpgrade(socket, '503 Service Unavailable');
+    const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
+    if (remoteHost === undefined) return void socket.destroy();
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      new ControlSession(webSocket, remoteHost, deps);
+    });
+  });
+
+  const bound = await listen(server, address);
+  server.on('error', (error) => log.error({ problem: describeError(error) }, 'control port failed'));
+  return {
+    address: bound,
+    close: () => {
+      closing ??= closeServer(server, sockets, (cut) => clock.after(CLOSE_TIMEOUT_MS, cut));
+      return closing;
+    },
+  };
+}
+
+async function closeServer(
+  server: Server,
+  sockets: WebSocketServer,
+  after: (cut: () => void) => () => void,
+): Promise<void> {
+  for (const socket of sockets.clients) socket.close(CloseCode.goingAway, 'tracker stops');
+  const cancel = after(() => {
+    for (const socket of sockets.clients) socket.terminate();
+    server.closeAllConnections();
+  });
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  cancel();
+}
+
+function end(response: ServerResponse, status: number, body: string): void {
+  response.statusCode = status;
+  response.end(body);
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}

@@ -1,0 +1,160 @@
+import { type RawData, WebSocket } from 'ws';
+import { describeError, hasCode } from '../lib/core/errors.ts';
+import type { Logger } from '../lib/observe/log.ts';
+import type { Clock } from '../lib/runtime/clock.ts';
+import { decodeControl, encodeControl } from '../lib/wire/control-codec.ts';
+import { CONTROL_PROTOCOL_VERSION, type ControlMessage } from '../lib/wire/control-messages.ts';
+import type { MemberSession, Members } from './members.ts';
+import type { TrackerMetrics } from './metrics.ts';
+
+/** How often a member speaks at least; see lib/wire/control-messages. */
+const HEARTBEAT_MS = 5_000;
+/** A connection that has not said hello by then is none of ours. */
+const HELLO_TIMEOUT_MS = 10_000;
+/** A member that does not read what it asked for is dropped; it can dial again. */
+const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** Blobs in one answer, so that even the longest names stay within one control message. */
+const BLOBS_PER_ANSWER = 25;
+/** Blobs that nobody else shares which one connection may bring in: bounds what a broken member can make us hold. */
+const MAX_NEW_SWARMS = 20_000;
+/** Most that fits in the reason of a WebSocket close frame (RFC 6455 section 5.5.1), in bytes. */
+const MAX_REASON_CHARS = 120;
+
+/** WebSocket close codes (RFC 6455 section 7.4.1). */
+export const CloseCode = { goingAway: 1001, protocolError: 1002, policy: 1008, internal: 1011 } as const;
+
+export interface ControlSessionDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly members: Members;
+  readonly metrics: TrackerMetrics;
+  readonly trackerId: string;
+}
+
+/** One member's control connection, from its hello to its end. */
+export class ControlSession implements MemberSession {
+  readonly #socket: WebSocket;
+  readonly #remoteHost: string;
+  readonly #deps: ControlSessionDeps;
+  readonly #cancelHello: () => void;
+  /** Id of the member, once it has said hello. */
+  #id: string | undefined;
+  #newSwarms = 0;
+
+  constructor(socket: WebSocket, remoteHost: string, deps: ControlSessionDeps) {
+    this.#socket = socket;
+    this.#remoteHost = remoteHost;
+    this.#deps = deps;
+    this.#cancelHello = deps.clock.after(HELLO_TIMEOUT_MS, () => this.#refuse('hello', 'no hello in time'));
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    socket.on('error', (error) => {
+      deps.metrics.refused.inc({ reason: 'socket' });
+      deps.log.debug({ remoteHost, problem: describeError(error) }, 'control connection failed');
+    });
+    socket.on('close', () => {
+      this.#cancelHello();
+      if (this.#id !== undefined) deps.members.leave(this, this.#id);
+    });
+  }
+
+  sendText(text: string): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) {
+      this.#deps.metrics.refused.inc({ reason: 'slow' });
+      this.#socket.terminate();
+      return;
+    }
+    this.#socket.send(text);
+  }
+
+  end(reason: string): void {
+    this.#close(CloseCode.policy, reason);
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    // Frames that were under way when we began to close.
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    try {
+      if (isBinary) {
+        this.#refuse('malformed', 'binary message');
+        return;
+      }
+      const message = decodeControl((data as Buffer).toString());
+      this.#deps.metrics.controlMessages.inc({ type: message?.type ?? 'unknown' });
+      if (message !== undefined) this.#dispatch(message);
+    } catch (error) {
+      if (hasCode(error, 'PEER_PROTOCOL')) {
+        this.#refuse('malformed', error.message);
+        return;
+      }
+      this.#deps.log.error({ err: error }, 'control message failed');
+      this.#close(CloseCode.internal, 'internal error');
+    }
+  }
+
+  #dispatch(message: ControlMessage): void {
+    const { members } = this.#deps;
+    if (this.#id === undefined) {
+      if (message.type === 'hello') this.#greet(message);
+      else this.#refuse('hello', `${message.type} before hello`);
+      return;
+    }
+    members.seen(this.#id);
+    switch (message.type) {
+      case 'heartbeat':
+        this.sendText(encodeControl(message));
+        return;
+      case 'announce':
+        this.#announce(this.#id, message);
+        return;
+      case 'withdraw':
+        members.withdraw(this.#id, message.digests);
+        return;
+      case 'hello':
+      case 'welcome':
+      case 'neighbours':
+      case 'epoch':
+        this.#refuse('malformed', `unexpected ${message.type}`);
+    }
+  }
+
+  #greet(hello: ControlMessage & { type: 'hello' }): void {
+    const { members, trackerId } = this.#deps;
+    this.#cancelHello();
+    const { peer } = hello;
+    this.#id = peer.id;
+    const epoch = members.join(this, peer.host === '' ? { ...peer, host: this.#remoteHost } : peer);
+    this.sendText(
+      encodeControl({
+        type: 'welcome',
+        protocol: Math.min(hello.protocol, CONTROL_PROTOCOL_VERSION),
+        trackerId,
+        clusterTimeMs: Date.now(),
+        epoch,
+        heartbeatMs: HEARTBEAT_MS,
+      }),
+    );
+  }
+
+  #announce(id: string, { blobs }: ControlMessage & { type: 'announce' }): void {
+    const { members } = this.#deps;
+    const before = members.swarms;
+    const found = members.announce(id, blobs);
+    this.#newSwarms += members.swarms - before;
+    for (let at = 0; at < found.length; at += BLOBS_PER_ANSWER) {
+      this.sendText(encodeControl({ type: 'neighbours', blobs: found.slice(at, at + BLOBS_PER_ANSWER) }));
+    }
+    if (this.#newSwarms > MAX_NEW_SWARMS) this.#refuse('too-many', 'too many blobs');
+  }
+
+  #refuse(reason: 'hello' | 'malformed' | 'too-many', text: string): void {
+    const { log, metrics } = this.#deps;
+    metrics.refused.inc({ reason });
+    log.warn({ remoteHost: this.#remoteHost, id: this.#id, problem: text }, 'control connection refused');
+    this.#close(reason === 'too-many' ? CloseCode.policy : CloseCode.protocolError, text);
+  }
+
+  #close(code: number, reason: string): void {
+    this.#socket.close(code, reason.replace(/[^ -~]/g, '?').slice(0, MAX_REASON_CHARS));
+  }
+}

@@ -1,0 +1,146 @@
+import type { Digest } from '../lib/core/digest.ts';
+import type { PeerInfo } from '../lib/core/node.ts';
+import type { Logger } from '../lib/observe/log.ts';
+import { type Clock, every } from '../lib/runtime/clock.ts';
+import type { TrackerCore } from '../lib/swarm/tracker-core.ts';
+import { encodeControl } from '../lib/wire/control-codec.ts';
+import {
+  type BlobAnnouncement,
+  type BlobNeighbours,
+  MAX_NEIGHBOURS_PER_BLOB,
+} from '../lib/wire/control-messages.ts';
+import type { TrackerMetrics } from './metrics.ts';
+
+/** Silence after which a member counts as gone: three of its heartbeats. */
+const MEMBER_TTL_MS = 15_000;
+const SWEEP_MS = 1_000;
+/** Supernodes of a rollout come and go together; one broadcast for the whole burst. */
+const EPOCH_DELAY_MS = 100;
+
+/** What a member's connection offers to the membership. */
+export interface MemberSession {
+  /** Queues one encoded message. */
+  sendText(text: string): void;
+  /** Ends the connection; the other side may dial again. */
+  end(reason: string): void;
+}
+
+interface Member {
+  readonly session: MemberSession;
+  /** Last set of supernodes that it was told about. */
+  epoch: number;
+}
+
+export interface MembersDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly core: TrackerCore;
+  readonly metrics: TrackerMetrics;
+}
+
+/** Who is connected: keeps the core informed of joins, leaves and silence, and members of new sets of supernodes. */
+export class Members {
+  readonly #deps: MembersDeps;
+  readonly #members = new Map<string, Member>();
+  readonly #cancelSweep: () => void;
+  #cancelEpoch: (() => void) | undefined;
+  #sweptAtMs: number;
+
+  constructor(deps: MembersDeps) {
+    this.#deps = deps;
+    this.#sweptAtMs = deps.clock.now();
+    this.#cancelSweep = every(deps.clock, SWEEP_MS, () => this.#sweep());
+  }
+
+  /** The process behind the session joins; an older session of the same id ends. @returns the current epoch */
+  join(session: MemberSession, peer: PeerInfo): number {
+    const { core, clock, log } = this.#deps;
+    const before = this.#members.get(peer.id);
+    // A process that comes back announces all it has; what it said before may no longer be true.
+    if (before !== undefined) core.leave(peer.id, clock.now());
+    core.join(peer, clock.now());
+    this.#members.set(peer.id, { session, epoch: core.epoch });
+    before?.session.end('another connection with the same id');
+    log[peer.role === 'supernode' ? 'info' : 'debug']({ peer }, 'member joined');
+    this.#changed();
+    return core.epoch;
+  }
+
+  /** The session ended; does nothing when the member has another one by now. */
+  leave(session: MemberSession, id: string): void {
+    const { core, clock, log } = this.#deps;
+    if (this.#members.get(id)?.session !== session) return;
+    const role = core.member(id)?.role;
+    this.#members.delete(id);
+    core.leave(id, clock.now());
+    log[role === 'supernode' ? 'info' : 'debug']({ id }, 'member left');
+    this.#changed();
+  }
+
+  seen(id: string): void {
+    this.#deps.core.seen(id, this.#deps.clock.now());
+  }
+
+  /** @returns the neighbours of those blobs that have any to connect to */
+  announce(id: string, blobs: readonly BlobAnnouncement[]): BlobNeighbours[] {
+    const { core, clock, metrics } = this.#deps;
+    const now = clock.now();
+    metrics.announces.inc({ transport: 'control' }, blobs.length);
+    const found: BlobNeighbours[] = [];
+    for (const { digest, have, stalled } of blobs) {
+      const state = stalled === undefined ? { have } : { have, stalled };
+      const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
+      if (peers.length > 0) found.push({ digest, peers });
+    }
+    return found;
+  }
+
+  withdraw(id: string, digests: readonly Digest[]): void {
+    for (const digest of digests) this.#deps.core.withdraw(id, digest);
+  }
+
+  get swarms(): number {
+    return this.#deps.core.counts.swarms;
+  }
+
+  close(): void {
+    this.#cancelSweep();
+    this.#cancelEpoch?.();
+  }
+
+  #sweep(): void {
+    const { core, clock } = this.#deps;
+    const now = clock.now();
+    const late = now - this.#sweptAtMs > 2 * SWEEP_MS;
+    this.#sweptAtMs = now;
+    // After a pause of this process the heartbeats lie unread in the sockets: read them before judging anybody.
+    if (late) return;
+    for (const id of core.expire(now, MEMBER_TTL_MS)) {
+      const member = this.#members.get(id);
+      this.#members.delete(id);
+      member?.session.end('silent for too long');
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    const { core, clock, metrics } = this.#deps;
+    const { members, swarms } = core.counts;
+    metrics.members.set({ protocol: 'damselfly' }, members);
+    metrics.supernodes.set(core.supernodes.length);
+    metrics.swarms.set({ protocol: 'damselfly' }, swarms);
+    if (this.#cancelEpoch !== undefined) return;
+    this.#cancelEpoch = clock.after(EPOCH_DELAY_MS, () => this.#tellEpoch());
+  }
+
+  #tellEpoch(): void {
+    this.#cancelEpoch = undefined;
+    const { epoch } = this.#deps.core;
+    const text = encodeControl({ type: 'epoch', epoch });
+    for (const member of this.#members.values()) {
+      if (member.epoch === epoch) continue;
+      member.epoch = epoch;
+      member.session.sendText(text);
+    }
+  }
+}

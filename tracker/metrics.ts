@@ -1,0 +1,24 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+
+/** The metrics of a tracker; names and labels are public (docs/METRICS.md). */
+export type TrackerMetrics = ReturnType<typeof createTrackerMetrics>;
+
+/** @param options.defaults also collect those of the process (memory, CPU, event loop). @default true */
+export function createTrackerMetrics(options: { readonly defaults?: boolean } = {}) {
+  const registry = new Registry();
+  const registers = [registry];
+  if (options.defaults !== false) collectDefaultMetrics({ register: registry });
+  const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+    new Counter({ name: `damselfly_tracker_${name}`, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+    new Gauge({ name: `damselfly_tracker_${name}`, help, labelNames, registers });
+  return {
+    registry,
+    members: gauge('members', 'Processes known now', ['protocol']),
+    supernodes: gauge('supernodes', 'Supernodes among them'),
+    swarms: gauge('swarms', 'Blobs with at least one member', ['protocol']),
+    announces: counter('announces_total', 'Blobs announced', ['transport']),
+    controlMessages: counter('control_messages_total', 'Control messages received', ['type']),
+    refused: counter('refused_total', 'Requests and connections refused', ['reason']),
+  };
+}
