@@ -25,8 +25,9 @@ export function addSettings(command: Command, schema: z.ZodObject<Shape>, defaul
     const meta = metaOf(field);
     const flag = `--${kebab(key)}${meta.argument === undefined ? '' : ` ${meta.argument}`}`;
     const option = new Option(flag, `${meta.help} [env ${envName(key)}]`);
-    if (meta.repeat === true)
+    if (meta.repeat === true) {
       option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+    }
     command.addOption(option);
   }
   return command.option(
@@ -113,8 +114,9 @@ function readFile(sources: ConfigSources): { path: string; values: Record<string
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (chosen === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT')
+    if (chosen === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') {
       return { path, values: {} };
+    }
     throw new DamselflyError(
       'CONFIG_INVALID',
       `cannot read the config file ${path}: ${(error as Error).message}`,

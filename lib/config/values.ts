@@ -39,8 +39,9 @@ export const proxyListener = () =>
   z.string().transform((text, context): ProxyListener => {
     const at = text.indexOf('=');
     const parsed = address().safeParse(text.slice(at + 1));
-    if (!parsed.success || at === 0)
+    if (!parsed.success || at === 0) {
       return refuse(context, '[NAME=]host:port, such as harbor.corp=127.0.0.1:65011');
+    }
     return at < 0 ? parsed.data : { ...parsed.data, upstream: text.slice(0, at).trim() };
   });
 

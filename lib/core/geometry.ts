@@ -1,4 +1,5 @@
 import type { Digest } from './digest.ts';
+import type { ByteRange } from './range.ts';
 
 /** How a blob is cut into pieces: `pieces` of `pieceBytes` each, the last one shorter. */
 export interface Geometry {
@@ -40,6 +41,16 @@ export function pieceOffset(geometry: Geometry, index: number): number {
 /** Length of piece `index` in bytes; only the last one is shorter than `pieceBytes`. */
 export function pieceLength(geometry: Geometry, index: number): number {
   return Math.min(geometry.pieceBytes, geometry.size - index * geometry.pieceBytes);
+}
+
+/** The piece that a byte range is exactly, or undefined when it is not one whole piece. */
+export function pieceOfRange(geometry: Geometry, range: ByteRange): number | undefined {
+  const index = pieceAt(geometry, range.start);
+  const exact =
+    range.start === pieceOffset(geometry, index) &&
+    index < geometry.pieces &&
+    range.end - range.start === pieceLength(geometry, index);
+  return exact ? index : undefined;
 }
 
 /** The piece that holds byte `offset`. */

@@ -30,8 +30,9 @@ export class FakeClock implements Clock {
   advanceToNext(untilMs = Number.POSITIVE_INFINITY): boolean {
     let next: Timer | undefined;
     for (const timer of this.#timers) {
-      if (next === undefined || timer.at < next.at || (timer.at === next.at && timer.order < next.order))
+      if (next === undefined || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) {
         next = timer;
+      }
     }
     if (next === undefined || next.at > untilMs) return false;
     this.#timers.delete(next);

@@ -19,32 +19,29 @@ export interface ProofTable {
 }
 
 export function createProofTable(pieces: number): ProofTable {
-  const table = Buffer.alloc(pieces * PACKED_PROOF_BYTES);
-  const entry = (index: number): Buffer =>
-    table.subarray(index * PACKED_PROOF_BYTES, (index + 1) * PACKED_PROOF_BYTES);
+  const table = new Uint8Array(pieces * PACKED_PROOF_BYTES);
+  const hex = Buffer.from(table.buffer);
   return {
-    set(proof) {
-      const at = entry(proof.index);
-      at.set(proof.hash, 0);
-      at.write(proof.generation, HASH_BYTES, 'hex');
-      at[SIGNED_AT] = proof.signature.length === 0 ? 0 : 1;
-      at.fill(0, SIGNATURE_AT).set(proof.signature, SIGNATURE_AT);
+    set({ index, hash, generation, signature }) {
+      const at = index * PACKED_PROOF_BYTES;
+      table.set(hash, at);
+      hex.write(generation, at + HASH_BYTES, 'hex');
+      table[at + SIGNED_AT] = signature.length === 0 ? 0 : 1;
+      table.fill(0, at + SIGNATURE_AT, at + PACKED_PROOF_BYTES);
+      table.set(signature, at + SIGNATURE_AT);
     },
     get(index) {
-      const at = entry(index);
+      const at = index * PACKED_PROOF_BYTES;
+      const signatureBytes = table[at + SIGNED_AT] === 0 ? 0 : SIGNATURE_BYTES;
       return {
         index,
-        hash: Uint8Array.prototype.slice.call(at, 0, HASH_BYTES),
-        generation: at.toString('hex', HASH_BYTES, SIGNED_AT),
-        signature: Uint8Array.prototype.slice.call(
-          at,
-          SIGNATURE_AT,
-          at[SIGNED_AT] === 0 ? SIGNATURE_AT : undefined,
-        ),
+        hash: table.slice(at, at + HASH_BYTES),
+        generation: hex.toString('hex', at + HASH_BYTES, at + SIGNED_AT),
+        signature: table.slice(at + SIGNATURE_AT, at + SIGNATURE_AT + signatureBytes),
       };
     },
-    packed: (index) => new Uint8Array(entry(index)),
-    setPacked: (index, packed) => entry(index).set(packed),
+    packed: (index) => table.slice(index * PACKED_PROOF_BYTES, (index + 1) * PACKED_PROOF_BYTES),
+    setPacked: (index, packed) => table.set(packed, index * PACKED_PROOF_BYTES),
   };
 }
 

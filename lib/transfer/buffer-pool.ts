@@ -46,8 +46,9 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     }
     if (usedBytes + classBytes > budgetBytes) return undefined;
     for (const [size, buffers] of idle) {
-      while (usedBytes + idleBytes + classBytes > budgetBytes && buffers.pop() !== undefined)
+      while (usedBytes + idleBytes + classBytes > budgetBytes && buffers.pop() !== undefined) {
         idleBytes -= size;
+      }
     }
     return Buffer.allocUnsafeSlow(classBytes);
   };

@@ -37,6 +37,8 @@ export class Conversation {
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
+    // A supernode that does not own the blob would read it from the registry a second time.
+    if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
     const news = neighbour.openOurs(blob.handle, info);
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       neighbour.send({ type: 'origin', handle: blob.handle, ...blob.origin });
@@ -117,8 +119,8 @@ export class Conversation {
         return;
       }
       case 'origin-failed': {
-        const blob = this.#meant(neighbour, message.handle);
-        if (blob !== undefined && neighbour.peer.role === 'supernode') host.supernodeFailed(blob);
+        const blob = host.blobs().find((each) => each.handle === message.handle);
+        if (blob?.owners.has(neighbour.peer.id) === true) host.supernodeFailed(blob);
         return;
       }
       // A node is not asked to read a registry, takes no declines, and hellos are over.

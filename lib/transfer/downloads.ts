@@ -85,8 +85,9 @@ export class Downloads {
       outcome = await this.#fetch(request, neighbour, blob, piece, controller.signal, live);
     } catch (error) {
       outcome = failureOf(error);
-      if (live())
+      if (live()) {
         log.debug({ peer: neighbour?.peer.id, piece, error: describeError(error) }, 'piece not fetched');
+      }
       if (outcome === 'local' && error instanceof DamselflyError && error.code !== 'ABORTED') {
         blob.failure = error;
         blob.changed();

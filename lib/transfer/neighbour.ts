@@ -44,8 +44,9 @@ export class Neighbour {
     return this.#theirHandles.has(digest);
   }
 
-  theirDigests(): Iterable<Digest> {
-    return this.#theirHandles.keys();
+  /** The neighbour's own handle of a blob it shares. */
+  theirHandle(digest: Digest): number | undefined {
+    return this.#theirHandles.get(digest);
   }
 
   noteOpen(handle: number, blob: TheirBlob): void {

@@ -33,7 +33,7 @@ export interface NeighboursDeps {
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
   /** Our own hello, fresh for each link. */
-  hello(): Hello;
+  readonly hello: () => Hello;
 }
 
 interface Connection {
@@ -76,10 +76,16 @@ export class Neighbours {
   /** Dials the peer unless it is linked, being dialled, banned, or failed a moment ago. */
   connect(peer: PeerInfo): void {
     const { clock } = this.#deps;
-    if (peer.id === this.#deps.hello().peer.id || this.#connections.has(peer.id) || this.#banned.has(peer.id))
+    if (
+      peer.id === this.#deps.hello().peer.id ||
+      this.#connections.has(peer.id) ||
+      this.#banned.has(peer.id)
+    ) {
       return;
-    if (this.#dialling.has(peer.id) || this.#ending.signal.aborted || this.#connections.size >= MAX_LINKS)
+    }
+    if (this.#dialling.has(peer.id) || this.#ending.signal.aborted || this.#connections.size >= MAX_LINKS) {
       return;
+    }
     if ((this.#notBefore.get(peer.id) ?? 0) > clock.now()) return;
     this.#dialling.set(peer.id, peer);
     void this.#dial(peer).finally(() => this.#dialling.delete(peer.id));

@@ -1,7 +1,7 @@
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
-import { blobInfo, pieceAt, pieceLength, pieceOffset } from '../core/geometry.ts';
+import { blobInfo, pieceOfRange } from '../core/geometry.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
@@ -141,7 +141,10 @@ export class PeerEngine implements BlobSource {
     const { clock, discovery, store } = this.#deps;
     discovery.listen({
       neighbours: (digest, peers) => {
-        for (const peer of peers) this.#introduce(digest, peer);
+        const blob = this.#blobs.get(digest);
+        const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
+        if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
+        for (const peer of peers) this.#introduce(blob, peer);
       },
       reachable: () => {},
     });
@@ -160,11 +163,8 @@ export class PeerEngine implements BlobSource {
     const neighbour = this.#neighbours.get(request.from);
     const blob = this.#blobs.get(request.digest);
     if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
-    const index = pieceAt(blob.info, request.range.start);
-    const exact =
-      request.range.start === pieceOffset(blob.info, index) &&
-      request.range.end - request.range.start === pieceLength(blob.info, index);
-    if (!exact || !blob.stored.have.has(index)) return { kind: 'unknown' };
+    const index = pieceOfRange(blob.info, request.range);
+    if (index === undefined || !blob.stored.have.has(index)) return { kind: 'unknown' };
     const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
     if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeUploads };
     blob.usedMs = this.#deps.clock.now();
@@ -238,8 +238,7 @@ export class PeerEngine implements BlobSource {
     ]);
   }
 
-  #introduce(digest: Digest, peer: PeerInfo): void {
-    const blob = this.#blobs.get(digest);
+  #introduce(blob: SharedBlob | undefined, peer: PeerInfo): void {
     const neighbour = this.#neighbours.get(peer.id);
     if (neighbour === undefined) this.#neighbours.connect(peer);
     else if (blob !== undefined) this.#conversation.exchange(neighbour, blob);
@@ -250,8 +249,9 @@ export class PeerEngine implements BlobSource {
     neighbour.slot = this.#core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
-    for (const blob of this.#blobs.all())
+    for (const blob of this.#blobs.all()) {
       if (!blob.stored.complete) this.#conversation.exchange(neighbour, blob);
+    }
   }
 
   #down(neighbour: Neighbour): void {
@@ -263,8 +263,9 @@ export class PeerEngine implements BlobSource {
     this.#bySlot[neighbour.slot] = undefined;
     // Whoever this neighbour was the source of may now need others.
     for (const blob of this.#blobs.all()) {
-      if (!blob.stored.complete && blob.readers > 0 && neighbour.sharesWithUs(blob.digest))
+      if (!blob.stored.complete && blob.readers > 0 && neighbour.sharesWithUs(blob.digest)) {
         this.#announce(blob, true);
+      }
     }
   }
 
@@ -285,9 +286,9 @@ export class PeerEngine implements BlobSource {
       const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
       const piece = actions.piece[at] ?? -1;
       const request = actions.request[at] ?? -1;
-      if (kind === Action.request && blob !== undefined)
+      if (kind === Action.request && blob !== undefined) {
         this.#downloads.start(request, neighbour, blob, piece);
-      else if (kind === Action.cancel) this.#downloads.cancel(request);
+      } else if (kind === Action.cancel) this.#downloads.cancel(request);
       else if (kind === Action.have && blob !== undefined) this.#conversation.queueHave(blob, piece);
       else if (kind === Action.slots) neighbour?.send({ type: 'slots', slots: this.#slots(), hungry: false });
       else if (kind === Action.hungry) neighbour?.send({ type: 'slots', slots: this.#slots(), hungry: true });
@@ -314,8 +315,9 @@ export class PeerEngine implements BlobSource {
     for (const blob of this.#blobs.all()) {
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#core.progressedAt(blob.slot));
       if (this.#fallback.consider(blob)) this.#announce(blob, true);
-      if (blob.readers === 0 && now - blob.usedMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0)
+      if (blob.readers === 0 && now - blob.usedMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0) {
         this.#retire(blob);
+      }
     }
   }
 

@@ -57,27 +57,41 @@ export class PieceSink {
   }
 
   /** Goes on with the whole-blob digest as far as pieces reach, and commits or refuses the blob at its end. */
-  async check(blob: SharedBlob): Promise<void> {
-    const { clock, log, trace } = this.#deps;
+  check(blob: SharedBlob): Promise<void> {
+    blob.checkAgain = true;
+    blob.checking ??= this.#checkWhileNew(blob);
+    return blob.checking;
+  }
+
+  async #checkWhileNew(blob: SharedBlob): Promise<void> {
     try {
-      const digest = await blob.check.advance();
-      if (digest === undefined) return;
-      if (digest === blob.digest) {
-        await blob.stored.commit();
-        trace?.(clock.now(), { kind: 'blob-complete', digest });
-        this.#events.complete(blob);
-      } else {
-        await this.#refuse(blob, digest);
+      while (blob.checkAgain) {
+        blob.checkAgain = false;
+        await this.#checkOnce(blob);
       }
     } catch (error) {
       blob.failure =
         error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
-      log.warn(
+      this.#deps.log.warn(
         { digest: blob.digest, error: describeError(error) },
         'blob could not be checked or committed',
       );
     }
+    // In the same turn as the last look at `checkAgain`, so that no piece falls between.
+    blob.checking = undefined;
     blob.changed();
+  }
+
+  async #checkOnce(blob: SharedBlob): Promise<void> {
+    const digest = await blob.check.advance();
+    if (digest === undefined) return;
+    if (digest !== blob.digest) {
+      await this.#refuse(blob, digest);
+      return;
+    }
+    await blob.stored.commit();
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
+    this.#events.complete(blob);
   }
 
   async #refuse(blob: SharedBlob, actual: string): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import { abortedError, DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
-import { blobInfo, pieceAt, pieceLength, pieceOffset } from '../core/geometry.ts';
+import { blobInfo, pieceOfRange } from '../core/geometry.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
@@ -71,7 +71,7 @@ export class SeedEngine {
   constructor(deps: SeedEngineDeps, options: SeedEngineOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#core = new SeedCore(options.core ?? {}, deps.rng);
+    this.#core = new SeedCore(options.core ?? {});
     this.#blobs = new BlobTable(deps.pool);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
@@ -109,10 +109,8 @@ export class SeedEngine {
     const neighbour = this.#neighbours.get(request.from);
     const blob = this.#blobs.get(request.digest);
     if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
-    const { start, end } = request.range;
-    const index = pieceAt(blob.info, start);
-    const exact = start === pieceOffset(blob.info, index) && end - start === pieceLength(blob.info, index);
-    if (!exact || !blob.stored.have.has(index)) return { kind: 'unknown' };
+    const index = pieceOfRange(blob.info, request.range);
+    if (index === undefined || !blob.stored.have.has(index)) return { kind: 'unknown' };
     const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
     if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeSlots };
     blob.usedMs = this.#deps.clock.now();
@@ -215,8 +213,7 @@ export class SeedEngine {
       if (origin !== undefined) this.#ingest(blob, origin);
     } catch (error) {
       log.warn({ digest, error: describeError(error) }, 'blob could not be taken in');
-      const handle = [...neighbour.theirDigests()].includes(digest) ? 0 : undefined;
-      if (handle !== undefined) this.#refuse(neighbour, handle, error);
+      this.#refuse(neighbour, digest, error);
     }
   }
 
@@ -256,7 +253,7 @@ export class SeedEngine {
         this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
         blob.failure = undefined;
         for (const neighbour of this.#neighbours.all()) {
-          if (neighbour.sharesWithUs(blob.digest)) this.#refuse(neighbour, blob.handle, error);
+          if (neighbour.sharesWithUs(blob.digest)) this.#refuse(neighbour, blob.digest, error);
         }
       } finally {
         this.#ingesting.delete(blob);
@@ -267,7 +264,9 @@ export class SeedEngine {
     this.#ingesting.set(blob, run);
   }
 
-  #refuse(neighbour: Neighbour, handle: number, error: unknown): void {
+  #refuse(neighbour: Neighbour, digest: Digest, error: unknown): void {
+    const handle = neighbour.theirHandle(digest);
+    if (handle === undefined) return;
     const ours =
       error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
     const status = Number(ours.facts['status'] ?? ERROR_CODES[ours.code].status);
@@ -288,8 +287,9 @@ export class SeedEngine {
       const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
       if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) continue;
       const proof = blob.stored.proof(actions.piece[at] ?? -1);
-      if (proof !== undefined)
+      if (proof !== undefined) {
         neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
+      }
     }
     actions.clear();
     this.#acting = false;

@@ -16,6 +16,8 @@ export class SharedBlob {
   check: DigestCheck;
   /** Where the registry has it; set by the first reader that knows. */
   origin: BlobOrigin | undefined;
+  /** Ids of the supernodes that own it, as discovery told. */
+  owners: ReadonlySet<string> = new Set();
   /** Clients reading it now. */
   readers = 0;
   /** The piece a client waits for, and since when. */
@@ -31,6 +33,9 @@ export class SharedBlob {
   retired = false;
   /** Pieces to announce to neighbours in the next batch. */
   readonly fresh: number[] = [];
+  /** The run of the whole-digest check under way, and whether more pieces came meanwhile. */
+  checking: Promise<void> | undefined;
+  checkAgain = false;
   readonly #proofs = new Map<number, PieceProof>();
   readonly #refused = new Set<string>();
   readonly #waiters = new Set<() => void>();

@@ -181,7 +181,7 @@ function readOpen(reader: ByteReader): PeerMessage {
     throw protocolError(`pieces of ${pieceBytes} bytes`);
   }
   if (size > pieceBytes * MAX_PIECES) throw protocolError('too many pieces');
-  return { type: 'open', handle, digest: digest as Digest, size, pieceBytes };
+  return { type: 'open', handle, digest: digest, size, pieceBytes };
 }
 
 function writeSlots(writer: ByteWriter, slots: Slots): void {
@@ -209,8 +209,9 @@ function readIndex(reader: ByteReader): number {
 /** Upstreams, repositories and credentials go into requests to registries: no control characters, never empty. */
 function readHeaderText(reader: ByteReader, maxBytes: number): string {
   const text = reader.text(maxBytes);
-  if (!/^[\x20-\x7e\x80-\u{10ffff}]+$/u.test(text))
+  if (!/^[\x20-\x7e\x80-\u{10ffff}]+$/u.test(text)) {
     throw protocolError('a text that is empty or not printable');
+  }
   return text;
 }
 
@@ -239,8 +240,9 @@ function readProofs(reader: ByteReader, count: number): PieceProof[] {
       generationBytes = bytes;
     }
     const signatureBytes = copy.u8();
-    if (signatureBytes !== 0 && signatureBytes !== SIGNATURE_BYTES)
+    if (signatureBytes !== 0 && signatureBytes !== SIGNATURE_BYTES) {
       throw protocolError('a signature of wrong length');
+    }
     proofs.push({ index, hash, generation, signature: copy.bytes(signatureBytes) });
   }
   copy.end();

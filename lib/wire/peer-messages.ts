@@ -64,7 +64,7 @@ export type PeerMessage =
       readonly repository: string;
       readonly authorization?: string;
     }
-  /** Supernode to node: I cannot read this blob from the registry. */
+  /** Supernode to node: I cannot read this blob from the registry. `handle` is the node's own, as in its `origin`. */
   | {
       readonly type: 'origin-failed';
       readonly handle: number;

@@ -1,6 +1,6 @@
 import { abortedError, DamselflyError, hasCode } from '../../core/errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Address, PieceTransport } from '../seams.ts';
+import type { PieceTransport } from '../seams.ts';
 import type { Connect } from './connect.ts';
 import { PieceConnection } from './piece-connection.ts';
 import { formatPieceRequest } from './piece-request.ts';
@@ -85,8 +85,9 @@ export function createConnectionPool(deps: {
     },
     async close() {
       closed = true;
-      for (const list of [...idle.values()])
+      for (const list of [...idle.values()]) {
         for (const { connection } of [...list]) connection.destroy(closedError());
+      }
       for (const connection of busy) connection.destroy(closedError());
     },
   };

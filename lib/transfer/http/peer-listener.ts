@@ -91,9 +91,9 @@ export async function listenForPeers(
     response.sendDate = false;
     response.on('error', () => {});
     if (hasBody(request)) answer(response, 400, 'no body expected');
-    else if (request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true)
+    else if (request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true) {
       await servePiece(request, response);
-    else answer(response, 404, 'only pieces and links are served here');
+    } else answer(response, 404, 'only pieces and links are served here');
   };
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {

@@ -35,5 +35,5 @@ export function parsePieceRequest(received: {
   const start = Number(range[1]);
   const end = Number(range[2]) + 1;
   if (start >= end || end - start > MAX_REQUEST_BYTES) return undefined;
-  return { digest: digest as Digest, range: { start, end }, from };
+  return { digest: digest, range: { start, end }, from };
 }

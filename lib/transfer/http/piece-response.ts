@@ -25,8 +25,9 @@ export function parsePieceResponse(head: string, range: ByteRange): PieceRespons
   const contentLength = headers.get('content-length') ?? '';
   switch (status) {
     case '206': {
-      if (contentLength !== String(range.end - range.start))
+      if (contentLength !== String(range.end - range.start)) {
         throw badResponse('a Content-Length not asked for');
+      }
       const contentRange = /^bytes (\d{1,16})-(\d{1,16})\/\d{1,16}$/.exec(headers.get('content-range') ?? '');
       if (Number(contentRange?.[1]) !== range.start || Number(contentRange?.[2]) !== range.end - 1) {
         throw badResponse('a Content-Range not asked for');

@@ -1,0 +1,330 @@
+import type { Test } from 'tap';
+import { digestOf } from '../../lib/core/digest.ts';
+import { hasCode } from '../../lib/core/errors.ts';
+import type { ByteRange } from '../../lib/core/range.ts';
+import type {
+  Address,
+  Link,
+  PeerListener,
+  PeerNetwork,
+  PeerServerHandlers,
+  PieceAdmission,
+} from '../../lib/transfer/seams.ts';
+
+/** Two hosts on one network. */
+export interface PeerNetworkFixture {
+  readonly client: PeerNetwork;
+  readonly server: PeerNetwork;
+  /** Where `server` is to listen. */
+  readonly listenOn: Address;
+}
+
+type Serve = Extract<PieceAdmission, { kind: 'serve' }>;
+const FROM = 'a'.repeat(40);
+export const NEVER = new AbortController().signal;
+const DEADLINE_MS = 10_000;
+
+/** Bytes that differ at every offset that matters: no shifted or repeated chunk looks right. */
+export function patternBytes(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 17 + (i >>> 16) * 7) & 0xff;
+  return bytes;
+}
+
+/** Fails the test when the promise does not settle in time. */
+export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: nothing happened in time`)), DEADLINE_MS);
+  });
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A promise and what settles it. */
+export function defer<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  return Promise.withResolvers<T>();
+}
+
+/** A served blob that notes what was sent of it. */
+export function servedBlob(bytes: Uint8Array): Serve & { readonly sent: number[]; readonly ended: Promise<number> } {
+  const sent: number[] = [];
+  const ended = defer<number>();
+  return {
+    kind: 'serve',
+    size: bytes.length,
+    sent,
+    ended: ended.promise,
+    async read(offset, into) {
+      into.set(bytes.subarray(offset, offset + into.length));
+    },
+    done(sentBytes) {
+      sent.push(sentBytes);
+      ended.resolve(sentBytes);
+    },
+  };
+}
+
+/** What one end of a link heard. */
+export function listenTo(link: Link): { readonly messages: string[]; readonly closed: Promise<string>; closings: number } {
+  const closed = defer<string>();
+  const heard = { messages: [] as string[], closed: closed.promise, closings: 0 };
+  link.listen({
+    message: (message) => void heard.messages.push(Buffer.from(message).toString()),
+    closed(reason) {
+      heard.closings++;
+      closed.resolve(reason);
+    },
+  });
+  return heard;
+}
+
+/** What every PeerNetwork does; `create` gives a fresh pair and cleans up in teardown. */
+export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFixture): void {
+  const blob = patternBytes(5 * 1024 * 1024 + 321);
+  const digest = digestOf(blob);
+  const noLinks = (link: Link): void => link.close('not expected');
+  const serve = async (
+    t: Test,
+    piece: PeerServerHandlers['piece'],
+    link: PeerServerHandlers['link'] = noLinks,
+  ): Promise<{ client: PeerNetwork; server: PeerNetwork; listener: PeerListener; get: Get }> => {
+    const { client, server, listenOn } = create(t);
+    const listener = await server.listen(listenOn, { piece, link });
+    t.teardown(() => listener.close());
+    const get: Get = (range, options = {}) => {
+      const into = options.into ?? new Uint8Array(range.end - range.start);
+      const request = { address: listener.address, from: FROM, digest, range };
+      const fetched = client.fetch(request, into, {
+        signal: options.signal ?? NEVER,
+        ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+      });
+      return within(fetched, 'fetch').then(() => into);
+    };
+    return { client, server, listener, get };
+  };
+  type Get = (
+    range: ByteRange,
+    options?: { signal?: AbortSignal; into?: Uint8Array; onProgress?: (bytes: number) => void },
+  ) => Promise<Uint8Array>;
+  const sliceOf = (range: ByteRange): Buffer => Buffer.from(blob.subarray(range.start, range.end));
+  const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+  t.test('delivers exactly the bytes asked for and tells both sides', async (t) => {
+    const admission = servedBlob(blob);
+    const asked: unknown[] = [];
+    const { get } = await serve(t, (request) => {
+      asked.push(request);
+      return admission;
+    });
+    for (const range of [
+      { start: 0, end: 1 },
+      { start: 5, end: 3 * 1024 * 1024 + 7 },
+      { start: blob.length - 10, end: blob.length },
+    ]) {
+      const progress: number[] = [];
+      const got = await get(range, { onProgress: (bytes) => progress.push(bytes) });
+      t.ok(same(got, sliceOf(range)), `bytes ${range.start} to ${range.end}`);
+      t.equal(progress.at(-1), got.length, 'progress ends at the length');
+      t.same(progress, [...new Set(progress)].sort((a, b) => a - b), 'progress only rises');
+      t.same(asked.at(-1), { from: FROM, digest, range });
+      t.equal(admission.sent.at(-1), got.length, 'done tells what was sent');
+    }
+    t.equal(admission.sent.length, 3, 'done is called once for each');
+  });
+
+  t.test('serves many pieces at once', async (t) => {
+    const { get } = await serve(t, () => servedBlob(blob));
+    const ranges = Array.from({ length: 40 }, (_, i) => ({ start: i * 100_000, end: i * 100_000 + 262_144 }));
+    const got = await Promise.all(ranges.map((range) => get(range)));
+    t.ok(got.every((bytes, i) => same(bytes, sliceOf(ranges[i] as ByteRange))));
+  });
+
+  t.test('a busy peer says how many slots are free, an unknown blob says so', async (t) => {
+    const answers: PieceAdmission[] = [{ kind: 'busy', freeSlots: 0 }, { kind: 'busy', freeSlots: 3 }, { kind: 'unknown' }];
+    const { get } = await serve(t, () => answers.shift() ?? servedBlob(blob));
+    await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_BUSY', facts: { freeSlots: 0 } });
+    await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_BUSY', facts: { freeSlots: 3 } });
+    await t.rejects(get({ start: 0, end: 10 }), { code: 'BLOB_UNKNOWN' });
+    t.ok(same(await get({ start: 0, end: 10 }), sliceOf({ start: 0, end: 10 })), 'and the next one is served');
+  });
+
+  t.test('nobody listening is PEER_UNREACHABLE', async (t) => {
+    const { client, listener, get } = await serve(t, () => servedBlob(blob));
+    await get({ start: 0, end: 10 });
+    await within(listener.close(), 'close');
+    await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_UNREACHABLE' });
+    await t.rejects(within(client.dial(listener.address, { signal: NEVER }), 'dial'), { code: 'PEER_UNREACHABLE' });
+  });
+
+  t.test('a range beyond the blob is a protocol error and frees the slot', async (t) => {
+    const admission = servedBlob(blob);
+    const { get } = await serve(t, () => admission);
+    await t.rejects(get({ start: 0, end: blob.length + 1 }), { code: 'PEER_PROTOCOL' });
+    t.same(admission.sent, [0]);
+  });
+
+  t.test('an abort ends the transfer on both sides, and nothing more is written', async (t) => {
+    const admission = servedBlob(blob);
+    const gate = defer<void>();
+    const { get } = await serve(t, () => ({
+      ...admission,
+      async read(offset, into) {
+        if (offset > 2 * 1024 * 1024) await gate.promise;
+        await admission.read(offset, into);
+      },
+    }));
+    const before = AbortSignal.abort();
+    await t.rejects(get({ start: 0, end: 10 }, { signal: before }), { code: 'ABORTED' });
+    const abort = new AbortController();
+    const into = new Uint8Array(blob.length);
+    const transfer = get(
+      { start: 0, end: blob.length },
+      { signal: abort.signal, into, onProgress: (bytes) => bytes > 1_000_000 && abort.abort() },
+    );
+    await t.rejects(transfer, { code: 'ABORTED' });
+    const snapshot = Buffer.from(into);
+    gate.resolve();
+    t.ok((await within(admission.ended, 'done')) < blob.length, 'the server stops early');
+    t.ok(same(into, snapshot), 'the memory belongs to the caller again');
+    t.equal(admission.sent.length, 1);
+  });
+
+  t.test('a failing read ends the transfer, not the server', async (t) => {
+    const admission = servedBlob(blob);
+    let failing = true;
+    const { get } = await serve(t, () => ({
+      ...admission,
+      async read(offset, into) {
+        if (failing && offset > 0) throw new Error('disk on fire');
+        await admission.read(offset, into);
+      },
+    }));
+    const range = { start: 0, end: 3 * 1024 * 1024 };
+    await t.rejects(get(range), { code: 'PEER_UNREACHABLE' });
+    await within(admission.ended, 'done');
+    failing = false;
+    t.ok(same(await get(range), sliceOf(range)));
+    t.equal(admission.sent.length, 2);
+  });
+
+  t.test('closing the transport fails what is under way and what comes later', async (t) => {
+    const { client, get } = await serve(t, () => ({ ...servedBlob(blob), read: () => new Promise(() => {}) }));
+    const transfer = get({ start: 0, end: 10 }).catch((error: unknown) => error);
+    await within(client.close(), 'close');
+    t.ok(hasCode(await transfer, 'PEER_UNREACHABLE'));
+    await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_UNREACHABLE' });
+    await t.rejects(client.dial({ host: '127.0.0.1', port: 9 }, { signal: NEVER }), { code: 'PEER_UNREACHABLE' });
+  });
+
+  t.test('closing the listener lets running uploads finish', async (t) => {
+    const reading = defer<void>();
+    const gate = defer<void>();
+    const { listener, get } = await serve(t, () => ({
+      ...servedBlob(blob),
+      async read(offset, into) {
+        reading.resolve();
+        await gate.promise;
+        into.set(blob.subarray(offset, offset + into.length));
+      },
+    }));
+    const range = { start: 0, end: 2 * 1024 * 1024 };
+    const transfer = get(range);
+    await within(reading.promise, 'read');
+    const closed = listener.close();
+    gate.resolve();
+    t.ok(same(await transfer, sliceOf(range)));
+    await within(closed, 'close');
+    await listener.close();
+  });
+
+  const linked = async (t: Test): Promise<{ near: Link; far: Link; listener: PeerListener }> => {
+    const far = defer<Link>();
+    const { client, listener } = await serve(t, () => ({ kind: 'unknown' }), (link) => far.resolve(link));
+    const near = await within(client.dial(listener.address, { signal: NEVER }), 'dial');
+    return { near, far: await within(far.promise, 'link'), listener };
+  };
+
+  t.test('links carry messages in order, also those that came before anyone listened', async (t) => {
+    const { near, far } = await linked(t);
+    const nearHeard = listenTo(near);
+    for (let i = 0; i < 100; i++) near.send(Buffer.from(`message ${i}`));
+    far.send(Buffer.from('first'));
+    near.send(Buffer.alloc(300_000, 'x'));
+    near.close('enough');
+    near.send(Buffer.from('dropped'));
+    const farHeard = listenTo(far);
+    t.equal(await within(farHeard.closed, 'closed'), 'enough');
+    t.same(
+      farHeard.messages.slice(0, 100),
+      Array.from({ length: 100 }, (_, i) => `message ${i}`),
+    );
+    t.equal(farHeard.messages.length, 101);
+    t.equal(farHeard.messages[100]?.length, 300_000);
+    await within(nearHeard.closed, 'closed');
+    near.close('again');
+    far.close('again');
+    far.send(Buffer.from('dropped too'));
+    t.equal(near.bufferedBytes, 0);
+    t.equal(farHeard.closings + nearHeard.closings, 2, 'each end hears it once');
+    t.ok(near.remoteHost !== '' && far.remoteHost !== '');
+  });
+
+  t.test('closed never comes from inside close, and comes to whoever listens late', async (t) => {
+    const { near, far } = await linked(t);
+    const heard = listenTo(near);
+    far.send(Buffer.from('farewell'));
+    far.close('bye');
+    t.equal(await within(heard.closed, 'closed'), 'bye');
+    const late = listenTo(far);
+    t.equal(await within(late.closed, 'closed'), 'bye');
+    const other = await linked(t);
+    const otherHeard = listenTo(other.near);
+    other.near.close('mine');
+    t.equal(otherHeard.closings, 0);
+    t.equal(await within(otherHeard.closed, 'closed'), 'mine');
+  });
+
+  t.test('closing the listener closes its links', async (t) => {
+    const { near, far, listener } = await linked(t);
+    const [nearHeard, farHeard] = [listenTo(near), listenTo(far)];
+    await within(listener.close(), 'close');
+    t.equal(await within(nearHeard.closed, 'closed'), 'shutting down');
+    await within(farHeard.closed, 'closed');
+  });
+
+  t.test('too much before anyone listens closes the link', async (t) => {
+    const { near, far } = await linked(t);
+    const heard = listenTo(near);
+    for (let i = 0; i < 40; i++) near.send(new Uint8Array(64 * 1024));
+    t.match(await within(heard.closed, 'closed'), /too much/);
+    const farHeard = listenTo(far);
+    t.ok(farHeard.messages.join('').length <= 1024 * 1024);
+  });
+
+  t.test('a message that is too large closes the link', async (t) => {
+    const { near, far } = await linked(t);
+    const [nearHeard, farHeard] = [listenTo(near), listenTo(far)];
+    near.send(new Uint8Array(4 * 1024 * 1024 + 1));
+    await within(Promise.all([nearHeard.closed, farHeard.closed]), 'closed');
+    t.same(farHeard.messages, []);
+  });
+
+  t.test('a dial can be given up', async (t) => {
+    const { client, listener } = await serve(t, () => ({ kind: 'unknown' }), () => {});
+    await t.rejects(client.dial(listener.address, { signal: AbortSignal.abort() }), { code: 'ABORTED' });
+    const abort = new AbortController();
+    const dial = client.dial(listener.address, { signal: abort.signal });
+    abort.abort();
+    await t.rejects(within(dial, 'dial'), { code: 'ABORTED' });
+  });
+
+  t.test('an address in use is a configuration error', async (t) => {
+    const { server, listener } = await serve(t, () => ({ kind: 'unknown' }));
+    const handlers: PeerServerHandlers = { link: noLinks, piece: () => ({ kind: 'unknown' }) };
+    await t.rejects(server.listen(listener.address, handlers), { code: 'CONFIG_INVALID' });
+  });
+}
