@@ -12,17 +12,29 @@ export interface FileResult {
   readonly output: string;
 }
 
-/** Groups tap's TAP output by test file. Feed it lines; it calls `onFile` whenever a file has ended. */
-export function createTapReader(onFile: (result: FileResult) => void): (line: string) => void {
-  const POINT = /^( *)(not )?ok \d+(?: - (.*?))?(?: # (.*?))?( \{)?$/;
-  let lines: string[] = [];
-  let passed = 0;
-  let failed = 0;
-  let skipped: string[] = [];
-  /** The verdict on a file whose tests are still to come: tap's parallel runs say it first. */
-  let open: { file: string; ok: boolean; seconds: number } | undefined;
+/** Groups tap's TAP output by test file. */
+export interface TapReader {
+  readonly line: (line: string) => void;
+  /** After the last line. */
+  end(): void;
+}
 
-  const end = (file: string, ok: boolean, seconds: number): void => {
+const POINT = /^( *)(not )?ok \d+(?: - (.*?))?(?: # (.*?))?( \{)?$/;
+
+/** @param onFile called when a file has ended and all that tap has to say about it is known */
+export function createTapReader(onFile: (result: FileResult) => void): TapReader {
+  const fresh = () => ({ passed: 0, failed: 0, skipped: [] as string[], lines: [] as string[] });
+  let current = fresh();
+  /** The verdict on a file whose tests are still to come: tap's buffered runs say it first. */
+  let open: { file: string; ok: boolean; seconds: number } | undefined;
+  /** A file that has ended; only its diagnostics may still come. */
+  let ended: (ReturnType<typeof fresh> & { file: string; ok: boolean; seconds: number }) | undefined;
+  let inDiagnostics = false;
+
+  const flush = (): void => {
+    if (ended === undefined) return;
+    const { file, ok, passed, failed, skipped, seconds, lines } = ended;
+    ended = undefined;
     // A file can fail as a whole: a crash, a time-out, a wrong plan.
     onFile({
       file,
@@ -32,30 +44,38 @@ export function createTapReader(onFile: (result: FileResult) => void): (line: st
       seconds,
       output: lines.join('\n'),
     });
-    lines = [];
-    passed = 0;
-    failed = 0;
-    skipped = [];
+  };
+  const finish = (verdict: { file: string; ok: boolean; seconds: number }): void => {
+    ended = { ...verdict, ...current };
+    current = fresh();
     open = undefined;
   };
 
-  return (line) => {
-    const [, indent = '', not, name = '', directive = '', brace] = POINT.exec(line) ?? [];
-    const isPoint = POINT.test(line);
-    if (indent.length > 0 || !isPoint) lines.push(line);
-    if (line === '}' && open !== undefined) return end(open.file, open.ok, open.seconds);
-    if (!isPoint) return;
-    const ok = not === undefined;
-    if (indent.length === 0) {
-      const seconds = toSeconds(directive);
-      if (brace === undefined) return end(name, ok, seconds);
-      open = { file: name, ok, seconds };
-    } else if (indent.length === 4) {
-      const reason = /^(?:SKIP|TODO)\s*(.*)$/i.exec(directive)?.[1];
-      if (reason !== undefined) skipped.push(`${name}: ${reason}`);
-      else if (ok) passed++;
-      else failed++;
-    }
+  return {
+    end: flush,
+    line(line) {
+      if (ended !== undefined && (inDiagnostics || line === '  ---')) {
+        ended.lines.push(line);
+        inDiagnostics = line !== '  ...';
+        return;
+      }
+      flush();
+      current.lines.push(line);
+      const match = POINT.exec(line);
+      if (line === '}' && open !== undefined) finish(open);
+      if (match === null) return;
+      const [, indent = '', not, name = '', directive = '', brace] = match;
+      const ok = not === undefined;
+      if (indent.length === 0) {
+        open = { file: name, ok, seconds: toSeconds(directive) };
+        if (brace === undefined) finish(open);
+      } else if (indent.length === 4) {
+        const reason = /^(?:SKIP|TODO)\s*(.*)$/i.exec(directive)?.[1];
+        if (reason !== undefined) current.skipped.push(`${name}: ${reason}`);
+        else if (ok) current.passed++;
+        else current.failed++;
+      }
+    },
   };
 }
 

@@ -21,7 +21,7 @@ async function runTap(files: readonly string[], flags: readonly string[]): Promi
   const tap = spawn('tap', ['run', '--disable-coverage', '--reporter=tap', ...flags, ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const read = createTapReader((result) => {
+  const tapReader = createTapReader((result) => {
     results.push(result);
     const skipped = result.skipped.length === 0 ? '' : `, ${result.skipped.length} skipped`;
     const counts = `${result.passed} passed, ${result.failed} failed${skipped}`;
@@ -30,13 +30,14 @@ async function runTap(files: readonly string[], flags: readonly string[]): Promi
     );
     if (result.failed > 0) say(result.output);
   });
-  const reader = createInterface({ input: tap.stdout }).on('line', read);
+  const reader = createInterface({ input: tap.stdout }).on('line', tapReader.line);
   const stop = (): void => void tap.kill('SIGTERM');
   process.once('SIGINT', stop).once('SIGTERM', stop);
   const [[code]] = (await Promise.all([once(tap, 'exit'), once(reader, 'close')])) as [
     [number | null],
     unknown,
   ];
+  tapReader.end();
   process.off('SIGINT', stop).off('SIGTERM', stop);
   if (code !== 0) broken = true;
 }

@@ -3,13 +3,14 @@ import BittorrentServer, { type AnnounceParams, type Callback, type Swarm } from
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
-import type { Clock } from '../lib/runtime/clock.ts';
+import { type Clock, every } from '../lib/runtime/clock.ts';
 import {
   ANNOUNCE_INTERVAL_MS,
   BITTORRENT_EVENTS,
   type BittorrentEvent,
   type BittorrentSwarms,
 } from './bittorrent-swarms.ts';
+import { httpScrape } from './http-scrape.ts';
 import { listen } from './listen.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import { admitUdp, listenUdp } from './udp-announce.ts';
@@ -17,6 +18,8 @@ import { createUdpConnectionIds } from './udp-connection-ids.ts';
 
 /** How long requests under way may take when the server closes. */
 const CLOSE_TIMEOUT_MS = 1_000;
+/** How often clients that are gone are forgotten and the gauges follow. */
+const SWEEP_MS = 5_000;
 
 export interface AnnounceServerDeps {
   readonly log: Logger;
@@ -40,9 +43,9 @@ export interface AnnounceServer {
  */
 export async function createAnnounceServer(
   deps: AnnounceServerDeps,
-  options: { readonly http: ListenAddress; readonly udp?: ListenAddress | false },
+  options: { readonly http: ListenAddress; readonly udp?: ListenAddress | false | undefined },
 ): Promise<AnnounceServer> {
-  const { log, clock, metrics } = deps;
+  const { log, clock, swarms, metrics } = deps;
   const tracker = new BittorrentServer({
     http: false,
     udp: false,
@@ -64,9 +67,7 @@ export async function createAnnounceServer(
     } else if (path === '/announce') {
       tracker.onHttpRequest(request, response);
     } else if (path === '/scrape') {
-      // Without a hash a scrape lists everything that is shared here, which is nobody's business.
-      if (/(?:^|&)info_hash=/.test(query)) tracker.onHttpRequest(request, response);
-      else response.end(bencodedFailure('scrape needs an info_hash'));
+      response.end(httpScrape(query, swarms));
     } else {
       response.writeHead(404).end('nothing here; BitTorrent clients use /announce and /scrape\n');
     }
@@ -93,12 +94,18 @@ export async function createAnnounceServer(
     });
   }
 
+  const cancelSweep = every(clock, SWEEP_MS, () => {
+    swarms.expire();
+    metrics.members.set({ protocol: 'bittorrent' }, swarms.peers);
+    metrics.swarms.set({ protocol: 'bittorrent' }, swarms.swarms);
+  });
   let closing: Promise<void> | undefined;
   return {
     httpAddress,
     ...(udpAddress === undefined ? {} : { udpAddress }),
     close: () => {
       closing ??= new Promise((resolve) => {
+        cancelSweep();
         tracker.close();
         const cancel = clock.after(CLOSE_TIMEOUT_MS, () => server.closeAllConnections());
         server.close(() => {
@@ -121,8 +128,8 @@ function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServerDeps)
         if (!/^[0-9a-f]{40}$/.test(infoHash) || !/^[0-9a-f]{40}$/.test(params.peer_id)) {
           throw new Error('invalid info_hash or peer_id');
         }
-        // The library knows two answers, and takes any other number for a third that only its own WebSocket wants.
-        if (params.compact !== 0) params.compact = 1;
+        // Which form is asked for is advisory (BEP 23), and the library writes peer ids of the long one as UTF-8 text.
+        params.compact = 1;
         metrics.announces.inc({ transport: params.type });
         const answer = swarms.announce({
           infoHash,
@@ -131,8 +138,6 @@ function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServerDeps)
           complete: params.left === 0,
           numwant: params.numwant,
         });
-        metrics.members.set({ protocol: 'bittorrent' }, swarms.peers);
-        metrics.swarms.set({ protocol: 'bittorrent' }, swarms.swarms);
         if (answer === undefined) throw new Error('this tracker is full');
         return answer;
       }),
@@ -155,9 +160,4 @@ function guarded<T>(log: Logger, callback: Callback<T>, compute: () => T): void 
     return;
   }
   callback(null, result);
-}
-
-/** A refusal as clients read it (BEP 3). */
-function bencodedFailure(reason: string): string {
-  return `d14:failure reason${reason.length}:${reason}e`;
 }

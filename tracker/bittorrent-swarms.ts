@@ -82,7 +82,7 @@ export class BittorrentSwarms {
 
   /** @returns others in the swarm, at most `numwant`; undefined when there is no room for one more peer */
   announce(announce: BittorrentAnnounce): (BittorrentCounts & { peers: BittorrentPeer[] }) | undefined {
-    this.#expire();
+    this.expire();
     const { infoHash, peer, event } = announce;
     // The address names the client, as in the swarm itself; a peer id is public and could be borrowed.
     const key = `${infoHash} ${peer.ip} ${peer.port}`;
@@ -98,6 +98,15 @@ export class BittorrentSwarms {
     const swarm = this.#swarms.get(infoHash);
     const complete = swarm?.complete ?? 0;
     return { complete, incomplete: (swarm?.entries.length ?? 0) - complete };
+  }
+
+  /** Forgets clients that did not come back; announcements do so themselves. */
+  expire(): void {
+    const oldestMs = this.#clock.now() - PEER_TTL_MS;
+    for (const [key, entry] of this.#entries) {
+      if (entry.seenAtMs >= oldestMs) return;
+      this.#remove(key, entry);
+    }
   }
 
   #add(key: string, { infoHash, peer, complete }: BittorrentAnnounce): Entry {
@@ -123,14 +132,6 @@ export class BittorrentSwarms {
     }
     if (entry.complete) swarm.complete--;
     if (swarm.entries.length === 0) this.#swarms.delete(swarm.infoHash);
-  }
-
-  #expire(): void {
-    const oldestMs = this.#clock.now() - PEER_TTL_MS;
-    for (const [key, entry] of this.#entries) {
-      if (entry.seenAtMs >= oldestMs) return;
-      this.#remove(key, entry);
-    }
   }
 
   #window(self: Entry, numwant: number): BittorrentPeer[] {

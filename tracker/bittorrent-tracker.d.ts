@@ -17,7 +17,7 @@ declare module 'bittorrent-tracker/server' {
     readonly numwant: number;
     /** As the client sent it; HTTP may carry anything, even an array. */
     readonly event: unknown;
-    /** 1: six bytes a peer; 0: dictionaries; the server crashes on nothing else but answers nonsense. */
+    /** 1: six bytes a peer; 0: dictionaries. */
     compact: number;
   }
 

@@ -10,6 +10,8 @@ import { listen } from './listen.ts';
 /** How long members have to answer a closing handshake before their sockets are cut. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
+const NOTES = ['insecure: control connections are neither encrypted nor authenticated'];
+
 export interface ControlServer {
   readonly address: ListenAddress;
   /** Ends every connection. A second call waits for the first. */
@@ -41,9 +43,11 @@ export async function createControlServer(
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = request.url?.split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405, 'only GET\n');
-    if (path === '/healthz') return end(response, 200, 'ok\n');
+    if (path === '/healthz') return endJson(response, 200, { status: 'ok' });
     if (path === '/readyz') {
-      return closing === undefined ? end(response, 200, 'ok\n') : end(response, 503, 'closing\n');
+      const listening = closing === undefined;
+      const status = listening ? 'ready' : 'not ready';
+      return endJson(response, listening ? 200 : 503, { status, checks: { listening }, notes: NOTES });
     }
     if (path === '/metrics') {
       response.setHeader('content-type', metrics.registry.contentType);
@@ -89,6 +93,11 @@ async function closeServer(
   });
   await new Promise<void>((resolve) => server.close(() => resolve()));
   cancel();
+}
+
+function endJson(response: ServerResponse, status: number, body: object): void {
+  response.setHeader('content-type', 'application/json; charset=utf-8');
+  end(response, status, JSON.stringify(body));
 }
 
 function end(response: ServerResponse, status: number, body: string): void {

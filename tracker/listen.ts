@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { DamselflyError, describeError } from '../lib/core/errors.ts';
+import { joinAddress } from '../lib/observe/admin-server.ts';
 
 /**
  * Starts listening. @returns the address with the port that was chosen
@@ -20,7 +21,7 @@ export async function listen(server: Server, address: ListenAddress): Promise<Li
 export function cannotListen(address: ListenAddress, error: unknown): DamselflyError {
   return new DamselflyError(
     'CONFIG_INVALID',
-    `cannot listen on ${address.host}:${address.port}: ${describeError(error)}`,
+    `cannot listen on ${joinAddress(address.host, address.port)}: ${describeError(error)}`,
     {},
     { cause: error },
   );

@@ -44,6 +44,8 @@ export class Members {
   readonly #members = new Map<string, Member>();
   readonly #cancelSweep: () => void;
   #cancelEpoch: (() => void) | undefined;
+  /** The set of supernodes that everybody was told about. */
+  #toldEpoch = 0;
   #sweptAtMs: number;
 
   constructor(deps: MembersDeps) {
@@ -129,13 +131,14 @@ export class Members {
     metrics.members.set({ protocol: 'damselfly' }, members);
     metrics.supernodes.set(core.supernodes.length);
     metrics.swarms.set({ protocol: 'damselfly' }, swarms);
-    if (this.#cancelEpoch !== undefined) return;
+    if (core.epoch === this.#toldEpoch || this.#cancelEpoch !== undefined) return;
     this.#cancelEpoch = clock.after(EPOCH_DELAY_MS, () => this.#tellEpoch());
   }
 
   #tellEpoch(): void {
     this.#cancelEpoch = undefined;
     const { epoch } = this.#deps.core;
+    this.#toldEpoch = epoch;
     const text = encodeControl({ type: 'epoch', epoch });
     for (const member of this.#members.values()) {
       if (member.epoch === epoch) continue;

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { ListenAddress } from '../lib/config/values.ts';
+import { joinAddress } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import type { Rng } from '../lib/runtime/rng.ts';
+import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
@@ -16,21 +18,24 @@ export interface TrackerDeps {
   readonly rng: Rng;
 }
 
+/** Of {@link TrackerConfig} what a tracker itself needs. */
 export interface TrackerOptions {
   /** Members' control connections, health and metrics. */
-  readonly control: ListenAddress;
-  /** Standard BitTorrent clients. `udp`: default the host and port of `http`; false for none. */
-  readonly announce: { readonly http: ListenAddress; readonly udp?: ListenAddress | false };
+  readonly listen: ListenAddress;
+  /** HTTP announce of BitTorrent clients. */
+  readonly httpListen: ListenAddress;
+  /** UDP announce of BitTorrent clients; false for none. @default host and port of `httpListen` */
+  readonly udpListen?: ListenAddress | false | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
 
-export interface Tracker {
+/** A running tracker; `close` ends within two seconds, whatever the members do, and a second call waits for the first. */
+export interface Tracker extends RunningProcess {
   readonly controlAddress: ListenAddress;
   readonly httpAddress: ListenAddress;
+  /** Absent when UDP is off. */
   readonly udpAddress?: ListenAddress;
-  /** Ends within two seconds, whatever the members do. A second call waits for the first. */
-  close(): Promise<void>;
 }
 
 /**
@@ -45,17 +50,20 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let control: ControlServer | undefined;
   let announce: AnnounceServer;
   try {
-    control = await createControlServer({ log, clock, members, metrics, trackerId }, options.control);
+    control = await createControlServer({ log, clock, members, metrics, trackerId }, options.listen);
     const swarms = new BittorrentSwarms({ clock, rng });
-    announce = await createAnnounceServer({ log, clock, swarms, metrics }, options.announce);
+    announce = await createAnnounceServer(
+      { log, clock, swarms, metrics },
+      { http: options.httpListen, udp: options.udpListen },
+    );
   } catch (error) {
     await control?.close();
     members.close();
     throw error;
   }
-  const { address } = control;
-  const { httpAddress, udpAddress } = announce;
-  log.info({ control: address, http: httpAddress, udp: udpAddress }, 'tracker listens');
+  log.warn('control connections are neither encrypted nor authenticated (insecure mode)');
+  const addresses = addressesOf(control.address, announce);
+  log.info(addresses, 'tracker runs');
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await Promise.all([control.close(), announce.close()]);
@@ -63,12 +71,25 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     log.info('tracker closed');
   };
   return {
-    controlAddress: address,
-    httpAddress,
-    ...(udpAddress === undefined ? {} : { udpAddress }),
+    controlAddress: control.address,
+    httpAddress: announce.httpAddress,
+    ...(announce.udpAddress === undefined ? {} : { udpAddress: announce.udpAddress }),
+    ready: { process: 'tracker', pid: process.pid, ...addresses },
+    summary:
+      `tracker: control on ws://${addresses.control}, announce on http://${addresses.http}/announce` +
+      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`),
     close: () => {
       closing ??= close();
       return closing;
     },
+  };
+}
+
+function addressesOf(control: ListenAddress, { httpAddress, udpAddress }: AnnounceServer) {
+  const written = ({ host, port }: ListenAddress): string => joinAddress(host, port);
+  return {
+    control: written(control),
+    http: written(httpAddress),
+    ...(udpAddress === undefined ? {} : { udp: written(udpAddress) }),
   };
 }

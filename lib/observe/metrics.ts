@@ -19,11 +19,15 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     new Histogram({ name: `damselfly_${name}`, help, labelNames, buckets, registers });
   return {
     registry,
-    receivedBytes: counter('received_bytes_total', 'Verified blob bytes received, by where they came from', ['source']),
+    receivedBytes: counter('received_bytes_total', 'Verified blob bytes received, by where they came from', [
+      'source',
+    ]),
     sentBytes: counter('sent_bytes_total', 'Blob bytes sent', ['to']),
     pullSeconds: histogram('blob_pull_seconds', 'From a blob request to its last byte', ['outcome'], SECONDS),
     firstByteSeconds: histogram('first_byte_seconds', 'From a blob request to its first byte', [], SECONDS),
-    piecesRejected: counter('pieces_rejected_total', 'Pieces whose bytes did not match their proof', ['reason']),
+    piecesRejected: counter('pieces_rejected_total', 'Pieces whose bytes did not match their proof', [
+      'reason',
+    ]),
     peersBanned: counter('peers_banned_total', 'Peers no longer spoken to', ['reason']),
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
     fallback: counter('fallback_total', 'Times the node read from the registry itself', ['reason']),

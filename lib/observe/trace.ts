@@ -8,8 +8,19 @@ import type { Source } from './metrics.ts';
 export type TraceEvent =
   | { readonly kind: 'link-up' | 'link-down'; readonly peer: string }
   | { readonly kind: 'blob-open'; readonly digest: Digest; readonly held: number; readonly pieces: number }
-  | { readonly kind: 'piece'; readonly digest: Digest; readonly index: number; readonly source: Source; readonly from?: string }
-  | { readonly kind: 'piece-rejected'; readonly digest: Digest; readonly index: number; readonly from: string }
+  | {
+      readonly kind: 'piece';
+      readonly digest: Digest;
+      readonly index: number;
+      readonly source: Source;
+      readonly from?: string;
+    }
+  | {
+      readonly kind: 'piece-rejected';
+      readonly digest: Digest;
+      readonly index: number;
+      readonly from: string;
+    }
   | { readonly kind: 'blob-complete'; readonly digest: Digest }
   | { readonly kind: 'blob-failed'; readonly digest: Digest; readonly code: string }
   | { readonly kind: 'fallback'; readonly digest: Digest; readonly reason: string };

@@ -47,3 +47,8 @@ function variantOf(platform: Platform): string {
   if (platform.architecture === 'amd64') return platform.variant ?? 'v1';
   return platform.variant ?? DEFAULT_VARIANTS[platform.architecture] ?? '';
 }
+
+/** The platform of this machine, as images name it. */
+export function machinePlatform(): Platform {
+  return { os: process.platform, architecture: ARCHITECTURE_ALIASES[process.arch] ?? process.arch };
+}

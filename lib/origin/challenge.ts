@@ -8,7 +8,7 @@ export interface Challenge {
 
 const TOKEN = "[A-Za-z0-9!#$%&'*+.^_`|~-]+";
 const PARAMETER = new RegExp(`\\s*(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}))\\s*(?:,|$)`, 'y');
-const SCHEME = new RegExp(`[\\s,]*(${TOKEN})(?:\\s+|$)`, 'y');
+const SCHEME = new RegExp(`[\\s,]*(${TOKEN})(?=[\\s,]|$)\\s*`, 'y');
 /** Longer headers are nobody's challenge; bounds the work on hostile ones. */
 const MAX_HEADER_LENGTH = 8192;
 

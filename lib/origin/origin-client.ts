@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 
 /** Reads from registries, one method a need. Knows upstreams by name; follows redirects; never leaks credentials. */
@@ -17,7 +18,32 @@ export interface OriginClient {
    * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, UPSTREAM_REFUSED (`facts.status`), UPSTREAM_BROKEN, ABORTED
    */
   readBlob(read: BlobRead, options: { readonly signal: AbortSignal }): Promise<BlobBody>;
+  /**
+   * A manifest by tag or digest, with the same rights as {@link readBlob}; one asked for by digest has been verified.
+   * @throws as readBlob
+   */
+  readManifest(read: ManifestRead, options: { readonly signal: AbortSignal }): Promise<ManifestBody>;
   close(): Promise<void>;
+}
+
+export interface ManifestRead {
+  readonly origin: BlobOrigin;
+  /** Tag or digest. */
+  readonly reference: string;
+}
+
+export interface ManifestBody {
+  readonly bytes: Uint8Array;
+  readonly digest: Digest;
+  readonly mediaType: string;
+}
+
+/** Whether the same read may succeed a moment later: the registry was away, broke off, or was overloaded. */
+export function isWorthRetrying(error: unknown): boolean {
+  if (!(error instanceof DamselflyError)) return false;
+  if (error.code === 'UPSTREAM_UNREACHABLE' || error.code === 'UPSTREAM_BROKEN') return true;
+  const status = Number(error.facts['status'] ?? 0);
+  return error.code === 'UPSTREAM_REFUSED' && (status >= 500 || status === 429 || status === 408);
 }
 
 export interface OriginRequest {

@@ -1,43 +1,20 @@
 import { DamselflyError } from '../core/errors.ts';
-import type { Credentials } from './credentials.ts';
-import { discard, type HttpExchange } from './exchange.ts';
+import { askAsReader, type ReaderDeps } from './ask-as-reader.ts';
+import { discard } from './exchange.ts';
 import type { BlobBody, BlobRead, OriginResponse } from './origin-client.ts';
 
 /** Reads from an upstream of address `upstreamAt`. Contract: `OriginClient.readBlob`. */
-export async function readBlob(
-  deps: {
-    readonly exchange: HttpExchange;
-    readonly credentials: Credentials;
-    readonly upstreamAt: (path: string) => URL;
-  },
-  read: BlobRead,
-  signal: AbortSignal,
-): Promise<BlobBody> {
-  const { repository } = read.origin;
-  const url = deps.upstreamAt(`/v2/${repository}/blobs/${read.digest}`);
-  const ask = async (authorization: string | undefined): Promise<OriginResponse> => {
-    const headers: Record<string, string> = { accept: '*/*', ...rangeHeader(read) };
-    if (authorization !== undefined) headers['authorization'] = authorization;
-    return await deps.exchange({ kind: 'blob', method: 'GET', url, headers }, signal);
-  };
-  const own = read.origin.authorization === undefined;
-  const first = own ? deps.credentials.known(repository) : read.origin.authorization;
-  let response = await ask(first);
-  if (response.status === 401 && own) {
-    await discard(response);
-    const header = response.headers['www-authenticate'];
-    const second = await deps.credentials.answer({ repository, header, refused: first }, signal);
-    if (second !== undefined) response = await ask(second);
-  }
-  if (response.status !== 200 && response.status !== 206) {
-    await discard(response);
-    throw new DamselflyError('UPSTREAM_REFUSED', `the registry answered ${response.status} for a blob`, {
-      status: response.status,
-      upstream: read.origin.upstream,
-      repository,
-      digest: read.digest,
-    });
-  }
+export async function readBlob(deps: ReaderDeps, read: BlobRead, signal: AbortSignal): Promise<BlobBody> {
+  const response = await askAsReader(
+    deps,
+    {
+      kind: 'blob',
+      url: deps.upstreamAt(`/v2/${read.origin.repository}/blobs/${read.digest}`),
+      headers: { accept: '*/*', ...rangeHeader(read) },
+      origin: read.origin,
+    },
+    signal,
+  );
   try {
     return blobBody(response, read);
   } catch (error) {
@@ -47,7 +24,8 @@ export async function readBlob(
 }
 
 function rangeHeader({ start = 0, end }: BlobRead): Record<string, string> {
-  if (start === 0 && end === undefined) return {};
+  // An empty range cannot be written as a header; the registry then sends more, which is not read.
+  if ((start === 0 && end === undefined) || (end !== undefined && end <= start)) return {};
   return { range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
 }
 

@@ -246,7 +246,7 @@ export class BlobState implements Recordable {
       { digest: this.info.digest, lost, kept: this.have.count },
       'pieces were lost in a crash',
     );
-    this.#deps.records.changed(this);
+    this.#deps.records.changed(this, 0);
   }
 
   async #writePiece(proof: PieceProof, bytes: Uint8Array): Promise<void> {
@@ -265,7 +265,7 @@ export class BlobState implements Recordable {
     this.#openProofs().set(proof);
     this.have.set(index);
     this.unrecorded.add(index);
-    this.#deps.records.changed(this);
+    this.#deps.records.changed(this, 1);
   }
 
   async #commit(): Promise<void> {
@@ -279,7 +279,7 @@ export class BlobState implements Recordable {
       await this.#moveTo(blobPath(folder, digest));
     } catch (error) {
       this.complete = false;
-      records.changed(this);
+      records.changed(this, 0);
       throw error;
     }
   }

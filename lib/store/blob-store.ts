@@ -212,7 +212,7 @@ class FolderBlobStore implements BlobStore {
       if (closed !== undefined) throw new DamselflyError('STORE_FAILED', 'the blob is closed');
     };
     state.usedAtMs = this.#wallClockMs();
-    this.#stateDeps.records.changed(state);
+    this.#stateDeps.records.changed(state, 0);
     return {
       info: state.info,
       have: state.have,

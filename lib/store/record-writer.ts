@@ -19,8 +19,8 @@ export interface Recordable extends BlobRecord {
 
 /** Writes the records of all blobs, one batch at a time, several changes in one. */
 export interface RecordWriter {
-  /** The blob changed: records it soon. */
-  changed(blob: Recordable): void;
+  /** The blob changed, by so many new pieces: records it soon. */
+  changed(blob: Recordable, newPieces: number): void;
   /** Records every change until now. @throws what the key-value store throws */
   flush(): Promise<void>;
   /** Records that the blob is complete, with all its proofs; on stable storage afterwards. */
@@ -90,9 +90,10 @@ export function createRecordWriter(deps: {
 
   return {
     flush: () => flush(),
-    changed(blob) {
+    changed(blob, newPieces) {
       dirty.add(blob);
-      if (++changedPieces >= FLUSH_PIECES) flushInBackground();
+      changedPieces += newPieces;
+      if (changedPieces >= FLUSH_PIECES) flushInBackground();
       else cancelTimer ??= clock.after(FLUSH_AFTER_MS, flushInBackground);
     },
     complete: (blob) => serial(() => write([blob], { sync: true, complete: true })),

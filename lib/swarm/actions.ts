@@ -9,7 +9,7 @@ export const Action = {
   cancel: 1,
   /** Tell every neighbour that shares `blob` that we now hold `piece`. */
   have: 2,
-  /** Tell `peer` our free slots: it is hungry and one became free. */
+  /** Tell `peer` our slots: one is kept for it, or the one that was kept for us is not needed. */
   slots: 3,
   /** Seed to peer: take `piece` of `blob`, a slot is kept for you. */
   offer: 4,

@@ -28,6 +28,9 @@ export class Neighbours {
   waitsUntil = new Float64Array(INITIAL_CAPACITY);
   /** Uploads to it under way. */
   uploads = new Int32Array(INITIAL_CAPACITY);
+  /** Upload slots kept for it, and since when (milliseconds). */
+  kept = new Int32Array(INITIAL_CAPACITY);
+  keptAt = new Float64Array(INITIAL_CAPACITY);
 
   /** All peers have an index below this. */
   get end(): number {
@@ -40,7 +43,7 @@ export class Neighbours {
     this.alive[peer] = 1;
     this.supernode[peer] = kind === 'supernode' ? 1 : 0;
     this.sameZone[peer] = sameZone ? 1 : 0;
-    for (const column of [this.up, this.mostUp, this.late, this.strikes, this.uploads]) column[peer] = 0;
+    for (const column of [this.up, this.mostUp, this.late, this.strikes, this.uploads, this.kept]) column[peer] = 0;
     this.banned[peer] = 0;
     this.waitsUntil[peer] = 0;
     this.blockedUntil[peer] = 0;
@@ -85,5 +88,7 @@ export class Neighbours {
     this.blockedUntil = grown(this.blockedUntil, new Float64Array(size));
     this.waitsUntil = grown(this.waitsUntil, new Float64Array(size));
     this.uploads = grown(this.uploads, new Int32Array(size));
+    this.kept = grown(this.kept, new Int32Array(size));
+    this.keptAt = grown(this.keptAt, new Float64Array(size));
   }
 }

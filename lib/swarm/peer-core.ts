@@ -36,6 +36,8 @@ export class PeerCore {
   /** Incomplete blobs, most urgent first. */
   #wanted: number[] = [];
   #live = 0;
+  /** Requests ever made. */
+  #requested = 0;
   #pausedUntil = 0;
   /** Rows of the blob under decision that may be asked now. */
   #rows = new Int32Array(16);
@@ -43,7 +45,15 @@ export class PeerCore {
   constructor(options: Partial<PeerCoreOptions>, rng: Rng) {
     this.#options = { ...DEFAULT_PEER_CORE_OPTIONS, ...options };
     this.#rng = rng;
-    this.#uploads = new UploadSlots(this.#options.uploadSlots, this.#peers, this.actions);
+    this.#uploads = new UploadSlots(
+      {
+        slots: this.#options.uploadSlots,
+        keepMs: this.#options.keepMs,
+        useful: (peer) => this.#usefulTo(peer),
+      },
+      this.#peers,
+      this.actions,
+    );
   }
 
   /**
@@ -96,7 +106,7 @@ export class PeerCore {
       this.#blobs[slot]?.removeSharer(peer, this.#peers.supernode[peer] === 0);
     }
     this.#cancelWhere(ANYONE, peer);
-    this.#uploads.forget(peer);
+    this.#uploads.forget(peer, now);
     this.#peers.remove(peer);
     this.#fill(now, ANYONE);
   }
@@ -129,10 +139,15 @@ export class PeerCore {
     if (!peers.known(peer)) return;
     peers.up[peer] = up;
     peers.mostUp[peer] = Math.max(up, peers.mostUp[peer]!);
-    if (hungry) this.#uploads.wait(peer);
+    if (hungry) this.#uploads.wait(peer, now);
+    else this.#uploads.pass(peer, now);
     if (up === 0) return;
+    const waited = peers.waitsUntil[peer]! > 0;
     peers.waitsUntil[peer] = 0;
+    const asked = this.#requested;
     this.#fill(now, peer);
+    // It keeps a slot for us, because we waited for one: it should know that we do not need it any more.
+    if (waited && asked === this.#requested) this.actions.push(Action.slots, peer, -1, -1, -1);
   }
 
   /** A supernode offers a piece: answered by a request or a decline action. */
@@ -184,7 +199,14 @@ export class PeerCore {
     this.#end(request);
     this.#peers.strikes[peer] = 0;
     this.#gain(slot, requests.piece[request]!);
+    // The slot that we used is kept for us, until we say that we do not need it.
+    this.#peers.up[peer]!++;
+    const free = this.#peers.up[peer]!;
     this.#fill(now, ANYONE);
+    if (this.#peers.up[peer] === free && this.#peers.supernode[peer] === 0) {
+      this.#peers.up[peer]!--;
+      this.actions.push(Action.slots, peer, -1, -1, -1);
+    }
   }
 
   failed(request: number, reason: RequestFailure, now: number): void {
@@ -195,11 +217,15 @@ export class PeerCore {
     const blob = this.#blobs[requests.blob[request]!]!;
     const row = blob.rowOf(peer);
     this.#end(request);
-    if (reason === 'busy') peers.up[peer] = 0;
-    else if (reason === 'unreachable') this.#strike(peer, now);
+    if (reason === 'busy') {
+      peers.up[peer] = 0;
+      // Whoever refuses us knows that we wait.
+      peers.waitsUntil[peer] = now + this.#options.waitRepeatMs;
+    }
+    if (reason === 'unreachable') this.#strike(peer, now);
     else if (reason === 'corrupt') peers.banned[peer] = 1;
     else if (reason === 'local') this.#pausedUntil = now + this.#options.localPauseMs;
-    else if (row >= 0) blob.clearPeerHas(row, requests.piece[request]!, peers.supernode[peer] === 0);
+    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, requests.piece[request]!, peers.supernode[peer] === 0);
     this.#fill(now, ANYONE);
   }
 
@@ -246,8 +272,8 @@ export class PeerCore {
   }
 
   /** An upload to the peer ended, however it did: its slot is free again. */
-  uploaded(peer: number, _now: number): void {
-    this.#uploads.release(peer);
+  uploaded(peer: number, now: number): void {
+    this.#uploads.release(peer, now);
   }
 
   /** To be called about every 100 ms: suspicion, zones, pauses. */
@@ -264,11 +290,17 @@ export class PeerCore {
       blob.localAt = now;
     }
     this.#fill(now, ANYONE);
-    this.#uploads.remind();
+    this.#uploads.tick(now);
   }
 
-  get freeUploads(): number {
-    return this.#uploads.free;
+  /** Upload slots that the peer may have: what every message to it tells. */
+  freeUploadsFor(peer: number): number {
+    return this.#uploads.freeFor(peer);
+  }
+
+  /** Uploads under way. */
+  get uploading(): number {
+    return this.#uploads.active;
   }
 
   get freeDownloads(): number {
@@ -342,6 +374,15 @@ export class PeerCore {
     return true;
   }
 
+  /** Whether we hold a piece that the neighbour lacks, of a blob that we share with it. */
+  #usefulTo(peer: number): boolean {
+    for (let slot = 0; slot < this.#blobs.length; slot++) {
+      const row = this.#blobs[slot]?.rowOf(peer) ?? -1;
+      if (row >= 0 && this.#blobs[slot]!.lacks(row)) return true;
+    }
+    return false;
+  }
+
   #mayAsk(blob: SharedBlob, peer: number, now: number): boolean {
     const peers = this.#peers;
     if (!peers.askable(peer, now)) return false;
@@ -378,6 +419,7 @@ export class PeerCore {
     blob.setBusy(piece);
     blob.inFlight++;
     this.#live++;
+    this.#requested++;
     blob.movedAt = now;
     this.actions.push(Action.request, peer, slot, piece, request);
   }

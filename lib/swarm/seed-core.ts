@@ -1,4 +1,5 @@
 import type { Bitfield } from '../core/bitfield.ts';
+import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
 import { SeedBlob } from './seed-blob.ts';
@@ -51,6 +52,7 @@ interface SeedPeer {
 export class SeedCore {
   readonly actions = new ActionBuffer();
   readonly #options: SeedCoreOptions;
+  readonly #rng: Rng;
   readonly #gifts = new Gifts();
   readonly #peerSlots = new SlotList();
   readonly #peers: (SeedPeer | undefined)[] = [];
@@ -59,7 +61,8 @@ export class SeedCore {
   #active = 0;
   #giftNumber = 0;
 
-  constructor(options: Partial<SeedCoreOptions> = {}) {
+  constructor(options: Partial<SeedCoreOptions>, rng: Rng) {
+    this.#rng = rng;
     this.#options = { ...DEFAULT_OPTIONS, ...options };
   }
 
@@ -148,11 +151,15 @@ export class SeedCore {
     blob.forgetGiven();
   }
 
+  /**
+   * The peer does not take what was offered. Tell the slots that came with it first: without a free one it may well
+   * want the piece later, else it has it or gets it from elsewhere.
+   */
   declined(peer: number, slot: number, piece: number, now: number): void {
     const gift = this.#gifts.find(peer, slot, piece, GiftState.offered);
     if (gift < 0) return;
     this.#ungive(gift);
-    this.#become(gift, GiftState.refused, now);
+    this.#become(gift, this.#peers[peer]!.down > 0 ? GiftState.refused : GiftState.free, now);
     this.#fill(now);
   }
 
@@ -223,7 +230,9 @@ export class SeedCore {
       let bestPeer = -1;
       let bestBlob = -1;
       let bestPiece = -1;
-      for (let peer = 0; peer < this.#peers.length; peer++) {
+      const from = this.#rng.int(this.#peers.length);
+      for (let i = 0; i < this.#peers.length; i++) {
+        const peer = from + i < this.#peers.length ? from + i : from + i - this.#peers.length;
         const info = this.#peers[peer];
         if (info === undefined || info.down <= 0) continue;
         const best = this.#peers[bestPeer];

@@ -146,6 +146,16 @@ export class SharedBlob {
     return false;
   }
 
+  /** Whether the peer in that row lacks anything that we hold. */
+  lacks(row: number): boolean {
+    const base = row * this.words;
+    const have = this.have.words;
+    for (let word = 0; word < this.words; word++) {
+      if ((have[word]! & ~this.bits[base + word]!) !== 0) return true;
+    }
+    return false;
+  }
+
   setCursor(piece: number): void {
     this.#cursor = Math.min(Math.max(piece, 0), this.pieces);
     this.#head = this.have.firstClear(this.#cursor);

@@ -1,63 +1,283 @@
-// SKELETON: signatures are final, bodies follow.
 import type { PeerInfo } from '../core/node.ts';
+import { rendezvousRank } from '../core/rendezvous.ts';
 import type { Rng } from '../runtime/rng.ts';
+import { link, type Member, type Place, TrackedSwarm, unlink } from './tracked-swarm.ts';
 
 /** How a {@link TrackerCore} links members. */
 export interface TrackerCoreOptions {
-  /** Already joined nodes of the same zone that a newcomer is linked to. @default 5 */
+  /** Already joined nodes of its zone that a newcomer is linked to; later ones double that. @default 5 */
   readonly newcomerLinks: number;
   /** The same for nodes of other zones. @default 2 */
   readonly remoteLinks: number;
-  /** A node with fewer living neighbours in a swarm gets new ones when it announces again. @default 6 */
+  /** A node with fewer neighbours in a swarm gets new ones when it announces again. @default 6 */
   readonly repairBelow: number;
   /** Most neighbours of a node in one swarm. @default 20 */
   readonly degreeCap: number;
-  /** Nodes of one swarm that are linked to each of its supernodes at a time. @default 32 */
+  /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 32 */
   readonly seedLinks: number;
   /** Supernodes that own a blob together. @default 1 */
   readonly ownersPerBlob: number;
 }
 
+const DEFAULT_OPTIONS: TrackerCoreOptions = {
+  newcomerLinks: 5,
+  remoteLinks: 2,
+  repairBelow: 6,
+  degreeCap: 20,
+  seedLinks: 32,
+  ownersPerBlob: 1,
+};
+
+/** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
+const CANDIDATES_PER_LINK = 2;
+/** More than any degree: candidates without a piece come last for a node that found nobody of use. */
+const EMPTY_HANDED = 1000;
+
 /** What a member tells about its pieces of a blob. */
 export interface AnnounceState {
+  /** `none` wants all, `some` holds verified pieces, `all` wants nothing. */
   readonly have: 'none' | 'some' | 'all';
   /** Its neighbours are of no use: give it others, and the owning supernodes. */
   readonly stalled?: boolean;
 }
 
-/** Who is in the cluster, who shares which blob, and who should talk to whom. Pure; time in milliseconds. */
+/**
+ * Who is in the cluster, who shares which blob, and who should talk to whom: a random graph for each swarm in which
+ * newcomers are linked to nodes that joined before them. Pure; time in milliseconds; an announcement costs O(degree).
+ */
 export class TrackerCore {
-  constructor(_options: Partial<TrackerCoreOptions>, _rng: Rng) {}
+  readonly #options: TrackerCoreOptions;
+  readonly #rng: Rng;
+  /** Longest unseen first. */
+  readonly #members = new Map<string, Member>();
+  readonly #swarms = new Map<string, TrackedSwarm>();
+  #supernodes: readonly PeerInfo[] = [];
+  #owners = new Map<string, readonly Member[]>();
+  #epoch = 0;
+  #links = 0;
+  /** Candidates of the choice under way, and their scores. */
+  readonly #candidates: Place[] = [];
 
-  /** Adds the member, or updates its address; a known id keeps its swarms. */
-  join(_member: PeerInfo, _now: number): void {}
-  leave(_id: string, _now: number): void {}
+  constructor(options: Partial<TrackerCoreOptions>, rng: Rng) {
+    this.#options = { ...DEFAULT_OPTIONS, ...options };
+    this.#rng = rng;
+  }
+
+  /** Adds the member, or updates its address; a known one keeps its swarms unless its zone or role changed. */
+  join(info: PeerInfo, now: number): void {
+    const known = this.#members.get(info.id);
+    if (known !== undefined && (known.info.zone !== info.zone || known.info.role !== info.role)) {
+      this.leave(info.id, now);
+    }
+    const member = this.#members.get(info.id);
+    if (member === undefined) {
+      this.#members.set(info.id, { info, seenAt: now, places: new Map(), linked: new Map() });
+    } else {
+      const moved = member.info.host !== info.host || member.info.port !== info.port;
+      this.seen(info.id, now);
+      if (!moved) return;
+      member.info = info;
+    }
+    if (info.role === 'supernode') this.#supernodesChanged();
+  }
+
+  /** Removes the member and all its links. */
+  leave(id: string, _now: number): void {
+    const member = this.#members.get(id);
+    if (member === undefined) return;
+    for (const place of [...member.places.values()]) this.#exit(place);
+    this.#members.delete(id);
+    if (member.info.role === 'supernode') this.#supernodesChanged();
+  }
+
   /** The member lives. */
-  seen(_id: string, _now: number): void {}
-  /** Removes members not seen for `ttlMs`. @returns their ids */
-  expire(_now: number, _ttlMs: number): string[] {
-    return [];
+  seen(id: string, now: number): void {
+    const member = this.#members.get(id);
+    if (member === undefined) return;
+    member.seenAt = now;
+    this.#members.delete(id);
+    this.#members.set(id, member);
   }
+
+  /** Removes members not seen for more than `ttlMs`. @returns their ids */
+  expire(now: number, ttlMs: number): string[] {
+    const gone: string[] = [];
+    for (const [id, member] of this.#members) {
+      if (now - member.seenAt <= ttlMs) break;
+      gone.push(id);
+    }
+    for (const id of gone) this.leave(id, now);
+    return gone;
+  }
+
   /**
-   * The member shares the blob, or repeats so. @returns whom it should connect to: owning supernodes first, then nodes;
-   * never itself; empty for an unknown id and for one that has all.
+   * The member shares the blob, or says so again.
+   * @returns whom it should connect to: owning supernodes first, then nodes, never itself; nobody for an unknown id, a
+   * supernode, or a node that has all pieces
    */
-  announce(_id: string, _digestKey: string, _state: AnnounceState, _now: number): readonly PeerInfo[] {
-    return [];
+  announce(id: string, digestKey: string, state: AnnounceState, now: number): readonly PeerInfo[] {
+    const member = this.#members.get(id);
+    if (member === undefined) return [];
+    this.seen(id, now);
+    if (member.info.role === 'supernode') return [];
+    const known = member.places.get(digestKey);
+    const place = known ?? this.#enter(member, digestKey);
+    place.have = state.have;
+    if (state.have === 'all') {
+      place.swarm.releaseSeeds(place);
+      return [];
+    }
+    const stalled = state.stalled === true;
+    const more = known === undefined || stalled || place.neighbours.length < this.#options.repairBelow;
+    const linked = more ? this.#linkMore(place, stalled) : 0;
+    const peers = this.#seedsFor(place, stalled).map((seed) => seed.info);
+    const from = stalled ? place.neighbours.length - linked : 0;
+    for (let i = from; i < place.neighbours.length; i++) peers.push(place.neighbours[i]!.member.info);
+    return peers;
   }
-  withdraw(_id: string, _digestKey: string): void {}
-  member(_id: string): PeerInfo | undefined {
-    return undefined;
+
+  /** The member no longer shares the blob. */
+  withdraw(id: string, digestKey: string): void {
+    const place = this.#members.get(id)?.places.get(digestKey);
+    if (place !== undefined) this.#exit(place);
   }
-  /** Live supernodes, in the order they joined. */
-  readonly supernodes: readonly PeerInfo[] = [];
-  /** Supernodes that own the blob, by rendezvous hashing. */
-  owners(_digestKey: string): readonly PeerInfo[] {
-    return [];
+
+  member(id: string): PeerInfo | undefined {
+    return this.#members.get(id)?.info;
   }
-  /** Grows by one whenever the set of supernodes changes. */
-  readonly epoch: number = 0;
+
+  /** Live supernodes. */
+  get supernodes(): readonly PeerInfo[] {
+    return this.#supernodes;
+  }
+
+  /** Supernodes that own the blob, by rendezvous hashing: the first one first. */
+  owners(digestKey: string): readonly PeerInfo[] {
+    return this.#ownersOf(digestKey).map((owner) => owner.info);
+  }
+
+  /** Grows by one whenever a supernode comes, goes or moves. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   get counts(): { readonly members: number; readonly swarms: number; readonly links: number } {
-    return { members: 0, swarms: 0, links: 0 };
+    return { members: this.#members.size, swarms: this.#swarms.size, links: this.#links };
+  }
+
+  #enter(member: Member, digestKey: string): Place {
+    let swarm = this.#swarms.get(digestKey);
+    if (swarm === undefined) {
+      swarm = new TrackedSwarm(digestKey);
+      this.#swarms.set(digestKey, swarm);
+    }
+    return swarm.enter(member);
+  }
+
+  #exit(place: Place): void {
+    this.#links -= place.swarm.exit(place);
+    if (place.swarm.size > 0) return;
+    this.#swarms.delete(place.swarm.key);
+    this.#owners.delete(place.swarm.key);
+  }
+
+  #supernodesChanged(): void {
+    this.#epoch++;
+    this.#owners.clear();
+    const supernodes: PeerInfo[] = [];
+    for (const { info } of this.#members.values()) if (info.role === 'supernode') supernodes.push(info);
+    this.#supernodes = supernodes;
+  }
+
+  #ownersOf(digestKey: string): readonly Member[] {
+    const known = this.#owners.get(digestKey);
+    if (known !== undefined) return known;
+    const owners = rendezvousRank(digestKey, this.#supernodes)
+      .slice(0, this.#options.ownersPerBlob)
+      .map((info) => this.#members.get(info.id)!);
+    if (this.#swarms.has(digestKey)) this.#owners.set(digestKey, owners);
+    return owners;
+  }
+
+  /** Owning supernodes that have room for the node, or already look after it; all of them when it is stalled. */
+  #seedsFor(place: Place, stalled: boolean): Member[] {
+    const { swarm } = place;
+    const seeds = this.#ownersOf(swarm.key).filter(
+      (seed) => stalled || place.seeds.includes(seed) || swarm.seedLinks(seed) < this.#options.seedLinks,
+    );
+    for (const seed of seeds) swarm.linkSeed(place, seed);
+    return seeds;
+  }
+
+  /** Links a newcomer, or a node with too few neighbours. @returns how many links were made */
+  #linkMore(place: Place, stalled: boolean): number {
+    const { newcomerLinks, remoteLinks, degreeCap } = this.#options;
+    const zone = place.member.info.zone;
+    const room = degreeCap - newcomerLinks - remoteLinks;
+    while (stalled && place.neighbours.length > room) {
+      unlink(place, place.neighbours[0]!);
+      this.#links--;
+    }
+    const before = place.neighbours.length;
+    let local = newcomerLinks;
+    let remote = remoteLinks;
+    // A stalled node has met these before: what it needs is others.
+    for (const known of stalled ? [] : place.member.linked.keys()) {
+      const other = known.places.get(place.swarm.key);
+      if (other === undefined || !this.#linkable(place, other)) continue;
+      if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other);
+    }
+    if (local > 0) {
+      this.#sample(place, place.swarm.inZone(zone), local * CANDIDATES_PER_LINK);
+      this.#linkBest(place, local, stalled);
+    }
+    if (remote > 0 && place.swarm.zones.length > 1) {
+      const zones = place.swarm.zones;
+      for (let tries = remote * CANDIDATES_PER_LINK; tries > 0; tries--) {
+        const other = zones[this.#rng.int(zones.length)]!;
+        if (other !== zone) this.#sample(place, place.swarm.inZone(other), 1);
+      }
+      this.#linkBest(place, remote, stalled);
+    }
+    return place.neighbours.length - before;
+  }
+
+  #linkable(place: Place, other: Place): boolean {
+    return (
+      other !== place &&
+      other.neighbours.length < this.#options.degreeCap &&
+      place.neighbours.length < this.#options.degreeCap &&
+      !place.neighbours.includes(other)
+    );
+  }
+
+  #link(place: Place, other: Place): void {
+    link(place, other);
+    this.#links++;
+  }
+
+  /** Adds up to `count` different random nodes of the list to the candidates. */
+  #sample(place: Place, list: readonly Place[], count: number): void {
+    const all = list.length <= count;
+    for (let i = 0; i < (all ? list.length : count); i++) {
+      const other = list[all ? i : this.#rng.int(list.length)]!;
+      if (this.#linkable(place, other) && !this.#candidates.includes(other)) this.#candidates.push(other);
+    }
+  }
+
+  /** Links the node to the `count` candidates of lowest degree, and empties the list of candidates. */
+  #linkBest(place: Place, count: number, stalled: boolean): void {
+    const candidates = this.#candidates;
+    const score = (other: Place): number =>
+      other.neighbours.length + (stalled && other.have === 'none' ? EMPTY_HANDED : 0);
+    for (let left = count; left > 0 && candidates.length > 0; left--) {
+      let best = 0;
+      for (let i = 1; i < candidates.length; i++) {
+        if (score(candidates[i]!) < score(candidates[best]!)) best = i;
+      }
+      const [other] = candidates.splice(best, 1);
+      if (this.#linkable(place, other!)) this.#link(place, other!);
+    }
+    candidates.length = 0;
   }
 }

@@ -1,75 +1,126 @@
 import { Action, type ActionBuffer } from './actions.ts';
 import type { Neighbours } from './neighbours.ts';
 
+/** What decides who may have a slot. */
+export interface UploadPolicy {
+  readonly slots: number;
+  /** How long a slot is kept for one peer that neither uses it nor says that it will not. Milliseconds. */
+  readonly keepMs: number;
+  /** Whether we hold anything that the peer lacks. */
+  useful(peer: number): boolean;
+}
+
 /**
- * The upload slots of one node. Nobody queues for a piece: who comes too late is refused, and told when a slot is free,
- * one waiting peer for each slot, in the order in which they began to wait.
+ * The upload slots of one node. Nobody queues for a piece: who comes too late is refused, and told when there is a slot
+ * for it. A slot that becomes free is kept for one peer at a time, until that peer takes it or tells its own slots
+ * instead (it has no use for it): first for the peer whose upload ended, so that it can go on at once, then for those
+ * that wait, in the order in which they began to. Were it free for all, all would come and all but one be refused.
  */
 export class UploadSlots {
-  readonly #slots: number;
+  readonly #policy: UploadPolicy;
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
   readonly #waiting: number[] = [];
   #active = 0;
+  #kept = 0;
 
-  /** Takes `slots` actions to `actions`; counts uploads in `peers`. */
-  constructor(slots: number, peers: Neighbours, actions: ActionBuffer) {
-    this.#slots = slots;
+  /** Adds `slots` actions to `actions`; counts uploads in `peers`. */
+  constructor(policy: UploadPolicy, peers: Neighbours, actions: ActionBuffer) {
+    this.#policy = policy;
     this.#peers = peers;
     this.#actions = actions;
   }
 
-  get free(): number {
-    return this.#slots - this.#active;
+  /** Uploads under way. */
+  get active(): number {
+    return this.#active;
   }
 
-  /** @returns whether there was a free slot; if not, the peer now waits for one */
+  /** Slots that the peer may have. */
+  freeFor(peer: number): number {
+    return this.#free + (this.#peers.kept[peer] ?? 0);
+  }
+
+  /** @returns whether there was a slot for the peer; if not, it now waits for one */
   take(peer: number): boolean {
-    if (this.free === 0) {
-      this.wait(peer);
+    const { kept, uploads } = this.#peers;
+    if (kept[peer]! > 0) {
+      kept[peer]!--;
+      this.#kept--;
+    } else if (this.#free === 0) {
+      if (!this.#waiting.includes(peer)) this.#waiting.push(peer);
       return false;
     }
     this.#stopWaiting(peer);
     this.#active++;
-    this.#peers.uploads[peer]!++;
+    uploads[peer]!++;
     return true;
   }
 
-  wait(peer: number): void {
+  /** The peer waits for a slot. */
+  wait(peer: number, now: number): void {
+    if (this.#peers.kept[peer]! > 0) {
+      this.#actions.push(Action.slots, peer, -1, -1, -1);
+      return;
+    }
     if (!this.#waiting.includes(peer)) this.#waiting.push(peer);
-    // It waits on wrong news: the slot is there already.
-    if (this.free >= this.#waiting.length) this.#tellNext();
+    this.#giveOut(now);
+  }
+
+  /** The peer has no use for what was kept for it. */
+  pass(peer: number, now: number): void {
+    if (this.#peers.kept[peer] === 0) return;
+    this.#kept -= this.#peers.kept[peer]!;
+    this.#peers.kept[peer] = 0;
+    this.#giveOut(now);
   }
 
   /** One upload to the peer ended. */
-  release(peer: number): void {
+  release(peer: number, now: number): void {
     if (!this.#peers.known(peer) || this.#peers.uploads[peer] === 0) return;
     this.#peers.uploads[peer]!--;
     this.#active--;
-    // Without anybody waiting, who just left is the one to know that its slot is free again.
-    if (!this.#tellNext()) this.#actions.push(Action.slots, peer, -1, -1, -1);
+    if (this.#policy.useful(peer)) this.#keep(peer, now);
+    else this.#giveOut(now);
   }
 
   /** The peer is gone, and its uploads with it. */
-  forget(peer: number): void {
+  forget(peer: number, now: number): void {
     this.#stopWaiting(peer);
-    for (let left = this.#peers.uploads[peer]!; left > 0; left--) {
-      this.#active--;
-      this.#tellNext();
-    }
+    this.#active -= this.#peers.uploads[peer]!;
     this.#peers.uploads[peer] = 0;
+    this.pass(peer, now);
+    this.#giveOut(now);
   }
 
-  /** Tells as many waiting peers as there are free slots: those told before may have had no use for them. */
-  remind(): void {
-    for (let left = this.free; left > 0 && this.#tellNext(); left--);
+  /** Ends what was kept for too long. */
+  tick(now: number): void {
+    for (let peer = 0; this.#kept > 0 && peer < this.#peers.end; peer++) {
+      if (this.#peers.kept[peer]! > 0 && now - this.#peers.keptAt[peer]! >= this.#policy.keepMs) {
+        this.pass(peer, now);
+      }
+    }
   }
 
-  #tellNext(): boolean {
-    const next = this.#waiting.shift();
-    if (next === undefined) return false;
-    this.#actions.push(Action.slots, next, -1, -1, -1);
-    return true;
+  get #free(): number {
+    return this.#policy.slots - this.#active - this.#kept;
+  }
+
+  #keep(peer: number, now: number): void {
+    this.#peers.kept[peer]!++;
+    this.#peers.keptAt[peer] = now;
+    this.#kept++;
+  }
+
+  /** Keeps free slots for those who wait, and tells them. */
+  #giveOut(now: number): void {
+    while (this.#free > 0) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      if (!this.#policy.useful(next)) continue;
+      this.#keep(next, now);
+      this.#actions.push(Action.slots, next, -1, -1, -1);
+    }
   }
 
   #stopWaiting(peer: number): void {

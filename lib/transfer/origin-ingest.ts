@@ -3,7 +3,7 @@ import { DamselflyError, describeError } from '../core/errors.ts';
 import { pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
+import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
@@ -47,7 +47,7 @@ export async function ingest(
       await readOnce(deps, blob, origin, generation, sink, landed, signal);
     } catch (error) {
       if (!(error instanceof DamselflyError) || !error.code.startsWith('UPSTREAM_')) throw error;
-      const refused = error.code === 'UPSTREAM_REFUSED' || error.code === 'UPSTREAM_UNKNOWN';
+      const refused = !isWorthRetrying(error);
       attempt = blob.stored.have.count > before ? 1 : attempt + 1;
       const facts = {
         digest: blob.digest,

@@ -3,28 +3,22 @@ import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { blobInfo, pieceOfRange } from '../core/geometry.ts';
 import type { PeerInfo } from '../core/node.ts';
-import type { Discovery } from '../discovery/discovery.ts';
-import type { Logger } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
-import type { Trace } from '../observe/trace.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
-import { type Clock, every } from '../runtime/clock.ts';
-import type { Rng } from '../runtime/rng.ts';
-import type { BlobStore, StoredBlob } from '../store/store.ts';
+import { every } from '../runtime/clock.ts';
+import type { StoredBlob } from '../store/store.ts';
 import { Action } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
 import type { Hello, Slots } from '../wire/peer-messages.ts';
 import { BlobTable } from './blob-table.ts';
-import type { BufferPool } from './buffer-pool.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
 import { Downloads } from './downloads.ts';
+import type { EngineDeps } from './engine-deps.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { PieceSink } from './piece-sink.ts';
 import { RegistryFallback } from './registry-fallback.ts';
-import type { Link, PeerNetwork, PieceAdmission, PieceRequest } from './seams.ts';
+import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { UploadLedger } from './upload-ledger.ts';
 
@@ -36,33 +30,12 @@ const IDLE_CLOSE_MS = 5 * 60_000;
 const PRIORITY_WANTED = 0;
 const PRIORITY_UNWANTED = 100;
 
-export interface PeerEngineDeps {
-  readonly network: PeerNetwork;
-  readonly discovery: Discovery;
-  readonly store: BlobStore;
-  readonly origin: OriginClient;
-  readonly pool: BufferPool;
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly trace?: Trace | undefined;
-  readonly wallClockMs: () => number;
-}
-
-export interface PeerEngineOptions {
-  /** Who we are; a function because the port is known only once we listen. */
-  readonly self: () => PeerInfo;
-  readonly core?: Partial<PeerCoreOptions>;
-}
-
 /**
  * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
  * decides. As a BlobSource it gives clients the bytes while they land.
  */
 export class PeerEngine implements BlobSource {
-  readonly #deps: PeerEngineDeps;
-  readonly #options: PeerEngineOptions;
+  readonly #deps: EngineDeps;
   readonly #core: PeerCore;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
@@ -77,10 +50,9 @@ export class PeerEngine implements BlobSource {
   #acting = false;
   #closed = false;
 
-  constructor(deps: PeerEngineDeps, options: PeerEngineOptions) {
+  constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}) {
     this.#deps = deps;
-    this.#options = options;
-    this.#core = new PeerCore(options.core ?? {}, deps.rng);
+    this.#core = new PeerCore(core, deps.rng);
     this.#blobs = new BlobTable(deps.pool);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
@@ -106,13 +78,13 @@ export class PeerEngine implements BlobSource {
       wrong: (blob) => this.#startOver(blob),
     });
     this.#downloads = new Downloads(deps, this.#sink, {
-      self: () => options.self().id,
+      self: () => deps.self().id,
       report: (decide) => this.#decide(decide),
       ban: (neighbour, reason) => this.#neighbours.ban(neighbour.peer.id, reason),
     });
     this.#uploads = new UploadLedger(deps, (slot) => this.#decide((core, now) => core.uploaded(slot, now)));
     this.#fallback = new RegistryFallback(deps, this.#sink, {
-      selfId: () => options.self().id,
+      selfId: () => deps.self().id,
       reserve: (blob, piece) => this.#core.reserve(blob.slot, piece),
       unreserve: (blob, piece) => {
         if (!blob.retired) this.#decide((core) => core.unreserve(blob.slot, piece));
@@ -245,7 +217,7 @@ export class PeerEngine implements BlobSource {
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {
-    const sameZone = neighbour.peer.zone === this.#options.self().zone;
+    const sameZone = neighbour.peer.zone === this.#deps.self().zone;
     neighbour.slot = this.#core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
@@ -306,7 +278,7 @@ export class PeerEngine implements BlobSource {
 
   #hello(): Hello {
     const clusterTimeMs = this.#deps.wallClockMs();
-    return { type: 'hello', protocol: 1, peer: this.#options.self(), clusterTimeMs, slots: this.#slots() };
+    return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
   }
 
   #tick(): void {

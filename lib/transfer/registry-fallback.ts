@@ -6,7 +6,7 @@ import { hash53 } from '../core/rendezvous.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
+import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -129,8 +129,7 @@ export class RegistryFallback {
         attempt++;
         const code = error instanceof DamselflyError ? error.code : 'INTERNAL';
         log.warn({ digest: blob.digest, attempt, error: describeError(error) }, 'registry read failed');
-        const again = code === 'UPSTREAM_UNREACHABLE' || code === 'UPSTREAM_BROKEN';
-        if (!again || attempt >= ATTEMPTS) {
+        if (!isWorthRetrying(error) || attempt >= ATTEMPTS) {
           if (code === 'ABORTED') return;
           blob.failure =
             error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));

@@ -1,25 +1,19 @@
 import type { Digest } from '../core/digest.ts';
 import { abortedError, DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
 import { blobInfo, pieceOfRange } from '../core/geometry.ts';
-import type { BlobOrigin, PeerInfo } from '../core/node.ts';
-import type { Discovery } from '../discovery/discovery.ts';
-import type { Logger } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
-import type { Trace } from '../observe/trace.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
-import { type Clock, every } from '../runtime/clock.ts';
-import type { Rng } from '../runtime/rng.ts';
-import type { BlobStore, StoredBlob } from '../store/store.ts';
+import type { BlobOrigin } from '../core/node.ts';
+import { every } from '../runtime/clock.ts';
+import type { StoredBlob } from '../store/store.ts';
 import { Action } from '../swarm/actions.ts';
 import { SeedCore, type SeedCoreOptions } from '../swarm/seed-core.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { BlobTable } from './blob-table.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { EngineDeps } from './engine-deps.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { ingest } from './origin-ingest.ts';
 import { PieceSink } from './piece-sink.ts';
-import type { Link, LinkDialer, PieceAdmission, PieceRequest } from './seams.ts';
+import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { UploadLedger } from './upload-ledger.ts';
 
@@ -29,32 +23,12 @@ const IDLE_CLOSE_MS = 5 * 60_000;
 /** Callers whose right may be tried for one blob, should the registry refuse the first. */
 const MAX_ORIGINS = 8;
 
-export interface SeedEngineDeps {
-  readonly network: LinkDialer;
-  readonly discovery: Discovery;
-  readonly store: BlobStore;
-  readonly origin: OriginClient;
-  readonly pool: BufferPool;
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly trace?: Trace | undefined;
-  readonly wallClockMs: () => number;
-}
-
-export interface SeedEngineOptions {
-  readonly self: () => PeerInfo;
-  readonly core?: Partial<SeedCoreOptions>;
-}
-
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
  * as soon as it is on disk, as one SeedCore decides.
  */
 export class SeedEngine {
-  readonly #deps: SeedEngineDeps;
-  readonly #options: SeedEngineOptions;
+  readonly #deps: EngineDeps;
   readonly #core: SeedCore;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
@@ -68,10 +42,9 @@ export class SeedEngine {
   #stopTicks = (): void => {};
   #acting = false;
 
-  constructor(deps: SeedEngineDeps, options: SeedEngineOptions) {
+  constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}) {
     this.#deps = deps;
-    this.#options = options;
-    this.#core = new SeedCore(options.core ?? {});
+    this.#core = new SeedCore(core, deps.rng);
     this.#blobs = new BlobTable(deps.pool);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
@@ -124,7 +97,7 @@ export class SeedEngine {
   }
 
   #zoneNumber(zone: string): number {
-    if (this.#zones.size === 0) this.#zones.set(this.#options.self().zone, 0);
+    if (this.#zones.size === 0) this.#zones.set(this.#deps.self().zone, 0);
     const known = this.#zones.get(zone);
     if (known !== undefined) return known;
     this.#zones.set(zone, this.#zones.size);
@@ -301,7 +274,7 @@ export class SeedEngine {
 
   #hello(): Hello {
     const clusterTimeMs = this.#deps.wallClockMs();
-    return { type: 'hello', protocol: 1, peer: this.#options.self(), clusterTimeMs, slots: this.#slots() };
+    return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
   }
 
   #tick(): void {

@@ -24,17 +24,26 @@ const MAX_PROTOCOL = 65_535;
 
 const id = z.string().regex(/^[0-9a-f]{40}$/);
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest');
+/** Names, IPv4 and IPv6 literals (with a scope); nothing that means something inside a URL. */
+const host = z
+  .string()
+  .max(MAX_HOST_CHARS)
+  .regex(/^[0-9A-Za-z._:%-]*$/);
+const zone = z
+  .string()
+  .max(MAX_ZONE_CHARS)
+  .regex(/^[0-9A-Za-z._-]*$/);
 const count = z.int().min(0);
 const protocol = z.int().min(1).max(MAX_PROTOCOL);
 const peer = z.object({
   id,
   role: z.enum(ROLES),
-  host: z.string().min(1).max(MAX_HOST_CHARS),
+  host: host.min(1),
   port: z.int().min(1).max(65_535),
-  zone: z.string().max(MAX_ZONE_CHARS),
+  zone,
 });
 /** Only a member that joins may leave its host to the tracker. */
-const joiningPeer = peer.extend({ host: z.string().max(MAX_HOST_CHARS) });
+const joiningPeer = peer.extend({ host });
 const announcement = z.object({
   digest,
   size: count.max(MAX_BLOB_BYTES),

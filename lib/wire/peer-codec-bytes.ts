@@ -98,15 +98,18 @@ export class ByteWriter {
   }
 
   u8(value: number): void {
-    this.#view.setUint8(this.#reserve(1), value);
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, value);
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#reserve(2), value, true);
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#reserve(4), value, true);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value, true);
   }
 
   u64(value: number): void {
@@ -115,7 +118,8 @@ export class ByteWriter {
   }
 
   bytes(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#reserve(bytes.length));
+    const at = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   /** @throws INTERNAL when the text is longer than what the other side accepts */
@@ -132,6 +136,7 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#at);
   }
 
+  /** May replace the memory: call it before naming that. */
   #reserve(length: number): number {
     const at = this.#at;
     this.#at = at + length;

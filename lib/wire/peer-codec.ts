@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../core/digest.ts';
+import { isDigest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
 import type { PieceProof } from '../core/proof.ts';

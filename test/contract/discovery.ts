@@ -37,7 +37,13 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     const rig = await createRig();
     t.teardown(() => rig.close());
     const start = (name: string, role: Role = 'node'): Node => {
-      const peer = { id: Buffer.from(name.padEnd(20, '.')).toString('hex'), role, host: '127.0.0.1', port: ports++, zone: '' };
+      const peer = {
+        id: Buffer.from(name.padEnd(20, '.')).toString('hex'),
+        role,
+        host: '127.0.0.1',
+        port: ports++,
+        zone: '',
+      };
       const told = new Map<Digest, string[]>();
       const reachable: boolean[] = [];
       const discovery = rig.connect(peer);

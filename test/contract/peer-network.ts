@@ -50,7 +50,9 @@ export function defer<T>(): { promise: Promise<T>; resolve: (value: T) => void }
 }
 
 /** A served blob that notes what was sent of it. */
-export function servedBlob(bytes: Uint8Array): Serve & { readonly sent: number[]; readonly ended: Promise<number> } {
+export function servedBlob(
+  bytes: Uint8Array,
+): Serve & { readonly sent: number[]; readonly ended: Promise<number> } {
   const sent: number[] = [];
   const ended = defer<number>();
   return {
@@ -69,7 +71,11 @@ export function servedBlob(bytes: Uint8Array): Serve & { readonly sent: number[]
 }
 
 /** What one end of a link heard. */
-export function listenTo(link: Link): { readonly messages: string[]; readonly closed: Promise<string>; closings: number } {
+export function listenTo(link: Link): {
+  readonly messages: string[];
+  readonly closed: Promise<string>;
+  closings: number;
+} {
   const closed = defer<string>();
   const heard = { messages: [] as string[], closed: closed.promise, closings: 0 };
   link.listen({
@@ -83,7 +89,7 @@ export function listenTo(link: Link): { readonly messages: string[]; readonly cl
 }
 
 /** What every PeerNetwork does; `create` gives a fresh pair and cleans up in teardown. */
-export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFixture): void {
+export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFixture): Promise<void> {
   const blob = patternBytes(5 * 1024 * 1024 + 321);
   const digest = digestOf(blob);
   const noLinks = (link: Link): void => link.close('not expected');
@@ -113,7 +119,7 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
   const sliceOf = (range: ByteRange): Buffer => Buffer.from(blob.subarray(range.start, range.end));
   const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
-  t.test('delivers exactly the bytes asked for and tells both sides', async (t) => {
+  await t.test('delivers exactly the bytes asked for and tells both sides', async (t) => {
     const admission = servedBlob(blob);
     const asked: unknown[] = [];
     const { get } = await serve(t, (request) => {
@@ -129,45 +135,58 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
       const got = await get(range, { onProgress: (bytes) => progress.push(bytes) });
       t.ok(same(got, sliceOf(range)), `bytes ${range.start} to ${range.end}`);
       t.equal(progress.at(-1), got.length, 'progress ends at the length');
-      t.same(progress, [...new Set(progress)].sort((a, b) => a - b), 'progress only rises');
+      t.same(
+        progress,
+        [...new Set(progress)].sort((a, b) => a - b),
+        'progress only rises',
+      );
       t.same(asked.at(-1), { from: FROM, digest, range });
       t.equal(admission.sent.at(-1), got.length, 'done tells what was sent');
     }
     t.equal(admission.sent.length, 3, 'done is called once for each');
   });
 
-  t.test('serves many pieces at once', async (t) => {
+  await t.test('serves many pieces at once', async (t) => {
     const { get } = await serve(t, () => servedBlob(blob));
     const ranges = Array.from({ length: 40 }, (_, i) => ({ start: i * 100_000, end: i * 100_000 + 262_144 }));
     const got = await Promise.all(ranges.map((range) => get(range)));
     t.ok(got.every((bytes, i) => same(bytes, sliceOf(ranges[i] as ByteRange))));
   });
 
-  t.test('a busy peer says how many slots are free, an unknown blob says so', async (t) => {
-    const answers: PieceAdmission[] = [{ kind: 'busy', freeSlots: 0 }, { kind: 'busy', freeSlots: 3 }, { kind: 'unknown' }];
+  await t.test('a busy peer says how many slots are free, an unknown blob says so', async (t) => {
+    const answers: PieceAdmission[] = [
+      { kind: 'busy', freeSlots: 0 },
+      { kind: 'busy', freeSlots: 3 },
+      { kind: 'unknown' },
+    ];
     const { get } = await serve(t, () => answers.shift() ?? servedBlob(blob));
     await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_BUSY', facts: { freeSlots: 0 } });
     await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_BUSY', facts: { freeSlots: 3 } });
     await t.rejects(get({ start: 0, end: 10 }), { code: 'BLOB_UNKNOWN' });
-    t.ok(same(await get({ start: 0, end: 10 }), sliceOf({ start: 0, end: 10 })), 'and the next one is served');
+    t.ok(
+      same(await get({ start: 0, end: 10 }), sliceOf({ start: 0, end: 10 })),
+      'and the next one is served',
+    );
   });
 
-  t.test('nobody listening is PEER_UNREACHABLE', async (t) => {
+  await t.test('nobody listening is PEER_UNREACHABLE', async (t) => {
     const { client, listener, get } = await serve(t, () => servedBlob(blob));
     await get({ start: 0, end: 10 });
     await within(listener.close(), 'close');
     await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_UNREACHABLE' });
-    await t.rejects(within(client.dial(listener.address, { signal: NEVER }), 'dial'), { code: 'PEER_UNREACHABLE' });
+    await t.rejects(within(client.dial(listener.address, { signal: NEVER }), 'dial'), {
+      code: 'PEER_UNREACHABLE',
+    });
   });
 
-  t.test('a range beyond the blob is a protocol error and frees the slot', async (t) => {
+  await t.test('a range beyond the blob is a protocol error and frees the slot', async (t) => {
     const admission = servedBlob(blob);
     const { get } = await serve(t, () => admission);
     await t.rejects(get({ start: 0, end: blob.length + 1 }), { code: 'PEER_PROTOCOL' });
     t.same(admission.sent, [0]);
   });
 
-  t.test('an abort ends the transfer on both sides, and nothing more is written', async (t) => {
+  await t.test('an abort ends the transfer on both sides, and nothing more is written', async (t) => {
     const admission = servedBlob(blob);
     const gate = defer<void>();
     const { get } = await serve(t, () => ({
@@ -193,7 +212,7 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     t.equal(admission.sent.length, 1);
   });
 
-  t.test('a failing read ends the transfer, not the server', async (t) => {
+  await t.test('a failing read ends the transfer, not the server', async (t) => {
     const admission = servedBlob(blob);
     let failing = true;
     const { get } = await serve(t, () => ({
@@ -211,16 +230,21 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     t.equal(admission.sent.length, 2);
   });
 
-  t.test('closing the transport fails what is under way and what comes later', async (t) => {
-    const { client, get } = await serve(t, () => ({ ...servedBlob(blob), read: () => new Promise(() => {}) }));
+  await t.test('closing the transport fails what is under way and what comes later', async (t) => {
+    const { client, get } = await serve(t, () => ({
+      ...servedBlob(blob),
+      read: () => new Promise(() => {}),
+    }));
     const transfer = get({ start: 0, end: 10 }).catch((error: unknown) => error);
     await within(client.close(), 'close');
     t.ok(hasCode(await transfer, 'PEER_UNREACHABLE'));
     await t.rejects(get({ start: 0, end: 10 }), { code: 'PEER_UNREACHABLE' });
-    await t.rejects(client.dial({ host: '127.0.0.1', port: 9 }, { signal: NEVER }), { code: 'PEER_UNREACHABLE' });
+    await t.rejects(client.dial({ host: '127.0.0.1', port: 9 }, { signal: NEVER }), {
+      code: 'PEER_UNREACHABLE',
+    });
   });
 
-  t.test('closing the listener lets running uploads finish', async (t) => {
+  await t.test('closing the listener lets running uploads finish', async (t) => {
     const reading = defer<void>();
     const gate = defer<void>();
     const { listener, get } = await serve(t, () => ({
@@ -243,12 +267,16 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
 
   const linked = async (t: Test): Promise<{ near: Link; far: Link; listener: PeerListener }> => {
     const far = defer<Link>();
-    const { client, listener } = await serve(t, () => ({ kind: 'unknown' }), (link) => far.resolve(link));
+    const { client, listener } = await serve(
+      t,
+      () => ({ kind: 'unknown' }),
+      (link) => far.resolve(link),
+    );
     const near = await within(client.dial(listener.address, { signal: NEVER }), 'dial');
     return { near, far: await within(far.promise, 'link'), listener };
   };
 
-  t.test('links carry messages in order, also those that came before anyone listened', async (t) => {
+  await t.test('links carry messages in order, also those that came before anyone listened', async (t) => {
     const { near, far } = await linked(t);
     const nearHeard = listenTo(near);
     for (let i = 0; i < 100; i++) near.send(Buffer.from(`message ${i}`));
@@ -273,7 +301,7 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     t.ok(near.remoteHost !== '' && far.remoteHost !== '');
   });
 
-  t.test('closed never comes from inside close, and comes to whoever listens late', async (t) => {
+  await t.test('closed never comes from inside close, and comes to whoever listens late', async (t) => {
     const { near, far } = await linked(t);
     const heard = listenTo(near);
     far.send(Buffer.from('farewell'));
@@ -288,7 +316,26 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     t.equal(await within(otherHeard.closed, 'closed'), 'mine');
   });
 
-  t.test('closing the listener closes its links', async (t) => {
+  await t.test('a listener that closes the link on a message hears no more', async (t) => {
+    const { near, far } = await linked(t);
+    for (let i = 0; i < 5; i++) near.send(Buffer.from(`message ${i}`));
+    near.close('done');
+    const nearHeard = listenTo(near);
+    await within(nearHeard.closed, 'closed');
+    const heard: string[] = [];
+    const ended = defer<string>();
+    far.listen({
+      message(message) {
+        heard.push(Buffer.from(message).toString());
+        far.close('enough');
+      },
+      closed: ended.resolve,
+    });
+    await within(ended.promise, 'closed');
+    t.same(heard, ['message 0']);
+  });
+
+  await t.test('closing the listener closes its links', async (t) => {
     const { near, far, listener } = await linked(t);
     const [nearHeard, farHeard] = [listenTo(near), listenTo(far)];
     await within(listener.close(), 'close');
@@ -296,7 +343,7 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     await within(farHeard.closed, 'closed');
   });
 
-  t.test('too much before anyone listens closes the link', async (t) => {
+  await t.test('too much before anyone listens closes the link', async (t) => {
     const { near, far } = await linked(t);
     const heard = listenTo(near);
     for (let i = 0; i < 40; i++) near.send(new Uint8Array(64 * 1024));
@@ -305,7 +352,7 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     t.ok(farHeard.messages.join('').length <= 1024 * 1024);
   });
 
-  t.test('a message that is too large closes the link', async (t) => {
+  await t.test('a message that is too large closes the link', async (t) => {
     const { near, far } = await linked(t);
     const [nearHeard, farHeard] = [listenTo(near), listenTo(far)];
     near.send(new Uint8Array(4 * 1024 * 1024 + 1));
@@ -313,8 +360,12 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     t.same(farHeard.messages, []);
   });
 
-  t.test('a dial can be given up', async (t) => {
-    const { client, listener } = await serve(t, () => ({ kind: 'unknown' }), () => {});
+  await t.test('a dial can be given up', async (t) => {
+    const { client, listener } = await serve(
+      t,
+      () => ({ kind: 'unknown' }),
+      () => {},
+    );
     await t.rejects(client.dial(listener.address, { signal: AbortSignal.abort() }), { code: 'ABORTED' });
     const abort = new AbortController();
     const dial = client.dial(listener.address, { signal: abort.signal });
@@ -322,7 +373,7 @@ export function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFix
     await t.rejects(within(dial, 'dial'), { code: 'ABORTED' });
   });
 
-  t.test('an address in use is a configuration error', async (t) => {
+  await t.test('an address in use is a configuration error', async (t) => {
     const { server, listener } = await serve(t, () => ({ kind: 'unknown' }));
     const handlers: PeerServerHandlers = { link: noLinks, piece: () => ({ kind: 'unknown' }) };
     await t.rejects(server.listen(listener.address, handlers), { code: 'CONFIG_INVALID' });

@@ -12,7 +12,10 @@ const MAX_STEPS = 10_000;
 function setUp() {
   const clock = new FakeClock();
   const rng = createRng(7);
-  return { clock, tracker: new MemoryTracker({ clock, createChooser: () => new TrackerCore({}, rng) }, { latencyMs: 5 }) };
+  return {
+    clock,
+    tracker: new MemoryTracker({ clock, createChooser: () => new TrackerCore({}, rng) }, { latencyMs: 5 }),
+  };
 }
 
 discoveryContract(t, async () => {
@@ -37,11 +40,18 @@ t.test('a message takes its latency each way, and the same story ends the same',
     const seen: string[] = [];
     const digest = digestOf(Buffer.from('layer'));
     for (let i = 0; i < 40; i++) {
-      const peer: PeerInfo = { id: i.toString(16).padStart(40, '0'), role: i === 0 ? 'supernode' : 'node', host: 'h', port: 1, zone: '' };
+      const peer: PeerInfo = {
+        id: i.toString(16).padStart(40, '0'),
+        role: i === 0 ? 'supernode' : 'node',
+        host: 'h',
+        port: 1,
+        zone: '',
+      };
       const discovery = tracker.connect(peer);
       discovery.listen({
         reachable: (now) => void seen.push(`${clock.now()} ${i} reachable ${now}`),
-        neighbours: (_, peers) => void seen.push(`${clock.now()} ${i} ${peers.map(({ id }) => id.slice(-2)).join()}`),
+        neighbours: (_, peers) =>
+          void seen.push(`${clock.now()} ${i} ${peers.map(({ id }) => id.slice(-2)).join()}`),
       });
       discovery.announce([{ digest, size: 1, have: 'none' }]);
     }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocketServer } from 'ws';
 import { digestOf } from '../../lib/core/digest.ts';
@@ -21,8 +21,9 @@ const anyPort = { host: '127.0.0.1', port: 0 };
 
 function startTracker(port = 0): Promise<Tracker> {
   return createTracker(deps, {
-    control: { host: '127.0.0.1', port },
-    announce: { http: anyPort, udp: false },
+    listen: { host: '127.0.0.1', port },
+    httpListen: anyPort,
+    udpListen: false,
     processMetrics: false,
   });
 }
@@ -80,7 +81,13 @@ async function recordingTracker(t: Test, options: { readonly silent?: boolean } 
       if (message.type === 'heartbeat' && options.silent !== true) socket.send(encodeControl(message));
       if (message.type !== 'hello') return;
       hellos++;
-      const welcome = { protocol: 1, trackerId: 'ab'.repeat(20), clusterTimeMs: 0, epoch: 1, heartbeatMs: 100 };
+      const welcome = {
+        protocol: 1,
+        trackerId: 'ab'.repeat(20),
+        clusterTimeMs: 0,
+        epoch: 1,
+        heartbeatMs: 100,
+      };
       socket.send(encodeControl({ type: 'welcome', ...welcome }));
     });
   });
@@ -102,7 +109,11 @@ function start(t: Test, trackers: string[]): Discovery {
 }
 
 const layers = (count: number) =>
-  Array.from({ length: count }, (_, i) => ({ digest: digestOf(Buffer.from(`layer ${i}`)), size: 1, have: 'some' as const }));
+  Array.from({ length: count }, (_, i) => ({
+    digest: digestOf(Buffer.from(`layer ${i}`)),
+    size: 1,
+    have: 'some' as const,
+  }));
 
 t.test('blobs are divided over the trackers, moved when one dies and moved back', async (t) => {
   const [one, two] = [await recordingTracker(t), await recordingTracker(t)];
@@ -113,7 +124,11 @@ t.test('blobs are divided over the trackers, moved when one dies and moved back'
   await until(() => one.announced().length + two.announced().length === 40, 'all are announced');
   const owners = [one, two].map((tracker) => ({ tracker, id: `${tracker.url}/control` }));
   for (const { tracker } of owners) {
-    t.equal(tracker.received.filter(({ type }) => type === 'announce').length, 1, 'one message for all layers');
+    t.equal(
+      tracker.received.filter(({ type }) => type === 'announce').length,
+      1,
+      'one message for all layers',
+    );
     for (const { digest } of tracker.announced()) t.equal(rendezvousOwner(digest, owners)?.tracker, tracker);
   }
   const ownedByTwo = two.announced().length;
@@ -122,7 +137,10 @@ t.test('blobs are divided over the trackers, moved when one dies and moved back'
   for (const client of two.server.clients) client.terminate();
   await until(() => one.announced().length === 40, 'the other takes over');
   two.state.accepting = true;
-  await until(() => two.hellos() === 2 && two.announced().length === 2 * ownedByTwo, 'two learns its part again');
+  await until(
+    () => two.hellos() === 2 && two.announced().length === 2 * ownedByTwo,
+    'two learns its part again',
+  );
   t.equal(discovery.reachable, true);
   await until(() => one.withdrawn().length === ownedByTwo, 'what had moved is withdrawn');
 });
@@ -146,6 +164,25 @@ t.test('a tracker that falls silent is left and dialled again', async (t) => {
   t.same(reachable.slice(0, 2), [true, false]);
 });
 
+t.test('a tracker that is not there, or never answers, costs nothing but patience', async (t) => {
+  const mute = createServer();
+  const unused = createServer();
+  for (const server of [mute, unused]) await once(server.listen(0, '127.0.0.1'), 'listening');
+  const urls = [mute, unused].map((server) => `ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  t.teardown(() => mute.close());
+  unused.close();
+  const discovery = start(t, urls);
+  discovery.announce(layers(3));
+  const [socket] = (await once(mute, 'connection')) as [Socket];
+  t.equal(discovery.reachable, false);
+  discovery.withdraw([layers(1)[0]!.digest]);
+  const startedMs = deps.clock.now();
+  await discovery.close();
+  t.ok(deps.clock.now() - startedMs < 2000, 'close does not wait for the mute one');
+  discovery.announce(layers(3));
+  socket.destroy();
+});
+
 t.test('nonsense from a tracker, or from the listener, harms nobody', async (t) => {
   const tracker = await recordingTracker(t);
   const discovery = start(t, [tracker.url]);
@@ -162,7 +199,12 @@ t.test('nonsense from a tracker, or from the listener, harms nobody', async (t) 
   const unasked = digestOf(Buffer.from('unasked'));
   for (const client of tracker.server.clients) {
     client.send(encodeControl({ type: 'neighbours', blobs: [{ digest: unasked, peers: [peerNamed('x')] }] }));
-    client.send(encodeControl({ type: 'neighbours', blobs: [{ digest, peers: [peerNamed('client'), peerNamed('y')] }] }));
+    client.send(
+      encodeControl({
+        type: 'neighbours',
+        blobs: [{ digest, peers: [peerNamed('client'), peerNamed('y')] }],
+      }),
+    );
     client.send('{"type":"from a later version"}');
     client.send('{"type":');
   }
@@ -171,7 +213,14 @@ t.test('nonsense from a tracker, or from the listener, harms nobody', async (t) 
 });
 
 t.test('a URL that cannot be a tracker is refused at the start', async (t) => {
-  for (const trackers of [[], ['tracker.corp:8400'], ['ftp://tracker.corp'], Array.from({ length: 9 }, (_, i) => `ws://t${i}`)]) {
-    t.throws(() => createTrackerDiscovery(deps, { trackers, peer: peerNamed('client') }), { code: 'CONFIG_INVALID' });
+  for (const trackers of [
+    [],
+    ['tracker.corp:8400'],
+    ['ftp://tracker.corp'],
+    Array.from({ length: 9 }, (_, i) => `ws://t${i}`),
+  ]) {
+    t.throws(() => createTrackerDiscovery(deps, { trackers, peer: peerNamed('client') }), {
+      code: 'CONFIG_INVALID',
+    });
   }
 });

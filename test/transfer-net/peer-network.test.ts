@@ -6,21 +6,19 @@ import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { peerNetworkContract } from '../contract/peer-network.ts';
 
-t.test('over HTTP and WebSocket', (t) => {
-  peerNetworkContract(t, (t) => {
+await t.test('over HTTP and WebSocket', async (t) => {
+  await peerNetworkContract(t, (t) => {
     const deps = { clock: createSystemClock(), log: silentLog() };
     const client = createHttpPeerNetwork(deps);
     const server = createHttpPeerNetwork(deps);
     t.teardown(() => Promise.all([client.close(), server.close()]));
     return { client, server, listenOn: { host: '127.0.0.1', port: 0 } };
   });
-  t.end();
 });
 
-t.test('in memory', (t) => {
-  peerNetworkContract(t, () => {
+await t.test('in memory', async (t) => {
+  await peerNetworkContract(t, () => {
     const network = createMemoryNetwork({ clock: createSystemClock(), rng: createRng(1) });
     return { client: network.host('a'), server: network.host('b'), listenOn: { host: 'b', port: 0 } };
   });
-  t.end();
 });

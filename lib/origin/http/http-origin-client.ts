@@ -6,6 +6,7 @@ import { createCredentials } from '../credentials.ts';
 import { followRedirects, type RequestKind } from '../exchange.ts';
 import type { OriginClient, OriginRequest } from '../origin-client.ts';
 import { readBlob } from '../read-blob.ts';
+import { readManifest } from '../read-manifest.ts';
 import { type Upstream, upstreamUrl } from '../upstream.ts';
 import { createUndiciExchange, type HttpTimeouts } from './undici-exchange.ts';
 
@@ -79,6 +80,10 @@ export function createOriginClient(
     async readBlob(read, { signal }) {
       const { exchange, at, credentials } = registry(read.origin.upstream);
       return await readBlob({ exchange, credentials, upstreamAt: at }, read, signal);
+    },
+    async readManifest(read, { signal }) {
+      const { exchange, at, credentials } = registry(read.origin.upstream);
+      return await readManifest({ exchange, credentials, upstreamAt: at }, read, signal);
     },
     async close() {
       closing.abort();

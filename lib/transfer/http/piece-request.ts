@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../../core/digest.ts';
+import { isDigest } from '../../core/digest.ts';
 import type { PieceRequest } from '../seams.ts';
 import { hostHeader } from './connect.ts';
 

@@ -21,7 +21,8 @@ export async function dialWsLink(
   if (signal.aborted) throw abortedError(signal);
   const authority = hostHeader(address);
   return new Promise((resolve, reject) => {
-    const ws = new WebSocket(`ws://${authority}${LINK_PATH}`, {
+    // The URL names no one: where to connect to is the address's business, whatever a URL makes of such a host.
+    const ws = new WebSocket(`ws://peer${LINK_PATH}`, {
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE_BYTES,
       createConnection: () => connect({ host: address.host, port: address.port, noDelay: true }),

@@ -65,6 +65,7 @@ export function createWsLink(ws: WebSocket, socket: Socket, deps: WsLinkDeps): W
   const end = (code: number, reason: string): void => {
     if (ended !== undefined) return;
     ended = reason;
+    early = [];
     cancelPings();
     ws.close(code, cutReason(reason));
     cancelCloseTimer = deps.clock.after(CLOSE_TIMEOUT_MS, () => ws.terminate());
@@ -72,6 +73,7 @@ export function createWsLink(ws: WebSocket, socket: Socket, deps: WsLinkDeps): W
 
   const terminate = (reason: string): void => {
     ended ??= reason;
+    early = [];
     cancelPings();
     ws.terminate();
   };
@@ -143,9 +145,8 @@ export function createWsLink(ws: WebSocket, socket: Socket, deps: WsLinkDeps): W
     },
     listen(newListener) {
       listener = newListener;
-      const kept = early;
-      early = [];
-      for (const message of kept) deliver(message);
+      // One by one: the listener may close the link, and then hears no more.
+      for (let message = early.shift(); message !== undefined; message = early.shift()) deliver(message);
       if (closed) tellClosed();
     },
     close: (reason) => end(CloseCode.normal, reason),

@@ -58,6 +58,7 @@ export function createMemoryLinkPair(
   const close = (end: End, far: End, reason: string): void => {
     if (end.ended) return;
     end.ended = true;
+    end.early.length = 0;
     // Through the network, behind what was sent before: nobody is called from inside close().
     end.out.carry(0, () => {
       finish(far, reason);
@@ -87,7 +88,9 @@ export function createMemoryLinkPair(
     },
     listen(listener) {
       end.listener = listener;
-      for (const message of end.early.splice(0)) listener.message(message);
+      for (let message = end.early.shift(); message !== undefined; message = end.early.shift()) {
+        listener.message(message);
+      }
       if (end.closed !== undefined) listener.closed(end.closed);
     },
     close: (reason) => close(end, far, reason),

@@ -1,0 +1,17 @@
+import { Command } from 'commander';
+import { VERSION } from '../lib/core/version.ts';
+import { supernodeCommand } from '../supernode/command.ts';
+import { trackerCommand } from '../tracker/command.ts';
+import { upCommand } from './up.ts';
+
+/** The `damselfly` command: the processes of a cluster. */
+export function damselflyCli(): Command {
+  return new Command('damselfly')
+    .description('Peer-to-peer container image distribution: thousands of pulls, one read from the registry.')
+    .version(VERSION)
+    .addCommand(upCommand())
+    .addCommand(trackerCommand())
+    .addCommand(supernodeCommand())
+    .addHelpText('after', '\nThe node daemon and everything asked of a node: dfget --help')
+    .showHelpAfterError('(damselfly --help shows every command)');
+}

@@ -1,0 +1,3 @@
+import { damselflyCli } from './cli.ts';
+
+await damselflyCli().parseAsync();

@@ -1,0 +1,16 @@
+import { Command } from 'commander';
+import { VERSION } from '../lib/core/version.ts';
+import { pullCommand } from './commands/pull.ts';
+import { statusCommand } from './commands/status.ts';
+import { daemonCommand } from './daemon/command.ts';
+
+/** The `dfget` command: what a node does, and what people ask of it. */
+export function dfgetCli(): Command {
+  return new Command('dfget')
+    .description('Container images from the machines next to you instead of from the registry.')
+    .version(VERSION)
+    .addCommand(daemonCommand())
+    .addCommand(pullCommand())
+    .addCommand(statusCommand())
+    .showHelpAfterError('(dfget --help shows every command)');
+}

@@ -1,0 +1,48 @@
+import { Command } from 'commander';
+import { exitCodeOf, printError } from '../../lib/command/fail.ts';
+import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
+import { formatBytes } from '../../lib/config/units.ts';
+import { createDaemonClient, type DaemonStatus } from '../daemon-client.ts';
+
+/** `dfget status` */
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('What the daemon of this machine is doing: registries, neighbours, blobs.')
+    .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExamples:\n  dfget status\n  dfget status --json\n')
+    .action(async ({ json = false, socket }: { json?: boolean; socket: string }) => {
+      const client = createDaemonClient(socket);
+      try {
+        const status = await client.status(new AbortController().signal);
+        process.stdout.write(json ? `${JSON.stringify(status)}\n` : describe(status));
+      } catch (error) {
+        printError(error, json);
+        process.exitCode = exitCodeOf(error);
+      } finally {
+        await client.close();
+      }
+    });
+}
+
+function describe(status: DaemonStatus): string {
+  const { blobs, neighbours, store } = status;
+  const lines = [
+    `node        ${status.id.slice(0, 8)}${status.zone === '' ? '' : ` in zone ${status.zone}`}, peers on ${status.peer}, admin on http://${status.admin}`,
+    `mirror      ${status.proxy.map(({ host, port }) => `http://${host}:${port}`).join(', ')}`,
+    `registries  ${status.upstreams.join(', ') || 'none: give some with --upstream NAME=URL'}`,
+    `tracker     ${status.tracker.reachable ? 'reachable' : 'not reachable: blobs come from the registry and known peers'}`,
+    `store       ${store.complete} blobs complete, ${store.blobs - store.complete} in part, ${formatBytes(store.bytes)}`,
+    `neighbours  ${neighbours.length}`,
+    ...neighbours.map(
+      (peer) => `  ${peer.id.slice(0, 8)}  ${peer.role.padEnd(9)}  ${peer.host}:${peer.port}  ${peer.zone}`,
+    ),
+    `shared now  ${blobs.length}`,
+    ...blobs.map((blob) => {
+      const percent = blob.pieces === 0 ? 100 : Math.floor((100 * blob.held) / blob.pieces);
+      const readers = blob.readers === 0 ? '' : `, ${blob.readers} reading`;
+      return `  ${blob.digest.slice(0, 19)}  ${formatBytes(blob.size).padStart(10)}  ${String(percent).padStart(3)}%${readers}`;
+    }),
+  ];
+  return `${lines.join('\n')}\n`;
+}

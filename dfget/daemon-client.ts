@@ -1,0 +1,137 @@
+import { Client } from 'undici';
+import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
+import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
+import { ORIGIN_AUTHORIZATION } from './local-protocol.ts';
+
+export interface DaemonStatus {
+  readonly id: string;
+  readonly zone: string;
+  readonly upstreams: readonly string[];
+  readonly proxy: readonly { readonly host: string; readonly port: number }[];
+  readonly peer: string;
+  readonly admin: string;
+  readonly tracker: { readonly reachable: boolean };
+  readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };
+  readonly neighbours: readonly {
+    readonly id: string;
+    readonly role: string;
+    readonly host: string;
+    readonly port: number;
+    readonly zone: string;
+  }[];
+  readonly blobs: readonly {
+    readonly digest: string;
+    readonly size: number;
+    readonly pieces: number;
+    readonly held: number;
+    readonly readers: number;
+  }[];
+}
+
+/** The other dfget commands' way to the daemon: its socket. As a BlobSource it reads through the daemon's swarm. */
+export interface DaemonClient extends BlobSource {
+  status(signal: AbortSignal): Promise<DaemonStatus>;
+  manifest(
+    query: { readonly upstream: string; readonly repository: string; readonly reference: string },
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string; readonly digest: string }>;
+  close(): Promise<void>;
+}
+
+export function createDaemonClient(socketPath: string): DaemonClient {
+  // One connection per request, no pipelining: a blob stream must not hold up the others.
+  const connect = (): Client =>
+    new Client('http://daemon', { socketPath, headersTimeout: 0, bodyTimeout: 0 });
+  const open = new Set<Client>();
+
+  const get = async (path: string, headers: Record<string, string>, signal: AbortSignal) => {
+    const client = connect();
+    open.add(client);
+    const done = (): void => {
+      open.delete(client);
+      void client.destroy();
+    };
+    try {
+      const response = await client.request({ method: 'GET', path, headers, signal });
+      if (response.statusCode >= 300) throw errorOf(await response.body.json());
+      return { response, done };
+    } catch (error) {
+      done();
+      throw translate(error, socketPath, signal);
+    }
+  };
+
+  return {
+    async status(signal) {
+      const { done, response } = await get('/v1/status', {}, signal);
+      try {
+        return (await response.body.json()) as DaemonStatus;
+      } finally {
+        done();
+      }
+    },
+    async manifest(query, signal) {
+      const { done, response } = await get(
+        `/v1/manifest?${new URLSearchParams(query).toString()}`,
+        {},
+        signal,
+      );
+      try {
+        return {
+          bytes: new Uint8Array(await response.body.arrayBuffer()),
+          mediaType: String(response.headers['content-type'] ?? ''),
+          digest: String(response.headers['docker-content-digest'] ?? ''),
+        };
+      } finally {
+        done();
+      }
+    },
+    async *open(request: BlobRequest, { signal }) {
+      const { digest, origin, range, size } = request;
+      const query = new URLSearchParams({
+        size: String(size),
+        upstream: origin.upstream,
+        repository: origin.repository,
+      });
+      const headers: Record<string, string> = {};
+      if (origin.authorization !== undefined) headers[ORIGIN_AUTHORIZATION] = origin.authorization;
+      if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
+      const { done, response } = await get(`/v1/blobs/${digest}?${query.toString()}`, headers, signal);
+      try {
+        yield* response.body as AsyncIterable<Uint8Array>;
+      } catch (error) {
+        throw translate(error, socketPath, signal);
+      } finally {
+        done();
+      }
+    },
+    async close() {
+      await Promise.all([...open].map((client) => client.destroy()));
+    },
+  };
+}
+
+function errorOf(body: unknown): DamselflyError {
+  const { code, facts, message } = body as { code?: string; message?: string; facts?: Facts };
+  const known = code !== undefined && code in ERROR_CODES ? (code as ErrorCode) : 'INTERNAL';
+  return new DamselflyError(known, message ?? 'the daemon failed', facts ?? {});
+}
+
+function translate(error: unknown, socketPath: string, signal: AbortSignal): unknown {
+  if (signal.aborted) return abortedError(signal);
+  if (error instanceof DamselflyError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'EACCES') {
+    const why = code === 'EACCES' ? 'may not be opened by this user' : 'has no daemon behind it';
+    const hint = 'start one with "damselfly up" or "dfget daemon", or name another with --socket';
+    return new DamselflyError('DAEMON_UNREACHABLE', `the socket ${socketPath} ${why}; ${hint}`, {
+      socketPath,
+    });
+  }
+  return new DamselflyError(
+    'UPSTREAM_BROKEN',
+    `the daemon broke off: ${(error as Error).message}`,
+    { socketPath },
+    { cause: error },
+  );
+}

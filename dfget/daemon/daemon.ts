@@ -1,0 +1,45 @@
+import { joinAddress } from '../../lib/observe/admin-server.ts';
+import type { RunningProcess } from '../../lib/runtime/system-process.ts';
+import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import { openPeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
+import { createRegistryProxy } from '../../registry-proxy/server.ts';
+import type { DaemonConfig } from './config.ts';
+import { startLocalApi } from './local-api.ts';
+
+/**
+ * A node daemon: registry proxy, swarm peer and store on one machine.
+ * @throws CONFIG_INVALID, STORE_FAILED, or the system's error when an address cannot be listened on
+ */
+export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Promise<RunningProcess> {
+  const { clock, log } = deps;
+  const host = await openPeerHost(deps, config, 'node', (parts) => new PeerEngine(parts));
+  try {
+    const { engine, metrics, origin } = host;
+    const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
+    const defaultUpstream = config.defaultUpstream ?? only;
+    const proxy = await createRegistryProxy(
+      { origin, blobs: engine, metrics, log, clock },
+      { listeners: config.proxyListen, ...(defaultUpstream === undefined ? {} : { defaultUpstream }) },
+    );
+    host.onClose(() => proxy.close());
+    const api = await startLocalApi({ host, blobs: engine, proxy, log }, config.socket);
+    host.onClose(() => api.close());
+    const proxies = proxy.addresses.map((at, index) => ({
+      upstream: config.proxyListen[index]?.upstream ?? null,
+      address: joinAddress(at.host, at.port),
+    }));
+    const { id } = host.self();
+    const { adminAddress: admin, peerAddress: peer } = host;
+    log.info({ id, proxies, peer, admin, socket: config.socket, trackers: config.tracker }, 'daemon runs');
+    return {
+      ready: { process: 'daemon', pid: process.pid, id, proxy: proxies, peer, admin, socket: config.socket },
+      summary:
+        `node ${id.slice(0, 8)}: registry mirror on http://${proxies.map(({ address }) => address).join(', http://')}\n` +
+        `  peers on ${peer}, admin on http://${admin}, socket ${config.socket}`,
+      close: () => host.close(),
+    };
+  } catch (error) {
+    await host.close();
+    throw error;
+  }
+}

@@ -1,0 +1,132 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { dirname } from 'node:path';
+import { Readable } from 'node:stream';
+import fastify, { type FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { BlobSource } from '../../lib/core/blob-source.ts';
+import { parseDigest } from '../../lib/core/digest.ts';
+import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
+import { parseRange } from '../../lib/core/range.ts';
+import type { Logger } from '../../lib/observe/log.ts';
+import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import type { PeerHost } from '../../lib/transfer/peer-host.ts';
+import type { RegistryProxy } from '../../registry-proxy/server.ts';
+import { ORIGIN_AUTHORIZATION } from '../local-protocol.ts';
+
+export interface LocalApiDeps {
+  readonly host: PeerHost<PeerEngine>;
+  readonly blobs: BlobSource;
+  readonly proxy: RegistryProxy;
+  readonly log: Logger;
+}
+
+const blobQuery = z.object({
+  size: z.coerce.number().int().min(0),
+  upstream: z.string(),
+  repository: z.string(),
+});
+const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
+
+/**
+ * The daemon's socket for the other dfget commands: HTTP over a Unix socket that only its owner may open. Paths are
+ * versioned; errors are `{code, message, facts}`.
+ */
+export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
+  const { blobs, host, log } = deps;
+  const server = fastify({ logger: false, forceCloseConnections: true });
+
+  server.get('/v1/status', async () => {
+    const stored = host.store.list();
+    return {
+      id: host.self().id,
+      zone: host.self().zone,
+      upstreams: host.origin.upstreams,
+      proxy: deps.proxy.addresses,
+      peer: host.peerAddress,
+      admin: host.adminAddress,
+      tracker: { reachable: host.discovery.reachable },
+      store: {
+        blobs: stored.length,
+        complete: stored.filter((blob) => blob.complete).length,
+        bytes: stored.reduce((sum, blob) => sum + blob.bytes, 0),
+      },
+      ...host.engine.status(),
+    };
+  });
+
+  server.get('/v1/manifest', async (request, reply) => {
+    const { reference, repository, upstream } = manifestQuery.parse(request.query);
+    const read = { origin: { upstream, repository }, reference };
+    const manifest = await host.origin.readManifest(read, { signal: goneSignal(reply) });
+    return reply
+      .type(manifest.mediaType)
+      .header('docker-content-digest', manifest.digest)
+      .send(Buffer.from(manifest.bytes));
+  });
+
+  server.get('/v1/blobs/:digest', async (request, reply) => {
+    const digest = parseDigest((request.params as { digest: string }).digest);
+    const { repository, size, upstream } = blobQuery.parse(request.query);
+    const secret = request.headers[ORIGIN_AUTHORIZATION];
+    const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
+    const wanted = parseRange(request.headers.range, size);
+    if (wanted.kind === 'unsatisfiable')
+      throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');
+    const range = wanted.kind === 'part' ? wanted.range : { start: 0, end: size };
+    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range } : {}) };
+    const bytes = blobs.open(asked, { signal: goneSignal(reply) })[Symbol.asyncIterator]();
+    // The first bytes decide between an error that can still be told and a body.
+    const first = await bytes.next();
+    const body = (async function* () {
+      if (first.done !== true) yield first.value;
+      yield* { [Symbol.asyncIterator]: () => bytes };
+    })();
+    return reply
+      .header('content-length', range.end - range.start)
+      .type('application/octet-stream')
+      .send(Readable.from(body, { objectMode: false, highWaterMark: 1 }));
+  });
+
+  server.setErrorHandler((error, _request, reply) => {
+    const known = error instanceof DamselflyError;
+    const code = known ? error.code : error instanceof z.ZodError ? 'CONFIG_INVALID' : 'INTERNAL';
+    if (!known) log.warn({ error: describeError(error) }, 'local request failed');
+    return reply
+      .code(known ? ERROR_CODES[error.code].status : code === 'CONFIG_INVALID' ? 400 : 500)
+      .send({ code, message: known ? error.message : describeError(error), facts: known ? error.facts : {} });
+  });
+
+  await mkdir(dirname(path), { recursive: true });
+  if (await someoneListens(path)) {
+    throw new DamselflyError(
+      'CONFIG_INVALID',
+      `--socket ${path}: another daemon listens there; give this one its own`,
+    );
+  }
+  await rm(path, { force: true });
+  await server.listen({ path });
+  await chmod(path, 0o600);
+  return { close: () => server.close() };
+}
+
+/** Fires when the client has gone before the answer was complete. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort(new DamselflyError('ABORTED', 'the client went away'));
+  });
+  return controller.signal;
+}
+
+/** A socket file may be left from a daemon that was killed: only one that answers is in use. */
+function someoneListens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createConnection({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}

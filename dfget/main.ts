@@ -1,0 +1,3 @@
+import { dfgetCli } from './cli.ts';
+
+await dfgetCli().parseAsync();

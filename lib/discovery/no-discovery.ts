@@ -1,0 +1,12 @@
+import type { Discovery } from './discovery.ts';
+
+/** For a process without a tracker: nobody to find; it serves whoever dials it, and reads from the registry. */
+export function createNoDiscovery(): Discovery {
+  return {
+    announce() {},
+    withdraw() {},
+    listen() {},
+    reachable: false,
+    close: async () => {},
+  };
+}

@@ -1,0 +1,47 @@
+import fastify from 'fastify';
+import type { Registry } from 'prom-client';
+
+export interface AdminOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly registry: Registry;
+  /** Each check by name: true = in order. All true = ready. */
+  readonly checks: () => Readonly<Record<string, boolean>>;
+  /** Said in `/readyz` besides the checks, for example that nothing is encrypted. */
+  readonly notes?: readonly string[];
+  /** Gauges are brought up to date before they are read. */
+  readonly refresh?: () => void;
+}
+
+export interface AdminServer {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** `/healthz` (the process lives), `/readyz` (it can do its work, check by check) and `/metrics` (Prometheus text). */
+export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
+  const { checks, host, notes = [], port, refresh, registry } = options;
+  const server = fastify({ logger: false, forceCloseConnections: true });
+  server.get('/healthz', async () => ({ status: 'ok' }));
+  server.get('/readyz', async (_request, reply) => {
+    const results = checks();
+    const ready = Object.values(results).every(Boolean);
+    return reply
+      .code(ready ? 200 : 503)
+      .send({ status: ready ? 'ready' : 'not ready', checks: results, notes });
+  });
+  server.get('/metrics', async (_request, reply) => {
+    refresh?.();
+    return reply.type(registry.contentType).send(await registry.metrics());
+  });
+  await server.listen({ host, port });
+  const bound = server.server.address();
+  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return { address: joinAddress(host, boundPort), close: () => server.close() };
+}
+
+/** `host:port`, an IPv6 host in brackets. */
+export function joinAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

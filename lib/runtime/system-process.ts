@@ -1,0 +1,51 @@
+/** What a running process offers its owner. */
+export interface RunningProcess {
+  /** Printed as one JSON line with `--json`: where it listens. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** For people: where it listens, in a line or a few. */
+  readonly summary: string;
+  close(): Promise<void>;
+}
+
+/** Exit codes of every command, also in docs/CLI.md. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+/** How long a stopping process may take before it is ended all the same. */
+const STOP_LIMIT_MS = 5000;
+
+/**
+ * Runs until SIGTERM or SIGINT, then stops in order; a second signal, or five seconds, ends it at once. Prints where it
+ * listens on stdout.
+ */
+export async function runUntilSignal(
+  start: () => Promise<RunningProcess>,
+  options: { readonly json: boolean; readonly failed: (error: unknown) => void },
+): Promise<never> {
+  const stopRequested = new Promise<void>((resolve) => {
+    let asked = false;
+    const onSignal = (): void => {
+      if (asked) process.exit(EXIT.interrupted);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+  let running: RunningProcess;
+  try {
+    running = await start();
+  } catch (error) {
+    options.failed(error);
+    process.exit(EXIT.failed);
+  }
+  process.stdout.write(options.json ? `${JSON.stringify(running.ready)}\n` : `${running.summary}\n`);
+  await stopRequested;
+  setTimeout(() => process.exit(EXIT.failed), STOP_LIMIT_MS).unref();
+  try {
+    await running.close();
+  } catch (error) {
+    options.failed(error);
+    process.exit(EXIT.failed);
+  }
+  process.exit(EXIT.ok);
+}

@@ -1,0 +1,119 @@
+import type { PeerInfo } from '../core/node.ts';
+
+/** A process of the cluster. */
+export interface Member {
+  info: PeerInfo;
+  /** Milliseconds. */
+  seenAt: number;
+  /** Digest key -> its place in that swarm. */
+  readonly places: Map<string, Place>;
+  /** Nodes it is linked to -> in how many swarms. One connection serves them all. */
+  readonly linked: Map<Member, number>;
+}
+
+/** A node in one swarm. */
+export interface Place {
+  readonly member: Member;
+  readonly swarm: TrackedSwarm;
+  have: 'none' | 'some' | 'all';
+  /** Oldest link first. */
+  readonly neighbours: Place[];
+  /** Supernodes it was sent to and still needs. */
+  readonly seeds: Member[];
+  /** Index in the list of its zone. */
+  at: number;
+}
+
+/** The nodes that share one blob, by zone, and how many of them each supernode looks after. */
+export class TrackedSwarm {
+  readonly key: string;
+  readonly #zones = new Map<string, Place[]>();
+  readonly #zoneNames: string[] = [];
+  readonly #seedLinks = new Map<Member, number>();
+  #size = 0;
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Names of the zones that ever had a node here. */
+  get zones(): readonly string[] {
+    return this.#zoneNames;
+  }
+
+  /** Nodes of that zone, in no particular order. */
+  inZone(zone: string): readonly Place[] {
+    return this.#zones.get(zone) ?? [];
+  }
+
+  enter(member: Member): Place {
+    let list = this.#zones.get(member.info.zone);
+    if (list === undefined) {
+      list = [];
+      this.#zones.set(member.info.zone, list);
+      this.#zoneNames.push(member.info.zone);
+    }
+    const place: Place = { member, swarm: this, have: 'none', neighbours: [], seeds: [], at: list.length };
+    list.push(place);
+    member.places.set(this.key, place);
+    this.#size++;
+    return place;
+  }
+
+  /** Removes the node with its links. @returns how many links it had */
+  exit(place: Place): number {
+    const links = place.neighbours.length;
+    while (place.neighbours.length > 0) unlink(place, place.neighbours[place.neighbours.length - 1]!);
+    this.releaseSeeds(place);
+    const list = this.#zones.get(place.member.info.zone)!;
+    const last = list.pop()!;
+    if (last !== place) {
+      list[place.at] = last;
+      last.at = place.at;
+    }
+    place.member.places.delete(this.key);
+    this.#size--;
+    return links;
+  }
+
+  /** Nodes that the supernode looks after here. */
+  seedLinks(seed: Member): number {
+    return this.#seedLinks.get(seed) ?? 0;
+  }
+
+  linkSeed(place: Place, seed: Member): void {
+    if (place.seeds.includes(seed)) return;
+    place.seeds.push(seed);
+    this.#seedLinks.set(seed, this.seedLinks(seed) + 1);
+  }
+
+  /** The node needs no supernode any more: others may have its place. */
+  releaseSeeds(place: Place): void {
+    for (const seed of place.seeds) this.#seedLinks.set(seed, this.seedLinks(seed) - 1);
+    place.seeds.length = 0;
+  }
+}
+
+export function link(a: Place, b: Place): void {
+  a.neighbours.push(b);
+  b.neighbours.push(a);
+  count(a.member, b.member, 1);
+  count(b.member, a.member, 1);
+}
+
+export function unlink(a: Place, b: Place): void {
+  a.neighbours.splice(a.neighbours.indexOf(b), 1);
+  b.neighbours.splice(b.neighbours.indexOf(a), 1);
+  count(a.member, b.member, -1);
+  count(b.member, a.member, -1);
+}
+
+function count(from: Member, to: Member, change: number): void {
+  const links = (from.linked.get(to) ?? 0) + change;
+  if (links === 0) from.linked.delete(to);
+  else from.linked.set(to, links);
+}

@@ -1,0 +1,29 @@
+import type { PeerInfo } from '../core/node.ts';
+import type { Discovery } from '../discovery/discovery.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Rng } from '../runtime/rng.ts';
+import type { BlobStore } from '../store/store.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { PeerNetwork } from './seams.ts';
+
+/** Everything outside that an engine touches; each has an in-memory twin, so that whole clusters run in one process. */
+export interface EngineDeps {
+  /** Who we are; a function because the port is known only once we listen. */
+  readonly self: () => PeerInfo;
+  readonly network: PeerNetwork;
+  readonly discovery: Discovery;
+  readonly store: BlobStore;
+  readonly origin: OriginClient;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+  /** Milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
+}

@@ -1,0 +1,101 @@
+import t from 'tap';
+import { type Cluster, proxyUrl } from '../../bench/fixtures/cluster.ts';
+import type { PullRequest } from '../../bench/fixtures/pull.ts';
+import { type PullOutcome, pullTogether } from '../../bench/fixtures/pull-fleet.ts';
+import { countersSince } from '../../bench/fixtures/registry-counters.ts';
+import { skipReason } from '../helpers/clients/client.ts';
+import { createStage, type Stage } from '../helpers/stage.ts';
+
+const MIB = 1024 * 1024;
+const skip = skipReason({ programs: ['docker-registry'] });
+/** Slow enough that a pull takes seconds, so that its middle can be hit. */
+const REGISTRY_RATE = 16 * MIB;
+const NODES = 4;
+/** Of an image, by any one node, when the fault strikes. */
+const MIDDLE = 0.3;
+/** A fault costs seconds, not minutes. */
+const DEADLINE_MS = 60_000;
+
+async function stageWith(name: string): Promise<Stage> {
+  return createStage(name, { registryRate: REGISTRY_RATE, image: { totalBytes: 48 * MIB, layers: 3 } });
+}
+
+/** All daemons pull at once; `strike` is called once, when one of them is in the middle. */
+async function pullAll(stage: Stage, cluster: Cluster, strike?: () => Promise<void>): Promise<PullOutcome[]> {
+  let struck: Promise<void> | undefined;
+  const requests = cluster.daemons.map(
+    (daemon): PullRequest => ({ base: proxyUrl(daemon), repository: stage.repository, tag: stage.image.tag }),
+  );
+  const outcomes = await pullTogether(requests, {
+    signal: AbortSignal.timeout(DEADLINE_MS),
+    workers: 2,
+    onProgress: (_puller, bytes) => {
+      if (bytes > stage.image.bytes * MIDDLE) struck ??= strike?.();
+    },
+  });
+  if (strike !== undefined && struck === undefined) throw new Error('no pull ever reached its middle');
+  await struck;
+  return outcomes;
+}
+
+const complete = ({ image }: Stage): object => ({
+  kind: 'done',
+  result: { manifestDigest: image.manifest.digest, bytes: image.bytes },
+});
+
+t.test(
+  'a node daemon killed in the middle fails no other pull, and costs the registry nothing',
+  { skip },
+  async (t) => {
+    await using stage = await stageWith('kill-node');
+    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1 });
+    const before = await stage.registry.counters();
+    const [victim, ...others] = await pullAll(stage, cluster, async () =>
+      cluster.daemons[0]?.kill('SIGKILL'),
+    );
+    t.match(others, Array(NODES - 1).fill(complete(stage)));
+    t.equal(victim?.kind, 'failed', 'the strike did hit the middle');
+    const ratio = countersSince(before, await stage.registry.counters()).bytes / stage.image.bytes;
+    t.ok(ratio <= 1.01, `the registry sent ${ratio.toFixed(3)}x the image`);
+  },
+);
+
+t.test('a node daemon killed in the middle starts again on its data and completes', { skip }, async (t) => {
+  await using stage = await stageWith('restart-node');
+  const cluster = await stage.startCluster({ nodes: 1, supernodes: 1 });
+  const [first] = await pullAll(stage, cluster, async () => cluster.daemons[0]?.kill('SIGKILL'));
+  t.equal(first?.kind, 'failed');
+  await cluster.restartDaemon(0);
+  t.match(await pullAll(stage, cluster), [complete(stage)]);
+});
+
+t.test('the only supernode killed in the middle ends no pull', { skip }, async (t) => {
+  await using stage = await stageWith('kill-supernode');
+  const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1 });
+  const outcomes = await pullAll(stage, cluster, async () => cluster.supernodes[0]?.kill('SIGKILL'));
+  t.match(outcomes, Array(NODES).fill(complete(stage)));
+});
+
+t.test('one of two supernodes killed in the middle ends no pull', { skip }, async (t) => {
+  await using stage = await stageWith('kill-one-supernode');
+  const cluster = await stage.startCluster({ nodes: NODES, supernodes: 2 });
+  const before = await stage.registry.counters();
+  const outcomes = await pullAll(stage, cluster, async () => cluster.supernodes[0]?.kill('SIGKILL'));
+  t.match(outcomes, Array(NODES).fill(complete(stage)));
+  const ratio = countersSince(before, await stage.registry.counters()).bytes / stage.image.bytes;
+  t.ok(ratio < 2, `the registry sent ${ratio.toFixed(3)}x the image`);
+});
+
+t.test('the tracker killed in the middle ends no pull', { skip }, async (t) => {
+  await using stage = await stageWith('kill-tracker');
+  const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1 });
+  const outcomes = await pullAll(stage, cluster, () => cluster.tracker.kill('SIGKILL'));
+  t.match(outcomes, Array(NODES).fill(complete(stage)));
+});
+
+t.test('with every other part dead before the pull, the registry serves it', { skip }, async (t) => {
+  await using stage = await stageWith('all-dead');
+  const cluster = await stage.startCluster({ nodes: 2, supernodes: 1 });
+  await Promise.all([cluster.supernodes[0]?.kill('SIGKILL'), cluster.tracker.kill('SIGKILL')]);
+  t.match(await pullAll(stage, cluster), Array(2).fill(complete(stage)));
+});

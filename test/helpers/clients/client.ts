@@ -1,0 +1,51 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** What a real container client is asked to pull, and by which way. */
+export interface ClientPull {
+  /** An empty folder of its own: root, state, sockets, configuration. */
+  readonly folder: string;
+  /** How users name the registry: `registry.test`. */
+  readonly namespace: string;
+  /** Where the registry really listens, `host:port`, plain HTTP. */
+  readonly registry: string;
+  /** The mirror, `host:port` and maybe a path; without one the client goes to the registry itself. */
+  readonly mirror?: string;
+  readonly repository: string;
+  readonly tag: string;
+  readonly credentials?: { readonly user: string; readonly password: string };
+}
+
+/** What the client says it has. */
+export interface ClientImage {
+  readonly manifestDigest: string;
+  /** The digests that identify the content in that client: of blobs, or of unpacked layers. Sorted. */
+  readonly contentDigests: readonly string[];
+}
+
+/** A real client with everything it starts in a folder of its own. */
+export interface ContainerClient {
+  readonly name: string;
+  readonly programs: readonly string[];
+  /** @throws Error with the client's own words when it could not pull */
+  pull(pull: ClientPull): Promise<ClientImage>;
+}
+
+/** Why the client's tests are skipped here, or false: for tap's `skip`. */
+export function skipReason(client: { readonly programs: readonly string[] }): string | false {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  const missing = client.programs.filter(
+    (program) => !folders.some((folder) => isExecutable(join(folder, program))),
+  );
+  if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+  return process.getuid?.() === 0 ? false : 'needs root';
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

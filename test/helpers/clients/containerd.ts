@@ -1,0 +1,62 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run, startChild } from '../../../bench/fixtures/child.ts';
+import type { ClientImage, ClientPull, ContainerClient } from './client.ts';
+import { unmountBelow } from './unmount.ts';
+
+/** containerd and ctr, with the mirror in a hosts.toml. */
+export const containerd: ContainerClient = {
+  name: 'containerd',
+  programs: ['containerd', 'ctr', 'runc'],
+  async pull(pull): Promise<ClientImage> {
+    const { folder } = pull;
+    await writeHosts(pull);
+    const config = join(folder, 'containerd.toml');
+    await writeFile(
+      config,
+      [
+        'version = 2',
+        `root = "${join(folder, 'root')}"`,
+        `state = "${join(folder, 'state')}"`,
+        'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+        `[grpc]\naddress = "${join(folder, 'c.sock')}"`,
+        `[ttrpc]\naddress = "${join(folder, 'c.ttrpc')}"`,
+      ].join('\n'),
+    );
+    const daemon = await startChild({
+      command: 'containerd',
+      args: ['-c', config],
+      logFile: join(folder, 'containerd.log'),
+      ready: (line) => (line.includes('containerd successfully booted') ? true : undefined),
+    });
+    const env = { CONTAINERD_ADDRESS: join(folder, 'c.sock') };
+    const ctr = async (...args: string[]): Promise<string> => {
+      const { code, stdout, output } = await run('ctr', args, { env });
+      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${output.trim()}`);
+      return stdout;
+    };
+    try {
+      const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
+      const { credentials } = pull;
+      const user = credentials === undefined ? [] : ['--user', `${credentials.user}:${credentials.password}`];
+      await ctr('images', 'pull', '--hosts-dir', join(folder, 'certs.d'), ...user, image);
+      const line = (await ctr('images', 'ls')).split('\n').find((text) => text.startsWith(`${image} `));
+      const said = await ctr('run', '--rm', image, 'probe', '/bin/sh', '-c', 'echo it runs');
+      if (!said.includes('it runs')) throw new Error(`the container said: ${said}`);
+      return {
+        manifestDigest: /sha256:[0-9a-f]{64}/.exec(line ?? '')?.[0] ?? '',
+        contentDigests: (await ctr('content', 'ls', '-q')).trim().split('\n').sort(),
+      };
+    } finally {
+      await daemon.stop();
+      await unmountBelow(folder);
+    }
+  },
+};
+
+async function writeHosts({ folder, namespace, registry, mirror }: ClientPull): Promise<void> {
+  await mkdir(join(folder, 'certs.d', namespace), { recursive: true });
+  // A file without any [host] table would be ignored.
+  const host = `[host."http://${mirror ?? registry}"]\n  capabilities = ["pull", "resolve"]\n`;
+  await writeFile(join(folder, 'certs.d', namespace, 'hosts.toml'), `server = "http://${registry}"\n${host}`);
+}

@@ -1,0 +1,90 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run } from '../../../bench/fixtures/child.ts';
+import { digestOf } from '../../../lib/core/digest.ts';
+import type { ClientImage, ClientPull, ContainerClient } from './client.ts';
+import { unmountBelow } from './unmount.ts';
+
+/** podman, with the mirror in its registries.conf. */
+export const podman: ContainerClient = {
+  name: 'podman',
+  programs: ['podman', 'runc'],
+  async pull(pull): Promise<ClientImage> {
+    const { folder, credentials } = pull;
+    const env = await podmanEnvironment(pull);
+    const podmanRun = async (...args: string[]): Promise<string> => {
+      const { code, stdout, output } = await run('podman', args, { env });
+      if (code !== 0) throw new Error(`podman ${args[0] ?? ''}: ${output.trim()}`);
+      return stdout;
+    };
+    try {
+      const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
+      if (credentials !== undefined) {
+        // Credentials are looked up by the name of whoever is asked: the mirror's.
+        const asked = (pull.mirror ?? pull.registry).split('/')[0] ?? '';
+        const { user, password } = credentials;
+        await podmanRun('login', '--tls-verify=false', '--username', user, '--password', password, asked);
+      }
+      await podmanRun('pull', '--quiet', image);
+      const [found] = JSON.parse(await podmanRun('image', 'inspect', image)) as [
+        { Id: string; Digest: string; RootFS: { Layers: string[] } },
+      ];
+      return {
+        manifestDigest: found.Digest,
+        contentDigests: [`sha256:${found.Id}`, ...found.RootFS.Layers].sort(),
+      };
+    } finally {
+      await unmountBelow(folder);
+    }
+  },
+};
+
+/** skopeo, copying into a folder; its registries.conf comes by flag. */
+export const skopeo: ContainerClient = {
+  name: 'skopeo',
+  programs: ['skopeo'],
+  async pull(pull): Promise<ClientImage> {
+    const target = join(pull.folder, 'image');
+    const { credentials } = pull;
+    const { code, output } = await run('skopeo', [
+      ...['--registries-conf', await writeRegistries(pull), 'copy', '--quiet'],
+      ...(credentials === undefined ? [] : ['--src-creds', `${credentials.user}:${credentials.password}`]),
+      ...[`docker://${pull.namespace}/${pull.repository}:${pull.tag}`, `dir:${target}`],
+    ]);
+    if (code !== 0) throw new Error(`skopeo: ${output.trim()}`);
+    const names = (await readdir(target)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+    // The names are what it believes; the bytes are what counts.
+    const blobs = await Promise.all(names.map(async (name) => digestOf(await readFile(join(target, name)))));
+    return {
+      manifestDigest: digestOf(await readFile(join(target, 'manifest.json'))),
+      contentDigests: blobs.sort(),
+    };
+  },
+};
+
+async function writeRegistries({ folder, namespace, registry, mirror }: ClientPull): Promise<string> {
+  const file = join(folder, 'registries.conf');
+  const lines = ['[[registry]]', `prefix = "${namespace}"`, `location = "${registry}"`, 'insecure = true'];
+  if (mirror !== undefined) lines.push('[[registry.mirror]]', `location = "${mirror}"`, 'insecure = true');
+  await writeFile(file, `${lines.join('\n')}\n`);
+  return file;
+}
+
+async function podmanEnvironment(pull: ClientPull): Promise<Record<string, string>> {
+  const { folder } = pull;
+  const storage = join(folder, 'storage.conf');
+  const containers = join(folder, 'containers.conf');
+  await mkdir(join(folder, 'tmp'));
+  const roots = `runroot = "${join(folder, 'run')}"\ngraphroot = "${join(folder, 'graph')}"\n`;
+  await writeFile(storage, `[storage]\ndriver = "overlay"\n${roots}`);
+  const engine = `cgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\ntmp_dir = "${folder}/tmp"\n`;
+  await writeFile(containers, `[engine]\n${engine}`);
+  await writeFile(join(folder, 'auth.json'), '{}');
+  return {
+    CONTAINERS_REGISTRIES_CONF: await writeRegistries(pull),
+    CONTAINERS_STORAGE_CONF: storage,
+    CONTAINERS_CONF: containers,
+    REGISTRY_AUTH_FILE: join(folder, 'auth.json'),
+    TMPDIR: join(folder, 'tmp'),
+  };
+}

@@ -1,0 +1,242 @@
+import type { ServerResponse } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
+import t from 'tap';
+import { digestOf } from '../../lib/core/digest.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { parseChallenges } from '../../lib/origin/challenge.ts';
+import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
+import type { OriginClient } from '../../lib/origin/origin-client.ts';
+import { isLinkLocal, mayReceiveCredentials } from '../../lib/origin/trust.ts';
+import type { Upstream } from '../../lib/origin/upstream.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
+import { type FaultOrigin, send, startFaultOrigin } from '../helpers/fault-origin.ts';
+
+const BYTES = Buffer.from('a blob');
+const DIGEST = digestOf(BYTES);
+const signal = new AbortController().signal;
+const BASIC = `Basic ${Buffer.from('robot:pw').toString('base64')}`;
+
+function clientOf(upstream: Omit<Upstream, 'name'>, clock = new FakeClock()): OriginClient {
+  return createOriginClient({ upstreams: [{ name: 'reg', ...upstream }], log: silentLog(), clock });
+}
+
+async function read(client: OriginClient, authorization?: string): Promise<string> {
+  const origin = {
+    upstream: 'reg',
+    repository: 'a/b',
+    ...(authorization === undefined ? {} : { authorization }),
+  };
+  const body = await client.readBlob({ origin, digest: DIGEST }, { signal });
+  let text = '';
+  for await (const chunk of body.bytes) text += Buffer.from(chunk).toString();
+  return text;
+}
+
+/** A registry whose tokens come from a service on `realm` (default: its own host), and that service. */
+async function startBearerRegistry(
+  expiresIn?: number,
+): Promise<FaultOrigin & { tokens: number; valid: string; realm: string }> {
+  const state = { tokens: 0, valid: '', realm: '' };
+  const origin = await startFaultOrigin((request, response) => {
+    if (request.url?.startsWith('/token') === true) {
+      state.tokens++;
+      state.valid = `t${state.tokens}`;
+      sendToken(response, {
+        token: state.valid,
+        ...(expiresIn === undefined ? {} : { expires_in: expiresIn }),
+      });
+    } else if (request.headers.authorization === `Bearer ${state.valid}`) {
+      send(response, 200, BYTES);
+    } else {
+      const challenge = `Bearer realm="${state.realm}",service="s v c",scope="repository:a/b:pull"`;
+      send(response, 401, '{}', { 'www-authenticate': challenge });
+    }
+  });
+  state.realm = `${origin.url}/token`;
+  return Object.assign(state, origin);
+}
+
+function sendToken(response: ServerResponse, body: object): void {
+  send(response, 200, JSON.stringify(body), { 'content-type': 'application/json' });
+}
+
+await t.test(
+  'a Bearer challenge is answered once for many readers, and again only when the token has expired',
+  async (t) => {
+    const registry = await startBearerRegistry(30);
+    const clock = new FakeClock();
+    const client = clientOf({ url: registry.url, username: 'robot', password: 'pw' }, clock);
+    t.teardown(async () => {
+      await client.close();
+      await registry.close();
+    });
+    const all = await Promise.all(Array.from({ length: 10 }, () => read(client)));
+    t.same(new Set(all), new Set(['a blob']));
+    t.equal(registry.tokens, 1);
+    const asked = registry.seen.find(({ url }) => url.startsWith('/token'));
+    t.equal(asked?.url, '/token?service=s+v+c&scope=repository%3Aa%2Fb%3Apull');
+    t.equal(asked?.headers.authorization, BASIC);
+    const before = registry.seen.length;
+    await read(client);
+    t.equal(registry.seen.length, before + 1, 'the token is known: one request');
+    clock.after(26_000, () => {});
+    clock.advanceToNext();
+    await read(client);
+    t.equal(registry.tokens, 2, 'given up 5 s before it expires');
+    registry.valid = 'revoked';
+    await read(client);
+    t.equal(registry.tokens, 3, 'a token that the registry no longer takes is replaced');
+  },
+);
+
+await t.test('without credentials an anonymous token is asked for', async (t) => {
+  const registry = await startBearerRegistry();
+  const client = clientOf({ url: registry.url });
+  t.teardown(async () => {
+    await client.close();
+    await registry.close();
+  });
+  t.equal(await read(client), 'a blob');
+  t.equal(registry.seen.find(({ url }) => url.startsWith('/token'))?.headers.authorization, undefined);
+});
+
+await t.test('configured credentials never go to a token service of another domain', async (t) => {
+  const registry = await startBearerRegistry();
+  const client = clientOf({ url: registry.url, username: 'robot', password: 'pw' });
+  t.teardown(async () => {
+    await client.close();
+    await registry.close();
+  });
+  registry.realm = registry.realm.replace('127.0.0.1', 'localhost');
+  await read(client).catch(() => {});
+  for (const { url, headers } of registry.seen) t.equal(headers.authorization === BASIC, false, url);
+  t.equal(registry.tokens, 1, 'asked for anonymously');
+});
+
+await t.test("the caller's own Authorization is used as it is, and its refusal is the answer", async (t) => {
+  const registry = await startBearerRegistry();
+  const client = clientOf({ url: registry.url, username: 'robot', password: 'pw' });
+  t.teardown(async () => {
+    await client.close();
+    await registry.close();
+  });
+  await t.rejects(read(client, 'Bearer mine'), { code: 'UPSTREAM_REFUSED', facts: { status: 401 } });
+  t.same(
+    registry.seen.map(({ headers }) => headers.authorization),
+    ['Bearer mine'],
+  );
+  const request = { upstream: 'reg', method: 'HEAD', path: '/v2/a/b/manifests/1', headers: {} };
+  t.equal(
+    (await client.request(request, { signal })).status,
+    401,
+    'a relayed request never borrows the credentials',
+  );
+  t.equal(registry.tokens, 0);
+});
+
+await t.test('a token service that sends nonsense, nothing or an error leaves a clear error', async (t) => {
+  const answers: [string, (response: ServerResponse) => void, string][] = [
+    ['not JSON', (response) => send(response, 200, 'hello'), 'UPSTREAM_BROKEN'],
+    ['no token', (response) => sendToken(response, {}), 'UPSTREAM_BROKEN'],
+    ['a token with a line break', (response) => sendToken(response, { token: 'a\r\nb' }), 'UPSTREAM_BROKEN'],
+    ['too much', (response) => send(response, 200, Buffer.alloc(2 * 1024 * 1024)), 'UPSTREAM_BROKEN'],
+    ['an error', (response) => send(response, 500, ''), 'UPSTREAM_REFUSED'],
+  ];
+  for (const [name, answer, code] of answers) {
+    const origin = await startFaultOrigin((request, response) => {
+      if (request.url?.startsWith('/token') === true) answer(response);
+      else send(response, 401, '', { 'www-authenticate': `Bearer realm="${origin.url}/token"` });
+    });
+    const client = clientOf({ url: origin.url });
+    await t.rejects(read(client), { code }, name);
+    await client.close();
+    await origin.close();
+  }
+});
+
+await t.test('a token request that all readers gave up on harms nobody', async (t) => {
+  const asked = Promise.withResolvers<ServerResponse>();
+  const origin = await startFaultOrigin((request, response) => {
+    if (request.url?.startsWith('/token') === true) asked.resolve(response);
+    else send(response, 401, '', { 'www-authenticate': `Bearer realm="${origin.url}/token"` });
+  });
+  const client = clientOf({ url: origin.url });
+  const patience = new AbortController();
+  const reading = client.readBlob(
+    { origin: { upstream: 'reg', repository: 'a/b' }, digest: DIGEST },
+    { signal: patience.signal },
+  );
+  const token = await asked.promise;
+  patience.abort();
+  await t.rejects(reading, { code: 'ABORTED' });
+  token.destroy();
+  await turn();
+  await client.close();
+  await origin.close();
+});
+
+await t.test(
+  'a real registry with Basic authentication is read with the configured credentials',
+  {
+    skip:
+      !isInstalled('docker-registry') || !isInstalled('htpasswd')
+        ? 'docker-registry or htpasswd is not installed'
+        : false,
+  },
+  async (t) => {
+    const registry = await startDockerRegistry({ user: 'robot', password: 'pw' });
+    t.teardown(() => registry.close());
+    await registry.pushBlob('a/b', BYTES);
+    const client = clientOf({ url: registry.url, username: 'robot', password: 'pw' });
+    const wrong = clientOf({ url: registry.url, username: 'robot', password: 'no' });
+    t.equal(await read(client), 'a blob');
+    await t.rejects(read(wrong), { code: 'UPSTREAM_REFUSED', facts: { status: 401 } });
+    await client.close();
+    await wrong.close();
+  },
+);
+
+await t.test('challenges are read as RFC 9110 writes them', async (t) => {
+  t.same(parseChallenges('Bearer realm="https://a/t?x=1,2",service=s, scope="a \\"b\\""'), [
+    { scheme: 'bearer', parameters: { realm: 'https://a/t?x=1,2', service: 's', scope: 'a "b"' } },
+  ]);
+  t.same(
+    parseChallenges('Negotiate, Basic realm="r", Bearer realm="x"').map(({ scheme }) => scheme),
+    ['negotiate', 'basic', 'bearer'],
+  );
+  t.same(
+    parseChallenges(['Basic realm="a"', 'Bearer realm="b"']).map(({ parameters }) => parameters['realm']),
+    ['a', 'b'],
+  );
+  for (const odd of [undefined, '', '"', '=', ',,,', 'Bearer realm="unclosed']) {
+    t.ok(Array.isArray(parseChallenges(odd)));
+  }
+});
+
+await t.test('a token service is trusted by its domain', async (t) => {
+  const trusted = (realm: string, upstream: string) =>
+    mayReceiveCredentials(new URL(realm), new URL(upstream));
+  t.ok(trusted('https://auth.docker.io/token', 'https://registry-1.docker.io'));
+  t.ok(trusted('https://harbor.corp/service/token', 'https://harbor.corp'));
+  t.ok(trusted('http://10.0.0.1:8080/t', 'http://10.0.0.1:5000'));
+  t.notOk(
+    trusted('http://harbor.corp/service/token', 'https://harbor.corp'),
+    'no plain http for an https registry',
+  );
+  t.notOk(trusted('https://evil.com/t', 'https://registry.corp.com'));
+  t.notOk(trusted('https://evil.co.uk/t', 'https://registry.corp.co.uk'));
+  t.notOk(trusted('https://10.0.0.2/t', 'https://10.0.0.1'));
+  t.notOk(trusted('https://localhost/t', 'https://127.0.0.1'));
+  for (const url of [
+    'http://169.254.169.254',
+    'http://0xa9fea9fe',
+    'http://[fe80::1]',
+    'http://[fd00:ec2::254]',
+  ]) {
+    t.ok(isLinkLocal(new URL(url)), url);
+  }
+  for (const url of ['http://170.254.1.1', 'http://169.254.corp', 'http://[2001:db8::1]']) {
+    t.notOk(isLinkLocal(new URL(url)), url);
+  }
+});

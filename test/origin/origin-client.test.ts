@@ -1,0 +1,278 @@
+import { createServer } from 'node:net';
+import t, { type Test } from 'tap';
+import { type Digest, digestOf } from '../../lib/core/digest.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
+import { discard } from '../../lib/origin/exchange.ts';
+import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
+import type { OriginClient } from '../../lib/origin/origin-client.ts';
+import { createSystemClock } from '../../lib/runtime/system-clock.ts';
+import { type FaultOrigin, send, startFaultOrigin } from '../helpers/fault-origin.ts';
+
+const BYTES = Buffer.from('0123456789'.repeat(1000));
+const DIGEST = digestOf(BYTES);
+const signal = new AbortController().signal;
+const TIMEOUTS = { connectTimeoutMs: 500, headersTimeoutMs: 300, bodyTimeoutMs: 300 };
+const metrics = createMetrics({ defaults: false });
+
+function clientOf(url: string): OriginClient {
+  const upstreams = [{ name: 'reg', url }];
+  return createOriginClient({ upstreams, metrics, log: silentLog(), clock: createSystemClock() }, TIMEOUTS);
+}
+
+async function setUp(t: Test): Promise<{ origin: FaultOrigin; client: OriginClient }> {
+  const origin = await startFaultOrigin();
+  const client = clientOf(origin.url);
+  t.teardown(async () => {
+    await client.close();
+    await origin.close();
+  });
+  return { origin, client };
+}
+
+async function read(
+  client: OriginClient,
+  part: { start?: number; end?: number } = {},
+): Promise<{ size: number; bytes: Buffer }> {
+  const origin = { upstream: 'reg', repository: 'a/b' };
+  const body = await client.readBlob({ origin, digest: DIGEST, ...part }, { signal });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body.bytes) chunks.push(chunk);
+  return { size: body.size, bytes: Buffer.concat(chunks) };
+}
+
+await t.test(
+  "a request reaches the registry with the caller's headers and the registry's own Host",
+  async (t) => {
+    const { origin, client } = await setUp(t);
+    origin.answer = (_request, response) => send(response, 404, 'no', { 'x-a': '1' });
+    const headers = {
+      Authorization: 'Bearer x',
+      'user-agent': 'docker/1',
+      accept: 'a/b',
+      'accept-encoding': 'gzip',
+      host: 'evil',
+      connection: 'close',
+      te: 'trailers',
+    };
+    const answer = await client.request(
+      { upstream: 'reg', method: 'GET', path: '/v2/a/manifests/1', headers },
+      { signal },
+    );
+    t.equal(answer.status, 404);
+    t.equal(answer.headers['x-a'], '1');
+    let text = '';
+    for await (const chunk of answer.body) text += Buffer.from(chunk).toString();
+    t.equal(text, 'no');
+    const [seen] = origin.seen;
+    t.match(seen?.headers, {
+      host: origin.host,
+      authorization: 'Bearer x',
+      'user-agent': 'docker/1',
+      accept: 'a/b',
+      'accept-encoding': 'identity',
+    });
+    t.equal(seen?.headers['te'], undefined);
+    t.match(await metrics.originRequests.get(), {
+      values: [{ labels: { kind: 'manifest', status: '404' }, value: 1 }],
+    });
+  },
+);
+
+await t.test(
+  'a redirect to another host is followed without credentials, one on the same host with them',
+  async (t) => {
+    const { origin, client } = await setUp(t);
+    const storage = await startFaultOrigin((_request, response) => send(response, 200, BYTES));
+    t.teardown(() => storage.close());
+    origin.answer = (request, response) => {
+      const here = request.url?.startsWith('/v2/a/b/') === true;
+      send(response, 307, '', { location: here ? '/elsewhere?x=1' : `${storage.url}/signed?sig=secret` });
+    };
+    const headers = { authorization: 'Bearer x', cookie: 'c=1', accept: 'a/b' };
+    const answer = await client.request(
+      { upstream: 'reg', method: 'GET', path: `/v2/a/b/blobs/${DIGEST}`, headers },
+      { signal },
+    );
+    t.equal(answer.status, 200);
+    t.equal(origin.seen[1]?.headers.authorization, 'Bearer x');
+    t.equal(storage.seen[0]?.headers.authorization, undefined);
+    t.equal(storage.seen[0]?.headers.cookie, undefined);
+    t.equal(storage.seen[0]?.headers.accept, 'a/b');
+    await discard(answer);
+  },
+);
+
+await t.test(
+  "redirects without end, to the cloud's metadata service or to no web address are not followed",
+  async (t) => {
+    const { origin, client } = await setUp(t);
+    for (const location of [
+      '/again',
+      'http://169.254.169.254/latest',
+      'http://2852039166/',
+      'http://[::ffff:169.254.169.254]/',
+      'file:///etc/passwd',
+    ]) {
+      origin.answer = (_request, response) => send(response, 302, '', { location });
+      await t.rejects(read(client), { code: 'UPSTREAM_BROKEN' }, location);
+    }
+  },
+);
+
+await t.test('a blob is read whole or from any byte on, whether or not the registry has Range', async (t) => {
+  const { origin, client } = await setUp(t);
+  const whole: FaultOrigin['answer'] = (_request, response) => send(response, 200, BYTES);
+  const ranged: FaultOrigin['answer'] = (request, response) => {
+    const [, start = 0, last = BYTES.length - 1] =
+      /bytes=(\d+)-(\d+)?/
+        .exec(request.headers.range ?? '')
+        ?.map((digits) => (digits === undefined ? undefined : Number(digits))) ?? [];
+    const end = Math.min(Number(last), BYTES.length - 1);
+    send(response, 206, BYTES.subarray(Number(start), end + 1), {
+      'content-range': `bytes ${start}-${end}/${BYTES.length}`,
+    });
+  };
+  origin.answer = whole;
+  t.same(await read(client), { size: BYTES.length, bytes: BYTES });
+  t.equal(origin.seen[0]?.headers.range, undefined);
+  for (const answer of [whole, ranged]) {
+    origin.answer = answer;
+    for (const [start, end] of [
+      [1, undefined],
+      [9_999, undefined],
+      [5, 6],
+      [0, 10],
+      [9_000, 20_000],
+    ] as const) {
+      const part = end === undefined ? { start } : { start, end };
+      t.same(
+        await read(client, part),
+        { size: BYTES.length, bytes: BYTES.subarray(start, end) },
+        JSON.stringify(part),
+      );
+    }
+  }
+});
+
+await t.test('bytes that are not what was asked for or promised are an error', async (t) => {
+  const { origin, client } = await setUp(t);
+  const faults: Record<string, [FaultOrigin['answer'], { start?: number; end?: number }?]> = {
+    'cut in the middle': [
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': String(BYTES.length) });
+        response.write(BYTES.subarray(0, 100), () => response.destroy());
+      },
+    ],
+    'encoded though identity was asked': [
+      (_request, response) => send(response, 200, BYTES, { 'content-encoding': 'gzip' }),
+    ],
+    'no length': [
+      (_request, response) => {
+        response.writeHead(200);
+        response.end(BYTES);
+      },
+    ],
+    'another range': [
+      (_request, response) => send(response, 206, '234', { 'content-range': 'bytes 2-4/10000' }),
+      { start: 1 },
+    ],
+    'a range without Content-Range': [(_request, response) => send(response, 206, '234'), { start: 1 }],
+    "a length that is not the range's": [
+      (_request, response) => send(response, 206, '12', { 'content-range': 'bytes 1-9999/10000' }),
+      { start: 1 },
+    ],
+    'a start beyond the blob': [
+      (_request, response) => send(response, 206, '', { 'content-range': 'bytes 5-4/4' }),
+      { start: 5 },
+    ],
+  };
+  for (const [name, [answer, part]] of Object.entries(faults)) {
+    origin.answer = answer;
+    await t.rejects(read(client, part), { code: 'UPSTREAM_BROKEN' }, name);
+  }
+});
+
+await t.test('more bytes than the Content-Length promises never reach the reader', async (t) => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n0123456789`));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const client = clientOf(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
+  t.teardown(async () => {
+    await client.close();
+    server.close();
+  });
+  const got = await read(client).catch((error: unknown) => error as { code: string });
+  t.ok('code' in got ? got.code === 'UPSTREAM_BROKEN' : got.bytes.toString() === '01234');
+});
+
+await t.test(
+  'a refusal is told with its status, silence and refused connections as unreachable',
+  async (t) => {
+    const { origin, client } = await setUp(t);
+    for (const status of [401, 403, 404, 416, 500]) {
+      origin.answer = (_request, response) => send(response, status, '{}');
+      await t.rejects(read(client), { code: 'UPSTREAM_REFUSED', facts: { status } }, String(status));
+    }
+    origin.answer = () => {};
+    await t.rejects(read(client), { code: 'UPSTREAM_UNREACHABLE' }, 'no headers');
+    origin.answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': '10' });
+      response.write('1');
+    };
+    await t.rejects(read(client), { code: 'UPSTREAM_UNREACHABLE' }, 'a body that stops');
+    const gone = clientOf('http://127.0.0.1:1');
+    await t.rejects(read(gone), { code: 'UPSTREAM_UNREACHABLE', message: /127\.0\.0\.1:1/ });
+    await gone.close();
+    const other = { upstream: 'other', method: 'GET', path: '/v2/', headers: {} };
+    await t.rejects(client.request(other, { signal }), { code: 'UPSTREAM_UNKNOWN' });
+  },
+);
+
+await t.test('the caller can give up at any time', async (t) => {
+  const { origin, client } = await setUp(t);
+  origin.answer = (_request, response) => {
+    response.writeHead(200, { 'content-length': '10' });
+    response.write('1');
+  };
+  const early = AbortSignal.abort();
+  const request = { origin: { upstream: 'reg', repository: 'a' }, digest: 'sha256:x' as Digest };
+  await t.rejects(client.readBlob(request, { signal: early }), { code: 'ABORTED' });
+  const later = new AbortController();
+  const body = await client.readBlob(request, { signal: later.signal });
+  const reading = (async () => {
+    for await (const chunk of body.bytes) later.abort(chunk);
+  })();
+  await t.rejects(reading, { code: 'ABORTED' });
+});
+
+await t.test('a kept connection that the registry closes under a request is replaced once', async (t) => {
+  const { origin, client } = await setUp(t);
+  let drop = false;
+  origin.answer = (request, response) => {
+    if (drop) request.socket.destroy();
+    else send(response, 200, BYTES);
+    drop = false;
+  };
+  await read(client);
+  drop = true;
+  t.equal((await read(client)).size, BYTES.length);
+  t.equal(origin.seen.length, 3);
+});
+
+await t.test(
+  'an address with credentials, a query or another scheme is a configuration error that repeats no secret',
+  async (t) => {
+    for (const url of ['ftp://x', 'http://u:secret@x/', 'http://x/?token=secret', 'secret']) {
+      try {
+        clientOf(url);
+        t.fail(url);
+      } catch (error) {
+        t.match(error, { code: 'CONFIG_INVALID' });
+        t.notMatch((error as Error).message, /secret/);
+      }
+    }
+  },
+);

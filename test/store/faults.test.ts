@@ -1,0 +1,224 @@
+import t from 'tap';
+import { silentLog } from '../../lib/observe/log.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { openBlobStore } from '../../lib/store/blob-store.ts';
+import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
+import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import type { BlobStore, StoredBlob } from '../../lib/store/store.ts';
+import { storeError } from '../../lib/store/store-error.ts';
+import {
+  heldPieces,
+  readPiece,
+  readWhole,
+  sampleBlob,
+  storeWhole,
+  withProofs,
+  writePieces,
+} from './sample-blob.ts';
+
+const blob = sampleBlob(1, 20 * 1024);
+const all = [...blob.proofs.keys()];
+
+interface Machine {
+  readonly disk: MemoryDisk;
+  readonly keyValue: MemoryKeyValue;
+  readonly clock: FakeClock;
+  readonly store: BlobStore;
+}
+
+async function boot(from: Partial<Machine> = {}): Promise<Machine> {
+  const { disk = createMemoryDisk(), keyValue = createMemoryKeyValue(), clock = new FakeClock() } = from;
+  const deps = { disk, keyValue, clock, log: silentLog(), wallClockMs: () => 0, folder: '/store' };
+  return { disk, keyValue, clock, store: await openBlobStore(deps) };
+}
+
+/** Lets everything that waits only for microtasks happen. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
+async function recordedPieces(keyValue: MemoryKeyValue): Promise<number> {
+  let count = 0;
+  for await (const [key] of keyValue.entries('piece/')) if (key !== '') count++;
+  return count;
+}
+
+async function reopened(store: BlobStore): Promise<StoredBlob> {
+  const open = await store.open(blob.info.digest);
+  if (open === undefined) throw new Error('the blob is gone');
+  return open;
+}
+
+await t.test('a full disk refuses a piece, keeps the others, and takes it once there is room', async (t) => {
+  for (const [at, code] of ['ENOSPC', 'EDQUOT'].entries()) {
+    const { disk, store } = await boot();
+    const open = await store.create(blob.info);
+    await writePieces(open, blob, [0, 1]);
+    if (at === 0) disk.fillUpAfter(1500);
+    else disk.fail(['write'], code);
+    if (at === 0) await writePieces(open, blob, [2]);
+    await t.rejects(writePieces(open, blob, [3]), { code: 'STORE_FULL', cause: { code } });
+    t.equal(open.have.has(3), false);
+    t.same(await readPiece(open, 1), blob.piece(1));
+    disk.heal();
+    await writePieces(open, blob, all);
+    await open.commit();
+    t.same(await readWhole(open), blob.bytes);
+    await store.close();
+  }
+});
+
+await t.test(
+  'an error of the disk reaches the caller with its cause, and nothing counts that failed',
+  async (t) => {
+    const { disk, store } = await boot();
+    const failed = { code: 'STORE_FAILED', cause: { code: 'EIO' } };
+    for (const operation of ['open', 'truncate'] as const) {
+      disk.fail([operation], 'EIO');
+      await t.rejects(store.create(blob.info), failed, operation);
+      disk.heal();
+      t.same(store.list(), []);
+    }
+    const open = await store.create(blob.info);
+    await writePieces(open, blob, all.slice(1));
+    disk.fail(['write', 'read', 'sync'], 'EIO');
+    await t.rejects(writePieces(open, blob, [0]), failed);
+    await t.rejects(readPiece(open, 1), failed);
+    disk.heal();
+    await writePieces(open, blob, [0]);
+    for (const operation of ['sync', 'makeFolder', 'rename'] as const) {
+      disk.fail([operation], 'EIO');
+      await t.rejects(open.commit(), failed, operation);
+      t.equal(open.complete, false);
+      disk.heal();
+    }
+    await open.commit();
+    t.same(await readWhole(open), blob.bytes);
+    await open.close();
+    disk.fail(['remove'], 'EIO');
+    t.equal(await store.remove(blob.info.digest), true, 'a file that stays is only litter');
+    disk.heal();
+    t.same((await store.create(blob.info)).have.count, 0);
+    await store.close();
+    t.equal(disk.openFiles, 0);
+  },
+);
+
+await t.test('a power cut takes only the pieces whose bytes had not reached the disk', async (t) => {
+  const before = await boot();
+  const open = await before.store.create(blob.info);
+  await writePieces(open, blob, all.slice(0, 16));
+  await settle();
+  let write = 0;
+  const disk = before.disk.crash(() => write++ % 3 === 0);
+  const { store } = await boot({ disk, keyValue: before.keyValue.crash(Number.POSITIVE_INFINITY) });
+  t.same(heldPieces(await reopened(store)), [0, 3, 6, 9, 12, 15]);
+  await store.close();
+  const none = before.disk.crash(() => false);
+  const after = await boot({ disk: none, keyValue: before.keyValue.crash(Number.POSITIVE_INFINITY) });
+  t.equal(await after.store.open(blob.info.digest), undefined, 'no piece, no blob');
+  await after.store.close();
+});
+
+await t.test('a committed blob survives a power cut, even one before its file is in place', async (t) => {
+  for (const renamed of [true, false]) {
+    const before = await boot();
+    if (!renamed) before.disk.fail(['rename'], 'EIO');
+    const committing = storeWhole(before.store, blob);
+    if (renamed) await committing;
+    else await t.rejects(committing, { code: 'STORE_FAILED' });
+    const after = { disk: before.disk.crash(() => false), keyValue: before.keyValue.crash(0) };
+    const { store } = await boot(after);
+    const found = await reopened(store);
+    t.equal(found.complete, true);
+    t.same(await readWhole(found), blob.bytes);
+    t.same(
+      all.map((index) => found.proof(index)),
+      blob.proofs,
+    );
+    await store.close();
+  }
+});
+
+await t.test(
+  'pieces are recorded every sixteen, or after a quarter of a second, or when the blob is closed',
+  async (t) => {
+    const { keyValue, clock, store } = await boot();
+    const open = await store.create(blob.info);
+    clock.advanceToNext();
+    await settle();
+    await writePieces(open, blob, all.slice(0, 15));
+    await settle();
+    t.equal(await recordedPieces(keyValue), 0);
+    await writePieces(open, blob, [15]);
+    await settle();
+    t.equal(await recordedPieces(keyValue), 16);
+    await writePieces(open, blob, [16]);
+    t.equal(clock.advanceToNext(clock.now() + 250), true);
+    await settle();
+    t.equal(await recordedPieces(keyValue), 17);
+    await writePieces(open, blob, [17]);
+    await open.close();
+    t.equal(await recordedPieces(keyValue), 18);
+    await store.close();
+    t.equal(clock.advanceToNext(), false, 'no timer outlives the store');
+  },
+);
+
+await t.test('records that cannot be written are written later; the pieces count meanwhile', async (t) => {
+  const { disk, keyValue, clock, store } = await boot();
+  const open = await store.create(blob.info);
+  keyValue.failBatches('EIO');
+  await writePieces(open, blob, all.slice(0, 18));
+  for (let round = 0; round < 3; round++) {
+    await settle();
+    clock.advanceToNext();
+  }
+  t.same(await readPiece(open, 17), blob.piece(17));
+  await open.close();
+  const again = await reopened(store);
+  t.same(again.proof(17), blob.proofs[17]);
+  await t.rejects(store.close(), { code: 'STORE_FAILED' }, 'closing says that the last records are lost');
+  keyValue.failBatches(undefined);
+  await settle();
+  t.equal(clock.advanceToNext(), false);
+
+  const second = await boot({ disk, keyValue, clock });
+  keyValue.failBatches('EIO');
+  const more = await second.store.create(blob.info);
+  await writePieces(more, blob, all.slice(0, 18));
+  await settle();
+  keyValue.failBatches(undefined);
+  clock.advanceToNext();
+  await settle();
+  t.equal(await recordedPieces(keyValue), 18);
+  await second.store.close();
+});
+
+await t.test('a removal or reset that cannot be recorded fails, and no wrong byte follows', async (t) => {
+  const { disk, keyValue, store } = await boot();
+  await (await storeWhole(store, blob)).close();
+  keyValue.failBatches('ENOSPC');
+  await t.rejects(store.remove(blob.info.digest), { code: 'STORE_FULL' });
+  const open = await reopened(store);
+  t.same(await readWhole(open), blob.bytes, 'still here');
+  await t.rejects(open.reset(), { code: 'STORE_FULL' });
+  const other = withProofs(blob.info, sampleBlob(2, blob.bytes.length).bytes, 2);
+  await t.rejects(writePieces(open, other, [0]), { code: 'STORE_FAILED' }, 'the record still says complete');
+  const crashed = await boot({ disk: disk.crash(), keyValue: keyValue.crash(Number.POSITIVE_INFINITY) });
+  t.same(await readWhole(await reopened(crashed.store)), blob.bytes);
+  await crashed.store.close();
+  keyValue.failBatches(undefined);
+  await open.reset();
+  await writePieces(open, other, [0]);
+  await open.close();
+  t.same(heldPieces(await reopened(store)), [0]);
+  await store.close();
+});
+
+await t.test('a full disk is recognised in the words of the record store too', async (t) => {
+  const words = new Error('IO error: /store/records/000003.log: No space left on device');
+  t.equal(storeError(words, 'record').code, 'STORE_FULL');
+  t.equal(storeError(new Error('IO error: bad block'), 'record').code, 'STORE_FAILED');
+  t.equal(storeError('text', 'record').code, 'STORE_FAILED');
+});
