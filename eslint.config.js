@@ -15,6 +15,8 @@ const ADAPTERS = [
   'registry-proxy/**/*.ts',
   'tracker/**/*.ts',
   'supernode/**/*.ts',
+  'damselfly/**/*.ts',
+  'lib/command/**/*.ts',
   'dfget/**/*.ts',
   'bench/live/**/*.ts',
   'bench/demo/**/*.ts',
@@ -57,7 +59,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['lib/**/*.ts', 'registry-proxy/**/*.ts', 'tracker/**/*.ts', 'supernode/**/*.ts', 'dfget/**/*.ts', 'bench/**/*.ts'],
+    files: ['lib/**/*.ts', 'registry-proxy/**/*.ts', 'tracker/**/*.ts', 'supernode/**/*.ts', 'damselfly/**/*.ts', 'dfget/**/*.ts', 'bench/**/*.ts'],
     ignores: ADAPTERS,
     rules: {
       'no-restricted-globals': ['error', ...OUTSIDE_GLOBALS],

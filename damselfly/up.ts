@@ -68,8 +68,6 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
         udpListen: false,
-        logLevel,
-        insecure,
       },
     );
     started.push(trackerPart);

@@ -37,6 +37,12 @@ export function chooseUpstream(question: UpstreamQuestion): UpstreamChoice {
   // Sent to the default registry, this would show it the name, and perhaps the credential, meant for another.
   if (looksLikeHost(first)) return unknown(first);
   if (question.defaultUpstream !== undefined) return found(question.defaultUpstream, question.name);
+  // A question about a whole registry, without a name to protect: where there is one registry, it is about that. Clients
+  // that put the registry in the path learn from it, before they name anything, that they must log in.
+  const [only] = upstreams;
+  if (question.name === undefined && only !== undefined && upstreams.length === 1) {
+    return found(only, undefined);
+  }
   return {
     kind: 'unknown',
     message:

@@ -45,9 +45,9 @@ export function pullCommand(): Command {
         progress.stop();
         const elapsedMs = performance.now() - startedMs;
         if (json)
-          process.stdout.write(
+          {process.stdout.write(
             `${JSON.stringify({ event: 'done', ...result, seconds: elapsedMs / 1000 })}\n`,
-          );
+          );}
         else {
           const rate = formatRate(result.bytes / (elapsedMs / 1000));
           process.stdout.write(

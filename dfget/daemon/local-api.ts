@@ -72,7 +72,7 @@ export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{
     const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
     const wanted = parseRange(request.headers.range, size);
     if (wanted.kind === 'unsatisfiable')
-      throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');
+      {throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');}
     const range = wanted.kind === 'part' ? wanted.range : { start: 0, end: size };
     const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range } : {}) };
     const bytes = blobs.open(asked, { signal: goneSignal(reply) })[Symbol.asyncIterator]();

@@ -6,7 +6,7 @@ export interface PeerInfo {
   /** Stable name of the process in the cluster: 40 hex digits (20 random bytes, kept in the data directory). */
   readonly id: string;
   readonly role: Role;
-  /** Where both peer control and pieces are served. */
+  /** Where both peer control and pieces are served; in a hello an empty host means "the address you see me at". */
   readonly host: string;
   readonly port: number;
   /** Failure and bandwidth domain; empty = the default zone. */

@@ -26,14 +26,15 @@ export interface BlobStateDeps {
  *
  * Order on disk, the reason why a crash never leaves a wrong byte: a piece is written before it is recorded; a blob is
  * synced, then recorded as complete, then renamed (a start finishes the rename); records are gone for good before
- * a file's content may become something else. What a power cut took from a partial blob is found by hashing its
- * pieces when it is opened for the first time after a start.
+ * a file's content may become something else. What a power cut took from a partial blob that was not
+ * synced is found by hashing its pieces when it is opened for the first time after a start.
  */
 export class BlobState implements Recordable {
   readonly info: BlobInfo;
   readonly have: Bitfield;
   readonly unrecorded = new Set<number>();
   complete: boolean;
+  synced: boolean;
   usedAtMs: number;
   openers = 0;
   /** Somebody asked for the removal, which happens when the last opener has closed. */
@@ -63,10 +64,11 @@ export class BlobState implements Recordable {
     this.info = record.info;
     this.have = record.have;
     this.complete = record.complete;
+    this.synced = record.synced;
     this.usedAtMs = record.usedAtMs;
     this.#path = (record.complete ? blobPath : ingestPath)(deps.folder, record.info.digest);
     this.#fresh = fresh;
-    this.#checked = fresh || record.complete;
+    this.#checked = fresh || record.synced;
   }
 
   /** Verified bytes on disk. */
@@ -100,7 +102,7 @@ export class BlobState implements Recordable {
           await this.#drop();
           return;
         }
-        if (this.unrecorded.size > 0) await this.#deps.records.flush();
+        if (!this.synced && this.#file !== undefined) await this.#settle(this.#file);
         await this.#closeFile();
       } catch (error) {
         const failure = storeError(error, 'close a blob', { digest: this.info.digest });
@@ -264,6 +266,7 @@ export class BlobState implements Recordable {
     }
     this.#openProofs().set(proof);
     this.have.set(index);
+    this.synced = false;
     this.unrecorded.add(index);
     this.#deps.records.changed(this, 1);
   }
@@ -272,6 +275,7 @@ export class BlobState implements Recordable {
     const { disk, records, folder } = this.#deps;
     const { digest } = this.info;
     await this.#openFile().sync();
+    this.synced = true;
     await records.complete(this);
     this.complete = true;
     try {
@@ -296,6 +300,15 @@ export class BlobState implements Recordable {
     await records.drop(this);
     this.#resetFailed = false;
     if (wasComplete) await this.#moveTo(ingestPath(folder, this.info.digest));
+  }
+
+  /** Spares the next start from hashing what is here. */
+  async #settle(file: DiskFile): Promise<void> {
+    const { records } = this.#deps;
+    await file.sync();
+    this.synced = true;
+    records.changed(this, 0);
+    await records.flush();
   }
 
   async #moveTo(path: string): Promise<void> {

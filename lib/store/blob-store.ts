@@ -174,7 +174,13 @@ class FolderBlobStore implements BlobStore {
     if (known !== undefined) return known;
     await this.#makeRoom(info);
     this.#checkOpen();
-    const record = { info, complete: false, usedAtMs: this.#wallClockMs(), have: new Bitfield(info.pieces) };
+    const record = {
+      info,
+      complete: false,
+      usedAtMs: this.#wallClockMs(),
+      have: new Bitfield(info.pieces),
+      synced: false,
+    };
     const state = new BlobState(this.#stateDeps, record, true);
     this.#states.set(info.digest, state);
     return state;
@@ -186,23 +192,22 @@ class FolderBlobStore implements BlobStore {
       const usedBytes = states.reduce((sum, state) => sum + state.info.size, 0);
       const neededBytes = usedBytes + info.size - this.#maxBytes;
       if (neededBytes <= 0) return;
-      const victims =
-        info.size > this.#maxBytes
-          ? undefined
-          : chooseVictims(
-              states.filter((state) => state.openers === 0),
-              neededBytes,
-            );
-      if (victims === undefined) {
-        const { digest, size } = info;
-        const facts = { digest, size, maxBytes: this.#maxBytes };
-        throw new DamselflyError('STORE_FULL', 'the quota is used up by blobs in use', facts);
-      }
+      if (info.size > this.#maxBytes)
+        throw this.#full('the blob is larger than the quota of the store', info);
+      const unused = states.filter((state) => state.openers === 0);
+      const victims = chooseVictims(unused, neededBytes);
+      if (victims === undefined) throw this.#full('the quota of the store is taken by blobs in use', info);
       for (const victim of victims) {
+        // Somebody may have opened it since: waiting for that would hold up every new blob.
+        if (victim.openers > 0) break;
         this.#stateDeps.log.info({ digest: victim.info.digest, size: victim.info.size }, 'evicted a blob');
         await this.#remove(victim);
       }
     }
+  }
+
+  #full(message: string, { digest, size }: BlobInfo): DamselflyError {
+    return new DamselflyError('STORE_FULL', message, { digest, size, maxBytes: this.#maxBytes });
   }
 
   /** One opener's view of the blob. */

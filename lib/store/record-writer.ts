@@ -48,11 +48,11 @@ export function createRecordWriter(deps: {
     const operations: KeyValueOperation[] = [];
     const taken = blobs.map((blob) => ({ blob, pieces: [...blob.unrecorded] }));
     for (const { blob, pieces } of taken) {
-      const { info, usedAtMs, have } = blob;
+      const { info, usedAtMs, have, synced } = blob;
       const complete = blob.complete || options.complete;
       dirty.delete(blob);
       if (!complete && have.count === 0) continue;
-      const value = encodeBlobRecord({ info, usedAtMs, have, complete });
+      const value = encodeBlobRecord({ info, usedAtMs, have, complete, synced });
       operations.push({ type: 'put', key: blobKey(info.digest), value });
       for (const index of pieces) {
         operations.push({ type: 'put', key: pieceKey(info.digest, index), value: blob.packedProof(index) });

@@ -4,7 +4,7 @@ import { type BlobInfo, blobInfo, MAX_BLOB_BYTES, MAX_PIECE_BYTES } from '../cor
 
 /*
  * Records, all numbers little-endian:
- *   blob/<digest>            version u8, complete u8, piece size u32, size u64, used at f64 (ms since the epoch), then,
+ *   blob/<digest>            version u8, state u8, piece size u32, size u64, used at f64 (ms since the epoch), then,
  *                            unless complete, one bit for each piece held
  *   piece/<digest>/<index>   the packed proof of a piece held; the index as 6 hex digits, so that they sort
  * A piece is held when the blob's record says so; both change in one batch.
@@ -16,7 +16,11 @@ export interface BlobRecord {
   readonly complete: boolean;
   readonly usedAtMs: number;
   readonly have: Bitfield;
+  /** Every piece held is on stable storage: not even a power cut after this record takes one. */
+  readonly synced: boolean;
 }
+
+const STATES = { unsynced: 0, synced: 1, complete: 2 } as const;
 
 /** Records of any other version are dropped when the store opens: a cache may start afresh. */
 const VERSION = 1;
@@ -47,7 +51,7 @@ export function encodeBlobRecord(record: BlobRecord): Uint8Array {
   const bytes = new Uint8Array(HEAD_BYTES + have.length);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, VERSION);
-  view.setUint8(1, record.complete ? 1 : 0);
+  view.setUint8(1, STATES[record.complete ? 'complete' : record.synced ? 'synced' : 'unsynced']);
   view.setUint32(2, record.info.pieceBytes, true);
   view.setBigUint64(6, BigInt(record.info.size), true);
   view.setFloat64(14, record.usedAtMs, true);
@@ -60,7 +64,8 @@ export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord | u
   const digest = key.slice(BLOB_PREFIX.length);
   if (!isDigest(digest) || bytes.length < HEAD_BYTES || bytes[0] !== VERSION) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const complete = view.getUint8(1) === 1;
+  const state = view.getUint8(1);
+  const complete = state === STATES.complete;
   const pieceBytes = view.getUint32(2, true);
   const size = Number(view.getBigUint64(6, true));
   if (pieceBytes === 0 || pieceBytes > MAX_PIECE_BYTES || size > MAX_BLOB_BYTES) return undefined;
@@ -69,5 +74,5 @@ export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord | u
   if (held.length !== (complete ? 0 : (info.pieces + 7) >>> 3)) return undefined;
   const have = Bitfield.fromBytes(info.pieces, held);
   if (complete) have.setAll();
-  return { info, complete, usedAtMs: view.getFloat64(14, true), have };
+  return { info, complete, usedAtMs: view.getFloat64(14, true), have, synced: state !== STATES.unsynced };
 }

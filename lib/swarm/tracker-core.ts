@@ -29,7 +29,9 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
 };
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
-const CANDIDATES_PER_LINK = 2;
+const CANDIDATES_PER_LINK = 4;
+/** A swarm of n sends n-th comers on to its seeds with probability seedLinks/2n: some 90 of 10,000. */
+const LATECOMER_SEED_SHARE = 0.5;
 /** More than any degree: candidates without a piece come last for a node that found nobody of use. */
 const EMPTY_HANDED = 1000;
 
@@ -199,11 +201,16 @@ export class TrackerCore {
     return owners;
   }
 
-  /** Owning supernodes that have room for the node, or already look after it; all of them when it is stalled. */
+  /**
+   * Owning supernodes that have room for the node, or already look after it; all of them when it is stalled. Now and
+   * then one without room too: the first comers are mostly linked among themselves, and a crowd must not depend on them.
+   */
   #seedsFor(place: Place, stalled: boolean): Member[] {
     const { swarm } = place;
+    const { seedLinks } = this.#options;
+    const lucky = this.#rng.float() * swarm.size < seedLinks * LATECOMER_SEED_SHARE;
     const seeds = this.#ownersOf(swarm.key).filter(
-      (seed) => stalled || place.seeds.includes(seed) || swarm.seedLinks(seed) < this.#options.seedLinks,
+      (seed) => stalled || lucky || place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks,
     );
     for (const seed of seeds) swarm.linkSeed(place, seed);
     return seeds;

@@ -41,7 +41,12 @@ export class BlobTable {
     open: () => Promise<StoredBlob | undefined>,
     enlist: (stored: StoredBlob) => { readonly slot: number; readonly nowMs: number },
   ): Promise<SharedBlob | undefined> {
-    const here = this.#blobs.get(digest) ?? this.#opening.get(digest);
+    // Someone else's attempt may have found nothing where ours would create it.
+    for (let other = this.#opening.get(digest); other !== undefined; other = this.#opening.get(digest)) {
+      const blob = await other;
+      if (blob !== undefined) return blob;
+    }
+    const here = this.#blobs.get(digest);
     if (here !== undefined) return here;
     const opening = open().then((stored) => {
       if (stored === undefined) return undefined;

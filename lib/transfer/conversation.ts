@@ -10,7 +10,8 @@ import type { SharedBlob } from './shared-blob.ts';
 const HAVE_BATCH_MS = 10;
 
 export interface ConversationHost {
-  slots(): Slots;
+  /** Our free slots, as far as this neighbour may have them. */
+  slots(neighbour: Neighbour): Slots;
   decide(event: (core: PeerCore, now: number) => void): void;
   neighbours(): readonly Neighbour[];
   isCurrent(neighbour: Neighbour): boolean;
@@ -74,7 +75,7 @@ export class Conversation {
 
   #sendHave(neighbour: Neighbour, blob: SharedBlob, indexes: readonly number[]): void {
     const proofs = indexes.flatMap((index) => blob.stored.proof(index) ?? []);
-    neighbour.send({ type: 'have', handle: blob.handle, proofs, slots: this.#host.slots() });
+    neighbour.send({ type: 'have', handle: blob.handle, proofs, slots: this.#host.slots(neighbour) });
   }
 
   /** One message from a neighbour. */
@@ -114,7 +115,12 @@ export class Conversation {
         if (blob.learn(proof, true)) {
           host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now));
         } else {
-          neighbour.send({ type: 'decline', handle: blob.handle, index: proof.index, slots: host.slots() });
+          neighbour.send({
+            type: 'decline',
+            handle: blob.handle,
+            index: proof.index,
+            slots: host.slots(neighbour),
+          });
         }
         return;
       }

@@ -123,6 +123,8 @@ export class Neighbours {
     let connection: Connection | undefined;
     this.#pending.add(link);
     const cancelTimeout = clock.after(HELLO_TIMEOUT_MS, () => link.close('no hello'));
+    // First, because listening may deliver their hello at once, and everything after it answers that.
+    link.send(encodePeerMessage(hello()));
     link.listen({
       message: (bytes) => {
         try {
@@ -150,7 +152,6 @@ export class Neighbours {
         if (connection !== undefined) this.#drop(connection);
       },
     });
-    link.send(encodePeerMessage(hello()));
   }
 
   #welcome(link: Link, hello: Hello, dialledByUs: boolean): Connection | undefined {

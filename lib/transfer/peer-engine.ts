@@ -63,7 +63,7 @@ export class PeerEngine implements BlobSource {
       },
     );
     this.#conversation = new Conversation(deps, {
-      slots: () => this.#slots(),
+      slots: (neighbour) => this.#slots(neighbour),
       decide: (event) => this.#decide(event),
       neighbours: () => this.#neighbours.all(),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
@@ -138,7 +138,7 @@ export class PeerEngine implements BlobSource {
     const index = pieceOfRange(blob.info, request.range);
     if (index === undefined || !blob.stored.have.has(index)) return { kind: 'unknown' };
     const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
-    if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeUploads };
+    if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeUploadsFor(neighbour.slot) };
     blob.usedMs = this.#deps.clock.now();
     return this.#uploads.serve(neighbour, blob.stored);
   }
@@ -221,6 +221,7 @@ export class PeerEngine implements BlobSource {
     neighbour.slot = this.#core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
+    this.#sendSlots(neighbour, false);
     for (const blob of this.#blobs.all()) {
       if (!blob.stored.complete) this.#conversation.exchange(neighbour, blob);
     }
@@ -262,23 +263,29 @@ export class PeerEngine implements BlobSource {
         this.#downloads.start(request, neighbour, blob, piece);
       } else if (kind === Action.cancel) this.#downloads.cancel(request);
       else if (kind === Action.have && blob !== undefined) this.#conversation.queueHave(blob, piece);
-      else if (kind === Action.slots) neighbour?.send({ type: 'slots', slots: this.#slots(), hungry: false });
-      else if (kind === Action.hungry) neighbour?.send({ type: 'slots', slots: this.#slots(), hungry: true });
-      else if (kind === Action.decline && blob !== undefined) {
-        neighbour?.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#slots() });
+      else if (kind === Action.slots) this.#sendSlots(neighbour, false);
+      else if (kind === Action.hungry) this.#sendSlots(neighbour, true);
+      else if (kind === Action.decline && blob !== undefined && neighbour !== undefined) {
+        neighbour.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#slots(neighbour) });
       }
     }
     actions.clear();
     this.#acting = false;
   }
 
-  #slots(): Slots {
-    return { up: this.#core.freeUploads, down: this.#core.freeDownloads };
+  #slots(neighbour: Neighbour): Slots {
+    return { up: this.#core.freeUploadsFor(neighbour.slot), down: this.#core.freeDownloads };
+  }
+
+  #sendSlots(neighbour: Neighbour | undefined, hungry: boolean): void {
+    neighbour?.send({ type: 'slots', slots: this.#slots(neighbour), hungry });
   }
 
   #hello(): Hello {
     const clusterTimeMs = this.#deps.wallClockMs();
-    return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
+    // How many uploads this peer may have is told once it is our neighbour.
+    const slots = { up: 0, down: this.#core.freeDownloads };
+    return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots };
   }
 
   #tick(): void {

@@ -20,11 +20,11 @@ const HELLO = z.object({
   peer: z.object({
     id: z.string().regex(/^[0-9a-f]{40}$/),
     role: z.enum(ROLES),
-    // A name, an IPv4 or an IPv6 address (with zone index): it ends up in a request head.
+    // A name, an IPv4 or an IPv6 address (with zone index): it ends up in a request head. Empty: where it is seen to be.
     host: z
       .string()
       .max(MAX_HOST_CHARS)
-      .regex(/^[\w.:%-]+$/),
+      .regex(/^[\w.:%-]*$/),
     port: z.int().min(1).max(65535),
     zone: z
       .string()

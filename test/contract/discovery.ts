@@ -176,15 +176,13 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     seed.discovery.announce([share(meanwhile, 'all')]);
     node.discovery.announce([share(early), share(meanwhile)]);
     await rig.setReachable(true);
-    const told = (): boolean => {
-      if (node.told(early).includes(seed.peer.id) && node.told(meanwhile).includes(seed.peer.id)) return true;
-      // The seed may come back after the node: a node that still lacks something asks again.
-      return false;
-    };
     await rig.until(() => seed.discovery.reachable && node.discovery.reachable, 'everyone is back');
     await settled(seed, supernode);
+    // The seed may have come back after the node, which asks again while it still lacks something.
     node.discovery.announce([share(early, 'none', true), share(meanwhile, 'none', true)]);
-    await rig.until(told, 'node finds the seed for both blobs');
+    const both = (): boolean =>
+      [early, meanwhile].every((digest) => node.told(digest).includes(seed.peer.id));
+    await rig.until(both, 'node finds the seed for both blobs');
     t.same(node.reachable, [true, false, true]);
   });
 }

@@ -26,7 +26,11 @@ async function smallStage(name: string, more: Parameters<typeof createStage>[1] 
 function get(cluster: Cluster, path: string, authorization?: string): Promise<Response> {
   const daemon = cluster.daemons[0];
   if (daemon === undefined) throw new Error('no daemon');
-  const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+  // A registry does not give an OCI manifest to those who do not say that they understand it.
+  const headers = {
+    accept: 'application/vnd.oci.image.manifest.v1+json, */*',
+    ...(authorization === undefined ? {} : { authorization }),
+  };
   return fetch(`${proxyUrl(daemon)}/v2/${path}`, { headers, signal: AbortSignal.timeout(ANSWER_MS) });
 }
 

@@ -124,6 +124,10 @@ await t.test('a blob is read whole or from any byte on, whether or not the regis
   const { origin, client } = await setUp(t);
   const whole: FaultOrigin['answer'] = (_request, response) => send(response, 200, BYTES);
   const ranged: FaultOrigin['answer'] = (request, response) => {
+    if (request.headers.range === undefined) {
+      whole(request, response);
+      return;
+    }
     const [, start = 0, last = BYTES.length - 1] =
       /bytes=(\d+)-(\d+)?/
         .exec(request.headers.range ?? '')
@@ -143,6 +147,8 @@ await t.test('a blob is read whole or from any byte on, whether or not the regis
       [9_999, undefined],
       [5, 6],
       [0, 10],
+      [0, 0],
+      [7, 7],
       [9_000, 20_000],
     ] as const) {
       const part = end === undefined ? { start } : { start, end };

@@ -2,12 +2,7 @@ import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { MANIFEST_ACCEPT } from '../../lib/oci/media-types.ts';
-import {
-  type DockerRegistry,
-  imageManifest,
-  isInstalled,
-  startDockerRegistry,
-} from '../helpers/docker-registry.ts';
+import { type DockerRegistry, isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { ask, errorCode, type ProxyFixture, startProxy } from './fixture.ts';
 
 const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json';
@@ -224,31 +219,21 @@ await t.test('pulling through the proxy from a real registry', { skip }, async (
   );
 
   await t.test(
-    'tag pages lead on to the next page on the proxy, named as the client named the first',
+    'tags are listed, and a page of the catalog leads on to the next one on the proxy',
     async (t) => {
-      for (const tag of ['a', 'b', 'c']) {
-        await registry.pushManifest(
-          'team/many',
-          tag,
-          imageManifest({ digest: await registry.pushBlob('team/many', Buffer.from('{}')), size: 2 }, []),
-        );
-      }
-      for (const base of [
-        '/v2/team/many/tags/list?n=2&ns=harbor.corp',
-        '/v2/harbor.corp/team/many/tags/list?n=2',
-        '/v2/team/many/tags/list?n=2',
-      ]) {
-        const first = await ask(port, base);
-        t.same(JSON.parse(first.body.toString()), { name: 'team/many', tags: ['a', 'b'] });
-        const next = /^<(\/[^>]+)>; ?rel="next"$/.exec(String(first.headers['link']))?.[1] ?? '';
-        t.equal(next.split('?')[0], base.split('?')[0]);
-        const second = await ask(port, next);
-        t.same(JSON.parse(second.body.toString()), { name: 'team/many', tags: ['c'] }, next);
-      }
-      const catalog = await ask(port, '/v2/_catalog');
-      t.ok(
-        (JSON.parse(catalog.body.toString()) as { repositories: string[] }).repositories.includes('team/app'),
+      const tags = await ask(port, '/v2/team/app/tags/list?ns=harbor.corp');
+      t.same((JSON.parse(tags.body.toString()) as { tags: string[] }).tags.sort(), ['multi', 'v1']);
+      const first = await ask(port, '/v2/_catalog?n=1&ns=harbor.corp');
+      const next = /^<(\/v2\/_catalog\?[^>]+)>; ?rel="next"$/.exec(String(first.headers['link']))?.[1] ?? '';
+      t.match(next, /ns=harbor\.corp/);
+      const pages = [first, await ask(port, next)].map(
+        ({ body }) => (JSON.parse(body.toString()) as { repositories: string[] }).repositories,
       );
+      t.same(
+        pages.map(({ length }) => length),
+        [1, 1],
+      );
+      t.not(pages[0]?.[0], pages[1]?.[0]);
     },
   );
 

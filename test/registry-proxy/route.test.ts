@@ -202,6 +202,22 @@ await t.test(
     t.equal(choose('App', { fallback: 'docker.io' }), 'invalid');
     t.equal(choose('harbor.corp/A'), 'invalid');
     t.equal(choose('a'.repeat(256), { listener: 'plain' }), 'invalid');
+    const alone = {
+      upstreams: ['harbor.corp'],
+      ns: undefined,
+      listenerUpstream: undefined,
+      defaultUpstream: undefined,
+    };
+    t.match(
+      chooseUpstream({ ...alone, name: undefined }),
+      { upstream: 'harbor.corp' },
+      'the only registry there is',
+    );
+    t.match(
+      chooseUpstream({ ...alone, name: 'app' }),
+      { kind: 'unknown' },
+      'but no name is shown to it by guess',
+    );
     const told = chooseUpstream({
       upstreams: UPSTREAMS,
       ns: '169.254.169.254\r\nx',

@@ -104,7 +104,7 @@ await t.test('whatever moment a crash comes at, only right pieces are found, and
   });
   await fc.assert(property, { numRuns: RUNS, seed: SEED });
   t.equal(crashes, RUNS);
-  t.ok(commits > RUNS / 20, `${commits} commits had ended before a crash`);
+  t.ok(commits > RUNS / 40, `${commits} commits had ended before a crash`);
 });
 
 function openOn(disk: Disk, keyValue: KeyValue, clock = new FakeClock()): Promise<BlobStore> {

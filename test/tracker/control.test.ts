@@ -213,6 +213,23 @@ t.test('silence ends a connection after 10 s before and 15 s after hello', async
   t.equal(speaking.socket.readyState, WebSocket.OPEN);
 });
 
+t.test('a tracker that was paused reads its mail before it gives anybody up', async (t) => {
+  const inner = new FakeClock();
+  let pausedMs = 0;
+  const clock: Clock = { now: () => inner.now() + pausedMs, after: (...args) => inner.after(...args) };
+  const { join } = await start(t, clock);
+  const member = await join(peerNamed('patient'));
+  pausedMs = 60_000;
+  // The sweep that was due during the pause, and no other.
+  while (inner.now() < 1_000) inner.advanceToNext();
+  member.send({ type: 'heartbeat' });
+  const outcome = await Promise.race([member.next('heartbeat'), member.closed]);
+  t.same(outcome, { type: 'heartbeat' });
+  while (inner.now() < 5_000) inner.advanceToNext();
+  member.send({ type: 'heartbeat' });
+  t.same(await Promise.race([member.next('heartbeat'), member.closed]), { type: 'heartbeat' });
+});
+
 t.test('a member that asks and does not read is dropped, others are served', async (t) => {
   const { join, get } = await start(t);
   await join(peerNamed('supernode', 'supernode'));

@@ -63,9 +63,9 @@ export function createWsLink(ws: WebSocket, socket: Socket, deps: WsLinkDeps): W
   let cancelCloseTimer = (): void => {};
 
   const end = (code: number, reason: string): void => {
+    early = [];
     if (ended !== undefined) return;
     ended = reason;
-    early = [];
     cancelPings();
     ws.close(code, cutReason(reason));
     cancelCloseTimer = deps.clock.after(CLOSE_TIMEOUT_MS, () => ws.terminate());

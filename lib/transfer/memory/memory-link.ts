@@ -56,9 +56,9 @@ export function createMemoryLinkPair(
   };
 
   const close = (end: End, far: End, reason: string): void => {
+    end.early.length = 0;
     if (end.ended) return;
     end.ended = true;
-    end.early.length = 0;
     // Through the network, behind what was sent before: nobody is called from inside close().
     end.out.carry(0, () => {
       finish(far, reason);

@@ -20,10 +20,16 @@ export const podman: ContainerClient = {
     try {
       const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
       if (credentials !== undefined) {
-        // Credentials are looked up by the name of whoever is asked: the mirror's.
-        const asked = (pull.mirror ?? pull.registry).split('/')[0] ?? '';
         const { user, password } = credentials;
-        await podmanRun('login', '--tls-verify=false', '--username', user, '--password', password, asked);
+        await podmanRun(
+          'login',
+          '--tls-verify=false',
+          '--username',
+          user,
+          '--password',
+          password,
+          askedHost(pull),
+        );
       }
       await podmanRun('pull', '--quiet', image);
       const [found] = JSON.parse(await podmanRun('image', 'inspect', image)) as [
@@ -45,13 +51,20 @@ export const skopeo: ContainerClient = {
   programs: ['skopeo'],
   async pull(pull): Promise<ClientImage> {
     const target = join(pull.folder, 'image');
-    const { credentials } = pull;
-    const { code, output } = await run('skopeo', [
-      ...['--registries-conf', await writeRegistries(pull), 'copy', '--quiet'],
-      ...(credentials === undefined ? [] : ['--src-creds', `${credentials.user}:${credentials.password}`]),
-      ...[`docker://${pull.namespace}/${pull.repository}:${pull.tag}`, `dir:${target}`],
-    ]);
-    if (code !== 0) throw new Error(`skopeo: ${output.trim()}`);
+    const skopeoRun = async (...args: string[]): Promise<void> => {
+      const { code, output } = await run('skopeo', args);
+      if (code !== 0) throw new Error(`skopeo: ${output.trim()}`);
+    };
+    const authFile = join(pull.folder, 'auth.json');
+    await writeFile(authFile, '{}');
+    if (pull.credentials !== undefined) {
+      const { user, password } = pull.credentials;
+      const login = ['login', '--tls-verify=false', '--authfile', authFile, '--username', user];
+      await skopeoRun(...login, '--password', password, askedHost(pull));
+    }
+    const registries = ['--registries-conf', await writeRegistries(pull)];
+    const source = `docker://${pull.namespace}/${pull.repository}:${pull.tag}`;
+    await skopeoRun(...registries, 'copy', '--quiet', '--src-authfile', authFile, source, `dir:${target}`);
     const names = (await readdir(target)).filter((name) => /^[0-9a-f]{64}$/.test(name));
     // The names are what it believes; the bytes are what counts.
     const blobs = await Promise.all(names.map(async (name) => digestOf(await readFile(join(target, name)))));
@@ -61,6 +74,11 @@ export const skopeo: ContainerClient = {
     };
   },
 };
+
+/** Both look credentials up by the name of whoever they ask: the mirror's, not the registry's. */
+function askedHost({ mirror, registry }: ClientPull): string {
+  return (mirror ?? registry).split('/')[0] ?? '';
+}
 
 async function writeRegistries({ folder, namespace, registry, mirror }: ClientPull): Promise<string> {
   const file = join(folder, 'registries.conf');
