@@ -17,6 +17,8 @@ export interface BlobAnswer {
   readonly headers: Headers;
   /** Length of the body in bytes. */
   readonly length: number;
+  /** When the request came in, on the proxy's clock. */
+  readonly startedMs: number;
 }
 
 /**
@@ -32,7 +34,6 @@ export async function sendBlobBody(
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, metrics } = deps;
-  const startedMs = clock.now();
   const sendHead = (): void => {
     if (!response.headersSent) response.writeHead(answer.status, answer.headers);
   };
@@ -54,7 +55,7 @@ export async function sendBlobBody(
       if (chunk.length > left) {
         throw new DamselflyError('UPSTREAM_BROKEN', 'the blob has more bytes than its size');
       }
-      if (left === answer.length) metrics.firstByteSeconds.observe((clock.now() - startedMs) / 1000);
+      if (left === answer.length) metrics.firstByteSeconds.observe((clock.now() - answer.startedMs) / 1000);
       sendHead();
       await writeChunk(clock, response, chunk, signal);
       left -= chunk.length;

@@ -29,6 +29,7 @@ export interface BlobDeps {
  * @throws UPSTREAM_*, DIGEST_MISMATCH, BLOB_UNKNOWN, ABORTED; after the headers too
  */
 export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, digest: string): Promise<void> {
+  const startedMs = deps.clock.now();
   if (!isDigest(digest)) {
     await relayUnverifiable(deps, exchange, digest);
     return;
@@ -71,7 +72,7 @@ export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, diges
     'content-length': String(length),
     ...(part.kind === 'part' ? { 'content-range': contentRange(part.range, size) } : {}),
   };
-  const answer = { status: part.kind === 'part' ? 206 : 200, headers, length };
+  const answer = { status: part.kind === 'part' ? 206 : 200, headers, length, startedMs };
   if (request.method === 'HEAD') {
     response.writeHead(answer.status, headers);
     response.end();
@@ -94,9 +95,8 @@ async function sendBlob(
 ): Promise<void> {
   const { upstream, repository, response, signal } = exchange;
   const { authorization } = exchange.request.headers;
-  const startedMs = deps.clock.now();
   const observe = (outcome: string): void =>
-    deps.metrics.pullSeconds.observe({ outcome }, (deps.clock.now() - startedMs) / 1000);
+    deps.metrics.pullSeconds.observe({ outcome }, (deps.clock.now() - answer.startedMs) / 1000);
   const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
   const range = part.kind === 'part' ? { range: part.range } : {};
   try {

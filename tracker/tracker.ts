@@ -76,7 +76,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     ...(announce.udpAddress === undefined ? {} : { udpAddress: announce.udpAddress }),
     ready: { process: 'tracker', pid: process.pid, ...addresses },
     summary:
-      `tracker: control on ws://${addresses.control}, announce on http://${addresses.http}/announce` +
+      `tracker: control on ws://${addresses.listen}, announce on http://${addresses.http}/announce` +
       (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`),
     close: () => {
       closing ??= close();
@@ -88,7 +88,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
 function addressesOf(control: ListenAddress, { httpAddress, udpAddress }: AnnounceServer) {
   const written = ({ host, port }: ListenAddress): string => joinAddress(host, port);
   return {
-    control: written(control),
+    listen: written(control),
     http: written(httpAddress),
     ...(udpAddress === undefined ? {} : { udp: written(udpAddress) }),
   };

@@ -71,7 +71,8 @@ export class Simulation {
   readonly #nodes: PeerCore[] = [];
   readonly #seeds: SeedCore[] = [];
   /** Flow -> what it is for. */
-  readonly #flow: { request: number; piece: number; link: number; generation: number; running: boolean }[] = [];
+  readonly #flow: { request: number; piece: number; link: number; generation: number; running: boolean }[] =
+    [];
   /** Node -> request -> flow. */
   readonly #flowOf: number[][] = [];
   readonly #doneMs: Float64Array;
@@ -104,8 +105,8 @@ export class Simulation {
     this.#connect();
   }
 
-  /** @param onProgress called now and then with the share of nodes that are done, 0..1 */
-  run(onProgress: (share: number) => void): Outcome {
+  /** @param onProgress called now and then with the share of nodes that are done (0..1) and the simulated time */
+  run(onProgress: (share: number, atMs: number) => void): Outcome {
     const { nodes } = this.#scenario;
     const wheel = this.#wheel;
     const giveUpMs = idealSeconds(this.#scenario) * 1000 * HOPELESS_RATIO + HOPELESS_MS;
@@ -121,7 +122,8 @@ export class Simulation {
       this.#happen(onProgress);
     }
     let uploadMaxBytes = 0;
-    for (let node = 0; node < nodes; node++) uploadMaxBytes = Math.max(uploadMaxBytes, this.#sentBytes[node]!);
+    for (let node = 0; node < nodes; node++)
+      uploadMaxBytes = Math.max(uploadMaxBytes, this.#sentBytes[node]!);
     return { seconds: this.#doneMs.map((ms) => ms / 1000), originBytes: this.#originBytes, uploadMaxBytes };
   }
 
@@ -157,7 +159,7 @@ export class Simulation {
     }
   }
 
-  #happen(onProgress: (share: number) => void): void {
+  #happen(onProgress: (share: number, atMs: number) => void): void {
     const { kind, a, b, c, d, now } = this.#wheel;
     switch (kind) {
       case Happens.flowEnds:
@@ -199,7 +201,7 @@ export class Simulation {
         break;
       default:
         this.#tick(a);
-        if (a === 0) onProgress(this.#done / this.#scenario.nodes);
+        if (a === 0) onProgress(this.#done / this.#scenario.nodes, now);
     }
   }
 
@@ -249,7 +251,14 @@ export class Simulation {
         case Action.decline: {
           const at = this.#topology.start[end]! + link;
           const kind = seed ? Happens.offer : Happens.decline;
-          this.#wheel.add(soon, kind, this.#topology.other[at]!, this.#topology.back[at]!, piece, this.#slots(end, link));
+          this.#wheel.add(
+            soon,
+            kind,
+            this.#topology.other[at]!,
+            this.#topology.back[at]!,
+            piece,
+            this.#slots(end, link),
+          );
           break;
         }
         default:
@@ -331,7 +340,14 @@ export class Simulation {
       this.#flows.start(flow);
     } else {
       const soon = this.#wheel.now + this.#scenario.latencyMs;
-      this.#wheel.add(soon, Happens.busy, flow, info.generation, this.#slots(from, this.#linkOfSender(flow)), 0);
+      this.#wheel.add(
+        soon,
+        Happens.busy,
+        flow,
+        info.generation,
+        this.#slots(from, this.#linkOfSender(flow)),
+        0,
+      );
     }
     this.#act(from);
   }
@@ -350,14 +366,7 @@ export class Simulation {
     const info = this.#flow[flow]!;
     info.running = false;
     this.#sentBytes[this.#flows.from[flow]!]! += this.#bytesOf(info.piece);
-    this.#wheel.add(
-      this.#wheel.now + this.#scenario.latencyMs,
-      Happens.arrived,
-      flow,
-      info.generation,
-      0,
-      0,
-    );
+    this.#wheel.add(this.#wheel.now + this.#scenario.latencyMs, Happens.arrived, flow, info.generation, 0, 0);
     this.#uploaded(flow);
   }
 

@@ -192,11 +192,10 @@ class FolderBlobStore implements BlobStore {
       const usedBytes = states.reduce((sum, state) => sum + state.info.size, 0);
       const neededBytes = usedBytes + info.size - this.#maxBytes;
       if (neededBytes <= 0) return;
-      if (info.size > this.#maxBytes)
-        throw this.#full('the blob is larger than the quota of the store', info);
+      if (info.size > this.#maxBytes) throw this.#full('the blob is larger than the quota', info);
       const unused = states.filter((state) => state.openers === 0);
       const victims = chooseVictims(unused, neededBytes);
-      if (victims === undefined) throw this.#full('the quota of the store is taken by blobs in use', info);
+      if (victims === undefined) throw this.#full('blobs in use take up the quota', info);
       for (const victim of victims) {
         // Somebody may have opened it since: waiting for that would hold up every new blob.
         if (victim.openers > 0) break;

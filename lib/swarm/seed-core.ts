@@ -268,14 +268,7 @@ export class SeedCore {
     return blob.leastGiven(info.zone, again ? ANY_COUNT : 0);
   }
 
-  #give(
-    state: GiftStateValue,
-    peer: number,
-    info: SeedPeer,
-    slot: number,
-    piece: number,
-    now: number,
-  ): void {
+  #give(state: GiftStateValue, peer: number, info: SeedPeer, slot: number, piece: number, now: number): void {
     this.#gifts.add(state, peer, slot, piece, now);
     this.#active++;
     info.active++;

@@ -114,10 +114,13 @@ export class UploadSlots {
 
   /** Keeps free slots for those who wait, and tells them. */
   #giveOut(now: number): void {
-    while (this.#free > 0) {
-      const next = this.#waiting.shift();
-      if (next === undefined) return;
-      if (!this.#policy.useful(next)) continue;
+    for (let at = 0; this.#free > 0 && at < this.#waiting.length; ) {
+      const next = this.#waiting[at]!;
+      if (!this.#policy.useful(next)) {
+        at++;
+        continue;
+      }
+      this.#waiting.splice(at, 1);
       this.#keep(next, now);
       this.#actions.push(Action.slots, next, -1, -1, -1);
     }

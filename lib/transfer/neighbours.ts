@@ -4,7 +4,7 @@ import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { decodePeerMessage, encodePeerMessage } from '../wire/peer-codec.ts';
+import { decodePeerMessage, encodePeerMessage, encodePeerMessages } from '../wire/peer-codec.ts';
 import { type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from '../wire/peer-messages.ts';
 import { Neighbour } from './neighbour.ts';
 import type { Link, LinkDialer } from './seams.ts';
@@ -193,7 +193,7 @@ export class Neighbours {
   }
 
   #send(link: Link, message: PeerMessage): void {
-    link.send(encodePeerMessage(message));
+    for (const bytes of encodePeerMessages(message)) link.send(bytes);
     if (link.bufferedBytes > MAX_BUFFERED_BYTES) link.close('does not read its messages');
   }
 

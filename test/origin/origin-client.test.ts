@@ -1,4 +1,8 @@
-import { createServer } from 'node:net';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
@@ -7,17 +11,20 @@ import { discard } from '../../lib/origin/exchange.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
+import { isInstalled } from '../helpers/docker-registry.ts';
 import { type FaultOrigin, send, startFaultOrigin } from '../helpers/fault-origin.ts';
 
 const BYTES = Buffer.from('0123456789'.repeat(1000));
 const DIGEST = digestOf(BYTES);
 const signal = new AbortController().signal;
-const TIMEOUTS = { connectTimeoutMs: 500, headersTimeoutMs: 300, bodyTimeoutMs: 300 };
 const metrics = createMetrics({ defaults: false });
 
-function clientOf(url: string): OriginClient {
+function clientOf(
+  url: string,
+  timeouts: { headersTimeoutMs?: number; bodyTimeoutMs?: number } = {},
+): OriginClient {
   const upstreams = [{ name: 'reg', url }];
-  return createOriginClient({ upstreams, metrics, log: silentLog(), clock: createSystemClock() }, TIMEOUTS);
+  return createOriginClient({ upstreams, metrics, log: silentLog(), clock: createSystemClock() }, timeouts);
 }
 
 async function setUp(t: Test): Promise<{ origin: FaultOrigin; client: OriginClient }> {
@@ -205,7 +212,7 @@ await t.test('more bytes than the Content-Length promises never reach the reader
     socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n0123456789`));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const client = clientOf(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
+  const client = clientOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
   t.teardown(async () => {
     await client.close();
     server.close();
@@ -222,13 +229,17 @@ await t.test(
       origin.answer = (_request, response) => send(response, status, '{}');
       await t.rejects(read(client), { code: 'UPSTREAM_REFUSED', facts: { status } }, String(status));
     }
+    const hasty = clientOf(origin.url, { headersTimeoutMs: 200 });
     origin.answer = () => {};
-    await t.rejects(read(client), { code: 'UPSTREAM_UNREACHABLE' }, 'no headers');
+    await t.rejects(read(hasty), { code: 'UPSTREAM_UNREACHABLE' }, 'no headers');
+    await hasty.close();
+    const impatient = clientOf(origin.url, { bodyTimeoutMs: 200 });
     origin.answer = (_request, response) => {
       response.writeHead(200, { 'content-length': '10' });
       response.write('1');
     };
-    await t.rejects(read(client), { code: 'UPSTREAM_UNREACHABLE' }, 'a body that stops');
+    await t.rejects(read(impatient), { code: 'UPSTREAM_UNREACHABLE' }, 'a body that stops');
+    await impatient.close();
     const gone = clientOf('http://127.0.0.1:1');
     await t.rejects(read(gone), { code: 'UPSTREAM_UNREACHABLE', message: /127\.0\.0\.1:1/ });
     await gone.close();
@@ -280,5 +291,37 @@ await t.test(
         t.notMatch((error as Error).message, /secret/);
       }
     }
+  },
+);
+
+const openssl = isInstalled('openssl') ? false : 'openssl is not installed';
+await t.test(
+  "a registry whose certificate is the upstream's own is trusted, and no other",
+  { skip: openssl },
+  async (t) => {
+    const folder = t.testdir();
+    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(folder, name)) as [string, string];
+    const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1'];
+    const out = ['-keyout', key, '-out', cert];
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+    execFileSync('openssl', ['req', '-x509', ...curve, '-nodes', '-days', '2', ...subject, ...out], {
+      stdio: 'ignore',
+    });
+    const ca = readFileSync(cert, 'utf8');
+    const server = createTlsServer({ key: readFileSync(key), cert: ca }, (_request, response) =>
+      send(response, 200, BYTES),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const deps = { log: silentLog(), clock: createSystemClock() };
+    const trusting = createOriginClient({ ...deps, upstreams: [{ name: 'reg', url, ca }] });
+    const strict = createOriginClient({ ...deps, upstreams: [{ name: 'reg', url }] });
+    t.teardown(async () => {
+      await Promise.all([trusting.close(), strict.close()]);
+      server.closeAllConnections();
+      server.close();
+    });
+    t.same((await read(trusting)).bytes, BYTES);
+    await t.rejects(read(strict), { code: 'UPSTREAM_UNREACHABLE', message: /certificate/ });
   },
 );

@@ -15,12 +15,15 @@ const BLOB = `/v2/a/b/blobs/${DIGEST}`;
 const MANIFEST = Buffer.from('{"schemaVersion":2,"layers":[]}');
 const MANIFEST_DIGEST = digestOf(MANIFEST);
 
-async function start(t: Test, blobs?: BlobSource): Promise<{ origin: FaultOrigin; proxy: ProxyFixture }> {
+async function start(
+  t: Test,
+  options: { blobs?: BlobSource; headersTimeoutMs?: number } = {},
+): Promise<{ origin: FaultOrigin; proxy: ProxyFixture }> {
   const origin = await startFaultOrigin();
   const upstreams = [{ name: 'reg', url: origin.url }];
   const proxy = await startProxy(upstreams, {
     defaultUpstream: 'reg',
-    ...(blobs === undefined ? {} : { blobs }),
+    ...options,
   });
   t.teardown(async () => {
     await proxy.close();
@@ -83,15 +86,16 @@ await t.test('a registry that cannot be reached, is silent or fails is told as t
     t.equal(answer.status, 502, path);
     t.equal(errorCode(answer), 'UNAVAILABLE', path);
   }
-  const silent = await start(t);
+  const silent = await start(t, { headersTimeoutMs: 200 });
   silent.origin.answer = () => {};
   t.equal((await ask(silent.proxy.port, '/v2/a/manifests/v1')).status, 502);
-  silent.origin.answer = (_request, response) => send(response, 503, 'busy', { 'retry-after': '7' });
-  t.match(await ask(silent.proxy.port, '/v2/a/manifests/v1'), {
+  const busy = await start(t);
+  busy.origin.answer = (_request, response) => send(response, 503, 'busy', { 'retry-after': '7' });
+  t.match(await ask(busy.proxy.port, '/v2/a/manifests/v1'), {
     status: 503,
     headers: { 'retry-after': '7' },
   });
-  t.match(await ask(silent.proxy.port, BLOB), { status: 503, headers: { 'retry-after': '7' } });
+  t.match(await ask(busy.proxy.port, BLOB), { status: 503, headers: { 'retry-after': '7' } });
 });
 
 await t.test('a manifest that is not what was asked for goes no further', async (t) => {
@@ -248,7 +252,7 @@ function endlessSource(): { source: BlobSource; taken: () => number; ended: Prom
 
 await t.test('a client that reads nothing holds back the source, and one that leaves ends it', async (t) => {
   const { source, taken, ended } = endlessSource();
-  const { origin, proxy } = await start(t, source);
+  const { origin, proxy } = await start(t, { blobs: source });
   origin.answer = (_request, response) => {
     response.writeHead(200, { 'content-length': '1000000000' });
     response.end();
@@ -282,7 +286,7 @@ await t.test('headers wait for the first byte for a second, then go ahead of it'
       throw new DamselflyError('UPSTREAM_UNREACHABLE', 'gone');
     },
   };
-  const { origin, proxy } = await start(t, source);
+  const { origin, proxy } = await start(t, { blobs: source });
   origin.answer = (_request, response) => send(response, 200, BYTES);
   const client = httpRequest({ host: '127.0.0.1', port: proxy.port, path: BLOB, agent: false });
   client.end();
@@ -303,7 +307,7 @@ await t.test('closing lets a blob under way end', async (t) => {
       yield BYTES.subarray(1_000_000);
     },
   };
-  const { origin, proxy } = await start(t, source);
+  const { origin, proxy } = await start(t, { blobs: source });
   origin.answer = (_request, response) => send(response, 200, BYTES);
   const pulling = ask(proxy.port, BLOB);
   await opened.promise;

@@ -61,16 +61,21 @@ export interface ProxyFixture {
 /** A whole proxy over `upstreams`, on free ports. */
 export async function startProxy(
   upstreams: readonly Upstream[],
-  options: Partial<RegistryProxyConfig> & { readonly blobs?: BlobSource } = {},
+  options: Partial<RegistryProxyConfig> & {
+    readonly blobs?: BlobSource;
+    /** For tests of silent registries; the real limits by default. */
+    readonly headersTimeoutMs?: number;
+  } = {},
 ): Promise<ProxyFixture> {
+  const { blobs: given, headersTimeoutMs, ...config } = options;
   const metrics = createMetrics({ defaults: false });
   const clock = createShiftedClock();
   const log = silentLog();
   const origin = createOriginClient(
     { upstreams, metrics, log, clock },
-    { headersTimeoutMs: 900, bodyTimeoutMs: 900 },
+    headersTimeoutMs === undefined ? {} : { headersTimeoutMs },
   );
-  const { blobs = straightSource(origin), ...config } = options;
+  const blobs = given ?? straightSource(origin);
   const proxy = await createRegistryProxy(
     { origin, blobs, metrics, log, clock },
     { listeners: [{ host: '127.0.0.1', port: 0 }], ...config },

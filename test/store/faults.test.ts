@@ -120,6 +120,57 @@ await t.test('a power cut takes only the pieces whose bytes had not reached the 
   await after.store.close();
 });
 
+await t.test(
+  'a partial blob that was closed in order survives a power cut and is not hashed again',
+  async (t) => {
+    const before = await boot();
+    await writePieces(await before.store.create(blob.info), blob, [3, 4]);
+    await before.store.close();
+    const disk = before.disk.crash(() => false);
+    const { store, keyValue, clock } = await boot({ disk, keyValue: before.keyValue.crash(0) });
+    disk.fail(['read'], 'EIO');
+    const open = await reopened(store);
+    disk.heal();
+    t.same(heldPieces(open), [3, 4]);
+    t.same(await readPiece(open, 4), blob.piece(4));
+
+    await writePieces(open, blob, [5]);
+    clock.advanceToNext();
+    await settle();
+    const recorded = keyValue.crash(Number.POSITIVE_INFINITY);
+    t.equal(await recordedPieces(recorded), 3);
+    const torn = await boot({ disk: disk.crash(() => false), keyValue: recorded });
+    t.same(heldPieces(await reopened(torn.store)), [3, 4]);
+    await torn.store.close();
+    await store.close();
+  },
+);
+
+await t.test('what was removed, reset or dropped does not come back after a power cut', async (t) => {
+  const gone = async ({ disk, keyValue }: Machine, how: string): Promise<void> => {
+    const after = await boot({ disk: disk.crash(() => false), keyValue: keyValue.crash(0) });
+    t.equal(await after.store.open(blob.info.digest), undefined, how);
+    await after.store.close();
+  };
+  const removed = await boot();
+  await (await storeWhole(removed.store, blob)).close();
+  await removed.store.remove(blob.info.digest);
+  await writePieces(await removed.store.create(blob.info), blob, [0]);
+  await gone(removed, 'removed');
+
+  const reset = await boot();
+  await (await storeWhole(reset.store, blob)).reset();
+  await gone(reset, 'reset');
+
+  const first = await boot();
+  await (await storeWhole(first.store, blob)).close();
+  await first.store.close();
+  const dropped = await boot({ disk: createMemoryDisk(), keyValue: first.keyValue.crash(0) });
+  await writePieces(await dropped.store.create(blob.info), blob, [0]);
+  await gone(dropped, 'dropped');
+  t.equal(await recordedPieces(dropped.keyValue.crash(0)), 0);
+});
+
 await t.test('a committed blob survives a power cut, even one before its file is in place', async (t) => {
   for (const renamed of [true, false]) {
     const before = await boot();

@@ -1,0 +1,51 @@
+import type { SharedBlob } from './shared-blob.ts';
+import { SlotList } from './slots.ts';
+
+/** The blobs of a node by number, and the incomplete ones in the order in which they are wanted. */
+export class BlobList {
+  readonly #slots = new SlotList();
+  readonly #blobs: (SharedBlob | undefined)[] = [];
+  readonly #wanted: number[] = [];
+
+  /** Blobs that miss pieces, most urgent first. */
+  get wanted(): readonly number[] {
+    return this.#wanted;
+  }
+
+  /** All numbers are below this. */
+  get end(): number {
+    return this.#blobs.length;
+  }
+
+  get(slot: number): SharedBlob | undefined {
+    return this.#blobs[slot];
+  }
+
+  add(blob: SharedBlob): number {
+    const slot = this.#slots.take();
+    this.#blobs[slot] = blob;
+    this.sort(slot);
+    return slot;
+  }
+
+  remove(slot: number): void {
+    this.#unwant(slot);
+    this.#blobs[slot] = undefined;
+    this.#slots.release(slot);
+  }
+
+  /** Puts the blob where it belongs after its priority or its completeness changed. */
+  sort(slot: number): void {
+    this.#unwant(slot);
+    const blob = this.#blobs[slot];
+    if (blob === undefined || blob.have.complete) return;
+    let at = 0;
+    while (at < this.#wanted.length && this.#blobs[this.#wanted[at]!]!.priority <= blob.priority) at++;
+    this.#wanted.splice(at, 0, slot);
+  }
+
+  #unwant(slot: number): void {
+    const at = this.#wanted.indexOf(slot);
+    if (at >= 0) this.#wanted.splice(at, 1);
+  }
+}

@@ -1,0 +1,144 @@
+import { Action, type ActionBuffer } from './actions.ts';
+import type { BlobList } from './blob-list.ts';
+import type { Neighbours } from './neighbours.ts';
+import type { PeerCoreOptions } from './peer-core-options.ts';
+import { RequestState, Requests } from './requests.ts';
+
+/** In place of a number: every blob, peer or piece. */
+export const ANY = -1;
+/** 2^n pauses are capped long before; keeps the power finite. */
+const MOST_DOUBLINGS = 30;
+
+/**
+ * The requests of one node with all that hangs on them: download slots, busy pieces, suspicion. A live request takes a
+ * slot and makes its piece busy; a late one does neither, and makes its peer suspect.
+ */
+export class Fetches {
+  readonly #options: PeerCoreOptions;
+  readonly #blobs: BlobList;
+  readonly #peers: Neighbours;
+  readonly #actions: ActionBuffer;
+  readonly #requests = new Requests();
+  #live = 0;
+  #made = 0;
+
+  /** Adds `request` and `cancel` actions to `actions`. */
+  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, actions: ActionBuffer) {
+    this.#options = options;
+    this.#blobs = blobs;
+    this.#peers = peers;
+    this.#actions = actions;
+  }
+
+  /** Download slots that are free. */
+  get free(): number {
+    return this.#options.downloadSlots - this.#live;
+  }
+
+  /** Requests ever made. */
+  get made(): number {
+    return this.#made;
+  }
+
+  known(request: number): boolean {
+    return this.#requests.known(request);
+  }
+
+  peerOf(request: number): number {
+    return this.#requests.peer[request]!;
+  }
+
+  blobOf(request: number): number {
+    return this.#requests.blob[request]!;
+  }
+
+  pieceOf(request: number): number {
+    return this.#requests.piece[request]!;
+  }
+
+  start(peer: number, slot: number, piece: number, now: number): void {
+    const request = this.#requests.add(peer, slot, piece, now);
+    this.#peers.up[peer] = Math.max(0, this.#peers.up[peer]! - 1);
+    this.#goLive(request);
+    this.#made++;
+    this.#blobs.get(slot)!.movedAt = now;
+    this.#actions.push(Action.request, peer, slot, piece, request);
+  }
+
+  /** Bytes came: nobody is suspect on account of this request any more, and it may get a slot again. */
+  progress(request: number, now: number): void {
+    const requests = this.#requests;
+    const peer = this.peerOf(request);
+    const blob = this.#blobs.get(this.blobOf(request))!;
+    requests.progressAt[request] = now;
+    blob.progressedAt = now;
+    blob.movedAt = now;
+    if (this.#peers.sameZone[peer] === 1 || this.#peers.supernode[peer] === 1) blob.localAt = now;
+    if (requests.state[request] === RequestState.live) return;
+    if (requests.state[request] === RequestState.late) {
+      requests.state[request] = RequestState.moving;
+      this.#peers.late[peer]!--;
+      this.#peers.blockedUntil[peer] = now;
+    }
+    if (this.free > 0 && blob.wants(this.pieceOf(request))) this.#goLive(request);
+  }
+
+  /** Takes the request out; its piece can be asked for again. */
+  end(request: number): void {
+    const requests = this.#requests;
+    if (requests.state[request] === RequestState.late) this.#peers.late[this.peerOf(request)]!--;
+    if (requests.state[request] === RequestState.live) this.#release(request);
+    requests.remove(request);
+  }
+
+  /** Cancels the requests for that blob, to that peer, for that piece, or for {@link ANY}. */
+  cancel(slot: number, peer: number, piece: number): void {
+    const requests = this.#requests;
+    for (let request = requests.end - 1; request >= 0; request--) {
+      if (requests.state[request] === RequestState.free) continue;
+      if (slot !== ANY && requests.blob[request] !== slot) continue;
+      if (peer !== ANY && requests.peer[request] !== peer) continue;
+      if (piece !== ANY && requests.piece[request] !== piece) continue;
+      const { peer: peers, blob: blobs, piece: pieces } = requests;
+      this.#actions.push(Action.cancel, peers[request]!, blobs[request]!, pieces[request]!, request);
+      this.end(request);
+    }
+  }
+
+  /** Makes every request suspect for which no byte came for too long: its slot is free at once, it may still win. */
+  suspectStale(now: number): void {
+    const requests = this.#requests;
+    for (let request = 0; request < requests.end; request++) {
+      const state = requests.state[request];
+      if (state !== RequestState.live && state !== RequestState.moving) continue;
+      if (now - requests.progressAt[request]! <= this.#options.suspectMs) continue;
+      if (state === RequestState.live) this.#release(request);
+      requests.state[request] = RequestState.late;
+      this.#peers.late[this.peerOf(request)]!++;
+      this.strike(this.peerOf(request), now);
+    }
+  }
+
+  /** The peer is not asked for a while, longer with every failure in a row. */
+  strike(peer: number, now: number): void {
+    const { backoffMs, maxBackoffMs } = this.#options;
+    const doublings = Math.min(this.#peers.strikes[peer]!++, MOST_DOUBLINGS);
+    this.#peers.blockedUntil[peer] = now + Math.min(maxBackoffMs, backoffMs * 2 ** doublings);
+  }
+
+  #goLive(request: number): void {
+    const blob = this.#blobs.get(this.blobOf(request))!;
+    this.#requests.state[request] = RequestState.live;
+    blob.setBusy(this.pieceOf(request));
+    blob.inFlight++;
+    this.#live++;
+  }
+
+  /** A live request gives its slot and its piece back. */
+  #release(request: number): void {
+    const blob = this.#blobs.get(this.blobOf(request))!;
+    blob.clearBusy(this.pieceOf(request));
+    blob.inFlight--;
+    this.#live--;
+  }
+}

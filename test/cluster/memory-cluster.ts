@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto';
+import type { Digest } from '../../lib/core/digest.ts';
+import { digestOf } from '../../lib/core/digest.ts';
+import type { PeerInfo, Role } from '../../lib/core/node.ts';
+import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
+import type { TraceEvent } from '../../lib/observe/trace.ts';
+import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createRng, type Rng, randomHex } from '../../lib/runtime/rng.ts';
+import { openBlobStore } from '../../lib/store/blob-store.ts';
+import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
+import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
+import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
+import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
+import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
+import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
+
+const MIB = 1024 * 1024;
+/** Every process listens on its own host. */
+const PORT = 1000;
+
+export interface Member<E> {
+  readonly name: string;
+  readonly engine: E;
+  readonly disk: MemoryDisk;
+  readonly deps: EngineDeps;
+}
+
+export interface ClusterOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly supernodes: number;
+  /** Of the registry, one body. @default 50 MiB/s */
+  readonly originBytesPerSecond?: number;
+  /** Of each machine, both ways. @default 100 MiB/s */
+  readonly nodeBytesPerSecond?: number;
+  readonly zones?: readonly string[];
+}
+
+/**
+ * A whole cluster in one process: real engines, stores and tracker decisions over in-memory disks, network, tracker
+ * and registry, on a clock that only moves when everything has settled. Same seed, same run: compare `traceHash`.
+ */
+export class MemoryCluster {
+  readonly clock = new FakeClock();
+  readonly rng: Rng;
+  readonly network: MemoryNetwork;
+  readonly tracker: MemoryTracker;
+  readonly origin: MemoryOrigin;
+  readonly nodes: Member<PeerEngine>[] = [];
+  readonly supernodes: Member<SeedEngine>[] = [];
+  readonly events: { readonly who: string; readonly event: TraceEvent }[] = [];
+  readonly #trace = createHash('sha256');
+  readonly #options: ClusterOptions;
+
+  private constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.rng = createRng(options.seed);
+    const clock = this.clock;
+    this.network = createMemoryNetwork({ clock, rng: this.rng }, { latencyMs: 0.5, jitterMs: 0.3 });
+    const createChooser = (): TrackerCore => new TrackerCore({}, this.rng);
+    this.tracker = new MemoryTracker({ clock, createChooser }, { latencyMs: 1 });
+    const bytesPerSecond = options.originBytesPerSecond ?? 50 * MIB;
+    this.origin = new MemoryOrigin({ clock, latencyMs: 5, bytesPerSecond });
+  }
+
+  static async start(options: ClusterOptions): Promise<MemoryCluster> {
+    const cluster = new MemoryCluster(options);
+    for (let i = 0; i < options.supernodes; i++)
+      cluster.supernodes.push(await cluster.addSupernode(`super${i}`));
+    for (let i = 0; i < options.nodes; i++) cluster.nodes.push(await cluster.addNode(`node${i}`, i));
+    await cluster.run(10);
+    return cluster;
+  }
+
+  async addSupernode(name: string): Promise<Member<SeedEngine>> {
+    return await this.#add(name, 'supernode', '', (deps) => new SeedEngine(deps));
+  }
+
+  async addNode(name: string, index = 0, disk = createMemoryDisk()): Promise<Member<PeerEngine>> {
+    const zones = this.#options.zones ?? [''];
+    return await this.#add(
+      name,
+      'node',
+      zones[index % zones.length] ?? '',
+      (deps) => new PeerEngine(deps),
+      disk,
+    );
+  }
+
+  async #add<E extends PeerEngine | SeedEngine>(
+    name: string,
+    role: Role,
+    zone: string,
+    create: (deps: EngineDeps) => E,
+    disk = createMemoryDisk(),
+  ): Promise<Member<E>> {
+    const { clock, rng } = this;
+    const rate = this.#options.nodeBytesPerSecond ?? 100 * MIB;
+    const network = this.network.host(name, { upBytesPerSecond: rate, downBytesPerSecond: rate });
+    const self: PeerInfo = { id: randomHex(rng, 20), role, host: name, port: PORT, zone };
+    const log = silentLog();
+    const wallClockMs = (): number => clock.now();
+    const keyValue = createMemoryKeyValue();
+    const store = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: `/${name}` });
+    const trace = (atMs: number, event: TraceEvent): void => {
+      this.events.push({ who: name, event });
+      this.#trace.update(`${atMs} ${name} ${JSON.stringify(event)}\n`);
+    };
+    const deps: EngineDeps = {
+      self: () => self,
+      network,
+      discovery: this.tracker.connect(self),
+      store,
+      origin: this.origin.client(),
+      pool: createBufferPool({ budgetBytes: 64 * MIB }),
+      clock,
+      rng,
+      log,
+      metrics: createMetrics({ defaults: false }),
+      trace,
+      wallClockMs,
+    };
+    const engine = create(deps);
+    await network.listen(
+      { host: name, port: PORT },
+      { link: (link) => engine.link(link), piece: (asked) => engine.piece(asked) },
+    );
+    engine.start();
+    return { name, engine, disk, deps };
+  }
+
+  get traceHash(): string {
+    return this.#trace.copy().digest('hex');
+  }
+
+  /** Random bytes in the registry. */
+  blob(size: number): Digest {
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; at += 4) {
+      const word = this.rng.int(2 ** 32);
+      for (let byte = 0; byte < 4 && at + byte < size; byte++)
+        bytes[at + byte] = (word >>> (8 * byte)) & 0xff;
+    }
+    return this.origin.add(bytes);
+  }
+
+  /** A client of this node reads the whole blob. @returns the digest of what it got */
+  async pull(node: Member<PeerEngine>, digest: Digest, size: number): Promise<Digest> {
+    const chunks: Uint8Array[] = [];
+    const origin = { upstream: 'memory.test', repository: 'team/app' };
+    const signal = new AbortController().signal;
+    for await (const chunk of node.engine.open({ digest, size, origin }, { signal })) chunks.push(chunk);
+    return digestOf(Buffer.concat(chunks));
+  }
+
+  /** Lets `ms` of the cluster's time pass. */
+  async run(ms: number): Promise<void> {
+    const until = this.clock.now() + ms;
+    do await settled();
+    while (this.clock.advanceToNext(until));
+  }
+
+  /** Lets time pass until the promise has settled. @throws when it does not within `limitMs` of the cluster's time */
+  async until<T>(promise: Promise<T>, limitMs = 60_000): Promise<T> {
+    let done = false;
+    const finish = (): void => {
+      done = true;
+    };
+    promise.then(finish, finish);
+    const deadline = this.clock.now() + limitMs;
+    for (;;) {
+      await settled();
+      if (done) return await promise;
+      if (!this.clock.advanceToNext(deadline))
+        throw new Error(`not done after ${limitMs} ms of cluster time`);
+    }
+  }
+
+  /** The machine is gone, as after a power cut. */
+  crash(member: Member<PeerEngine> | Member<SeedEngine>): void {
+    this.network.crash(member.name);
+    void member.deps.discovery.close();
+  }
+}
+
+/** Every promise that can go on without time passing has gone on. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
