@@ -1,6 +1,6 @@
 import type { BlobSource } from '../lib/core/blob-source.ts';
 import { type Digest, isDigest } from '../lib/core/digest.ts';
-import { describeError, hasCode } from '../lib/core/errors.ts';
+import { DamselflyError, describeError, hasCode } from '../lib/core/errors.ts';
 import { contentRange, parseRange, type RangeRequest } from '../lib/core/range.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Metrics } from '../lib/observe/metrics.ts';
@@ -47,8 +47,6 @@ export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, diges
     'accept-ranges': 'bytes',
     'docker-content-digest': digest,
     etag,
-    // What a digest names never changes; but who may read it does, so only the client itself may keep it.
-    'cache-control': 'private, max-age=31536000',
   };
   if (matches(request.headers['if-none-match'], etag)) {
     response.writeHead(304, common);
@@ -112,7 +110,15 @@ async function sendBlob(
     // The registry has changed its mind since the verdict: its word of now, with its challenge, is the answer.
     deps.verdicts.forget(askerOf(exchange), digest);
     const verdict = await rightToRead(deps, exchange, digest);
-    if (verdict.kind === 'allowed') throw error;
+    if (verdict.kind === 'allowed') {
+      // Not this caller is refused, but whoever read on its behalf: told as 401 it would send the caller to log in.
+      throw new DamselflyError(
+        'UPSTREAM_BROKEN',
+        'the registry allows the blob to be read and does not give it',
+        { digest },
+        { cause: error },
+      );
+    }
     refuse(exchange, verdict);
   }
 }

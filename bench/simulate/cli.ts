@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { parseBytes, parseDuration, parseRate } from '../../lib/config/units.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { MIN_PIECE_BYTES, pieceBytesFor } from '../../lib/core/geometry.ts';
@@ -40,16 +40,11 @@ export function simulateCli(run: (flags: SimulateFlags) => void): Command {
     )
     .option('--nodes <count>', 'nodes that pull the blob, all at once', '1000')
     .option('--blob-bytes <size>', 'size of the blob', '1GiB')
-    .addOption(new Option('--piece-bytes <size>', 'size of a piece').default(undefined, 'as for a real blob'))
+    .option('--piece-bytes <size>', 'size of a piece (default: as for a real blob of that size)')
     .option('--node-rate <rate>', 'upload and download of a node', '300MiB/s')
     .option('--seeds <count>', 'supernodes, which share the blob between them', '3')
     .option('--seed-rate <rate>', 'upload of a supernode', '1000MiB/s')
-    .addOption(
-      new Option('--registry-rate <rate>', 'what the registry gives all supernodes together').default(
-        undefined,
-        'the upload of all supernodes',
-      ),
-    )
+    .option('--registry-rate <rate>', 'what the registry gives all supernodes (default: their whole upload)')
     .option('--latency <time>', 'one way between two machines', '0.2ms')
     .option('--have-delay <time>', 'how long a node collects news before it tells its neighbours', '10ms')
     .option('--rng-seed <number>', 'another number, another run', '1')

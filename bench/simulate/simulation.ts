@@ -3,35 +3,11 @@ import { createRng } from '../../lib/runtime/rng.ts';
 import { Action, type ActionBuffer } from '../../lib/swarm/actions.ts';
 import { PeerCore } from '../../lib/swarm/peer-core.ts';
 import { OWN_ZONE, SeedCore } from '../../lib/swarm/seed-core.ts';
+import { Happens, packSlots } from './events.ts';
 import { Flows } from './flows.ts';
 import { idealSeconds, pieceCount, type Scenario } from './scenario.ts';
 import { buildTopology, type Topology } from './topology.ts';
 import { TimingWheel } from './wheel.ts';
-
-/** What happens; the fields of an event are given behind it. */
-const Happens = {
-  /** flow, version: the last byte leaves its sender. */
-  flowEnds: 0,
-  /** flow, version of the request: asks for a piece. */
-  request: 1,
-  /** flow, generation: the last byte is there. */
-  arrived: 2,
-  /** flow, generation, free slots of the sender: no free slot. */
-  busy: 3,
-  /** end, its link, free slots up and down in one number, 1 = hungry. */
-  slots: 4,
-  /** end, its link, piece, free slots. */
-  offer: 5,
-  decline: 6,
-  /** end, piece: time to tell neighbours. */
-  haveDue: 7,
-  /** end, piece, free slots: all its neighbours hear of it. */
-  have: 8,
-  /** seed, piece: read from the registry. */
-  landed: 9,
-  /** group of ends. */
-  tick: 10,
-} as const;
 
 const TICK_MS = 100;
 /** Ends tick in groups, so that not all of them do at the same moment. */
@@ -41,11 +17,6 @@ const HOPELESS_RATIO = 50;
 const HOPELESS_MS = 60_000;
 
 const BLOB = 0;
-
-/** Free slots up and down in one number. */
-function pack(up: number, down: number): number {
-  return (Math.max(0, up) << 8) | Math.max(0, down);
-}
 
 /** What came out of a run. */
 export interface Outcome {
@@ -122,8 +93,9 @@ export class Simulation {
       this.#happen(onProgress);
     }
     let uploadMaxBytes = 0;
-    for (let node = 0; node < nodes; node++)
+    for (let node = 0; node < nodes; node++) {
       uploadMaxBytes = Math.max(uploadMaxBytes, this.#sentBytes[node]!);
+    }
     return { seconds: this.#doneMs.map((ms) => ms / 1000), originBytes: this.#originBytes, uploadMaxBytes };
   }
 
@@ -271,9 +243,9 @@ export class Simulation {
   /** What a message of the end tells of its slots; `link` = -1 when it goes to everyone. */
   #slots(end: number, link: number): number {
     const seed = this.#seeds[end - this.#scenario.nodes];
-    if (seed !== undefined) return pack(seed.freeSlots, 0);
+    if (seed !== undefined) return packSlots(seed.freeSlots, 0);
     const node = this.#nodes[end]!;
-    return pack(node.freeUploadsFor(link), node.freeDownloads);
+    return packSlots(node.freeUploadsFor(link), node.freeDownloads);
   }
 
   #sendSlots(end: number, link: number, hungry: boolean): void {

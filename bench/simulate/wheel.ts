@@ -48,7 +48,7 @@ export class TimingWheel {
     fields[at + 4] = d;
     // Never into the bucket that is being emptied: it would come a whole revolution late.
     this.#due[event] = Math.max(Math.ceil(atMs / BUCKET_MS), this.#bucket + 1);
-    if (this.#due[event]! - this.#bucket < BUCKETS) this.#append(event);
+    if (this.#due[event] - this.#bucket < BUCKETS) this.#append(event);
     else this.#far.push(event);
     this.#pending++;
   }

@@ -10,6 +10,9 @@ import { createSerial } from './serial.ts';
 const FLUSH_PIECES = 16;
 const FLUSH_AFTER_MS = 250;
 
+/** What is synced is the batch and all before it; level skips an empty batch, sync and all. */
+const NOTHING: KeyValueOperation = { type: 'del', key: 'nothing' };
+
 /** A blob whose record may be written at any moment. */
 export interface Recordable extends BlobRecord {
   /** Pieces held whose proof is not yet recorded; emptied by the writer. */
@@ -45,7 +48,7 @@ export function createRecordWriter(deps: {
   let closed = false;
 
   const write = async (blobs: readonly Recordable[], options: { sync: boolean; complete: boolean }) => {
-    const operations: KeyValueOperation[] = [];
+    const operations: KeyValueOperation[] = options.sync ? [NOTHING] : [];
     const taken = blobs.map((blob) => ({ blob, pieces: [...blob.unrecorded] }));
     for (const { blob, pieces } of taken) {
       const { info, usedAtMs, have, synced } = blob;

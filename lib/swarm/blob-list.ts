@@ -44,6 +44,15 @@ export class BlobList {
     this.#wanted.splice(at, 0, slot);
   }
 
+  /** Whether we hold a piece that the peer lacks, of a blob that it shares with us. */
+  usefulTo(peer: number): boolean {
+    for (const blob of this.#blobs) {
+      const row = blob?.rowOf(peer) ?? -1;
+      if (row >= 0 && blob!.lacks(row)) return true;
+    }
+    return false;
+  }
+
   #unwant(slot: number): void {
     const at = this.#wanted.indexOf(slot);
     if (at >= 0) this.#wanted.splice(at, 1);

@@ -43,8 +43,9 @@ export class Neighbours {
     this.alive[peer] = 1;
     this.supernode[peer] = kind === 'supernode' ? 1 : 0;
     this.sameZone[peer] = sameZone ? 1 : 0;
-    for (const column of [this.up, this.mostUp, this.late, this.strikes, this.uploads, this.kept])
+    for (const column of [this.up, this.mostUp, this.late, this.strikes, this.uploads, this.kept]) {
       column[peer] = 0;
+    }
     this.banned[peer] = 0;
     this.waitsUntil[peer] = 0;
     this.blockedUntil[peer] = 0;

@@ -41,7 +41,7 @@ export class PeerCore {
       {
         slots: this.#options.uploadSlots,
         keepMs: this.#options.keepMs,
-        useful: (peer) => this.#usefulTo(peer),
+        useful: (peer) => this.#blobs.usefulTo(peer),
       },
       this.#peers,
       this.actions,
@@ -181,7 +181,7 @@ export class PeerCore {
     const free = ++this.#peers.up[peer]!;
     this.#fill(now, ANY);
     if (this.#peers.up[peer] !== free) return;
-    this.#peers.up[peer]!--;
+    this.#peers.up[peer]--;
     this.actions.push(Action.slots, peer, -1, -1, -1);
   }
 
@@ -317,8 +317,9 @@ export class PeerCore {
       const blob = this.#blobs.get(slot)!;
       while (this.#choose(slot, blob, now, only)) if (this.freeDownloads === 0) return;
     }
-    for (let i = 0; i < this.#blobs.wanted.length; i++)
+    for (let i = 0; i < this.#blobs.wanted.length; i++) {
       this.#waitForSlots(this.#blobs.get(this.#blobs.wanted[i]!)!, now, only);
+    }
   }
 
   /** Makes one request for the blob. @returns whether there was one to make */
@@ -350,15 +351,6 @@ export class PeerCore {
     }
     this.#fetches.start(best, slot, piece, now);
     return true;
-  }
-
-  /** Whether we hold a piece that the neighbour lacks, of a blob that we share with it. */
-  #usefulTo(peer: number): boolean {
-    for (let slot = 0; slot < this.#blobs.end; slot++) {
-      const row = this.#blobs.get(slot)?.rowOf(peer) ?? -1;
-      if (row >= 0 && this.#blobs.get(slot)!.lacks(row)) return true;
-    }
-    return false;
   }
 
   #mayAsk(blob: SharedBlob, peer: number, now: number): boolean {

@@ -1,0 +1,313 @@
+import t from 'tap';
+import { Bitfield } from '../../lib/core/bitfield.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { PeerCore } from '../../lib/swarm/peer-core.ts';
+import type { PeerCoreOptions } from '../../lib/swarm/peer-core-options.ts';
+import { actionsOf, type Decision } from './actions-of.ts';
+
+const NODE = 'node';
+
+function setUp(options: Partial<PeerCoreOptions> = {}, pieces = 16) {
+  const core = new PeerCore(options, createRng(1));
+  const blob = core.addBlob(pieces, undefined, 0, 0);
+  const neighbour = (held: number[], up = 4, kind: 'node' | 'supernode' = NODE, sameZone = true): number => {
+    const peer = core.addPeer(kind, sameZone, 0);
+    core.peerShares(peer, blob);
+    for (const piece of held) core.peerHas(peer, blob, piece, 0);
+    if (up > 0) core.peerSlots(peer, up, 4, false, 0);
+    return peer;
+  };
+  return { core, blob, neighbour };
+}
+
+function of(decisions: Decision[], kind: Decision['kind']): Decision[] {
+  return decisions.filter((decision) => decision.kind === kind);
+}
+
+const ALL = Array.from({ length: 16 }, (_, piece) => piece);
+
+t.test('a node fills its download slots and no more', async (t) => {
+  const { core, neighbour } = setUp();
+  neighbour(ALL, 10);
+  const requests = of(actionsOf(core), 'request');
+  t.equal(requests.length, 4);
+  t.equal(new Set(requests.map(({ piece }) => piece)).size, 4, 'each for another piece');
+  t.equal(core.freeDownloads, 0);
+});
+
+t.test('a neighbour is never asked beyond the slots that it told, and told that we wait', async (t) => {
+  const { core, neighbour } = setUp();
+  const peer = neighbour(ALL, 1);
+  const first = actionsOf(core);
+  t.equal(of(first, 'request').length, 1);
+  t.same(
+    of(first, 'hungry').map((decision) => decision.peer),
+    [peer, peer].slice(0, of(first, 'hungry').length),
+  );
+  t.ok(of(first, 'hungry').length > 0, 'it knows that we wait');
+  core.peerSlots(peer, 2, 0, false, 10);
+  t.equal(of(actionsOf(core), 'request').length, 2);
+});
+
+t.test('whoever has most free slots is asked first', async (t) => {
+  const { core, neighbour } = setUp({ downloadSlots: 1 });
+  const busy = core.addPeer(NODE, true, 0);
+  core.peerSlots(busy, 4, 0, false, 0);
+  core.peerSlots(busy, 1, 0, false, 0);
+  core.peerShares(busy, 0);
+  const idle = neighbour([], 4);
+  const request = core.reserve(0, 5);
+  t.ok(request);
+  core.peerHas(busy, 0, 5, 0);
+  core.peerHas(idle, 0, 5, 0);
+  t.equal(of(actionsOf(core), 'request').length, 0, 'what the caller reads itself is not asked for');
+  core.unreserve(0, 5);
+  core.tick(100);
+  t.same(
+    of(actionsOf(core), 'request').map(({ peer }) => peer),
+    [idle],
+  );
+});
+
+t.test('half of the choices go in order from the cursor on', async (t) => {
+  const { core, blob, neighbour } = setUp({ inOrderShare: 1 });
+  core.setCursor(blob, 10);
+  neighbour(ALL);
+  const pieces = of(actionsOf(core), 'request').map(({ piece }) => piece);
+  t.same(pieces, [10, 11, 12, 13]);
+});
+
+t.test('what lies before the cursor is taken when the rest is here', async (t) => {
+  const { core, blob, neighbour } = setUp({ inOrderShare: 1 });
+  for (let piece = 10; piece < 16; piece++) core.obtained(blob, piece, 0);
+  actionsOf(core);
+  core.setCursor(blob, 10);
+  neighbour(ALL);
+  t.same(
+    of(actionsOf(core), 'request').map(({ piece }) => piece),
+    [0, 1, 2, 3],
+  );
+});
+
+t.test('the other choices prefer pieces that few neighbours hold', async (t) => {
+  const { core, blob, neighbour } = setUp({ inOrderShare: 0, downloadSlots: 1 });
+  for (let i = 0; i < 3; i++) neighbour(ALL.slice(0, 15), 0);
+  const peer = neighbour(ALL, 0);
+  core.peerSlots(peer, 1, 0, false, 0);
+  t.same(
+    of(actionsOf(core), 'request').map(({ piece }) => piece),
+    [15],
+  );
+  t.equal(core.holders(blob, 15), 1);
+  t.equal(core.holders(blob, 0), 4);
+});
+
+t.test('a more urgent blob comes first', async (t) => {
+  const { core, blob, neighbour } = setUp();
+  const urgent = core.addBlob(16, undefined, -1, 0);
+  const peer = neighbour([]);
+  core.peerShares(peer, urgent);
+  core.peerSlots(peer, 0, 0, false, 0);
+  for (const piece of ALL.slice(0, 2)) core.peerHas(peer, urgent, piece, 0);
+  for (const piece of ALL) core.peerHas(peer, blob, piece, 0);
+  core.peerSlots(peer, 4, 0, false, 0);
+  t.same(
+    of(actionsOf(core), 'request').map((decision) => decision.blob),
+    [urgent, urgent, blob, blob],
+  );
+});
+
+t.test('a silent request frees its slot and its piece, and the late copy may still win', async (t) => {
+  const { core, blob, neighbour } = setUp({ downloadSlots: 1 }, 1);
+  const slow = neighbour([0]);
+  const [first] = of(actionsOf(core), 'request');
+  const other = neighbour([0]);
+  core.tick(250);
+  t.equal(of(actionsOf(core), 'request').length, 0, 'not yet suspect');
+  core.tick(310);
+  const [second] = of(actionsOf(core), 'request');
+  t.equal(second?.peer, other);
+  t.equal(core.inFlight(blob), 1);
+  core.received(first!.request, 350);
+  const won = actionsOf(core);
+  t.same(
+    of(won, 'cancel').map(({ request }) => request),
+    [second!.request],
+  );
+  t.equal(of(won, 'have').length, 1);
+  t.equal(slow, first!.peer);
+  t.ok(core.has(blob, 0));
+  core.received(second!.request, 360);
+  t.equal(of(actionsOf(core), 'have').length, 0, 'a cancelled request is over');
+});
+
+t.test('a suspect peer is asked again once its bytes come', async (t) => {
+  const { core, neighbour } = setUp({ downloadSlots: 1 }, 4);
+  const peer = neighbour([0, 1]);
+  const [first] = of(actionsOf(core), 'request');
+  core.tick(400);
+  t.equal(of(actionsOf(core), 'request').length, 0, 'nobody else has it, and the peer is suspect');
+  t.equal(core.freeDownloads, 1);
+  core.progressed(first!.request, 450);
+  t.equal(core.freeDownloads, 0, 'the same request goes on');
+  core.received(first!.request, 460);
+  t.equal(of(actionsOf(core), 'request')[0]?.peer, peer);
+});
+
+t.test('an unreachable peer is asked again after a pause that grows', async (t) => {
+  const { core, neighbour } = setUp({ downloadSlots: 1, backoffMs: 200 }, 1);
+  neighbour([0], 4);
+  let now = 0;
+  const pauses: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const [request] = of(actionsOf(core), 'request');
+    core.failed(request!.request, 'unreachable', now);
+    const failedAt = now;
+    while (core.freeDownloads > 0) core.tick((now += 100));
+    pauses.push(now - failedAt);
+  }
+  t.same(pauses, [200, 400, 800]);
+});
+
+t.test('a peer that sent wrong bytes is never asked again', async (t) => {
+  const { core, neighbour } = setUp({ downloadSlots: 1 }, 1);
+  neighbour([0]);
+  core.failed(of(actionsOf(core), 'request')[0]!.request, 'corrupt', 0);
+  for (let now = 0; now < 60_000; now += 100) core.tick(now);
+  t.equal(of(actionsOf(core), 'request').length, 0);
+});
+
+t.test('a peer that does not have the piece is not asked for it again', async (t) => {
+  const { core, blob, neighbour } = setUp({ downloadSlots: 1 }, 1);
+  neighbour([0]);
+  core.failed(of(actionsOf(core), 'request')[0]!.request, 'missing', 0);
+  core.tick(5000);
+  t.equal(of(actionsOf(core), 'request').length, 0);
+  t.equal(core.holders(blob, 0), 0);
+});
+
+t.test('our own failure pauses all requests', async (t) => {
+  const { core, neighbour } = setUp({ downloadSlots: 1, localPauseMs: 1000 }, 1);
+  neighbour([0]);
+  core.failed(of(actionsOf(core), 'request')[0]!.request, 'local', 0);
+  core.tick(900);
+  t.equal(of(actionsOf(core), 'request').length, 0);
+  core.tick(1000);
+  t.equal(of(actionsOf(core), 'request').length, 1);
+});
+
+t.test('another zone is asked only after a time without progress in ours', async (t) => {
+  const { core, neighbour } = setUp({ remoteAfterMs: 1000 });
+  neighbour(ALL, 4, NODE, false);
+  core.tick(900);
+  t.equal(of(actionsOf(core), 'request').length, 0);
+  core.tick(1000);
+  t.equal(of(actionsOf(core), 'request').length, 4);
+});
+
+t.test('an offer becomes a request, or a decline when there is no use for it', async (t) => {
+  const { core, blob, neighbour } = setUp({ downloadSlots: 1 });
+  const seed = neighbour([], 0, 'supernode');
+  core.offered(seed, blob, 3, 0);
+  core.offered(seed, blob, 4, 0);
+  t.same(
+    actionsOf(core)
+      .filter(({ kind }) => kind !== 'hungry')
+      .map(({ kind, piece }) => [kind, piece]),
+    [
+      ['request', 3],
+      ['decline', 4],
+    ],
+  );
+});
+
+t.test('a supernode is asked only when nothing else moves, for what it offered before', async (t) => {
+  const { core, blob, neighbour } = setUp({ downloadSlots: 1, askSupernodeAfterMs: 1000 }, 4);
+  const seed = neighbour([], 0, 'supernode');
+  core.offered(seed, blob, 1, 0);
+  const [first] = of(actionsOf(core), 'request');
+  core.offered(seed, blob, 2, 10);
+  core.peerSlots(seed, 3, 0, false, 10);
+  core.received(first!.request, 20);
+  t.equal(of(actionsOf(core), 'request').length, 0);
+  core.tick(900);
+  t.equal(of(actionsOf(core), 'request').length, 0);
+  core.tick(1100);
+  t.same(
+    of(actionsOf(core), 'request').map(({ peer, piece }) => [peer, piece]),
+    [[seed, 2]],
+  );
+});
+
+t.test('a lost blob is asked for again from the beginning', async (t) => {
+  const { core, blob, neighbour } = setUp({}, 2);
+  neighbour([0, 1]);
+  for (const { request } of of(actionsOf(core), 'request')) core.received(request, 10);
+  t.equal(core.held(blob), 2);
+  core.lost(blob);
+  t.equal(core.held(blob), 0);
+  core.tick(100);
+  t.equal(of(actionsOf(core), 'request').length, 2);
+});
+
+t.test('what leaves takes its requests along', async (t) => {
+  const { core, blob, neighbour } = setUp();
+  const peer = neighbour(ALL);
+  const asked = of(actionsOf(core), 'request').map(({ request }) => request);
+  core.removePeer(peer, 10);
+  t.same(new Set(of(actionsOf(core), 'cancel').map(({ request }) => request)), new Set(asked));
+  t.equal(core.freeDownloads, 4);
+  t.equal(core.holders(blob, 3), 0);
+  neighbour(ALL);
+  actionsOf(core);
+  core.removeBlob(blob, 20);
+  t.equal(of(actionsOf(core), 'cancel').length, 4);
+  t.equal(core.freeDownloads, 4);
+});
+
+t.test('a complete blob is served to as many as there are slots', async (t) => {
+  const core = new PeerCore({ uploadSlots: 2 }, createRng(1));
+  const have = new Bitfield(4);
+  have.setAll();
+  const blob = core.addBlob(4, have, 0, 0);
+  const peers = [0, 1, 2].map(() => {
+    const peer = core.addPeer(NODE, true, 0);
+    core.peerShares(peer, blob);
+    return peer;
+  });
+  t.ok(core.admit(peers[0]!, blob, 0, 0));
+  t.ok(core.admit(peers[1]!, blob, 1, 0));
+  t.notOk(core.admit(peers[2]!, blob, 2, 0), 'no third one');
+  t.equal(core.uploading, 2);
+  t.notOk(core.admit(peers[0]!, blob, 99, 0), 'no such piece');
+  core.uploaded(peers[0]!, 10);
+  t.equal(core.freeUploadsFor(peers[0]!), 1, 'the slot is kept for whoever used it');
+  t.equal(core.freeUploadsFor(peers[2]!), 0);
+  core.peerSlots(peers[0]!, 4, 4, false, 20);
+  t.same(
+    actionsOf(core).map(({ kind, peer }) => [kind, peer]),
+    [['slots', peers[2]]],
+    'when it has no use for it, the one that waits is told',
+  );
+  t.ok(core.admit(peers[2]!, blob, 2, 30));
+});
+
+t.test('a kept slot is given on when nobody comes for it', async (t) => {
+  const core = new PeerCore({ uploadSlots: 1, keepMs: 50 }, createRng(1));
+  const have = new Bitfield(4);
+  have.setAll();
+  const blob = core.addBlob(4, have, 0, 0);
+  const peers = [0, 1].map(() => core.addPeer(NODE, true, 0));
+  for (const peer of peers) core.peerShares(peer, blob);
+  t.ok(core.admit(peers[0]!, blob, 0, 0));
+  core.peerSlots(peers[1]!, 0, 4, true, 5);
+  core.uploaded(peers[0]!, 10);
+  t.same(actionsOf(core), []);
+  core.tick(100);
+  t.same(
+    actionsOf(core).map(({ kind, peer }) => [kind, peer]),
+    [['slots', peers[1]]],
+  );
+  core.removePeer(peers[1]!, 110);
+  t.equal(core.freeUploadsFor(peers[0]!), 1, 'and is free again when that peer goes');
+});

@@ -1,0 +1,175 @@
+import t from 'tap';
+import { Bitfield } from '../../lib/core/bitfield.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { SeedCore, type SeedCoreOptions } from '../../lib/swarm/seed-core.ts';
+import { actionsOf } from './actions-of.ts';
+
+const PIECES = 8;
+
+function full(pieces = PIECES): Bitfield {
+  const have = new Bitfield(pieces);
+  have.setAll();
+  return have;
+}
+
+function setUp(options: Partial<SeedCoreOptions> = {}, have: Bitfield | undefined = full()) {
+  const core = new SeedCore(options, createRng(1));
+  const blob = core.addBlob(have?.length ?? PIECES, have);
+  const peer = (zone: number, down: number, now = 0): number => {
+    const added = core.addPeer(zone);
+    core.peerShares(added, blob);
+    core.peerSlots(added, 0, down, false, now);
+    return added;
+  };
+  const offers = (): [number, number][] => actionsOf(core).map(({ peer, piece }) => [peer, piece]);
+  /** Serves an offer to its end. */
+  const serve = (to: number, piece: number, now: number): void => {
+    if (!core.admit(to, blob, piece, now)) throw new Error('an offer was not kept');
+    core.uploaded(to, now);
+    core.peerHas(to, blob, piece, now);
+  };
+  return { core, blob, peer, offers, serve };
+}
+
+t.test('a node alone gets the blob in order, as many pieces at a time as it has slots', async (t) => {
+  const { core, peer, offers, serve } = setUp();
+  const node = peer(0, 2);
+  const got: number[] = [];
+  for (let now = 10; got.length < PIECES; now += 10) {
+    const offered = offers();
+    t.ok(offered.length <= 2);
+    for (const [to, piece] of offered) {
+      got.push(piece);
+      serve(to, piece, now);
+    }
+    core.peerSlots(node, 0, 2, false, now);
+  }
+  t.same(got, [0, 1, 2, 3, 4, 5, 6, 7]);
+  core.tick(10_000);
+  t.same(offers(), [], 'and then nothing more');
+});
+
+t.test('every piece is given once before any is given twice', async (t) => {
+  const { peer, offers } = setUp({ slots: 12 });
+  for (let i = 0; i < 6; i++) peer(0, 2);
+  const given = offers().map(([, piece]) => piece);
+  t.equal(given.length, 12);
+  t.equal(new Set(given.slice(0, 8)).size, 8);
+});
+
+t.test('offers are spread over the neighbours', async (t) => {
+  const { core, blob, offers } = setUp({ slots: 6 }, new Bitfield(PIECES));
+  const peers = [0, 1, 2].map(() => core.addPeer(0));
+  for (const peer of peers) {
+    core.peerShares(peer, blob);
+    core.peerSlots(peer, 0, 4, false, 0);
+  }
+  for (let piece = 0; piece < 6; piece++) core.landed(blob, piece, piece);
+  const to = offers().map(([peer]) => peer);
+  for (const peer of peers) t.equal(to.filter((other) => other === peer).length, 2);
+});
+
+t.test('a piece is offered as soon as it has landed', async (t) => {
+  const { core, blob, peer, offers } = setUp({}, new Bitfield(PIECES));
+  const node = peer(0, 4);
+  t.same(offers(), []);
+  core.landed(blob, 5, 10);
+  t.same(offers(), [[node, 5]]);
+  core.landed(blob, 5, 20);
+  t.same(offers(), [], 'once');
+});
+
+t.test('slots are kept for offers, and come back by decline, timeout, upload and departure', async (t) => {
+  const { core, blob, peer, offers } = setUp({ slots: 4, offerTimeoutMs: 500 });
+  const node = peer(0, 9);
+  t.equal(offers().length, 4);
+  t.equal(core.freeSlots, 0);
+  t.notOk(core.admit(node, blob, 7, 5), 'an unoffered piece finds no slot');
+  core.peerSlots(node, 0, 0, false, 10);
+  core.declined(node, blob, 0, 10);
+  t.equal(core.freeSlots, 1);
+  t.ok(core.admit(node, blob, 1, 20), 'the kept slot is used');
+  t.equal(core.freeSlots, 1);
+  core.uploaded(node, 30);
+  t.equal(core.freeSlots, 2);
+  core.tick(600);
+  t.equal(core.freeSlots, 4);
+  t.ok(core.admit(node, blob, 7, 610), 'an unoffered piece finds a free slot');
+  t.notOk(core.admit(node, blob, 99, 610), 'no such piece');
+  core.removePeer(node, 620);
+  t.equal(core.freeSlots, 4);
+  core.uploaded(node, 630);
+  t.equal(core.freeSlots, 4, 'a departed peer gives nothing back twice');
+});
+
+t.test(
+  'a piece that was declined for want of slots is offered again, one that is not wanted is not',
+  async (t) => {
+    const { core, blob, peer, offers } = setUp({ slots: 1 });
+    const node = peer(0, 1);
+    t.same(offers(), [[node, 0]]);
+    core.peerSlots(node, 0, 0, false, 10);
+    core.declined(node, blob, 0, 10);
+    core.peerSlots(node, 0, 1, false, 20);
+    t.same(offers(), [[node, 0]]);
+    core.peerSlots(node, 0, 1, false, 30);
+    core.declined(node, blob, 0, 30);
+    t.same(offers(), [[node, 1]]);
+  },
+);
+
+t.test('each zone gets each piece once; a second copy only when a peer there is stuck', async (t) => {
+  const { core, blob, offers, serve, peer } = setUp({ slots: 16, stuckMs: 1000 }, full(4));
+  const first = peer(1, 4);
+  const far = peer(2, 4);
+  const once = offers();
+  t.same(
+    once.filter(([to]) => to === first).map(([, piece]) => piece),
+    [0, 1, 2, 3],
+  );
+  t.same(
+    once.filter(([to]) => to === far).map(([, piece]) => piece),
+    [0, 1, 2, 3],
+  );
+  for (const [to, piece] of once) serve(to, piece, 10);
+  const late = peer(1, 4, 100);
+  t.same(offers(), [], 'its zone has everything: neighbours will give it');
+  core.tick(900);
+  t.same(offers(), []);
+  core.tick(1100);
+  t.same(
+    offers(),
+    [0, 1, 2, 3].map((piece) => [late, piece]),
+    'nobody did',
+  );
+  t.ok(core.has(blob, 0));
+});
+
+t.test('a piece that never arrived counts as not given', async (t) => {
+  const { core, blob, offers, peer } = setUp({ slots: 1, confirmTimeoutMs: 5000 }, full(1));
+  const node = peer(1, 1);
+  t.same(offers(), [[node, 0]]);
+  t.ok(core.admit(node, blob, 0, 10));
+  core.uploaded(node, 20);
+  const other = peer(1, 1, 30);
+  t.same(offers(), [], 'on its way in that zone');
+  core.removePeer(node, 100);
+  t.same(offers(), [[other, 0]]);
+});
+
+t.test('a removed or lost blob is offered no more', async (t) => {
+  const { core, blob, offers, peer } = setUp({ slots: 2 });
+  const node = peer(0, 1);
+  t.same(offers(), [[node, 0]]);
+  t.ok(core.admit(node, blob, 0, 10));
+  core.lost(blob);
+  core.peerSlots(node, 0, 1, false, 20);
+  t.same(offers(), []);
+  core.landed(blob, 3, 30);
+  t.same(offers(), [[node, 3]]);
+  core.removeBlob(blob);
+  core.peerSlots(node, 0, 4, false, 40);
+  t.same(offers(), []);
+  core.uploaded(node, 50);
+  t.equal(core.freeSlots, 2);
+});
