@@ -48,6 +48,7 @@ export class PeerEngine implements BlobSource {
   readonly #reads: ClientReads;
   readonly #stops: (() => void)[] = [];
   #acting = false;
+  #tickedMs = 0;
   #closed = false;
 
   constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}) {
@@ -96,6 +97,9 @@ export class PeerEngine implements BlobSource {
       holders: (blob, piece) => this.#core.holders(blob.slot, piece),
       sharers: (blob) => this.#neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
       supernodeExpected: () => this.#neighbours.supernodeExpected,
+      seeded: (blob) =>
+        [...blob.owners].some((id) => this.#neighbours.get(id)?.sharesWithUs(blob.digest) === true),
+      busyElsewhere: (blob) => this.#core.freeDownloads === 0 && this.#core.inFlight(blob.slot) === 0,
     });
     this.#reads = new ClientReads(deps, this.#sink, {
       share: (request) => this.#share(request),
@@ -122,6 +126,7 @@ export class PeerEngine implements BlobSource {
     });
     const complete = store.list().filter((summary) => summary.complete);
     discovery.announce(complete.map(({ info }) => ({ digest: info.digest, size: info.size, have: 'all' })));
+    this.#tickedMs = clock.now();
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
   }
 
@@ -291,7 +296,11 @@ export class PeerEngine implements BlobSource {
   #tick(): void {
     this.#decide((core, now) => core.tick(now));
     const now = this.#deps.clock.now();
+    // While this process itself stood still, nobody else was slow.
+    const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
+    this.#tickedMs = now;
     for (const blob of this.#blobs.all()) {
+      blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#core.progressedAt(blob.slot));
       if (this.#fallback.consider(blob)) this.#announce(blob, true);
       if (blob.readers === 0 && now - blob.usedMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0) {

@@ -71,10 +71,11 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => origin.close());
     const network = createHttpPeerNetwork({ clock, log });
     closers.push(() => network.close());
-    let engine: E | undefined;
+    // The peer port is open before the engine is made, because who we are includes its number.
+    const late: { engine?: E } = {};
     const listener = await network.listen(config.peerListen, {
-      link: (link) => (engine === undefined ? link.close('starting') : engine.link(link)),
-      piece: (request) => engine?.piece(request) ?? { kind: 'unknown' },
+      link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
+      piece: (request) => late.engine?.piece(request) ?? { kind: 'unknown' },
     });
     closers.push(() => listener.close());
     const self: PeerInfo = {
@@ -91,10 +92,10 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => discovery.close());
     const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const parts = { ...deps, network, discovery, store, origin, pool, metrics, self: () => self };
-    const made = createEngine(parts);
-    engine = made;
-    made.start();
-    closers.push(() => made.close());
+    const engine = createEngine(parts);
+    late.engine = engine;
+    engine.start();
+    closers.push(() => engine.close());
     const admin = await startAdminServer({
       ...config.adminListen,
       registry: metrics.registry,
@@ -110,7 +111,7 @@ export async function openPeerHost<E extends Engine>(
     log.warn('peer connections are neither encrypted nor authenticated (insecure mode)');
     return {
       ...parts,
-      engine: made,
+      engine,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
       onClose: (closer) => void closers.push(closer),

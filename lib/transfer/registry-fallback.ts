@@ -45,6 +45,10 @@ export interface FallbackHost {
   holders(blob: SharedBlob, piece: number): number;
   sharers(blob: SharedBlob): readonly Neighbour[];
   supernodeExpected(): boolean;
+  /** A supernode that owns the blob is connected and shares it. */
+  seeded(blob: SharedBlob): boolean;
+  /** All download slots work for other blobs. */
+  busyElsewhere(blob: SharedBlob): boolean;
 }
 
 /**
@@ -74,7 +78,9 @@ export class RegistryFallback {
     // Not all at the same instant: up to a fifth later, by node and blob.
     const spread = 1 + 0.2 * this.#share(blob, 'wait');
     const idleMs = this.#deps.clock.now() - blob.lastProgressMs;
-    if (idleMs < (company ? STALL_MS : ALONE_MS) * spread) return false;
+    // Slots that work for other blobs are no sign of trouble, until this blob's client has waited too long.
+    const patienceMs = !company ? ALONE_MS : this.#host.busyElsewhere(blob) ? IMPATIENT_MS : STALL_MS;
+    if (idleMs < patienceMs * spread) return false;
     this.#start(blob, company ? 'stalled' : 'no-peers');
     return true;
   }
@@ -125,6 +131,8 @@ export class RegistryFallback {
       try {
         await this.#read(blob, run, generation);
         attempt = 0;
+        // Slow is not failed: with a living supernode only the client's next pieces are read past it.
+        if (this.#host.seeded(blob)) return;
       } catch (error) {
         attempt++;
         const code = error instanceof DamselflyError ? error.code : 'INTERNAL';
@@ -147,7 +155,7 @@ export class RegistryFallback {
   #reserveRun(blob: SharedBlob): number[] {
     const { pieces } = blob.info;
     const alone = this.#host.sharers(blob).length === 0;
-    const impatient = this.#deps.clock.now() - blob.waitingSinceMs > IMPATIENT_MS;
+    const impatient = this.#host.seeded(blob) || this.#deps.clock.now() - blob.waitingSinceMs > IMPATIENT_MS;
     const from = alone || impatient ? blob.cursor : Math.floor(this.#share(blob, 'start') * pieces);
     const wanted = (piece: number): boolean =>
       !blob.stored.have.has(piece) &&
