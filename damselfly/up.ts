@@ -17,7 +17,7 @@ const supernode = supernodeConfig.shape;
 const tracker = trackerConfig.shape;
 
 /** Settings of `damselfly up`: those of the three processes that differ on one machine, under names that tell them apart. */
-const upConfig = z.object({
+export const upConfig = z.object({
   upstream: node.upstream,
   defaultUpstream: node.defaultUpstream,
   proxyListen: node.proxyListen,

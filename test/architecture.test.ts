@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 
 const ROOT = join(import.meta.dirname, '..');
-const SOURCES = ['lib', 'registry-proxy', 'dfget', 'supernode', 'tracker', 'bench'];
+const SOURCES = ['lib', 'registry-proxy', 'dfget', 'supernode', 'tracker', 'damselfly', 'bench'];
 const MAX_LINES = 400;
 
 /** Who may import whom: each part only parts on lower floors (docs/ARCHITECTURE.md). */
@@ -20,12 +20,15 @@ const FLOORS: Readonly<Record<string, number>> = {
   'lib/swarm': 3,
   'lib/origin': 3,
   'lib/discovery': 3,
+  'lib/command': 3,
   'registry-proxy': 4,
   'lib/transfer': 4,
   dfget: 5,
   supernode: 5,
   tracker: 5,
-  bench: 6,
+  // The command that starts any of them, or all in one process.
+  damselfly: 6,
+  bench: 7,
 };
 
 /** The simulator stands for thousands of nodes: it runs decisions and nothing that touches the outside. */

@@ -18,7 +18,7 @@ export interface DemoOptions {
   readonly signal: AbortSignal;
 }
 
-export interface DemoNode {
+interface DemoNode {
   readonly node: number;
   /** Whether every digest was the one that the image was made with. */
   readonly verified: boolean;

@@ -134,12 +134,15 @@ function readFile(sources: ConfigSources): { path: string; values: Record<string
   return { path, values: values as Record<string, unknown> };
 }
 
-function metaOf(field: z.ZodType): SettingMeta {
+/** What the help says of a setting. */
+export function metaOf(field: z.ZodType): SettingMeta {
   const meta = field.meta() as SettingMeta | undefined;
   return meta ?? { help: '' };
 }
 
-const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+/** `peerListen` -> `peer-listen` */
+export const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const camel = (name: string): string =>
   name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-const envName = (key: string): string => `DAMSELFLY_${kebab(key).toUpperCase().replaceAll('-', '_')}`;
+/** `peerListen` -> `DAMSELFLY_PEER_LISTEN` */
+export const envName = (key: string): string => `DAMSELFLY_${kebab(key).toUpperCase().replaceAll('-', '_')}`;

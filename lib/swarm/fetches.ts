@@ -6,6 +6,8 @@ import { RequestState, Requests } from './requests.ts';
 
 /** In place of a number: every blob, peer or piece. */
 export const ANY = -1;
+/** Weight of the last request in what is usual: about the last eight count. */
+const PACE_WEIGHT = 1 / 8;
 /** 2^n pauses are capped long before; keeps the power finite. */
 const MOST_DOUBLINGS = 30;
 
@@ -105,13 +107,35 @@ export class Fetches {
     }
   }
 
-  /** Makes every request suspect for which no byte came for too long: its slot is free at once, it may still win. */
-  suspectStale(now: number): void {
+  /** The request brought its piece: what was usual so far moves a little towards its time. */
+  learnPace(request: number, now: number): void {
+    const blob = this.#blobs.get(this.blobOf(request))!;
+    const tookMs = now - this.#requests.startedAt[request]!;
+    blob.paceMs = blob.paceMs === 0 ? tookMs : blob.paceMs + (tookMs - blob.paceMs) * PACE_WEIGHT;
+  }
+
+  /**
+   * Takes the slot from every request for which no byte came for too long (its peer is suspect too) or that takes far
+   * longer than usual. Both may still win.
+   */
+  releaseStale(now: number): void {
     const requests = this.#requests;
+    const { suspectMs, slowFactor } = this.#options;
     for (let request = 0; request < requests.end; request++) {
       const state = requests.state[request];
       if (state !== RequestState.live && state !== RequestState.moving) continue;
-      if (now - requests.progressAt[request]! <= this.#options.suspectMs) continue;
+      if (now - requests.progressAt[request]! <= suspectMs) {
+        const { paceMs } = this.#blobs.get(this.blobOf(request))!;
+        if (
+          state === RequestState.live &&
+          paceMs > 0 &&
+          now - requests.startedAt[request]! > slowFactor * paceMs
+        ) {
+          this.#release(request);
+          requests.state[request] = RequestState.moving;
+        }
+        continue;
+      }
       if (state === RequestState.live) this.#release(request);
       requests.state[request] = RequestState.late;
       this.#peers.late[this.peerOf(request)]!++;

@@ -12,6 +12,8 @@ export interface PeerCoreOptions {
   readonly sample: number;
   /** Without a byte for so long a request is suspect: its slot is free and its piece may be asked elsewhere. @default 300 */
   readonly suspectMs: number;
+  /** A request that takes so many times the usual time of its blob is slow: its slot is free too. @default 4 */
+  readonly slowFactor: number;
   /** Without progress from the own zone for so long, other zones may be asked. @default 1000 */
   readonly remoteAfterMs: number;
   /** Without any progress for so long, a supernode may be asked for what it told us it has. @default 1000 */
@@ -33,6 +35,7 @@ export const DEFAULT_PEER_CORE_OPTIONS: PeerCoreOptions = {
   inOrderShare: 0.5,
   sample: 48,
   suspectMs: 300,
+  slowFactor: 4,
   remoteAfterMs: 1000,
   askSupernodeAfterMs: 1000,
   backoffMs: 200,

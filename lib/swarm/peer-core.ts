@@ -170,6 +170,7 @@ export class PeerCore {
     const slot = fetches.blobOf(request);
     const piece = fetches.pieceOf(request);
     fetches.progress(request, now);
+    fetches.learnPace(request, now);
     fetches.end(request);
     this.#peers.strikes[peer] = 0;
     this.#gain(slot, piece);
@@ -258,7 +259,7 @@ export class PeerCore {
 
   /** To be called about every 100 ms: suspicion, zones, pauses. */
   tick(now: number): void {
-    this.#fetches.suspectStale(now);
+    this.#fetches.releaseStale(now);
     for (let i = 0; this.freeDownloads === 0 && i < this.#blobs.wanted.length; i++) {
       const blob = this.#blobs.get(this.#blobs.wanted[i]!)!;
       if (blob.inFlight > 0) continue;

@@ -2,7 +2,7 @@ import { grown } from './slots.ts';
 
 /**
  * What a request is. `late`: no byte came for too long, its slot and its piece are free again, but it may still win.
- * `moving`: it was late and bytes come again.
+ * `moving`: without a slot too, but bytes come: it was late, or is much slower than usual.
  */
 export const RequestState = { free: 0, live: 1, late: 2, moving: 3 } as const;
 

@@ -15,7 +15,10 @@ export interface SeedCoreOptions {
   readonly confirmTimeoutMs: number;
   /** How long a declined piece is not offered again to the same peer. @default 1000 */
   readonly declineMs: number;
-  /** A peer of another zone that got nothing for so long is given a piece that its zone already has. @default 1000 */
+  /**
+   * A piece given to a zone has so long to spread there before a second copy is given, and a peer of another zone must
+   * have got nothing for so long. @default 1000
+   */
   readonly stuckMs: number;
 }
 
@@ -261,11 +264,23 @@ export class SeedCore {
     if (blob === undefined || row < 0 || !blob.look(row)) return -1;
     const gifts = this.#gifts;
     for (let gift = 0; gift < gifts.end; gift++) {
-      if (gifts.state[gift] === GiftState.free || gifts.peer[gift] !== peer) continue;
-      if (gifts.blob[gift] === slot) blob.overlook(gifts.piece[gift]!);
+      if (gifts.state[gift] === GiftState.free || gifts.blob[gift] !== slot) continue;
+      if (gifts.peer[gift] === peer || this.#mayStillSpread(gift, info.zone, now)) {
+        blob.overlook(gifts.piece[gift]!);
+      }
     }
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
     return blob.leastGiven(info.zone, again ? ANY_COUNT : 0);
+  }
+
+  /**
+   * A copy for that zone is on its way, so that a second one would only take bandwidth from it and from other pieces;
+   * for a while, because that peer may be slow or never pass it on.
+   */
+  #mayStillSpread(gift: number, zone: number, now: number): boolean {
+    if (this.#gifts.state[gift] === GiftState.refused) return false;
+    if (now - this.#gifts.since[gift]! >= this.#options.stuckMs) return false;
+    return this.#peers[this.#gifts.peer[gift]!]?.zone === zone;
   }
 
   #give(state: GiftStateValue, peer: number, info: SeedPeer, slot: number, piece: number, now: number): void {

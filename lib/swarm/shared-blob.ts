@@ -25,6 +25,8 @@ export class SharedBlob {
   movedAt: number;
   /** The same, for peers of our own zone and supernodes. */
   localAt: number;
+  /** Mean time of recent requests that brought their piece, milliseconds; 0 before the first. */
+  paceMs = 0;
   /** When bytes last came from any peer, milliseconds. */
   progressedAt: number;
 

@@ -28,27 +28,27 @@ function simulate(change: Partial<Scenario>) {
   );
 }
 
-t.test('one node with one seed takes what the arithmetic says', async (t) => {
+await t.test('one node with one seed takes what the arithmetic says', async (t) => {
   const { seconds, idealSeconds } = simulate({ nodes: 1, seeds: 1, latencyMs: 0 });
   t.ok(seconds.max >= idealSeconds, `${seconds.max} against ${idealSeconds}`);
   t.ok(seconds.max <= idealSeconds * 1.01, 'nothing but the last pieces is lost');
   t.equal(idealSeconds, 512 / 300);
 });
 
-t.test('a slow registry sets the pace', async (t) => {
+await t.test('a slow registry sets the pace', async (t) => {
   const { seconds, idealSeconds, originRatio } = simulate({ nodes: 20, registryRate: 100 * MIB });
   t.equal(idealSeconds, 5.12);
   t.ok(seconds.max >= 5.12 && seconds.max < 5.12 * 1.03, `${seconds.max}`);
   t.equal(originRatio, 1);
 });
 
-t.test('a blob of one short piece goes through every node', async (t) => {
+await t.test('a blob of one short piece goes through every node', async (t) => {
   const { pieces, seconds } = simulate({ nodes: 30, blobBytes: 1000 });
   t.equal(pieces, 1);
   t.ok(seconds.p50 > 0.0004 && seconds.max < 0.05, JSON.stringify(seconds));
 });
 
-t.test('nobody beats the physical limit, and the crowd comes near it', async (t) => {
+await t.test('nobody beats the physical limit, and the crowd comes near it', async (t) => {
   for (const change of [
     {},
     { seeds: 1, seedRate: 330 * MIB, registryRate: 330 * MIB },
@@ -67,18 +67,18 @@ t.test('nobody beats the physical limit, and the crowd comes near it', async (t)
   }
 });
 
-t.test('a thousand nodes with 256 pieces stay within a tenth of the limit', async (t) => {
+await t.test('a thousand nodes with 256 pieces stay within a tenth of the limit', async (t) => {
   const { ratio, uploadMaxRatio } = simulate({ nodes: 1000 });
   t.ok(ratio.p999 < 1.13, JSON.stringify(ratio));
   t.ok(uploadMaxRatio < 1.2, `${uploadMaxRatio}`);
 });
 
-t.test('the same seed gives the same numbers, another seed others', async (t) => {
+await t.test('the same seed gives the same numbers, another seed others', async (t) => {
   t.same(simulate({}), simulate({}));
   t.not(simulate({}).seconds.max, simulate({ rngSeed: 2 }).seconds.max);
 });
 
-t.test('events come in time order, never early, however far ahead', async (t) => {
+await t.test('events come in time order, never early, however far ahead', async (t) => {
   const wheel = new TimingWheel();
   const times = [0, 0.001, 5, 5, 4.9, 1000, 4095, 4096, 4097, 8192, 100_000, 12_345.678];
   times.forEach((at, i) => wheel.add(at, 1, i, 0, 0, 0));
@@ -96,7 +96,7 @@ t.test('events come in time order, never early, however far ahead', async (t) =>
   t.equal(count, times.length * 2);
 });
 
-t.test('percentiles take the nearest rank', async (t) => {
+await t.test('percentiles take the nearest rank', async (t) => {
   t.same(percentiles(Float64Array.from({ length: 1000 }, (_, i) => 1000 - i)), {
     p50: 500,
     p99: 990,
@@ -106,7 +106,7 @@ t.test('percentiles take the nearest rank', async (t) => {
   t.same(percentiles(Float64Array.of(7)), { p50: 7, p99: 7, p999: 7, max: 7 });
 });
 
-t.test('flags are read, with the units that people write', async (t) => {
+await t.test('flags are read, with the units that people write', async (t) => {
   let got: Scenario | undefined;
   const cli = simulateCli(({ scenario }) => {
     got = scenario;
@@ -124,7 +124,7 @@ t.test('flags are read, with the units that people write', async (t) => {
   t.equal(idealSeconds(got!), 3072 / 300);
 });
 
-t.test('a wrong flag is named, with what was expected', async (t) => {
+await t.test('a wrong flag is named, with what was expected', async (t) => {
   for (const [flag, text] of [
     ['--nodes', '0'],
     ['--nodes', '1.5'],

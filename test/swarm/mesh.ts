@@ -147,15 +147,16 @@ export class Mesh {
       if (kind === 'request') this.#request(end, other, piece, request);
       else if (kind === 'cancel') this.#stop(`${end}:${request}`);
       else if (kind === 'have') for (const to of this.#peers[end]!.values()) this.#have(end, to, piece);
-      else if (kind === 'offer')
+      else if (kind === 'offer') {
         this.#send(end, other, (core, from) => (core as PeerCore).offered(from, BLOB, piece, this.now));
-      else if (kind === 'decline')
+      } else if (kind === 'decline') {
         this.#send(end, other, (core, from) => (core as SeedCore).declined(from, BLOB, piece, this.now));
-      else this.#send(end, other, () => {}, kind === 'hungry');
+      } else this.#send(end, other, () => {}, kind === 'hungry');
     }
     const core = this.#core(end);
-    if (core instanceof PeerCore && core.freeDownloads < 0)
+    if (core instanceof PeerCore && core.freeDownloads < 0) {
       this.broken.push(`node ${end} has too many downloads`);
+    }
   }
 
   #have(end: number, to: number, piece: number): void {
@@ -204,8 +205,9 @@ export class Mesh {
       return;
     }
     transfer.running = true;
-    if (++this.#uploads[from]! > (from < this.#options.nodes ? 4 : 8))
+    if (++this.#uploads[from]! > (from < this.#options.nodes ? 4 : 8)) {
       this.broken.push(`${from} uploads too much`);
+    }
     const behaviour = from < this.#options.nodes ? this.#options.behaviour(from) : 'good';
     const durationMs = behaviour === 'stall' ? GIVE_UP_MS : TRANSFER_MS + this.#rng.float() * TRANSFER_MS;
     this.#at(this.now + durationMs, () => {

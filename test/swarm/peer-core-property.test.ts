@@ -146,7 +146,7 @@ class Auditor {
   }
 }
 
-t.test('whatever happens in whatever order, slots add up and every request makes sense', async () => {
+await t.test('whatever happens in whatever order, slots add up and every request makes sense', async () => {
   const step = fc.tuple(fc.integer({ min: 0, max: 12 }), fc.nat(100), fc.nat(100), fc.nat(1000));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300, size: 'max' }), (steps) => {
@@ -157,7 +157,7 @@ t.test('whatever happens in whatever order, slots add up and every request makes
   );
 });
 
-t.test('a late request leaves at most one live request for its piece', async (t) => {
+await t.test('a late request leaves at most one live request for its piece', async (t) => {
   const core = new PeerCore({}, createRng(1));
   const blob = core.addBlob(1, undefined, 0, 0);
   for (let i = 0; i < 6; i++) {

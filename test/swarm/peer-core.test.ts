@@ -26,7 +26,7 @@ function of(decisions: Decision[], kind: Decision['kind']): Decision[] {
 
 const ALL = Array.from({ length: 16 }, (_, piece) => piece);
 
-t.test('a node fills its download slots and no more', async (t) => {
+await t.test('a node fills its download slots and no more', async (t) => {
   const { core, neighbour } = setUp();
   neighbour(ALL, 10);
   const requests = of(actionsOf(core), 'request');
@@ -35,7 +35,7 @@ t.test('a node fills its download slots and no more', async (t) => {
   t.equal(core.freeDownloads, 0);
 });
 
-t.test('a neighbour is never asked beyond the slots that it told, and told that we wait', async (t) => {
+await t.test('a neighbour is never asked beyond the slots that it told, and told that we wait', async (t) => {
   const { core, neighbour } = setUp();
   const peer = neighbour(ALL, 1);
   const first = actionsOf(core);
@@ -49,7 +49,7 @@ t.test('a neighbour is never asked beyond the slots that it told, and told that 
   t.equal(of(actionsOf(core), 'request').length, 2);
 });
 
-t.test('whoever has most free slots is asked first', async (t) => {
+await t.test('whoever has most free slots is asked first', async (t) => {
   const { core, neighbour } = setUp({ downloadSlots: 1 });
   const busy = core.addPeer(NODE, true, 0);
   core.peerSlots(busy, 4, 0, false, 0);
@@ -69,7 +69,7 @@ t.test('whoever has most free slots is asked first', async (t) => {
   );
 });
 
-t.test('half of the choices go in order from the cursor on', async (t) => {
+await t.test('half of the choices go in order from the cursor on', async (t) => {
   const { core, blob, neighbour } = setUp({ inOrderShare: 1 });
   core.setCursor(blob, 10);
   neighbour(ALL);
@@ -77,7 +77,7 @@ t.test('half of the choices go in order from the cursor on', async (t) => {
   t.same(pieces, [10, 11, 12, 13]);
 });
 
-t.test('what lies before the cursor is taken when the rest is here', async (t) => {
+await t.test('what lies before the cursor is taken when the rest is here', async (t) => {
   const { core, blob, neighbour } = setUp({ inOrderShare: 1 });
   for (let piece = 10; piece < 16; piece++) core.obtained(blob, piece, 0);
   actionsOf(core);
@@ -89,7 +89,7 @@ t.test('what lies before the cursor is taken when the rest is here', async (t) =
   );
 });
 
-t.test('the other choices prefer pieces that few neighbours hold', async (t) => {
+await t.test('the other choices prefer pieces that few neighbours hold', async (t) => {
   const { core, blob, neighbour } = setUp({ inOrderShare: 0, downloadSlots: 1 });
   for (let i = 0; i < 3; i++) neighbour(ALL.slice(0, 15), 0);
   const peer = neighbour(ALL, 0);
@@ -102,7 +102,7 @@ t.test('the other choices prefer pieces that few neighbours hold', async (t) => 
   t.equal(core.holders(blob, 0), 4);
 });
 
-t.test('a more urgent blob comes first', async (t) => {
+await t.test('a more urgent blob comes first', async (t) => {
   const { core, blob, neighbour } = setUp();
   const urgent = core.addBlob(16, undefined, -1, 0);
   const peer = neighbour([]);
@@ -117,7 +117,7 @@ t.test('a more urgent blob comes first', async (t) => {
   );
 });
 
-t.test('a silent request frees its slot and its piece, and the late copy may still win', async (t) => {
+await t.test('a silent request frees its slot and its piece, and the late copy may still win', async (t) => {
   const { core, blob, neighbour } = setUp({ downloadSlots: 1 }, 1);
   const slow = neighbour([0]);
   const [first] = of(actionsOf(core), 'request');
@@ -141,7 +141,7 @@ t.test('a silent request frees its slot and its piece, and the late copy may sti
   t.equal(of(actionsOf(core), 'have').length, 0, 'a cancelled request is over');
 });
 
-t.test('a suspect peer is asked again once its bytes come', async (t) => {
+await t.test('a suspect peer is asked again once its bytes come', async (t) => {
   const { core, neighbour } = setUp({ downloadSlots: 1 }, 4);
   const peer = neighbour([0, 1]);
   const [first] = of(actionsOf(core), 'request');
@@ -154,7 +154,7 @@ t.test('a suspect peer is asked again once its bytes come', async (t) => {
   t.equal(of(actionsOf(core), 'request')[0]?.peer, peer);
 });
 
-t.test('an unreachable peer is asked again after a pause that grows', async (t) => {
+await t.test('an unreachable peer is asked again after a pause that grows', async (t) => {
   const { core, neighbour } = setUp({ downloadSlots: 1, backoffMs: 200 }, 1);
   neighbour([0], 4);
   let now = 0;
@@ -169,7 +169,7 @@ t.test('an unreachable peer is asked again after a pause that grows', async (t) 
   t.same(pauses, [200, 400, 800]);
 });
 
-t.test('a peer that sent wrong bytes is never asked again', async (t) => {
+await t.test('a peer that sent wrong bytes is never asked again', async (t) => {
   const { core, neighbour } = setUp({ downloadSlots: 1 }, 1);
   neighbour([0]);
   core.failed(of(actionsOf(core), 'request')[0]!.request, 'corrupt', 0);
@@ -177,7 +177,7 @@ t.test('a peer that sent wrong bytes is never asked again', async (t) => {
   t.equal(of(actionsOf(core), 'request').length, 0);
 });
 
-t.test('a peer that does not have the piece is not asked for it again', async (t) => {
+await t.test('a peer that does not have the piece is not asked for it again', async (t) => {
   const { core, blob, neighbour } = setUp({ downloadSlots: 1 }, 1);
   neighbour([0]);
   core.failed(of(actionsOf(core), 'request')[0]!.request, 'missing', 0);
@@ -186,7 +186,7 @@ t.test('a peer that does not have the piece is not asked for it again', async (t
   t.equal(core.holders(blob, 0), 0);
 });
 
-t.test('our own failure pauses all requests', async (t) => {
+await t.test('our own failure pauses all requests', async (t) => {
   const { core, neighbour } = setUp({ downloadSlots: 1, localPauseMs: 1000 }, 1);
   neighbour([0]);
   core.failed(of(actionsOf(core), 'request')[0]!.request, 'local', 0);
@@ -196,7 +196,7 @@ t.test('our own failure pauses all requests', async (t) => {
   t.equal(of(actionsOf(core), 'request').length, 1);
 });
 
-t.test('another zone is asked only after a time without progress in ours', async (t) => {
+await t.test('another zone is asked only after a time without progress in ours', async (t) => {
   const { core, neighbour } = setUp({ remoteAfterMs: 1000 });
   neighbour(ALL, 4, NODE, false);
   core.tick(900);
@@ -205,7 +205,7 @@ t.test('another zone is asked only after a time without progress in ours', async
   t.equal(of(actionsOf(core), 'request').length, 4);
 });
 
-t.test('an offer becomes a request, or a decline when there is no use for it', async (t) => {
+await t.test('an offer becomes a request, or a decline when there is no use for it', async (t) => {
   const { core, blob, neighbour } = setUp({ downloadSlots: 1 });
   const seed = neighbour([], 0, 'supernode');
   core.offered(seed, blob, 3, 0);
@@ -221,7 +221,7 @@ t.test('an offer becomes a request, or a decline when there is no use for it', a
   );
 });
 
-t.test('a supernode is asked only when nothing else moves, for what it offered before', async (t) => {
+await t.test('a supernode is asked only when nothing else moves, for what it offered before', async (t) => {
   const { core, blob, neighbour } = setUp({ downloadSlots: 1, askSupernodeAfterMs: 1000 }, 4);
   const seed = neighbour([], 0, 'supernode');
   core.offered(seed, blob, 1, 0);
@@ -239,7 +239,7 @@ t.test('a supernode is asked only when nothing else moves, for what it offered b
   );
 });
 
-t.test('a lost blob is asked for again from the beginning', async (t) => {
+await t.test('a lost blob is asked for again from the beginning', async (t) => {
   const { core, blob, neighbour } = setUp({}, 2);
   neighbour([0, 1]);
   for (const { request } of of(actionsOf(core), 'request')) core.received(request, 10);
@@ -250,7 +250,7 @@ t.test('a lost blob is asked for again from the beginning', async (t) => {
   t.equal(of(actionsOf(core), 'request').length, 2);
 });
 
-t.test('what leaves takes its requests along', async (t) => {
+await t.test('what leaves takes its requests along', async (t) => {
   const { core, blob, neighbour } = setUp();
   const peer = neighbour(ALL);
   const asked = of(actionsOf(core), 'request').map(({ request }) => request);
@@ -265,7 +265,7 @@ t.test('what leaves takes its requests along', async (t) => {
   t.equal(core.freeDownloads, 4);
 });
 
-t.test('a complete blob is served to as many as there are slots', async (t) => {
+await t.test('a complete blob is served to as many as there are slots', async (t) => {
   const core = new PeerCore({ uploadSlots: 2 }, createRng(1));
   const have = new Bitfield(4);
   have.setAll();
@@ -292,7 +292,7 @@ t.test('a complete blob is served to as many as there are slots', async (t) => {
   t.ok(core.admit(peers[2]!, blob, 2, 30));
 });
 
-t.test('a kept slot is given on when nobody comes for it', async (t) => {
+await t.test('a kept slot is given on when nobody comes for it', async (t) => {
   const core = new PeerCore({ uploadSlots: 1, keepMs: 50 }, createRng(1));
   const have = new Bitfield(4);
   have.setAll();

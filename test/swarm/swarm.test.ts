@@ -17,7 +17,7 @@ for (const [name, behaviour] of [
   ['in which every fifth node crashes', everyNth(5, 'crash')],
   ['with liars, sleepers and casualties', mixed],
 ] as [string, (node: number) => Behaviour][]) {
-  t.test(`a swarm of 50 ${name} completes`, async (t) => {
+  await t.test(`a swarm of 50 ${name} completes`, async (t) => {
     for (let rngSeed = 1; rngSeed <= 3; rngSeed++) {
       const mesh = new Mesh({ nodes: 50, seeds: 2, pieces: 64, rngSeed, behaviour });
       t.ok(mesh.run(), `with random seed ${rngSeed}, after ${mesh.now.toFixed(0)} ms`);
@@ -26,7 +26,7 @@ for (const [name, behaviour] of [
   });
 }
 
-t.test('the same random seed gives the same run', async (t) => {
+await t.test('the same random seed gives the same run', async (t) => {
   const run = (rngSeed: number): number => {
     const mesh = new Mesh({ nodes: 30, seeds: 1, pieces: 32, rngSeed, behaviour: mixed });
     mesh.run();
@@ -36,7 +36,7 @@ t.test('the same random seed gives the same run', async (t) => {
   t.not(run(7), run(8));
 });
 
-t.test('a swarm whose seed holds everything always completes', async () => {
+await t.test('a swarm whose seed holds everything always completes', async () => {
   fc.assert(
     fc.property(
       fc.record({

@@ -50,7 +50,7 @@ function reachable(links: Map<string, Set<string>>): number {
   return seen.size;
 }
 
-t.test('a crowd becomes one regular graph: connected, capped, without loops', async (t) => {
+await t.test('a crowd becomes one regular graph: connected, capped, without loops', async (t) => {
   const links = crowd(setUp(), 1000);
   const degrees = [...links.values()].map((others) => others.size);
   t.equal(reachable(links), 1000);
@@ -62,7 +62,7 @@ t.test('a crowd becomes one regular graph: connected, capped, without loops', as
   for (const [id, others] of links) if (others.has(id)) t.fail(`${id} is its own neighbour`);
 });
 
-t.test('zones are dense inside and linked among each other', async (t) => {
+await t.test('zones are dense inside and linked among each other', async (t) => {
   const zone = (node: number): string => `z${node % 4}`;
   const links = crowd(setUp(), 400, zone);
   t.equal(reachable(links), 400);
@@ -78,7 +78,7 @@ t.test('zones are dense inside and linked among each other', async (t) => {
   t.ok(Math.abs(remote / 400 - 4) < 1, `${remote / 400} in others`);
 });
 
-t.test('supernodes come first, and each looks after a bounded number of nodes', async (t) => {
+await t.test('supernodes come first, and each looks after a bounded number of nodes', async (t) => {
   const tracker = setUp({ ownersPerBlob: 2 }, 3);
   const owners = tracker.owners(BLOB).map(({ id }) => id);
   t.equal(owners.length, 2);
@@ -92,7 +92,7 @@ t.test('supernodes come first, and each looks after a bounded number of nodes', 
   t.ok(sent >= 40 && sent <= 150, `${sent} of 1000 were sent to the supernode`);
 });
 
-t.test('when the first ones are done, newcomers have their supernode', async (t) => {
+await t.test('when the first ones are done, newcomers have their supernode', async (t) => {
   const tracker = setUp({ seedLinks: 1 }, 1);
   tracker.join(member('a'), 0);
   t.same(
@@ -107,7 +107,7 @@ t.test('when the first ones are done, newcomers have their supernode', async (t)
   );
 });
 
-t.test('a stalled node gets other neighbours, and the owner always', async (t) => {
+await t.test('a stalled node gets other neighbours, and the owner always', async (t) => {
   const tracker = setUp({ seedLinks: 0, newcomerLinks: 2 }, 1);
   crowd(tracker, 40);
   tracker.join(member('late'), 0);
@@ -128,7 +128,7 @@ t.test('a stalled node gets other neighbours, and the owner always', async (t) =
   t.ok(seen.size > 8);
 });
 
-t.test('nodes that are linked already are preferred in other swarms', async (t) => {
+await t.test('nodes that are linked already are preferred in other swarms', async (t) => {
   const tracker = setUp();
   crowd(tracker, 200);
   for (let i = 0; i < 200; i++) tracker.announce(`n${i}`, 'other', WANTS, 0);
@@ -138,7 +138,7 @@ t.test('nodes that are linked already are preferred in other swarms', async (t) 
   t.same(new Set(second), new Set(first));
 });
 
-t.test('a node that lost neighbours gets new ones when it announces again', async (t) => {
+await t.test('a node that lost neighbours gets new ones when it announces again', async (t) => {
   const tracker = setUp();
   crowd(tracker, 100);
   const before = tracker.announce('n50', BLOB, { have: 'some' }, 0).map(({ id }) => id);
@@ -149,7 +149,7 @@ t.test('a node that lost neighbours gets new ones when it announces again', asyn
   for (const id of after) t.notOk(before.includes(id));
 });
 
-t.test('silent members expire, with all their links', async (t) => {
+await t.test('silent members expire, with all their links', async (t) => {
   const tracker = setUp({}, 1);
   crowd(tracker, 3);
   t.same(tracker.counts, { members: 4, swarms: 1, links: 3 });
@@ -162,7 +162,7 @@ t.test('silent members expire, with all their links', async (t) => {
   t.same(tracker.announce('n0', BLOB, WANTS, 0), [], 'unknown by now');
 });
 
-t.test('the epoch tells when the set of supernodes changes, and only then', async (t) => {
+await t.test('the epoch tells when the set of supernodes changes, and only then', async (t) => {
   const tracker = setUp({}, 2);
   const { epoch } = tracker;
   tracker.join(member('n'), 0);
@@ -184,7 +184,7 @@ t.test('the epoch tells when the set of supernodes changes, and only then', asyn
   );
 });
 
-t.test('a supernode that comes or goes moves only its own blobs', async (t) => {
+await t.test('a supernode that comes or goes moves only its own blobs', async (t) => {
   const tracker = setUp({}, 5);
   const keys = Array.from({ length: 500 }, (_, i) => `sha256:${i}`);
   const owners = (): (string | undefined)[] => keys.map((key) => tracker.owners(key)[0]?.id);
@@ -201,7 +201,7 @@ t.test('a supernode that comes or goes moves only its own blobs', async (t) => {
   });
 });
 
-t.test('whatever the members do, counts add up and nobody meets itself or a stranger', async () => {
+await t.test('whatever the members do, counts add up and nobody meets itself or a stranger', async () => {
   const step = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.nat(15), fc.nat(2));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
