@@ -46,7 +46,8 @@ export async function pullImage(
   const { digest, manifest } = await resolve(source, reference, wanted.platform, signal);
   const seen = new Set<string>();
   const blobs = [...(manifest.config === undefined ? [] : [manifest.config]), ...manifest.layers].filter(
-    (descriptor) => !isForeignLayer(descriptor.mediaType) && !seen.has(descriptor.digest) && seen.add(descriptor.digest),
+    (descriptor) =>
+      !isForeignLayer(descriptor.mediaType) && !seen.has(descriptor.digest) && seen.add(descriptor.digest),
   );
   const origin = { upstream: reference.registry, repository: reference.repository };
   const queue = [...blobs];

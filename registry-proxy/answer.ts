@@ -54,8 +54,8 @@ export async function relayAnswer(
 }
 
 /**
- * Hands bytes to the client and waits while it does not take them: no more than one chunk is ever held for it.
- * @throws ABORTED when it is gone or stands still for too long
+ * Hands bytes to the client and waits until the network is done with their memory, which may then be used again.
+ * @throws ABORTED when the client is gone or stands still for too long
  */
 export async function writeChunk(
   clock: Clock,
@@ -64,21 +64,21 @@ export async function writeChunk(
   signal: AbortSignal,
 ): Promise<void> {
   if (signal.aborted) throw abortedError(signal);
-  if (response.write(chunk)) return;
   await new Promise<void>((resolve, reject) => {
     const settle = (how: () => void) => (): void => {
       cancel();
-      response.off('drain', onDrain);
       signal.removeEventListener('abort', onAbort);
       how();
     };
-    const onDrain = settle(resolve);
     const onAbort = settle(() => reject(abortedError(signal)));
     const cancel = clock.after(
       CLIENT_STALL_MS,
       settle(() => reject(new DamselflyError('ABORTED', 'the client takes no more bytes'))),
     );
-    response.once('drain', onDrain);
     signal.addEventListener('abort', onAbort, { once: true });
+    response.write(chunk, (error) => {
+      if (error === undefined || error === null) settle(resolve)();
+      else settle(() => reject(new DamselflyError('ABORTED', 'the client is gone')))();
+    });
   });
 }

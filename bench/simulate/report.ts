@@ -3,7 +3,7 @@ import { idealSeconds, pieceCount, type Scenario } from './scenario.ts';
 import type { Outcome } from './simulation.ts';
 
 /** Percentiles over nodes. */
-export interface Percentiles {
+interface Percentiles {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;

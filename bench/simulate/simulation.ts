@@ -150,12 +150,12 @@ export class Simulation {
         this.#tellSlots(a, b, c, d === 1);
         break;
       case Happens.offer:
-        this.#nodes[a]!.peerSlots(b, d >> 8, d & 0xff, false, now);
+        this.#nodes[a]!.peerSlots(b, d >> 8, d & 0xff, undefined, now);
         this.#nodes[a]!.offered(b, BLOB, c, now);
         this.#act(a);
         break;
       case Happens.decline:
-        this.#tellSlots(a, b, d, false);
+        this.#tellSlots(a, b, d, undefined);
         this.#seeds[a - this.#scenario.nodes]!.declined(b, BLOB, c, now);
         this.#act(a);
         break;
@@ -255,7 +255,7 @@ export class Simulation {
     this.#wheel.add(soon, Happens.slots, other[at]!, back[at]!, this.#slots(end, link), hungry ? 1 : 0);
   }
 
-  #tellSlots(end: number, link: number, slots: number, hungry: boolean): void {
+  #tellSlots(end: number, link: number, slots: number, hungry: boolean | undefined): void {
     const core = this.#nodes[end] ?? this.#seeds[end - this.#scenario.nodes]!;
     core.peerSlots(link, slots >> 8, slots & 0xff, hungry, this.#wheel.now);
     this.#act(end);
@@ -269,7 +269,7 @@ export class Simulation {
       const to = other[at]!;
       const core = this.#nodes[to] ?? this.#seeds[to - this.#scenario.nodes]!;
       core.peerHas(back[at]!, BLOB, piece, now);
-      core.peerSlots(back[at]!, slots >> 8, slots & 0xff, false, now);
+      core.peerSlots(back[at]!, slots >> 8, slots & 0xff, undefined, now);
       this.#act(to);
     }
   }
@@ -330,7 +330,7 @@ export class Simulation {
     this.#release(flow);
     this.#nodes[end]!.failed(request, 'busy', this.#wheel.now);
     this.#act(end);
-    this.#tellSlots(end, link, slots, false);
+    this.#tellSlots(end, link, slots, undefined);
   }
 
   /** The sender has sent everything: its slot is free, while the last byte is on its way. */

@@ -44,11 +44,11 @@ export function pullCommand(): Command {
         );
         progress.stop();
         const elapsedMs = performance.now() - startedMs;
-        if (json)
-          {process.stdout.write(
+        if (json) {
+          process.stdout.write(
             `${JSON.stringify({ event: 'done', ...result, seconds: elapsedMs / 1000 })}\n`,
-          );}
-        else {
+          );
+        } else {
           const rate = formatRate(result.bytes / (elapsedMs / 1000));
           process.stdout.write(
             `${result.image}@${result.digest}\n${result.blobs} blobs, ${formatBytes(result.bytes)} verified in ${formatDuration(elapsedMs)} (${rate})\n`,

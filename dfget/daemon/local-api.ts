@@ -1,7 +1,6 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
-import { Readable } from 'node:stream';
 import fastify, { type FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
@@ -11,6 +10,7 @@ import { parseRange } from '../../lib/core/range.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import type { PeerHost } from '../../lib/transfer/peer-host.ts';
+import { writeChunk } from '../../registry-proxy/answer.ts';
 import type { RegistryProxy } from '../../registry-proxy/server.ts';
 import { ORIGIN_AUTHORIZATION } from '../local-protocol.ts';
 
@@ -71,21 +71,31 @@ export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{
     const secret = request.headers[ORIGIN_AUTHORIZATION];
     const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
     const wanted = parseRange(request.headers.range, size);
-    if (wanted.kind === 'unsatisfiable')
-      {throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');}
+    if (wanted.kind === 'unsatisfiable') {
+      throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');
+    }
     const range = wanted.kind === 'part' ? wanted.range : { start: 0, end: size };
     const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range } : {}) };
-    const bytes = blobs.open(asked, { signal: goneSignal(reply) })[Symbol.asyncIterator]();
+    const signal = goneSignal(reply);
+    const bytes = blobs.open(asked, { signal })[Symbol.asyncIterator]();
     // The first bytes decide between an error that can still be told and a body.
     const first = await bytes.next();
-    const body = (async function* () {
-      if (first.done !== true) yield first.value;
-      yield* { [Symbol.asyncIterator]: () => bytes };
-    })();
-    return reply
-      .header('content-length', range.end - range.start)
-      .type('application/octet-stream')
-      .send(Readable.from(body, { objectMode: false, highWaterMark: 1 }));
+    reply.hijack();
+    const response = reply.raw;
+    response.writeHead(200, {
+      'content-length': range.end - range.start,
+      'content-type': 'application/octet-stream',
+    });
+    try {
+      for (let next = first; next.done !== true; next = await bytes.next()) {
+        await writeChunk(host.clock, response, next.value, signal);
+      }
+      response.end();
+    } catch (error) {
+      log.warn({ digest, error: describeError(error) }, 'a local reader was cut off');
+      response.destroy();
+      await bytes.return?.();
+    }
   });
 
   server.setErrorHandler((error, _request, reply) => {

@@ -63,7 +63,8 @@ export function loadConfig<S extends Shape>(
         `${file.path}: unknown setting ${JSON.stringify(name)}; it may be ${known.map(kebab).join(', ')}`,
       );
     }
-    given[key] = value;
+    const repeat = metaOf(schema.shape[key] as z.ZodType).repeat === true;
+    given[key] = repeat && !Array.isArray(value) ? [value] : value;
     origin[key] = `${file.path}: ${kebab(key)}`;
   }
   for (const key of known) {

@@ -9,7 +9,8 @@ import type { ByteRange } from './range.ts';
 export interface BlobSource {
   /**
    * The bytes of `request.range` (default: all) in order, each verified before it is yielded. The last piece of a
-   * whole blob is yielded only after the digest of the whole blob has matched.
+   * whole blob is yielded only after the digest of the whole blob has matched. The memory of a chunk is the consumer's
+   * only until it asks for the next one.
    * @throws DIGEST_MISMATCH, UPSTREAM_*, BLOB_UNKNOWN, ABORTED; also in the middle of the iteration
    */
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array>;

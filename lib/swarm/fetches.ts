@@ -1,6 +1,6 @@
 import { Action, type ActionBuffer } from './actions.ts';
 import type { BlobList } from './blob-list.ts';
-import type { Neighbours } from './neighbours.ts';
+import type { Neighbour, Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import { RequestState, Requests } from './requests.ts';
 
@@ -22,6 +22,7 @@ export class Fetches {
   readonly #actions: ActionBuffer;
   readonly #requests = new Requests();
   #live = 0;
+  #storing = 0;
   #made = 0;
 
   /** Adds `request` and `cancel` actions to `actions`. */
@@ -32,9 +33,18 @@ export class Fetches {
     this.#actions = actions;
   }
 
-  /** Download slots that are free. */
+  /**
+   * Download slots that are free. As many pieces may wait for the disk as there are slots: a slow disk slows the
+   * requests down in the end, and memory stays bounded.
+   */
   get free(): number {
-    return this.#options.downloadSlots - this.#live;
+    const { downloadSlots } = this.#options;
+    return downloadSlots - this.#live - Math.max(0, this.#storing - downloadSlots);
+  }
+
+  /** Whether the request takes a download slot. */
+  isLive(request: number): boolean {
+    return this.#requests.state[request] === RequestState.live;
   }
 
   /** Requests ever made. */
@@ -60,7 +70,8 @@ export class Fetches {
 
   start(peer: number, slot: number, piece: number, now: number): void {
     const request = this.#requests.add(peer, slot, piece, now);
-    this.#peers.up[peer] = Math.max(0, this.#peers.up[peer]! - 1);
+    const neighbour = this.#peers.at(peer);
+    if (neighbour.up > 0) neighbour.up--;
     this.#goLive(request);
     this.#made++;
     this.#blobs.get(slot)!.movedAt = now;
@@ -70,25 +81,38 @@ export class Fetches {
   /** Bytes came: nobody is suspect on account of this request any more, and it may get a slot again. */
   progress(request: number, now: number): void {
     const requests = this.#requests;
-    const peer = this.peerOf(request);
+    const neighbour = this.#peers.at(this.peerOf(request));
     const blob = this.#blobs.get(this.blobOf(request))!;
     requests.progressAt[request] = now;
     blob.progressedAt = now;
     blob.movedAt = now;
-    if (this.#peers.sameZone[peer] === 1 || this.#peers.supernode[peer] === 1) blob.localAt = now;
-    if (requests.state[request] === RequestState.live) return;
-    if (requests.state[request] === RequestState.late) {
+    if (neighbour.sameZone || neighbour.supernode) blob.localAt = now;
+    const state = requests.state[request];
+    if (state === RequestState.live || state === RequestState.storing) return;
+    if (state === RequestState.late) {
       requests.state[request] = RequestState.moving;
-      this.#peers.late[peer]!--;
-      this.#peers.blockedUntil[peer] = now;
+      neighbour.late--;
+      neighbour.blockedUntil = now;
     }
     if (this.free > 0 && blob.wants(this.pieceOf(request))) this.#goLive(request);
+  }
+
+  /** All bytes of a live request are here: its slot is free, its piece stays busy. */
+  arrive(request: number, now: number): void {
+    this.#learnPace(request, now);
+    this.#requests.state[request] = RequestState.storing;
+    this.#live--;
+    this.#storing++;
   }
 
   /** Takes the request out; its piece can be asked for again. */
   end(request: number): void {
     const requests = this.#requests;
-    if (requests.state[request] === RequestState.late) this.#peers.late[this.peerOf(request)]!--;
+    if (requests.state[request] === RequestState.storing) {
+      this.#storing--;
+      this.#freePiece(request);
+    }
+    if (requests.state[request] === RequestState.late) this.#peers.at(this.peerOf(request)).late--;
     if (requests.state[request] === RequestState.live) this.#release(request);
     requests.remove(request);
   }
@@ -105,13 +129,6 @@ export class Fetches {
       this.#actions.push(Action.cancel, peers[request]!, blobs[request]!, pieces[request]!, request);
       this.end(request);
     }
-  }
-
-  /** The request brought its piece: what was usual so far moves a little towards its time. */
-  learnPace(request: number, now: number): void {
-    const blob = this.#blobs.get(this.blobOf(request))!;
-    const tookMs = now - this.#requests.startedAt[request]!;
-    blob.paceMs = blob.paceMs === 0 ? tookMs : blob.paceMs + (tookMs - blob.paceMs) * PACE_WEIGHT;
   }
 
   /**
@@ -138,16 +155,28 @@ export class Fetches {
       }
       if (state === RequestState.live) this.#release(request);
       requests.state[request] = RequestState.late;
-      this.#peers.late[this.peerOf(request)]!++;
-      this.strike(this.peerOf(request), now);
+      const neighbour = this.#peers.at(this.peerOf(request));
+      neighbour.late++;
+      this.strike(neighbour, now);
     }
   }
 
   /** The peer is not asked for a while, longer with every failure in a row. */
-  strike(peer: number, now: number): void {
+  strike(neighbour: Neighbour, now: number): void {
     const { backoffMs, maxBackoffMs } = this.#options;
-    const doublings = Math.min(this.#peers.strikes[peer]!++, MOST_DOUBLINGS);
-    this.#peers.blockedUntil[peer] = now + Math.min(maxBackoffMs, backoffMs * 2 ** doublings);
+    const doublings = Math.min(neighbour.strikes++, MOST_DOUBLINGS);
+    neighbour.blockedUntil = now + Math.min(maxBackoffMs, backoffMs * 2 ** doublings);
+  }
+
+  /** The request brought its piece: what is usual for the blob and for the peer moves a little towards its time. */
+  #learnPace(request: number, now: number): void {
+    const blob = this.#blobs.get(this.blobOf(request))!;
+    const neighbour = this.#peers.at(this.peerOf(request));
+    const tookMs = now - this.#requests.startedAt[request]!;
+    if (blob.paceMs === 0) blob.paceMs = tookMs;
+    // Relative to what is usual for the blob, because pieces of different blobs differ in size.
+    if (blob.paceMs > 0) neighbour.slowness += (tookMs / blob.paceMs - neighbour.slowness) * PACE_WEIGHT;
+    blob.paceMs += (tookMs - blob.paceMs) * PACE_WEIGHT;
   }
 
   #goLive(request: number): void {
@@ -160,9 +189,13 @@ export class Fetches {
 
   /** A live request gives its slot and its piece back. */
   #release(request: number): void {
+    this.#freePiece(request);
+    this.#live--;
+  }
+
+  #freePiece(request: number): void {
     const blob = this.#blobs.get(this.blobOf(request))!;
     blob.clearBusy(this.pieceOf(request));
     blob.inFlight--;
-    this.#live--;
   }
 }

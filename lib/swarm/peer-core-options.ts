@@ -4,7 +4,7 @@ export interface PeerCoreOptions {
   readonly uploadSlots: number;
   /** Requests in flight; equal to uploadSlots, or the balance between both ends breaks. @default 4 */
   readonly downloadSlots: number;
-  /** How long a free upload slot is kept for the one neighbour that was told of it. @default 50 */
+  /** How long a free upload slot is kept for the one neighbour that was told of it. @default 100 */
   readonly keepMs: number;
   /** Probability of taking the first missing piece in order; otherwise a locally rare one. @default 0.5 */
   readonly inOrderShare: number;
@@ -31,7 +31,7 @@ export interface PeerCoreOptions {
 export const DEFAULT_PEER_CORE_OPTIONS: PeerCoreOptions = {
   uploadSlots: 4,
   downloadSlots: 4,
-  keepMs: 50,
+  keepMs: 100,
   inOrderShare: 0.5,
   sample: 48,
   suspectMs: 300,

@@ -3,7 +3,7 @@ import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
 import { BlobList } from './blob-list.ts';
 import { ANY, Fetches } from './fetches.ts';
-import { Neighbours, type PeerKind } from './neighbours.ts';
+import { type Neighbour, Neighbours, type PeerKind } from './neighbours.ts';
 import { DEFAULT_PEER_CORE_OPTIONS, type PeerCoreOptions } from './peer-core-options.ts';
 import { SharedBlob } from './shared-blob.ts';
 import { UploadSlots } from './upload-slots.ts';
@@ -85,9 +85,9 @@ export class PeerCore {
 
   /** Cancels the requests to it, forgets its pieces and ends its uploads: do not call `uploaded` for it afterwards. */
   removePeer(peer: number, now: number): void {
-    if (!this.#peers.known(peer)) return;
+    if (this.#peers.get(peer) === undefined) return;
     for (let slot = 0; slot < this.#blobs.end; slot++) {
-      this.#blobs.get(slot)?.removeSharer(peer, this.#peers.supernode[peer] === 0);
+      this.#blobs.get(slot)?.removeSharer(peer);
     }
     this.#fetches.cancel(ANY, peer, ANY);
     this.#uploads.forget(peer, now);
@@ -97,13 +97,14 @@ export class PeerCore {
 
   /** The neighbour shares the blob: it holds or wants pieces. No piece of it is known yet. */
   peerShares(peer: number, slot: number): void {
-    if (this.#peers.known(peer)) this.#blobs.get(slot)?.addSharer(peer);
+    const neighbour = this.#peers.get(peer);
+    if (neighbour !== undefined) this.#blobs.get(slot)?.addSharer(peer, !neighbour.supernode);
   }
 
   /** It no longer does: what was asked of it for this blob is cancelled. */
   peerUnshares(peer: number, slot: number): void {
-    if (!this.#peers.known(peer)) return;
-    this.#blobs.get(slot)?.removeSharer(peer, this.#peers.supernode[peer] === 0);
+    if (this.#peers.get(peer) === undefined) return;
+    this.#blobs.get(slot)?.removeSharer(peer);
     this.#fetches.cancel(slot, peer, ANY);
   }
 
@@ -111,23 +112,25 @@ export class PeerCore {
     const blob = this.#blobs.get(slot);
     const row = blob?.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || piece < 0 || piece >= blob.pieces) return;
-    blob.setPeerHas(row, piece, this.#peers.supernode[peer] === 0);
-    if (blob.wants(piece)) this.#fill(now, peer);
+    blob.setPeerHas(row, piece);
+    if (this.freeDownloads > 0 && blob.wants(piece)) this.#fill(now, peer);
   }
 
   /**
-   * Its free slots, as any of its messages tells. `hungry`: it waits for an upload slot of ours (false changes nothing).
+   * Its free slots, as any of its messages tells.
+   * @param hungry true: it waits for an upload slot of ours; false: it does not, and has no use for one kept for it;
+   * undefined: the message says nothing of that
    */
-  peerSlots(peer: number, up: number, _down: number, hungry: boolean, now: number): void {
-    const peers = this.#peers;
-    if (!peers.known(peer)) return;
-    peers.up[peer] = up;
-    peers.mostUp[peer] = Math.max(up, peers.mostUp[peer]!);
-    if (hungry) this.#uploads.wait(peer, now);
-    else this.#uploads.pass(peer, now);
+  peerSlots(peer: number, up: number, _down: number, hungry: boolean | undefined, now: number): void {
+    const neighbour = this.#peers.get(peer);
+    if (neighbour === undefined) return;
+    neighbour.up = up;
+    if (up > neighbour.mostUp) neighbour.mostUp = up;
+    if (hungry === true) this.#uploads.wait(peer, now);
+    else if (hungry === false) this.#uploads.pass(neighbour, now);
     if (up === 0) return;
-    const waited = peers.waitsUntil[peer]! > 0;
-    peers.waitsUntil[peer] = 0;
+    const waited = neighbour.waits;
+    neighbour.waits = false;
     const asked = this.#fetches.made;
     this.#fill(now, peer);
     // It keeps a slot for us, because we waited for one: it should know that we do not need it any more.
@@ -136,18 +139,14 @@ export class PeerCore {
 
   /** A supernode offers a piece: answered by a request or a decline action. */
   offered(peer: number, slot: number, piece: number, now: number): void {
-    const peers = this.#peers;
+    const neighbour = this.#peers.get(peer);
+    if (neighbour === undefined) return;
     const blob = this.#blobs.get(slot);
     const row = blob?.rowOf(peer) ?? -1;
-    peers.waitsUntil[peer] = 0;
+    neighbour.waits = false;
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
-      blob.setPeerHas(row, piece, peers.supernode[peer] === 0);
-      if (
-        this.freeDownloads > 0 &&
-        now >= this.#pausedUntil &&
-        blob.wants(piece) &&
-        peers.trusted(peer, now)
-      ) {
+      blob.setPeerHas(row, piece);
+      if (this.freeDownloads > 0 && now >= this.#pausedUntil && blob.wants(piece) && neighbour.trusted(now)) {
         this.#fetches.start(peer, slot, piece, now);
         return;
       }
@@ -162,28 +161,37 @@ export class PeerCore {
     this.#fill(now, this.#fetches.peerOf(request));
   }
 
+  /**
+   * All bytes of the piece are here, neither verified nor stored yet: the next request need not wait for that. Then
+   * `received` or `failed`. May be left out.
+   */
+  arrived(request: number, now: number): void {
+    const fetches = this.#fetches;
+    if (!fetches.known(request)) return;
+    fetches.progress(request, now);
+    if (!fetches.isLive(request)) return;
+    fetches.arrive(request, now);
+    const peer = fetches.peerOf(request);
+    const neighbour = this.#peers.at(peer);
+    neighbour.strikes = 0;
+    // A node keeps the slot that we used for us, until we say that we do not need it.
+    const free = neighbour.supernode ? -1 : ++neighbour.up;
+    this.#fill(now, ANY);
+    if (neighbour.up !== free) return;
+    neighbour.up--;
+    this.actions.push(Action.slots, peer, -1, -1, -1);
+  }
+
   /** The piece is verified and stored. */
   received(request: number, now: number): void {
     const fetches = this.#fetches;
     if (!fetches.known(request)) return;
-    const peer = fetches.peerOf(request);
+    this.arrived(request, now);
     const slot = fetches.blobOf(request);
     const piece = fetches.pieceOf(request);
-    fetches.progress(request, now);
-    fetches.learnPace(request, now);
     fetches.end(request);
-    this.#peers.strikes[peer] = 0;
     this.#gain(slot, piece);
-    if (this.#peers.supernode[peer] === 1) {
-      this.#fill(now, ANY);
-      return;
-    }
-    // A node keeps the slot that we used for us, until we say that we do not need it.
-    const free = ++this.#peers.up[peer]!;
     this.#fill(now, ANY);
-    if (this.#peers.up[peer] !== free) return;
-    this.#peers.up[peer]--;
-    this.actions.push(Action.slots, peer, -1, -1, -1);
   }
 
   /**
@@ -193,21 +201,21 @@ export class PeerCore {
   failed(request: number, reason: RequestFailure, now: number): void {
     const fetches = this.#fetches;
     if (!fetches.known(request)) return;
-    const peers = this.#peers;
     const peer = fetches.peerOf(request);
+    const neighbour = this.#peers.at(peer);
     const blob = this.#blobs.get(fetches.blobOf(request))!;
     const piece = fetches.pieceOf(request);
     const row = blob.rowOf(peer);
     fetches.end(request);
     if (reason === 'busy') {
-      peers.up[peer] = 0;
+      neighbour.up = 0;
       // Whoever refuses us knows that we wait.
-      peers.waitsUntil[peer] = now + this.#options.waitRepeatMs;
+      this.#waitFor(neighbour, now);
     }
-    if (reason === 'unreachable') fetches.strike(peer, now);
-    else if (reason === 'corrupt') peers.banned[peer] = 1;
+    if (reason === 'unreachable') fetches.strike(neighbour, now);
+    else if (reason === 'corrupt') neighbour.banned = true;
     else if (reason === 'local') this.#pausedUntil = now + this.#options.localPauseMs;
-    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece, peers.supernode[peer] === 0);
+    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece);
     this.#fill(now, ANY);
   }
 
@@ -249,7 +257,7 @@ export class PeerCore {
 
   /** A neighbour asks for a piece. @returns whether an upload slot was taken; then call `uploaded` once */
   admit(peer: number, slot: number, piece: number, _now: number): boolean {
-    return this.#peers.known(peer) && this.has(slot, piece) && this.#uploads.take(peer);
+    return this.#peers.get(peer) !== undefined && this.has(slot, piece) && this.#uploads.take(peer);
   }
 
   /** An upload to the peer ended, however it did: its slot is free again. */
@@ -326,7 +334,6 @@ export class PeerCore {
   /** Makes one request for the blob. @returns whether there was one to make */
   #choose(slot: number, blob: SharedBlob, now: number, only: number): boolean {
     if (this.#rows.length < blob.rows) this.#rows = new Int32Array(blob.sharers.length);
-    const peers = this.#peers;
     let count = 0;
     for (let row = only === ANY ? 0 : blob.rowOf(only); row >= 0 && row < blob.rows; row++) {
       if (this.#mayAsk(blob, blob.sharers[row]!, now)) this.#rows[count++] = row;
@@ -345,7 +352,7 @@ export class PeerCore {
       const row = this.#rows[from + i < count ? from + i : from + i - count]!;
       if (!blob.peerHas(row, piece)) continue;
       const peer = blob.sharers[row]!;
-      const score = peers.score(peer);
+      const { score } = this.#peers.at(peer);
       if (score >= bestScore) continue;
       best = peer;
       bestScore = score;
@@ -355,33 +362,38 @@ export class PeerCore {
   }
 
   #mayAsk(blob: SharedBlob, peer: number, now: number): boolean {
-    const peers = this.#peers;
-    if (!peers.askable(peer, now)) return false;
-    if (peers.supernode[peer] === 1) return now - blob.movedAt >= this.#options.askSupernodeAfterMs;
-    return this.#zoneOpen(blob, peer, now);
+    const neighbour = this.#peers.at(peer);
+    if (neighbour.up === 0 || !neighbour.trusted(now)) return false;
+    if (neighbour.supernode) return now - blob.movedAt >= this.#options.askSupernodeAfterMs;
+    return this.#zoneOpen(blob, neighbour, now);
   }
 
-  #zoneOpen(blob: SharedBlob, peer: number, now: number): boolean {
-    return this.#peers.sameZone[peer] === 1 || now - blob.localAt >= this.#options.remoteAfterMs;
+  #zoneOpen(blob: SharedBlob, neighbour: Neighbour, now: number): boolean {
+    return neighbour.sameZone || now - blob.localAt >= this.#options.remoteAfterMs;
   }
 
   /** Tells those who have what we want, but no free slot, and supernodes, that we have free slots ourselves. */
   #waitForSlots(blob: SharedBlob, now: number, only: number): void {
-    const peers = this.#peers;
     for (let row = only === ANY ? 0 : blob.rowOf(only); row >= 0 && row < blob.rows; row++) {
       const peer = blob.sharers[row]!;
-      if (now >= peers.waitsUntil[peer]! && peers.trusted(peer, now)) {
-        const waits =
-          peers.supernode[peer] === 1
-            ? blob.wantsAny()
-            : peers.up[peer] === 0 && this.#zoneOpen(blob, peer, now) && blob.useful(row);
-        if (waits) {
-          peers.waitsUntil[peer] = now + this.#options.waitRepeatMs;
+      const neighbour = this.#peers.at(peer);
+      if ((!neighbour.waits || now >= neighbour.waitsUntil) && neighbour.trusted(now)) {
+        const hungry = neighbour.supernode
+          ? blob.wantsAny()
+          : neighbour.up === 0 && this.#zoneOpen(blob, neighbour, now) && blob.useful(row);
+        if (hungry) {
+          this.#waitFor(neighbour, now);
           this.actions.push(Action.hungry, peer, -1, -1, -1);
         }
       }
       if (only !== ANY) break;
     }
+  }
+
+  /** The neighbour knows, or is about to be told, that we wait for a slot of it. */
+  #waitFor(neighbour: Neighbour, now: number): void {
+    neighbour.waits = true;
+    neighbour.waitsUntil = now + this.#options.waitRepeatMs;
   }
 
   /** The piece is here: tells the neighbours and cancels the copies that lost. */

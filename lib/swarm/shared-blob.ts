@@ -32,6 +32,8 @@ export class SharedBlob {
 
   /** Row -> peer. */
   sharers = new Int32Array(INITIAL_ROWS);
+  /** Row -> 1 when the pieces of that peer count in `holders`. */
+  #counts = new Uint8Array(INITIAL_ROWS);
   rows = 0;
   bits: Uint32Array;
   #rowOf = new Int32Array(INITIAL_ROWS).fill(-1);
@@ -58,32 +60,35 @@ export class SharedBlob {
     return this.#rowOf[peer] ?? -1;
   }
 
-  addSharer(peer: number): void {
+  /** @param counts whether its pieces count in `holders` */
+  addSharer(peer: number, counts: boolean): void {
     if (this.rowOf(peer) >= 0) return;
     if (peer >= this.#rowOf.length) {
       this.#rowOf = grown(this.#rowOf, new Int32Array(Math.max(peer + 1, this.#rowOf.length * 2)).fill(-1));
     }
     if (this.rows === this.sharers.length) {
       this.sharers = grown(this.sharers, new Int32Array(this.rows * 2));
+      this.#counts = grown(this.#counts, new Uint8Array(this.rows * 2));
       this.bits = grown(this.bits, new Uint32Array(this.rows * 2 * this.words));
     }
     const row = this.rows++;
     this.sharers[row] = peer;
+    this.#counts[row] = counts ? 1 : 0;
     this.#rowOf[peer] = row;
     this.bits.fill(0, row * this.words, (row + 1) * this.words);
   }
 
-  /** @param counted whether its pieces count in `holders` */
-  removeSharer(peer: number, counted: boolean): void {
+  removeSharer(peer: number): void {
     const row = this.rowOf(peer);
     if (row < 0) return;
-    if (counted) {
+    if (this.#counts[row] === 1) {
       for (let piece = 0; piece < this.pieces; piece++) if (this.peerHas(row, piece)) this.holders[piece]!--;
     }
     const last = --this.rows;
     const moved = this.sharers[last]!;
     this.bits.copyWithin(row * this.words, last * this.words, (last + 1) * this.words);
     this.sharers[row] = moved;
+    this.#counts[row] = this.#counts[last]!;
     this.#rowOf[moved] = row;
     this.#rowOf[peer] = -1;
   }
@@ -92,19 +97,18 @@ export class SharedBlob {
     return (this.bits[row * this.words + (piece >>> 5)]! & (1 << (piece & 31))) !== 0;
   }
 
-  /** @param counted whether the peer's pieces count in `holders` */
-  setPeerHas(row: number, piece: number, counted: boolean): void {
+  setPeerHas(row: number, piece: number): void {
     if (this.peerHas(row, piece)) return;
     const at = row * this.words + (piece >>> 5);
     this.bits[at] = this.bits[at]! | (1 << (piece & 31));
-    if (counted) this.holders[piece]!++;
+    this.holders[piece] = this.holders[piece]! + this.#counts[row]!;
   }
 
-  clearPeerHas(row: number, piece: number, counted: boolean): void {
+  clearPeerHas(row: number, piece: number): void {
     if (!this.peerHas(row, piece)) return;
     const at = row * this.words + (piece >>> 5);
     this.bits[at] = this.bits[at]! & ~(1 << (piece & 31));
-    if (counted) this.holders[piece]!--;
+    this.holders[piece] = this.holders[piece]! - this.#counts[row]!;
   }
 
   isBusy(piece: number): boolean {

@@ -1,5 +1,5 @@
 import { Action, type ActionBuffer } from './actions.ts';
-import type { Neighbours } from './neighbours.ts';
+import type { Neighbour, Neighbours } from './neighbours.ts';
 
 /** What decides who may have a slot. */
 export interface UploadPolicy {
@@ -38,14 +38,14 @@ export class UploadSlots {
 
   /** Slots that the peer may have. */
   freeFor(peer: number): number {
-    return this.#free + (this.#peers.kept[peer] ?? 0);
+    return this.#free + (this.#peers.get(peer)?.kept ?? 0);
   }
 
   /** @returns whether there was a slot for the peer; if not, it now waits for one */
   take(peer: number): boolean {
-    const { kept, uploads } = this.#peers;
-    if (kept[peer]! > 0) {
-      kept[peer]!--;
+    const neighbour = this.#peers.at(peer);
+    if (neighbour.kept > 0) {
+      neighbour.kept--;
       this.#kept--;
     } else if (this.#free === 0) {
       if (!this.#waiting.includes(peer)) this.#waiting.push(peer);
@@ -53,13 +53,13 @@ export class UploadSlots {
     }
     this.#stopWaiting(peer);
     this.#active++;
-    uploads[peer]!++;
+    neighbour.uploads++;
     return true;
   }
 
   /** The peer waits for a slot. */
   wait(peer: number, now: number): void {
-    if (this.#peers.kept[peer]! > 0) {
+    if (this.#peers.at(peer).kept > 0) {
       this.#actions.push(Action.slots, peer, -1, -1, -1);
       return;
     }
@@ -68,37 +68,39 @@ export class UploadSlots {
   }
 
   /** The peer has no use for what was kept for it. */
-  pass(peer: number, now: number): void {
-    if (this.#peers.kept[peer] === 0) return;
-    this.#kept -= this.#peers.kept[peer]!;
-    this.#peers.kept[peer] = 0;
+  pass(neighbour: Neighbour, now: number): void {
+    if (neighbour.kept === 0) return;
+    this.#kept -= neighbour.kept;
+    neighbour.kept = 0;
     this.#giveOut(now);
   }
 
   /** One upload to the peer ended. */
   release(peer: number, now: number): void {
-    if (!this.#peers.known(peer) || this.#peers.uploads[peer] === 0) return;
-    this.#peers.uploads[peer]!--;
+    const neighbour = this.#peers.get(peer);
+    if (neighbour === undefined || neighbour.uploads === 0) return;
+    neighbour.uploads--;
     this.#active--;
-    if (this.#policy.useful(peer)) this.#keep(peer, now);
+    if (this.#policy.useful(peer)) this.#keep(neighbour, now);
     else this.#giveOut(now);
   }
 
   /** The peer is gone, and its uploads with it. */
   forget(peer: number, now: number): void {
+    const neighbour = this.#peers.at(peer);
     this.#stopWaiting(peer);
-    this.#active -= this.#peers.uploads[peer]!;
-    this.#peers.uploads[peer] = 0;
-    this.pass(peer, now);
+    this.#active -= neighbour.uploads;
+    neighbour.uploads = 0;
+    this.pass(neighbour, now);
     this.#giveOut(now);
   }
 
   /** Ends what was kept for too long. */
   tick(now: number): void {
-    for (let peer = 0; this.#kept > 0 && peer < this.#peers.end; peer++) {
-      if (this.#peers.kept[peer]! > 0 && now - this.#peers.keptAt[peer]! >= this.#policy.keepMs) {
-        this.pass(peer, now);
-      }
+    if (this.#kept === 0) return;
+    for (const neighbour of this.#peers.all()) {
+      if (neighbour === undefined || now - neighbour.keptAt < this.#policy.keepMs) continue;
+      this.pass(neighbour, now);
     }
   }
 
@@ -106,9 +108,9 @@ export class UploadSlots {
     return this.#policy.slots - this.#active - this.#kept;
   }
 
-  #keep(peer: number, now: number): void {
-    this.#peers.kept[peer]!++;
-    this.#peers.keptAt[peer] = now;
+  #keep(neighbour: Neighbour, now: number): void {
+    neighbour.kept++;
+    neighbour.keptAt = now;
     this.#kept++;
   }
 
@@ -121,7 +123,7 @@ export class UploadSlots {
         continue;
       }
       this.#waiting.splice(at, 1);
-      this.#keep(next, now);
+      this.#keep(this.#peers.at(next), now);
       this.#actions.push(Action.slots, next, -1, -1, -1);
     }
   }

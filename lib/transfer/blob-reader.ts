@@ -12,10 +12,16 @@ export function wantedRange(request: BlobRequest): ByteRange {
   return request.range ?? { start: 0, end: request.size };
 }
 
+/** One buffer for all chunks of a reader: fresh memory for each would cost more than the copy. */
+function chunkBuffer(range: ByteRange): Buffer {
+  return Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - range.start));
+}
+
 /** The bytes of a blob that is complete in the store. */
 export async function* readStored(stored: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {
+  const buffer = chunkBuffer(range);
   for (let at = range.start; at < range.end; ) {
-    const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - at));
+    const chunk = buffer.subarray(0, Math.min(buffer.length, range.end - at));
     await stored.read(at, chunk);
     at += chunk.length;
     yield chunk;
@@ -40,13 +46,14 @@ export async function* readShared(
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
   const whole = range.start === 0 && range.end === info.size;
+  const buffer = chunkBuffer(range);
   let at = range.start;
   while (at < range.end) {
     const limit = whole && !stored.complete ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
     const piece = pieceAt(info, at);
     const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
     if (readable > at) {
-      const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, readable - at));
+      const chunk = buffer.subarray(0, Math.min(buffer.length, readable - at));
       await stored.read(at, chunk);
       at += chunk.length;
       yield chunk;

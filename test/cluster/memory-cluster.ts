@@ -154,7 +154,8 @@ export class MemoryCluster {
     const chunks: Uint8Array[] = [];
     const origin = { upstream: 'memory.test', repository: 'team/app' };
     const signal = new AbortController().signal;
-    for await (const chunk of node.engine.open({ digest, size, origin }, { signal })) chunks.push(chunk);
+    for await (const chunk of node.engine.open({ digest, size, origin }, { signal }))
+      chunks.push(Uint8Array.from(chunk));
     return digestOf(Buffer.concat(chunks));
   }
 

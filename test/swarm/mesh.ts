@@ -168,7 +168,7 @@ export class Mesh {
     end: number,
     to: number,
     message: (core: PeerCore | SeedCore, from: number) => void,
-    hungry = false,
+    hungry?: boolean,
   ): void {
     const core = this.#core(end);
     const up = core instanceof PeerCore ? core.freeUploadsFor(this.#peerOf(end, to)) : core.freeSlots;

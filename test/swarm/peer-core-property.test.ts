@@ -57,7 +57,7 @@ class Auditor {
         core.peerHas(peer, blob, piece, this.now);
         break;
       case 1:
-        core.peerSlots(peer, b % 5, c % 5, a % 2 === 0, this.now);
+        core.peerSlots(peer, b % 5, c % 5, [true, false, undefined][a % 3], this.now);
         break;
       case 2:
         if (asked !== undefined) this.held.add(`${asked.blob}/${asked.piece}`);
@@ -76,6 +76,9 @@ class Auditor {
       }
       case 4:
         core.progressed(request, this.now);
+        break;
+      case 13:
+        core.arrived(request, this.now);
         break;
       case 5:
         this.held.add(`${blob}/${piece}`);
@@ -147,7 +150,7 @@ class Auditor {
 }
 
 await t.test('whatever happens in whatever order, slots add up and every request makes sense', async () => {
-  const step = fc.tuple(fc.integer({ min: 0, max: 12 }), fc.nat(100), fc.nat(100), fc.nat(1000));
+  const step = fc.tuple(fc.integer({ min: 0, max: 13 }), fc.nat(100), fc.nat(100), fc.nat(1000));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300, size: 'max' }), (steps) => {
       const auditor = new Auditor();

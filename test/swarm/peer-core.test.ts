@@ -69,6 +69,25 @@ await t.test('whoever has most free slots is asked first', async (t) => {
   );
 });
 
+await t.test('a peer that takes much longer than others is asked less', async (t) => {
+  const { core, neighbour } = setUp({ downloadSlots: 1, slowFactor: 1e6, suspectMs: 1e6 }, 400);
+  const everything = Array.from({ length: 400 }, (_, piece) => piece);
+  const slow = neighbour(everything, 4);
+  const fast = neighbour(everything, 4);
+  let now = 0;
+  const asked = [0, 0];
+  for (let round = 0; round < 300; round++) {
+    const [request] = of(actionsOf(core), 'request');
+    asked[request!.peer]!++;
+    now += request!.peer === slow ? 500 : 50;
+    core.received(request!.request, now);
+    core.peerSlots(slow, 4, 0, false, now);
+    core.peerSlots(fast, 4, 0, false, now);
+  }
+  t.ok(asked[slow]! > 0, 'known only by trying');
+  t.ok(asked[fast]! > 4 * asked[slow]!, JSON.stringify(asked));
+});
+
 await t.test('half of the choices go in order from the cursor on', async (t) => {
   const { core, blob, neighbour } = setUp({ inOrderShare: 1 });
   core.setCursor(blob, 10);

@@ -60,6 +60,18 @@ await t.test('every piece is given once before any is given twice', async (t) =>
   t.equal(offers().length, 4, 'the other slots of the peers are filled with second copies');
 });
 
+await t.test('of what everybody was given, the least-given piece comes first', async (t) => {
+  const { peer, offers, serve } = setUp({ slots: 2 }, full(2));
+  peer(0, 1);
+  peer(0, 1);
+  for (const [to, piece] of offers()) serve(to, piece, 10);
+  const third = peer(0, 1, 20);
+  t.same(offers(), [[third, 0]], 'a tie goes in order');
+  serve(third, 0, 30);
+  const fourth = peer(0, 1, 40);
+  t.same(offers(), [[fourth, 1]]);
+});
+
 await t.test('offers are spread over the neighbours', async (t) => {
   const { core, blob, offers } = setUp({ slots: 6 }, new Bitfield(PIECES));
   const peers = [0, 1, 2].map(() => core.addPeer(0));

@@ -1,0 +1,129 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { daemonConfig } from '../../dfget/daemon/config.ts';
+import { loadConfig } from '../../lib/config/load.ts';
+import { formatBytes, formatDuration, parseBytes, parseDuration, parseRate } from '../../lib/config/units.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
+import { supernodeConfig } from '../../supernode/config.ts';
+import { trackerConfig } from '../../tracker/config.ts';
+
+const none = { flags: {}, env: {}, defaultFile: '/nonexistent/daemon.yaml' };
+const folder = mkdtempSync(join(tmpdir(), 'damselfly-config-'));
+t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+
+function file(text: string): string {
+  const path = join(folder, `${Math.round(performance.now() * 1000)}.yaml`);
+  writeFileSync(path, text);
+  return path;
+}
+
+function refusal(sources: Partial<typeof none>): string {
+  try {
+    loadConfig(daemonConfig, { ...none, ...sources });
+  } catch (error) {
+    return error instanceof DamselflyError && error.code === 'CONFIG_INVALID'
+      ? error.message
+      : `not ours: ${String(error)}`;
+  }
+  return 'accepted';
+}
+
+t.test('without anything the defaults hold', async (t) => {
+  const config = loadConfig(daemonConfig, none);
+  t.same(config.proxyListen, [{ host: '127.0.0.1', port: 65001 }]);
+  t.same(config.peerListen, { host: '0.0.0.0', port: 65002 });
+  t.same(config.tracker, []);
+});
+
+t.test('a flag wins over the environment, the environment over the file', async (t) => {
+  const config = file('zone: from-file\nlog-level: warn\ndata-dir: /from/file\n');
+  const env = { DAMSELFLY_ZONE: 'from-env', DAMSELFLY_LOG_LEVEL: 'error' };
+  const loaded = loadConfig(daemonConfig, { ...none, flags: { config, zone: 'from-flag' }, env });
+  t.match(loaded, { zone: 'from-flag', logLevel: 'error', dataDir: '/from/file' });
+});
+
+t.test(
+  'repeatable settings: flags as given, environment by comma, file as a list or one value',
+  async (t) => {
+    const urls = ['ws://a:8400', 'ws://b:8400'];
+    t.same(
+      loadConfig(daemonConfig, { ...none, flags: { tracker: ['http://a:8400', 'ws://b:8400/'] } }).tracker,
+      urls,
+    );
+    t.same(
+      loadConfig(daemonConfig, { ...none, env: { DAMSELFLY_TRACKER: 'ws://a:8400, ws://b:8400' } }).tracker,
+      urls,
+    );
+    t.same(loadConfig(daemonConfig, { ...none, flags: { config: file('tracker: ws://a:8400\n') } }).tracker, [
+      'ws://a:8400',
+    ]);
+  },
+);
+
+t.test('an upstream is NAME=URL or an object, and a password in the URL does not stay there', async (t) => {
+  const config = file(
+    'upstream:\n  - A.corp=https://user:p%40ss@a.corp/\n  - { name: b, url: "http://b:5000", username: u, password: p }\n',
+  );
+  t.same(loadConfig(daemonConfig, { ...none, flags: { config } }).upstream, [
+    { name: 'a.corp', url: 'https://a.corp', username: 'user', password: 'p@ss' },
+    { name: 'b', url: 'http://b:5000', username: 'u', password: 'p' },
+  ]);
+});
+
+t.test('a wrong value names the setting, where it came from, what it got and what it may be', async (t) => {
+  t.match(refusal({ flags: { peerListen: 'foo' } }), /^--peer-listen: got "foo"; expected host:port/);
+  t.match(
+    refusal({ flags: { peerListen: '1.2.3.4:99999' } }),
+    /^--peer-listen: got "1.2.3.4:99999"; expected host:port/,
+  );
+  t.match(
+    refusal({ env: { DAMSELFLY_LOG_LEVEL: 'loud' } }),
+    /^DAMSELFLY_LOG_LEVEL: got "loud"; expected one of debug, info/,
+  );
+  t.match(
+    refusal({ flags: { config: file('store-max: much\n') } }),
+    /\.yaml: store-max: got "much"; expected a size such as/,
+  );
+  t.match(refusal({ flags: { upstream: ['harbor'] } }), /^--upstream: got "harbor"; expected NAME=URL/);
+  t.match(refusal({ flags: { tracker: ['ftp://x'] } }), /^--tracker: got "ftp:\/\/x"; expected a URL/);
+  t.match(refusal({ flags: { config: file('zones: x\n') } }), /unknown setting "zones"; it may be .*zone/);
+  t.match(refusal({ flags: { config: file('just text') } }), /expected settings as "name: value" lines/);
+  t.match(refusal({ flags: { config: file('a: [') } }), /is not YAML/);
+  t.match(
+    refusal({ flags: { config: '/nonexistent/x.yaml' } }),
+    /cannot read the config file \/nonexistent\/x.yaml/,
+  );
+});
+
+t.test('a refused upstream does not show the password in its URL', async (t) => {
+  const message = refusal({ flags: { upstream: ['bad name=https://user:hunter2@harbor.corp'] } });
+  t.match(message, /^--upstream: got/);
+  t.notMatch(message, /hunter2/);
+});
+
+t.test('the example files load', async (t) => {
+  const examples = join(import.meta.dirname, '..', '..', 'examples');
+  const from = (name: string) => ({ ...none, flags: { config: join(examples, name) } });
+  t.equal(loadConfig(daemonConfig, from('daemon.yaml')).upstream.length, 2);
+  t.equal(loadConfig(supernodeConfig, from('supernode.yaml')).storeMax, 2 * 1024 ** 4);
+  t.equal(loadConfig(trackerConfig, from('tracker.yaml')).insecure, true);
+});
+
+t.test('sizes, rates and durations', async (t) => {
+  t.same(['512MiB', '100MB', '3g', '4096', '1.5 KiB'].map(parseBytes), [
+    536870912,
+    1e8,
+    3 * 1024 ** 3,
+    4096,
+    1536,
+  ]);
+  t.same(['300MiB/s', '100MB/s', '800Mbit/s', '1000'].map(parseRate), [314572800, 1e8, 1e8, 1000]);
+  t.same(['300ms', '10s', '2h', '0'].map(parseDuration), [300, 10_000, 7_200_000, 0]);
+  for (const wrong of ['', 'x', '-1', '1 XB', '1e3']) {
+    t.throws(() => parseBytes(wrong), { code: 'CONFIG_INVALID' }, `${JSON.stringify(wrong)} is no size`);
+  }
+  t.same([950, 1536, 536870912].map(formatBytes), ['950 B', '1.5 KiB', '512.0 MiB']);
+  t.same([950, 1500, 61_000, 7_260_000].map(formatDuration), ['950 ms', '1.5 s', '1 m 1 s', '2 h 1 m']);
+});
