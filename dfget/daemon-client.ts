@@ -1,32 +1,7 @@
 import { Client } from 'undici';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
-import { ORIGIN_AUTHORIZATION } from './local-protocol.ts';
-
-export interface DaemonStatus {
-  readonly id: string;
-  readonly zone: string;
-  readonly upstreams: readonly string[];
-  readonly proxy: readonly { readonly host: string; readonly port: number }[];
-  readonly peer: string;
-  readonly admin: string;
-  readonly tracker: { readonly reachable: boolean };
-  readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };
-  readonly neighbours: readonly {
-    readonly id: string;
-    readonly role: string;
-    readonly host: string;
-    readonly port: number;
-    readonly zone: string;
-  }[];
-  readonly blobs: readonly {
-    readonly digest: string;
-    readonly size: number;
-    readonly pieces: number;
-    readonly held: number;
-    readonly readers: number;
-  }[];
-}
+import { type DaemonStatus, ORIGIN_AUTHORIZATION } from './local-protocol.ts';
 
 /** The other dfget commands' way to the daemon: its socket. As a BlobSource it reads through the daemon's swarm. */
 export interface DaemonClient extends BlobSource {

@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes } from '../../lib/config/units.ts';
-import { createDaemonClient, type DaemonStatus } from '../daemon-client.ts';
+import { createDaemonClient } from '../daemon-client.ts';
+import type { DaemonStatus } from '../local-protocol.ts';
 
 /** `dfget status` */
 export function statusCommand(): Command {

@@ -1,8 +1,9 @@
 import { joinAddress } from '../../lib/observe/admin-server.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import { openPeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
-import { createRegistryProxy } from '../../registry-proxy/server.ts';
+import { openPeerHost, type PeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
+import { createRegistryProxy, type RegistryProxy } from '../../registry-proxy/server.ts';
+import type { DaemonStatus } from '../local-protocol.ts';
 import type { DaemonConfig } from './config.ts';
 import { startLocalApi } from './local-api.ts';
 
@@ -22,7 +23,8 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
       { listeners: config.proxyListen, ...(defaultUpstream === undefined ? {} : { defaultUpstream }) },
     );
     host.onClose(() => proxy.close());
-    const api = await startLocalApi({ host, blobs: engine, proxy, log }, config.socket);
+    const status = (): object => describeDaemon(host, proxy);
+    const api = await startLocalApi({ blobs: engine, origin, status, clock, log }, config.socket);
     host.onClose(() => api.close());
     const proxies = proxy.addresses.map((at, index) => ({
       upstream: config.proxyListen[index]?.upstream ?? null,
@@ -42,4 +44,25 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     await host.close();
     throw error;
   }
+}
+
+/** What `dfget status` shows. */
+function describeDaemon(host: PeerHost<PeerEngine>, proxy: RegistryProxy): DaemonStatus {
+  const stored = host.store.list();
+  const { id, zone } = host.self();
+  return {
+    id,
+    zone,
+    upstreams: host.origin.upstreams,
+    proxy: proxy.addresses,
+    peer: host.peerAddress,
+    admin: host.adminAddress,
+    tracker: { reachable: host.discovery.reachable },
+    store: {
+      blobs: stored.length,
+      complete: stored.filter((blob) => blob.complete).length,
+      bytes: stored.reduce((sum, blob) => sum + blob.bytes, 0),
+    },
+    ...host.engine.status(),
+  };
 }

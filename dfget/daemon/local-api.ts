@@ -8,16 +8,17 @@ import { parseDigest } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
 import { parseRange } from '../../lib/core/range.ts';
 import type { Logger } from '../../lib/observe/log.ts';
-import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import type { PeerHost } from '../../lib/transfer/peer-host.ts';
+import type { OriginClient } from '../../lib/origin/origin-client.ts';
+import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
-import type { RegistryProxy } from '../../registry-proxy/server.ts';
 import { ORIGIN_AUTHORIZATION } from '../local-protocol.ts';
 
 export interface LocalApiDeps {
-  readonly host: PeerHost<PeerEngine>;
   readonly blobs: BlobSource;
-  readonly proxy: RegistryProxy;
+  readonly origin: Pick<OriginClient, 'readManifest'>;
+  /** Answer of `/v1/status`. */
+  readonly status: () => object;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -33,32 +34,15 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
  * versioned; errors are `{code, message, facts}`.
  */
 export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
-  const { blobs, host, log } = deps;
+  const { blobs, clock, log, origin: registry } = deps;
   const server = fastify({ logger: false, forceCloseConnections: true });
 
-  server.get('/v1/status', async () => {
-    const stored = host.store.list();
-    return {
-      id: host.self().id,
-      zone: host.self().zone,
-      upstreams: host.origin.upstreams,
-      proxy: deps.proxy.addresses,
-      peer: host.peerAddress,
-      admin: host.adminAddress,
-      tracker: { reachable: host.discovery.reachable },
-      store: {
-        blobs: stored.length,
-        complete: stored.filter((blob) => blob.complete).length,
-        bytes: stored.reduce((sum, blob) => sum + blob.bytes, 0),
-      },
-      ...host.engine.status(),
-    };
-  });
+  server.get('/v1/status', async () => deps.status());
 
   server.get('/v1/manifest', async (request, reply) => {
     const { reference, repository, upstream } = manifestQuery.parse(request.query);
     const read = { origin: { upstream, repository }, reference };
-    const manifest = await host.origin.readManifest(read, { signal: goneSignal(reply) });
+    const manifest = await registry.readManifest(read, { signal: goneSignal(reply) });
     return reply
       .type(manifest.mediaType)
       .header('docker-content-digest', manifest.digest)
@@ -88,7 +72,7 @@ export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{
     });
     try {
       for (let next = first; next.done !== true; next = await bytes.next()) {
-        await writeChunk(host.clock, response, next.value, signal);
+        await writeChunk(clock, response, next.value, signal);
       }
       response.end();
     } catch (error) {

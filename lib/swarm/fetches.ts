@@ -42,11 +42,6 @@ export class Fetches {
     return downloadSlots - this.#live - Math.max(0, this.#storing - downloadSlots);
   }
 
-  /** Whether the request takes a download slot. */
-  isLive(request: number): boolean {
-    return this.#requests.state[request] === RequestState.live;
-  }
-
   /** Requests ever made. */
   get made(): number {
     return this.#made;
@@ -97,12 +92,15 @@ export class Fetches {
     if (this.free > 0 && blob.wants(this.pieceOf(request))) this.#goLive(request);
   }
 
-  /** All bytes of a live request are here: its slot is free, its piece stays busy. */
-  arrive(request: number, now: number): void {
+  /** All bytes are here: the slot is free, the piece stays busy. @returns whether the request had a slot */
+  arrive(request: number, now: number): boolean {
+    this.progress(request, now);
+    if (this.#requests.state[request] !== RequestState.live) return false;
     this.#learnPace(request, now);
     this.#requests.state[request] = RequestState.storing;
     this.#live--;
     this.#storing++;
+    return true;
   }
 
   /** Takes the request out; its piece can be asked for again. */

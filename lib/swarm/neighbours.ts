@@ -49,6 +49,12 @@ export class Neighbour {
     return !this.banned && this.late === 0 && now >= this.blockedUntil;
   }
 
+  /** It knows, or is about to be told, that we wait for a slot of it. */
+  waitUntil(time: number): void {
+    this.waits = true;
+    this.waitsUntil = time;
+  }
+
   /** Lower = rather ask this one: in our own zone, few of its slots are taken, not slow. */
   get score(): number {
     const taken = this.mostUp - this.up + 1;

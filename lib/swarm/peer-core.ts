@@ -167,10 +167,7 @@ export class PeerCore {
    */
   arrived(request: number, now: number): void {
     const fetches = this.#fetches;
-    if (!fetches.known(request)) return;
-    fetches.progress(request, now);
-    if (!fetches.isLive(request)) return;
-    fetches.arrive(request, now);
+    if (!fetches.known(request) || !fetches.arrive(request, now)) return;
     const peer = fetches.peerOf(request);
     const neighbour = this.#peers.at(peer);
     neighbour.strikes = 0;
@@ -210,7 +207,7 @@ export class PeerCore {
     if (reason === 'busy') {
       neighbour.up = 0;
       // Whoever refuses us knows that we wait.
-      this.#waitFor(neighbour, now);
+      neighbour.waitUntil(now + this.#options.waitRepeatMs);
     }
     if (reason === 'unreachable') fetches.strike(neighbour, now);
     else if (reason === 'corrupt') neighbour.banned = true;
@@ -382,18 +379,12 @@ export class PeerCore {
           ? blob.wantsAny()
           : neighbour.up === 0 && this.#zoneOpen(blob, neighbour, now) && blob.useful(row);
         if (hungry) {
-          this.#waitFor(neighbour, now);
+          neighbour.waitUntil(now + this.#options.waitRepeatMs);
           this.actions.push(Action.hungry, peer, -1, -1, -1);
         }
       }
       if (only !== ANY) break;
     }
-  }
-
-  /** The neighbour knows, or is about to be told, that we wait for a slot of it. */
-  #waitFor(neighbour: Neighbour, now: number): void {
-    neighbour.waits = true;
-    neighbour.waitsUntil = now + this.#options.waitRepeatMs;
   }
 
   /** The piece is here: tells the neighbours and cancels the copies that lost. */

@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { startLocalApi } from '../../dfget/daemon/local-api.ts';
+import { createDaemonClient } from '../../dfget/daemon-client.ts';
+import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
+import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { createSystemClock } from '../../lib/runtime/system-clock.ts';
+import { openBlobStore } from '../../lib/store/blob-store.ts';
+import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
+import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
+import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
+import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import { blobSourceContract } from '../contract/blob-source.ts';
+
+const MIB = 1024 * 1024;
+const clock = createSystemClock();
+const rng = createRng(1);
+const log = silentLog();
+const wallClockMs = (): number => Date.now();
+
+// Clock timers do not keep a process alive, and here nothing else is waiting.
+const keptAlive = setInterval(() => {}, 1000);
+t.teardown(() => clearInterval(keptAlive));
+
+/** A node alone with its registry. */
+async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin }> {
+  const registry = new MemoryOrigin({ clock, latencyMs: 1, bytesPerSecond: 500 * MIB });
+  const keyValue = createMemoryKeyValue();
+  const disk = createMemoryDisk();
+  const engine = new PeerEngine({
+    self: () => ({ id: '1'.repeat(40), role: 'node', host: 'alone', port: 1, zone: '' }),
+    network: createMemoryNetwork({ clock, rng }).host('alone'),
+    discovery: createNoDiscovery(),
+    store: await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' }),
+    origin: registry.client(),
+    pool: createBufferPool({ budgetBytes: 64 * MIB }),
+    clock,
+    rng,
+    log,
+    metrics: createMetrics({ defaults: false }),
+    wallClockMs,
+  });
+  engine.start();
+  return { engine, registry };
+}
+
+t.test('the engine of a node as a BlobSource', async (t) => {
+  const { engine, registry } = await createNode();
+  t.teardown(() => engine.close());
+  blobSourceContract(t, () => ({ source: engine, registry }));
+});
+
+t.test('the socket of a daemon as a BlobSource', async (t) => {
+  const { engine, registry } = await createNode();
+  const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
+  const path = join(folder, 'daemon.sock');
+  const deps = { blobs: engine, origin: registry.client(), status: () => ({ id: 'x' }), clock, log };
+  const api = await startLocalApi(deps, path);
+  const client = createDaemonClient(path);
+  t.teardown(async () => {
+    await client.close();
+    await api.close();
+    await engine.close();
+    rmSync(folder, { recursive: true });
+  });
+  blobSourceContract(t, () => ({ source: client, registry }));
+
+  t.test('a second daemon does not take a socket that is in use', async (t) => {
+    await t.rejects(startLocalApi(deps, path), {
+      code: 'CONFIG_INVALID',
+      message: /another daemon listens there/,
+    });
+    t.match(await client.status(AbortSignal.timeout(5000)), { id: 'x' }, 'the first one still answers');
+  });
+
+  t.test('without a daemon the client says what to do', async (t) => {
+    const nobody = createDaemonClient(join(folder, 'nobody.sock'));
+    await t.rejects(nobody.status(AbortSignal.timeout(5000)), {
+      code: 'DAEMON_UNREACHABLE',
+      message: /damselfly up/,
+    });
+  });
+});
