@@ -20,6 +20,8 @@ const ADAPTERS = [
   'dfget/**/*.ts',
   'bench/live/**/*.ts',
   'bench/demo/**/*.ts',
+  'bench/fixtures/**/*.ts',
+  'bench/micro/**/*.ts',
   'bench/simulate/main.ts',
   'scripts/**/*.ts',
   'test/**/*.ts',

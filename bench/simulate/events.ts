@@ -13,9 +13,9 @@ export const Happens = {
   /** end, its link, piece, free slots. */
   offer: 5,
   decline: 6,
-  /** end, piece: time to tell neighbours. */
+  /** end: time to tell neighbours what it has got. */
   haveDue: 7,
-  /** end, piece, free slots: all its neighbours hear of it. */
+  /** end, message, free slots: all its neighbours hear of it. */
   have: 8,
   /** seed, piece: read from the registry. */
   landed: 9,

@@ -46,6 +46,11 @@ export class Simulation {
     [];
   /** Node -> request -> flow. */
   readonly #flowOf: number[][] = [];
+  /** Node -> pieces that it has not told its neighbours of yet. */
+  readonly #news: number[][];
+  /** Messages under way: the pieces that they tell of. */
+  readonly #messages: number[][] = [];
+  readonly #freeMessages: number[] = [];
   readonly #doneMs: Float64Array;
   readonly #sentBytes: Float64Array;
   #done = 0;
@@ -60,6 +65,7 @@ export class Simulation {
     const rates = new Float64Array(ends);
     rates.fill(scenario.nodeRate / 1000, 0, scenario.nodes).fill(scenario.seedRate / 1000, scenario.nodes);
     this.#flows = new Flows(rates, this.#wheel, Happens.flowEnds);
+    this.#news = Array.from({ length: scenario.nodes }, () => []);
     this.#doneMs = new Float64Array(scenario.nodes);
     this.#sentBytes = new Float64Array(ends);
     for (let node = 0; node < scenario.nodes; node++) {
@@ -160,7 +166,14 @@ export class Simulation {
         this.#act(a);
         break;
       case Happens.haveDue:
-        this.#wheel.add(now + this.#scenario.latencyMs, Happens.have, a, b, this.#slots(a, -1), 0);
+        this.#wheel.add(
+          now + this.#scenario.latencyMs,
+          Happens.have,
+          a,
+          this.#close(a),
+          this.#slots(a, -1),
+          0,
+        );
         break;
       case Happens.have:
         this.#tellHave(a, b, c);
@@ -207,7 +220,7 @@ export class Simulation {
           this.#cancel(end, actions.request[i]!);
           break;
         case Action.have:
-          this.#wheel.add(this.#wheel.now + this.#scenario.haveDelayMs, Happens.haveDue, end, piece, 0, 0);
+          this.#collect(end, piece);
           if (this.#nodes[end]!.held(BLOB) === this.#pieces) {
             this.#doneMs[end] = this.#wheel.now;
             this.#done++;
@@ -261,14 +274,35 @@ export class Simulation {
     this.#act(end);
   }
 
-  /** All neighbours of the end hear that it holds the piece. */
-  #tellHave(end: number, piece: number, slots: number): void {
+  /** The end will tell its neighbours, a little later, with what else comes until then. */
+  #collect(end: number, piece: number): void {
+    const news = this.#news[end]!;
+    if (news.length === 0) {
+      this.#wheel.add(this.#wheel.now + this.#scenario.haveDelayMs, Happens.haveDue, end, 0, 0, 0);
+    }
+    news.push(piece);
+  }
+
+  /** What the end has collected goes out. @returns the number of the message */
+  #close(end: number): number {
+    const message = this.#freeMessages.pop() ?? this.#messages.length;
+    this.#messages[message] = this.#news[end]!;
+    this.#news[end] = [];
+    return message;
+  }
+
+  /** All neighbours of the end hear which pieces it has got. */
+  #tellHave(end: number, message: number, slots: number): void {
     const { start, other, back } = this.#topology;
     const now = this.#wheel.now;
+    const pieces = this.#messages[message]!;
+    this.#freeMessages.push(message);
     for (let at = start[end]!; at < start[end + 1]!; at++) {
       const to = other[at]!;
+      // Who has everything has no use for it, and would only cost time.
+      if (this.#doneMs[to]! > 0) continue;
       const core = this.#nodes[to] ?? this.#seeds[to - this.#scenario.nodes]!;
-      core.peerHas(back[at]!, BLOB, piece, now);
+      for (const piece of pieces) core.peerHas(back[at]!, BLOB, piece, now);
       core.peerSlots(back[at]!, slots >> 8, slots & 0xff, undefined, now);
       this.#act(to);
     }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LOG_LEVELS } from '../observe/log.ts';
-import { parseBytes, parseDuration } from './units.ts';
+import { parseBytes } from './units.ts';
 
 /** What a setting may look like on the command line, in the environment and in a file: text in, typed value out. */
 
@@ -112,11 +112,6 @@ export const size = () =>
   z
     .union([z.string(), z.number()])
     .transform((value, context) => attempt(context, () => parseBytes(String(value))));
-
-export const duration = () =>
-  z
-    .union([z.string(), z.number()])
-    .transform((value, context) => attempt(context, () => parseDuration(String(value))));
 
 export const logLevel = () => z.enum(LOG_LEVELS);
 

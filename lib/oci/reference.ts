@@ -14,7 +14,7 @@ export interface Reference {
 }
 
 /** The registry of names that name none. */
-export const DEFAULT_REGISTRY = 'docker.io';
+const DEFAULT_REGISTRY = 'docker.io';
 const DEFAULT_TAG = 'latest';
 /** Other spellings of the default registry in old configurations. */
 const DEFAULT_REGISTRY_ALIASES = ['index.docker.io', 'registry-1.docker.io'];

@@ -70,8 +70,9 @@ export class MemoryCluster {
 
   static async start(options: ClusterOptions): Promise<MemoryCluster> {
     const cluster = new MemoryCluster(options);
-    for (let i = 0; i < options.supernodes; i++)
+    for (let i = 0; i < options.supernodes; i++) {
       cluster.supernodes.push(await cluster.addSupernode(`super${i}`));
+    }
     for (let i = 0; i < options.nodes; i++) cluster.nodes.push(await cluster.addNode(`node${i}`, i));
     await cluster.run(10);
     return cluster;
@@ -143,8 +144,9 @@ export class MemoryCluster {
     const bytes = new Uint8Array(size);
     for (let at = 0; at < size; at += 4) {
       const word = this.rng.int(2 ** 32);
-      for (let byte = 0; byte < 4 && at + byte < size; byte++)
+      for (let byte = 0; byte < 4 && at + byte < size; byte++) {
         bytes[at + byte] = (word >>> (8 * byte)) & 0xff;
+      }
     }
     return this.origin.add(bytes);
   }
@@ -154,8 +156,9 @@ export class MemoryCluster {
     const chunks: Uint8Array[] = [];
     const origin = { upstream: 'memory.test', repository: 'team/app' };
     const signal = new AbortController().signal;
-    for await (const chunk of node.engine.open({ digest, size, origin }, { signal }))
+    for await (const chunk of node.engine.open({ digest, size, origin }, { signal })) {
       chunks.push(Uint8Array.from(chunk));
+    }
     return digestOf(Buffer.concat(chunks));
   }
 
@@ -177,8 +180,9 @@ export class MemoryCluster {
     for (;;) {
       await settled();
       if (done) return await promise;
-      if (!this.clock.advanceToNext(deadline))
+      if (!this.clock.advanceToNext(deadline)) {
         throw new Error(`not done after ${limitMs} ms of cluster time`);
+      }
     }
   }
 

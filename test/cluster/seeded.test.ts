@@ -74,13 +74,15 @@ void t.test(
       t.same(second, first, `seed ${seed} (${first.fault}): the same seed gives the same trace`);
       const once = !['supernode-crash', 'tracker-down'].includes(first.fault);
       // A cut body is read on from the last whole piece: at most a piece of each cut is read again.
-      if (once)
+      if (once) {
         t.ok(
           first.originRatio < 1.2,
           `seed ${seed} (${first.fault}): registry bytes ${first.originRatio.toFixed(3)}x`,
         );
-      if (first.fault === 'none')
+      }
+      if (first.fault === 'none') {
         t.equal(first.originRatio, 1, `seed ${seed}: the registry is read exactly once`);
+      }
       if (first.fault === 'corrupt-node') t.ok(first.rejected > 0, `seed ${seed}: wrong pieces were noticed`);
     }
     t.equal(seen.size, FAULTS.length, 'every fault was drawn');

@@ -54,7 +54,10 @@ export function blobSourceContract(t: Test, fixture: () => BlobSourceFixture): v
     const bytes = pattern(MIB, 3);
     const digest = fixture().registry.add(bytes);
     const got = await Promise.all([read(digest, bytes.length), read(digest, bytes.length)]);
-    t.same(got.map((bytes) => digestOf(bytes)), [digest, digest]);
+    t.same(
+      got.map((bytes) => digestOf(bytes)),
+      [digest, digest],
+    );
     t.equal(fixture().registry.ratio(digest), 1, 'from one read of the registry');
   });
 

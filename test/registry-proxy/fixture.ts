@@ -13,7 +13,7 @@ import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createRegistryProxy, type RegistryProxyConfig } from '../../registry-proxy/server.ts';
 
 /** Reads straight from the registry, as a node without a swarm would: verified, the last chunk held back. */
-export function straightSource(origin: OriginClient): BlobSource {
+function straightSource(origin: OriginClient): BlobSource {
   return {
     async *open(request, { signal }) {
       const { start = 0, end = request.size } = request.range ?? {};
@@ -40,7 +40,7 @@ export function straightSource(origin: OriginClient): BlobSource {
 }
 
 /** The system's clock, and a way to make it later. */
-export function createShiftedClock(): Clock & { shiftMs: number } {
+function createShiftedClock(): Clock & { shiftMs: number } {
   const clock = createSystemClock();
   const shifted: Clock & { shiftMs: number } = {
     shiftMs: 0,

@@ -7,7 +7,7 @@ import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts
 import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
 
 /** Every node holds a connection to every tracker; more would cost each tracker machine more than it takes off it. */
-export const MAX_TRACKERS = 8;
+const MAX_TRACKERS = 8;
 /** The layers of one image are asked for within a few milliseconds of each other: one message for all. */
 const BATCH_MS = 10;
 /** When everybody must announce again (tracker lost, new supernodes), they do not do it in the same instant. */

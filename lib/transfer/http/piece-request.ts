@@ -6,7 +6,7 @@ export const PIECE_PATH = '/v1/blobs/';
 export const NODE_HEADER = 'Damselfly-Node';
 export const FREE_SLOTS_HEADER = 'Damselfly-Free-Slots';
 /** The largest piece there can be (lib/wire); more in one request would let a peer keep a slot for as long as it likes. */
-export const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
+const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
 
 /**
  * The head of a piece request, and all of it: a GET has no body.
