@@ -1,0 +1,159 @@
+import t from 'tap';
+import type { PeerInfo } from '../../lib/core/node.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
+import type { Neighbour } from '../../lib/transfer/neighbour.ts';
+import { Neighbours } from '../../lib/transfer/neighbours.ts';
+import type { PeerMessage } from '../../lib/wire/peer-messages.ts';
+
+const PORT = 1;
+
+interface Side {
+  readonly peer: PeerInfo;
+  readonly neighbours: Neighbours;
+  readonly ups: Neighbour[];
+  readonly downs: Neighbour[];
+  readonly heard: PeerMessage[];
+}
+
+function setup() {
+  const clock = new FakeClock();
+  const network = createMemoryNetwork({ clock, rng: createRng(1) }, { latencyMs: 5 });
+
+  const side = async (name: string, protocol = 1): Promise<Side> => {
+    const peer: PeerInfo = { id: name.repeat(40), role: 'node', host: name, port: PORT, zone: '' };
+    const own = network.host(name);
+    const ups: Neighbour[] = [];
+    const downs: Neighbour[] = [];
+    const heard: PeerMessage[] = [];
+    const neighbours = new Neighbours(
+      {
+        dialer: own,
+        clock,
+        log: silentLog(),
+        metrics: createMetrics({ defaults: false }),
+        hello: () => ({ type: 'hello', protocol, peer, clusterTimeMs: 0, slots: { up: 4, down: 4 } }),
+      },
+      {
+        up: (neighbour) => void ups.push(neighbour),
+        down: (neighbour) => void downs.push(neighbour),
+        message: (_, message) => void heard.push(message),
+      },
+    );
+    await own.listen(
+      { host: name, port: PORT },
+      { link: (link) => neighbours.accept(link), piece: () => ({ kind: 'unknown' }) },
+    );
+    return { peer, neighbours, ups, downs, heard };
+  };
+
+  const run = async (ms: number): Promise<void> => {
+    const until = clock.now() + ms;
+    do {
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (clock.advanceToNext(until));
+  };
+
+  return { clock, network, side, run };
+}
+
+t.test('two peers that dial each other at the same moment end with one link, and both know it', async (t) => {
+  const { run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  b.neighbours.connect(a.peer);
+  await run(200);
+  t.equal(a.neighbours.all().length, 1);
+  t.equal(b.neighbours.all().length, 1);
+  a.neighbours.get(b.peer.id)?.send({ type: 'slots', slots: { up: 1, down: 2 }, hungry: true });
+  b.neighbours.get(a.peer.id)?.send({ type: 'slots', slots: { up: 3, down: 4 }, hungry: false });
+  await run(50);
+  t.match(b.heard, [{ type: 'slots', slots: { up: 1, down: 2 } }], 'what a says arrives at b');
+  t.match(a.heard, [{ type: 'slots', slots: { up: 3, down: 4 } }], 'and the other way round');
+  t.equal(a.ups.length - a.downs.length, 1, 'every link that went up for the engine and is gone went down');
+  t.equal(b.ups.length - b.downs.length, 1);
+});
+
+t.test('a second connect to a linked peer does nothing', async (t) => {
+  const { run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  a.neighbours.connect(b.peer);
+  await run(100);
+  t.equal(a.ups.length, 1);
+  t.equal(b.ups.length, 1);
+});
+
+t.test('a peer that lost its link without us noticing replaces it by dialling again', async (t) => {
+  const { network, run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  network.crash('a');
+  network.heal('a');
+  const again = await side('a');
+  again.neighbours.connect(b.peer);
+  await run(100);
+  t.equal(b.neighbours.all().length, 1);
+  again.neighbours.get(b.peer.id)?.send({ type: 'close', handle: 1 });
+  await run(50);
+  t.match(b.heard, [{ type: 'close', handle: 1 }], 'the new link is the one that counts');
+});
+
+t.test('a banned peer is cut off and not let in again', async (t) => {
+  const { run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  a.neighbours.ban(b.peer.id, 'corrupt-piece');
+  await run(100);
+  t.equal(a.downs.length, 1);
+  t.equal(b.neighbours.all().length, 0);
+  b.neighbours.connect(a.peer);
+  a.neighbours.connect(b.peer);
+  await run(3000);
+  t.equal(a.neighbours.all().length, 0);
+});
+
+t.test('a peer that speaks another protocol, says nothing, or speaks before hello is let go', async (t) => {
+  const { network, run, side } = setup();
+  const [a, old] = [await side('a'), await side('b', 2)];
+  a.neighbours.connect(old.peer);
+  await run(100);
+  t.equal(a.neighbours.all().length + old.neighbours.all().length, 0, 'another protocol');
+  const closed: string[] = [];
+  const dial = async (name: string, send?: Uint8Array): Promise<void> => {
+    const dialling = network
+      .host(name)
+      .dial({ host: 'a', port: PORT }, { signal: new AbortController().signal });
+    await run(50);
+    const link = await dialling;
+    link.listen({ message: () => {}, closed: () => void closed.push(name) });
+    if (send !== undefined) link.send(send);
+  };
+  await dial('mute');
+  await dial('rude', Uint8Array.of(3, 1, 0, 0, 0));
+  await run(100);
+  t.same(closed, ['rude'], 'garbage before hello ends the link at once');
+  await run(6000);
+  t.same(closed, ['rude', 'mute'], 'silence ends it after a while');
+  t.equal(a.ups.length, 0);
+});
+
+t.test('a peer that cannot be reached is left alone for a moment', async (t) => {
+  const { run, side } = setup();
+  const a = await side('a');
+  const gone: PeerInfo = { id: 'c'.repeat(40), role: 'node', host: 'c', port: PORT, zone: '' };
+  a.neighbours.connect(gone);
+  await run(4500);
+  t.equal(a.neighbours.all().length, 0);
+  const late = await side('c');
+  a.neighbours.connect(gone);
+  await run(100);
+  t.equal(a.neighbours.all().length, 1, 'and dialled again when asked later');
+  t.equal(late.ups.length, 1);
+});
