@@ -5,6 +5,7 @@ import { PeerCore } from '../../lib/swarm/peer-core.ts';
 import { OWN_ZONE, SeedCore } from '../../lib/swarm/seed-core.ts';
 import { Happens, packSlots } from './events.ts';
 import { Flows } from './flows.ts';
+import { News } from './news.ts';
 import { idealSeconds, pieceCount, type Scenario } from './scenario.ts';
 import { buildTopology, type Topology } from './topology.ts';
 import { TimingWheel } from './wheel.ts';
@@ -46,11 +47,7 @@ export class Simulation {
     [];
   /** Node -> request -> flow. */
   readonly #flowOf: number[][] = [];
-  /** Node -> pieces that it has not told its neighbours of yet. */
-  readonly #news: number[][];
-  /** Messages under way: the pieces that they tell of. */
-  readonly #messages: number[][] = [];
-  readonly #freeMessages: number[] = [];
+  readonly #news: News;
   readonly #doneMs: Float64Array;
   readonly #sentBytes: Float64Array;
   #done = 0;
@@ -65,7 +62,7 @@ export class Simulation {
     const rates = new Float64Array(ends);
     rates.fill(scenario.nodeRate / 1000, 0, scenario.nodes).fill(scenario.seedRate / 1000, scenario.nodes);
     this.#flows = new Flows(rates, this.#wheel, Happens.flowEnds);
-    this.#news = Array.from({ length: scenario.nodes }, () => []);
+    this.#news = new News(scenario.nodes);
     this.#doneMs = new Float64Array(scenario.nodes);
     this.#sentBytes = new Float64Array(ends);
     for (let node = 0; node < scenario.nodes; node++) {
@@ -170,7 +167,7 @@ export class Simulation {
           now + this.#scenario.latencyMs,
           Happens.have,
           a,
-          this.#close(a),
+          this.#news.send(a),
           this.#slots(a, -1),
           0,
         );
@@ -220,7 +217,9 @@ export class Simulation {
           this.#cancel(end, actions.request[i]!);
           break;
         case Action.have:
-          this.#collect(end, piece);
+          if (this.#news.add(end, piece)) {
+            this.#wheel.add(this.#wheel.now + this.#scenario.haveDelayMs, Happens.haveDue, end, 0, 0, 0);
+          }
           if (this.#nodes[end]!.held(BLOB) === this.#pieces) {
             this.#doneMs[end] = this.#wheel.now;
             this.#done++;
@@ -274,29 +273,11 @@ export class Simulation {
     this.#act(end);
   }
 
-  /** The end will tell its neighbours, a little later, with what else comes until then. */
-  #collect(end: number, piece: number): void {
-    const news = this.#news[end]!;
-    if (news.length === 0) {
-      this.#wheel.add(this.#wheel.now + this.#scenario.haveDelayMs, Happens.haveDue, end, 0, 0, 0);
-    }
-    news.push(piece);
-  }
-
-  /** What the end has collected goes out. @returns the number of the message */
-  #close(end: number): number {
-    const message = this.#freeMessages.pop() ?? this.#messages.length;
-    this.#messages[message] = this.#news[end]!;
-    this.#news[end] = [];
-    return message;
-  }
-
   /** All neighbours of the end hear which pieces it has got. */
   #tellHave(end: number, message: number, slots: number): void {
     const { start, other, back } = this.#topology;
     const now = this.#wheel.now;
-    const pieces = this.#messages[message]!;
-    this.#freeMessages.push(message);
+    const pieces = this.#news.take(message);
     for (let at = start[end]!; at < start[end + 1]!; at++) {
       const to = other[at]!;
       // Who has everything has no use for it, and would only cost time.

@@ -35,11 +35,11 @@ export class FakeClock implements Clock {
     return this.#pending;
   }
 
-  /** Moves to the next timer and fires it. @returns false when no timer is left at or before `untilMs` */
+  /** Moves to the next timer and fires it. @returns false when none is left at or before `untilMs`: it is then `untilMs` */
   advanceToNext(untilMs = Number.POSITIVE_INFINITY): boolean {
     for (let next = this.#heap[0]; next !== undefined; next = this.#heap[0]) {
       const { callback } = next;
-      if (callback !== undefined && next.at > untilMs) return false;
+      if (callback !== undefined && next.at > untilMs) break;
       this.#pop();
       if (callback === undefined) continue;
       next.callback = undefined;
@@ -48,6 +48,7 @@ export class FakeClock implements Clock {
       callback();
       return true;
     }
+    if (Number.isFinite(untilMs)) this.#now = Math.max(this.#now, untilMs);
     return false;
   }
 

@@ -85,9 +85,10 @@ export class PeerCore {
 
   /** Cancels the requests to it, forgets its pieces and ends its uploads: do not call `uploaded` for it afterwards. */
   removePeer(peer: number, now: number): void {
-    if (this.#peers.get(peer) === undefined) return;
+    const neighbour = this.#peers.get(peer);
+    if (neighbour === undefined) return;
     for (let slot = 0; slot < this.#blobs.end; slot++) {
-      this.#blobs.get(slot)?.removeSharer(peer);
+      this.#blobs.get(slot)?.removeSharer(peer, !neighbour.supernode);
     }
     this.#fetches.cancel(ANY, peer, ANY);
     this.#uploads.forget(peer, now);
@@ -97,14 +98,14 @@ export class PeerCore {
 
   /** The neighbour shares the blob: it holds or wants pieces. No piece of it is known yet. */
   peerShares(peer: number, slot: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour !== undefined) this.#blobs.get(slot)?.addSharer(peer, !neighbour.supernode);
+    if (this.#peers.get(peer) !== undefined) this.#blobs.get(slot)?.addSharer(peer);
   }
 
   /** It no longer does: what was asked of it for this blob is cancelled. */
   peerUnshares(peer: number, slot: number): void {
-    if (this.#peers.get(peer) === undefined) return;
-    this.#blobs.get(slot)?.removeSharer(peer);
+    const neighbour = this.#peers.get(peer);
+    if (neighbour === undefined) return;
+    this.#blobs.get(slot)?.removeSharer(peer, !neighbour.supernode);
     this.#fetches.cancel(slot, peer, ANY);
   }
 
@@ -112,7 +113,7 @@ export class PeerCore {
     const blob = this.#blobs.get(slot);
     const row = blob?.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || piece < 0 || piece >= blob.pieces) return;
-    blob.setPeerHas(row, piece);
+    blob.setPeerHas(row, piece, !this.#peers.at(peer).supernode);
     if (this.freeDownloads > 0 && blob.wants(piece)) this.#fill(now, peer);
   }
 
@@ -145,7 +146,7 @@ export class PeerCore {
     const row = blob?.rowOf(peer) ?? -1;
     neighbour.waits = false;
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
-      blob.setPeerHas(row, piece);
+      blob.setPeerHas(row, piece, !neighbour.supernode);
       if (this.freeDownloads > 0 && now >= this.#pausedUntil && blob.wants(piece) && neighbour.trusted(now)) {
         this.#fetches.start(peer, slot, piece, now);
         return;
@@ -212,7 +213,7 @@ export class PeerCore {
     if (reason === 'unreachable') fetches.strike(neighbour, now);
     else if (reason === 'corrupt') neighbour.banned = true;
     else if (reason === 'local') this.#pausedUntil = now + this.#options.localPauseMs;
-    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece);
+    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece, !neighbour.supernode);
     this.#fill(now, ANY);
   }
 

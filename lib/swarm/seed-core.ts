@@ -104,18 +104,18 @@ export class SeedCore {
     for (let gift = this.#gifts.end - 1; gift >= 0; gift--) {
       if (this.#gifts.peer[gift] === peer) this.#takeBack(gift, now);
     }
-    for (const blob of this.#blobs) blob?.shared.removeSharer(peer);
+    for (const blob of this.#blobs) blob?.shared.removeSharer(peer, true);
     this.#peers[peer] = undefined;
     this.#peerSlots.release(peer);
     this.#fill(now);
   }
 
   peerShares(peer: number, slot: number): void {
-    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.addSharer(peer, true);
+    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.addSharer(peer);
   }
 
   peerUnshares(peer: number, slot: number): void {
-    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer);
+    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer, true);
   }
 
   peerHas(peer: number, slot: number, piece: number, now: number): void {
@@ -123,7 +123,7 @@ export class SeedCore {
     const shared = this.#blobs[slot]?.shared;
     const row = shared?.rowOf(peer) ?? -1;
     if (info === undefined || shared === undefined || row < 0 || piece < 0 || piece >= shared.pieces) return;
-    shared.setPeerHas(row, piece);
+    shared.setPeerHas(row, piece, true);
     info.gotAt = now;
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {

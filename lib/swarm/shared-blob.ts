@@ -32,8 +32,6 @@ export class SharedBlob {
 
   /** Row -> peer. */
   sharers = new Int32Array(INITIAL_ROWS);
-  /** Row -> 1 when the pieces of that peer count in `holders`. */
-  #counts = new Uint8Array(INITIAL_ROWS);
   rows = 0;
   bits: Uint32Array;
   #rowOf = new Int32Array(INITIAL_ROWS).fill(-1);
@@ -60,35 +58,32 @@ export class SharedBlob {
     return this.#rowOf[peer] ?? -1;
   }
 
-  /** @param counts whether its pieces count in `holders` */
-  addSharer(peer: number, counts: boolean): void {
+  addSharer(peer: number): void {
     if (this.rowOf(peer) >= 0) return;
     if (peer >= this.#rowOf.length) {
       this.#rowOf = grown(this.#rowOf, new Int32Array(Math.max(peer + 1, this.#rowOf.length * 2)).fill(-1));
     }
     if (this.rows === this.sharers.length) {
       this.sharers = grown(this.sharers, new Int32Array(this.rows * 2));
-      this.#counts = grown(this.#counts, new Uint8Array(this.rows * 2));
       this.bits = grown(this.bits, new Uint32Array(this.rows * 2 * this.words));
     }
     const row = this.rows++;
     this.sharers[row] = peer;
-    this.#counts[row] = counts ? 1 : 0;
     this.#rowOf[peer] = row;
     this.bits.fill(0, row * this.words, (row + 1) * this.words);
   }
 
-  removeSharer(peer: number): void {
+  /** @param counts whether its pieces count in `holders` */
+  removeSharer(peer: number, counts: boolean): void {
     const row = this.rowOf(peer);
     if (row < 0) return;
-    if (this.#counts[row] === 1) {
+    if (counts) {
       for (let piece = 0; piece < this.pieces; piece++) if (this.peerHas(row, piece)) this.holders[piece]!--;
     }
     const last = --this.rows;
     const moved = this.sharers[last]!;
     this.bits.copyWithin(row * this.words, last * this.words, (last + 1) * this.words);
     this.sharers[row] = moved;
-    this.#counts[row] = this.#counts[last]!;
     this.#rowOf[moved] = row;
     this.#rowOf[peer] = -1;
   }
@@ -97,18 +92,19 @@ export class SharedBlob {
     return (this.bits[row * this.words + (piece >>> 5)]! & (1 << (piece & 31))) !== 0;
   }
 
-  setPeerHas(row: number, piece: number): void {
+  /** @param counts whether its pieces count in `holders` */
+  setPeerHas(row: number, piece: number, counts: boolean): void {
     if (this.peerHas(row, piece)) return;
     const at = row * this.words + (piece >>> 5);
     this.bits[at] = this.bits[at]! | (1 << (piece & 31));
-    this.holders[piece] = this.holders[piece]! + this.#counts[row]!;
+    if (counts) this.holders[piece]!++;
   }
 
-  clearPeerHas(row: number, piece: number): void {
+  clearPeerHas(row: number, piece: number, counts: boolean): void {
     if (!this.peerHas(row, piece)) return;
     const at = row * this.words + (piece >>> 5);
     this.bits[at] = this.bits[at]! & ~(1 << (piece & 31));
-    this.holders[piece] = this.holders[piece]! - this.#counts[row]!;
+    if (counts) this.holders[piece]!--;
   }
 
   isBusy(piece: number): boolean {

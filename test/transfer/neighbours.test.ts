@@ -145,8 +145,9 @@ t.test('a peer that speaks another protocol, says nothing, or speaks before hell
 });
 
 t.test('a peer that cannot be reached is left alone for a moment', async (t) => {
-  const { run, side } = setup();
+  const { network, run, side } = setup();
   const a = await side('a');
+  network.host('c');
   const gone: PeerInfo = { id: 'c'.repeat(40), role: 'node', host: 'c', port: PORT, zone: '' };
   a.neighbours.connect(gone);
   await run(4500);
