@@ -44,6 +44,25 @@ export class BlobList {
     this.#wanted.splice(at, 0, slot);
   }
 
+  /**
+   * The blob to make the next request for: of the most urgent ones that are not exhausted in this round, the one with
+   * the fewest requests under way, so that no client's layer waits until another one is complete. -1 when none is left.
+   */
+  next(round: number): number {
+    let best = -1;
+    let priority = 0;
+    let fewest = 0;
+    for (let i = 0; i < this.#wanted.length; i++) {
+      const blob = this.#blobs[this.#wanted[i]!]!;
+      if (best >= 0 && blob.priority > priority) break;
+      if (blob.exhausted === round || (best >= 0 && blob.inFlight >= fewest)) continue;
+      best = this.#wanted[i]!;
+      priority = blob.priority;
+      fewest = blob.inFlight;
+    }
+    return best;
+  }
+
   /** Whether we hold a piece that the peer lacks, of a blob that it shares with us. */
   usefulTo(peer: number): boolean {
     for (const blob of this.#blobs) {

@@ -31,6 +31,7 @@ export class PeerCore {
   readonly #blobs = new BlobList();
   #pausedUntil = 0;
   /** Rows of the blob under decision that may be asked now. */
+  #round = 0;
   #rows = new Int32Array(16);
 
   constructor(options: Partial<PeerCoreOptions>, rng: Rng) {
@@ -319,10 +320,11 @@ export class PeerCore {
   /** Makes requests until the slots are full or nothing can be had. @param only the one peer with news, or ANY */
   #fill(now: number, only: number): void {
     if (this.freeDownloads === 0 || now < this.#pausedUntil) return;
-    for (let i = 0; i < this.#blobs.wanted.length; i++) {
-      const slot = this.#blobs.wanted[i]!;
+    const round = ++this.#round;
+    for (let slot = this.#blobs.next(round); slot >= 0; slot = this.#blobs.next(round)) {
       const blob = this.#blobs.get(slot)!;
-      while (this.#choose(slot, blob, now, only)) if (this.freeDownloads === 0) return;
+      if (!this.#choose(slot, blob, now, only)) blob.exhausted = round;
+      else if (this.freeDownloads === 0) return;
     }
     for (let i = 0; i < this.#blobs.wanted.length; i++) {
       this.#waitForSlots(this.#blobs.get(this.#blobs.wanted[i]!)!, now, only);

@@ -240,7 +240,9 @@ export class SeedCore {
         if (info === undefined || info.down <= 0) continue;
         const best = this.#peers[bestPeer];
         if (best !== undefined && !waitsLonger(info, best)) continue;
-        for (let slot = 0; slot < this.#blobs.length; slot++) {
+        // Blobs take turns, so that no layer waits until another one is given out.
+        for (let turn = 0; turn < this.#blobs.length; turn++) {
+          const slot = (this.#giftNumber + turn) % this.#blobs.length;
           const piece = this.#pick(peer, info, slot, now);
           if (piece < 0) continue;
           bestPeer = peer;

@@ -21,6 +21,8 @@ export class SharedBlob {
   priority: number;
   /** Live requests. */
   inFlight = 0;
+  /** The round of requests in which nothing more could be asked for. */
+  exhausted = 0;
   /** When bytes last came from any peer, or a request had a reason not to be made (all slots busy). */
   movedAt: number;
   /** The same, for peers of our own zone and supernodes. */
