@@ -1,3 +1,6 @@
-import { dfgetCli } from './cli.ts';
+import { enableCompileCache } from 'node:module';
 
+// Compiled once a machine, not at every start: imported only after the cache is on.
+enableCompileCache();
+const { dfgetCli } = await import('./cli.ts');
 await dfgetCli().parseAsync();

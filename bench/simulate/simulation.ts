@@ -261,9 +261,9 @@ export class Simulation {
   }
 
   #sendSlots(end: number, link: number, hungry: boolean): void {
-    const at = this.#topology.start[end]! + link;
+    const { start, other, back } = this.#topology;
+    const at = start[end]! + link;
     const soon = this.#wheel.now + this.#scenario.latencyMs;
-    const { other, back } = this.#topology;
     this.#wheel.add(soon, Happens.slots, other[at]!, back[at]!, this.#slots(end, link), hungry ? 1 : 0);
   }
 
@@ -292,24 +292,15 @@ export class Simulation {
   #ask(end: number, link: number, piece: number, request: number): void {
     const from = this.#topology.other[this.#topology.start[end]! + link]!;
     const flow = this.#flows.open(from, end, this.#bytesOf(piece));
+    this.#flow[flow] ??= { request, piece, link, generation: 0, running: false };
     const info = this.#flow[flow];
-    if (info === undefined) {
-      this.#flow[flow] = { request, piece, link, generation: 0, running: false };
-    } else {
-      info.request = request;
-      info.piece = piece;
-      info.link = link;
-      info.running = false;
-    }
+    info.request = request;
+    info.piece = piece;
+    info.link = link;
+    info.running = false;
     this.#flowOf[end]![request] = flow;
-    this.#wheel.add(
-      this.#wheel.now + this.#scenario.latencyMs,
-      Happens.request,
-      flow,
-      this.#flow[flow]!.generation,
-      0,
-      0,
-    );
+    const soon = this.#wheel.now + this.#scenario.latencyMs;
+    this.#wheel.add(soon, Happens.request, flow, info.generation, 0, 0);
   }
 
   /** The link between both ends of a flow, as the sender knows it. */

@@ -2,8 +2,9 @@ import type { Bitfield } from '../core/bitfield.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
 import { BlobList } from './blob-list.ts';
+import { Choice } from './choice.ts';
 import { ANY, Fetches } from './fetches.ts';
-import { type Neighbour, Neighbours, type PeerKind } from './neighbours.ts';
+import { Neighbours, type PeerKind } from './neighbours.ts';
 import { DEFAULT_PEER_CORE_OPTIONS, type PeerCoreOptions } from './peer-core-options.ts';
 import { SharedBlob } from './shared-blob.ts';
 import { UploadSlots } from './upload-slots.ts';
@@ -24,20 +25,16 @@ export type RequestFailure = 'busy' | 'unreachable' | 'missing' | 'corrupt' | 'l
 export class PeerCore {
   readonly actions = new ActionBuffer();
   readonly #options: PeerCoreOptions;
-  readonly #rng: Rng;
   readonly #peers = new Neighbours();
   readonly #fetches: Fetches;
+  readonly #choice: Choice;
   readonly #uploads: UploadSlots;
   readonly #blobs = new BlobList();
-  #pausedUntil = 0;
-  /** Rows of the blob under decision that may be asked now. */
-  #round = 0;
-  #rows = new Int32Array(16);
 
   constructor(options: Partial<PeerCoreOptions>, rng: Rng) {
     this.#options = { ...DEFAULT_PEER_CORE_OPTIONS, ...options };
-    this.#rng = rng;
     this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions);
+    this.#choice = new Choice(this.#options, rng, this.#blobs, this.#peers, this.#fetches, this.actions);
     this.#uploads = new UploadSlots(
       {
         slots: this.#options.uploadSlots,
@@ -63,7 +60,7 @@ export class PeerCore {
     if (blob === undefined) return;
     blob.priority = priority;
     this.#blobs.sort(slot);
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   /** In-order choice starts at this piece; what lies before it is taken in order when nothing after it can be had. */
@@ -76,7 +73,7 @@ export class PeerCore {
     if (this.#blobs.get(slot) === undefined) return;
     this.#fetches.cancel(slot, ANY, ANY);
     this.#blobs.remove(slot);
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   /** A neighbour; it has no free slots until it tells so. @returns its number */
@@ -94,7 +91,7 @@ export class PeerCore {
     this.#fetches.cancel(ANY, peer, ANY);
     this.#uploads.forget(peer, now);
     this.#peers.remove(peer);
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   /** The neighbour shares the blob: it holds or wants pieces. No piece of it is known yet. */
@@ -115,7 +112,7 @@ export class PeerCore {
     const row = blob?.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || piece < 0 || piece >= blob.pieces) return;
     blob.setPeerHas(row, piece, !this.#peers.at(peer).supernode);
-    if (this.freeDownloads > 0 && blob.wants(piece)) this.#fill(now, peer);
+    if (this.freeDownloads > 0 && blob.wants(piece)) this.#choice.fill(now, peer);
   }
 
   /**
@@ -134,7 +131,7 @@ export class PeerCore {
     const waited = neighbour.waits;
     neighbour.waits = false;
     const asked = this.#fetches.made;
-    this.#fill(now, peer);
+    this.#choice.fill(now, peer);
     // It keeps a slot for us, because we waited for one: it should know that we do not need it any more.
     if (waited && asked === this.#fetches.made) this.actions.push(Action.slots, peer, -1, -1, -1);
   }
@@ -148,7 +145,12 @@ export class PeerCore {
     neighbour.waits = false;
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
       blob.setPeerHas(row, piece, !neighbour.supernode);
-      if (this.freeDownloads > 0 && now >= this.#pausedUntil && blob.wants(piece) && neighbour.trusted(now)) {
+      if (
+        this.freeDownloads > 0 &&
+        !this.#choice.paused(now) &&
+        blob.wants(piece) &&
+        neighbour.trusted(now)
+      ) {
         this.#fetches.start(peer, slot, piece, now);
         return;
       }
@@ -160,7 +162,7 @@ export class PeerCore {
   progressed(request: number, now: number): void {
     if (!this.#fetches.known(request)) return;
     this.#fetches.progress(request, now);
-    this.#fill(now, this.#fetches.peerOf(request));
+    this.#choice.fill(now, this.#fetches.peerOf(request));
   }
 
   /**
@@ -175,7 +177,8 @@ export class PeerCore {
     neighbour.strikes = 0;
     // A node keeps the slot that we used for us, until we say that we do not need it.
     const free = neighbour.supernode ? -1 : ++neighbour.up;
-    this.#fill(now, ANY);
+    if (!neighbour.supernode) this.#choice.stay(peer, now);
+    this.#choice.fill(now, ANY);
     if (neighbour.up !== free) return;
     neighbour.up--;
     this.actions.push(Action.slots, peer, -1, -1, -1);
@@ -190,7 +193,7 @@ export class PeerCore {
     const piece = fetches.pieceOf(request);
     fetches.end(request);
     this.#gain(slot, piece);
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   /**
@@ -213,15 +216,15 @@ export class PeerCore {
     }
     if (reason === 'unreachable') fetches.strike(neighbour, now);
     else if (reason === 'corrupt') neighbour.banned = true;
-    else if (reason === 'local') this.#pausedUntil = now + this.#options.localPauseMs;
+    else if (reason === 'local') this.#choice.pauseUntil(now + this.#options.localPauseMs);
     else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece, !neighbour.supernode);
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   /** The piece is here, verified and stored, from somewhere else (registry). Requests for it are cancelled. */
   obtained(slot: number, piece: number, now: number): void {
     this.#gain(slot, piece);
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   /**
@@ -274,7 +277,7 @@ export class PeerCore {
       blob.movedAt = now;
       blob.localAt = now;
     }
-    this.#fill(now, ANY);
+    this.#choice.fill(now, ANY);
     this.#uploads.tick(now);
   }
 
@@ -315,79 +318,6 @@ export class PeerCore {
   /** When bytes of the blob last came from a peer, milliseconds; before that, when it was added. */
   progressedAt(slot: number): number {
     return this.#blobs.get(slot)?.progressedAt ?? 0;
-  }
-
-  /** Makes requests until the slots are full or nothing can be had. @param only the one peer with news, or ANY */
-  #fill(now: number, only: number): void {
-    if (this.freeDownloads === 0 || now < this.#pausedUntil) return;
-    const round = ++this.#round;
-    for (let slot = this.#blobs.next(round); slot >= 0; slot = this.#blobs.next(round)) {
-      const blob = this.#blobs.get(slot)!;
-      if (!this.#choose(slot, blob, now, only)) blob.exhausted = round;
-      else if (this.freeDownloads === 0) return;
-    }
-    for (let i = 0; i < this.#blobs.wanted.length; i++) {
-      this.#waitForSlots(this.#blobs.get(this.#blobs.wanted[i]!)!, now, only);
-    }
-  }
-
-  /** Makes one request for the blob. @returns whether there was one to make */
-  #choose(slot: number, blob: SharedBlob, now: number, only: number): boolean {
-    if (this.#rows.length < blob.rows) this.#rows = new Int32Array(blob.sharers.length);
-    let count = 0;
-    for (let row = only === ANY ? 0 : blob.rowOf(only); row >= 0 && row < blob.rows; row++) {
-      if (this.#mayAsk(blob, blob.sharers[row]!, now)) this.#rows[count++] = row;
-      if (only !== ANY) break;
-    }
-    if (count === 0) return false;
-    const inOrder = this.#rng.float() < this.#options.inOrderShare;
-    const piece = inOrder
-      ? blob.firstIn(this.#rows, count)
-      : blob.rareIn(this.#rows, count, this.#options.sample, this.#rng.int(blob.pieces));
-    if (piece < 0) return false;
-    let best = -1;
-    let bestScore = Number.POSITIVE_INFINITY;
-    const from = count === 1 ? 0 : this.#rng.int(count);
-    for (let i = 0; i < count; i++) {
-      const row = this.#rows[from + i < count ? from + i : from + i - count]!;
-      if (!blob.peerHas(row, piece)) continue;
-      const peer = blob.sharers[row]!;
-      const { score } = this.#peers.at(peer);
-      if (score >= bestScore) continue;
-      best = peer;
-      bestScore = score;
-    }
-    this.#fetches.start(best, slot, piece, now);
-    return true;
-  }
-
-  #mayAsk(blob: SharedBlob, peer: number, now: number): boolean {
-    const neighbour = this.#peers.at(peer);
-    if (neighbour.up === 0 || !neighbour.trusted(now)) return false;
-    if (neighbour.supernode) return now - blob.movedAt >= this.#options.askSupernodeAfterMs;
-    return this.#zoneOpen(blob, neighbour, now);
-  }
-
-  #zoneOpen(blob: SharedBlob, neighbour: Neighbour, now: number): boolean {
-    return neighbour.sameZone || now - blob.localAt >= this.#options.remoteAfterMs;
-  }
-
-  /** Tells those who have what we want, but no free slot, and supernodes, that we have free slots ourselves. */
-  #waitForSlots(blob: SharedBlob, now: number, only: number): void {
-    for (let row = only === ANY ? 0 : blob.rowOf(only); row >= 0 && row < blob.rows; row++) {
-      const peer = blob.sharers[row]!;
-      const neighbour = this.#peers.at(peer);
-      if ((!neighbour.waits || now >= neighbour.waitsUntil) && neighbour.trusted(now)) {
-        const hungry = neighbour.supernode
-          ? blob.wantsAny()
-          : neighbour.up === 0 && this.#zoneOpen(blob, neighbour, now) && blob.useful(row);
-        if (hungry) {
-          neighbour.waitUntil(now + this.#options.waitRepeatMs);
-          this.actions.push(Action.hungry, peer, -1, -1, -1);
-        }
-      }
-      if (only !== ANY) break;
-    }
   }
 
   /** The piece is here: tells the neighbours and cancels the copies that lost. */

@@ -16,6 +16,8 @@ import type { SharedBlob } from './shared-blob.ts';
 
 /** Without a byte for so long, although peers are there, the node reads from the registry itself. */
 const STALL_MS = 2000;
+/** The same beside a living supernode: slow is not failed, and it reads the registry for everybody already. */
+const SEEDED_STALL_MS = 4000;
 /** The same when nobody is there who could send one. */
 const ALONE_MS = 500;
 /** A client waits for the same piece so long: it comes next, whoever else may be reading it too. */
@@ -78,8 +80,9 @@ export class RegistryFallback {
     // Not all at the same instant: up to a fifth later, by node and blob.
     const spread = 1 + 0.2 * this.#share(blob, 'wait');
     const idleMs = this.#deps.clock.now() - blob.lastProgressMs;
-    // Slots that work for other blobs are no sign of trouble, until this blob's client has waited too long.
-    const patienceMs = !company ? ALONE_MS : this.#host.busyElsewhere(blob) ? IMPATIENT_MS : STALL_MS;
+    // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
+    const patient = this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
+    const patienceMs = !company ? ALONE_MS : patient ? SEEDED_STALL_MS : STALL_MS;
     if (idleMs < patienceMs * spread) return false;
     this.#start(blob, company ? 'stalled' : 'no-peers');
     return true;
@@ -162,7 +165,7 @@ export class RegistryFallback {
       ((impatient && piece === blob.cursor) || this.#host.holders(blob, piece) === 0) &&
       this.#host.reserve(blob, piece);
     const run: number[] = [];
-    const most = alone ? RUN_PIECES_ALONE : RUN_PIECES;
+    const most = alone ? RUN_PIECES_ALONE : this.#host.seeded(blob) ? 1 : RUN_PIECES;
     for (let step = 0; step < pieces && run.length < most; step++) {
       const piece = (from + step) % pieces;
       const follows = run.length > 0 && piece === (run.at(-1) ?? 0) + 1;

@@ -88,6 +88,27 @@ await t.test('a peer that takes much longer than others is asked less', async (t
   t.ok(asked[fast]! > 4 * asked[slow]!, JSON.stringify(asked));
 });
 
+await t.test(
+  'a node mostly goes on with the neighbour that it just had a piece from, or tells it that it does not',
+  async (t) => {
+    for (const stayShare of [1, 0]) {
+      const { core, neighbour } = setUp({ downloadSlots: 1, stayShare });
+      const first = neighbour(ALL, 1);
+      const second = neighbour(ALL, 4);
+      const [request] = of(actionsOf(core), 'request');
+      t.equal(request?.peer, first);
+      core.peerSlots(first, 0, 0, undefined, 10);
+      core.received(request!.request, 20);
+      const next = actionsOf(core);
+      t.equal(of(next, 'request')[0]?.peer, stayShare === 1 ? first : second);
+      t.same(
+        of(next, 'slots').map(({ peer }) => peer),
+        stayShare === 1 ? [] : [first],
+      );
+    }
+  },
+);
+
 await t.test('half of the choices go in order from the cursor on', async (t) => {
   const { core, blob, neighbour } = setUp({ inOrderShare: 1 });
   core.setCursor(blob, 10);
