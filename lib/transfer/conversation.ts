@@ -83,7 +83,8 @@ export class Conversation {
     const host = this.#host;
     if ('slots' in message && message.type !== 'hello') {
       const { down, up } = message.slots;
-      const hungry = message.type === 'slots' && message.hungry;
+      // Only a message about slots says whether the peer waits for one.
+      const hungry = message.type === 'slots' ? message.hungry : undefined;
       host.decide((core, now) => core.peerSlots(neighbour.slot, up, down, hungry, now));
     }
     switch (message.type) {

@@ -128,6 +128,8 @@ export class Downloads {
       const range = { start, end: start + length };
       const asked = { address: { host, port }, from: this.#host.self(), digest: blob.digest, range };
       await network.fetch(asked, buffer.bytes, { signal, onProgress });
+      // The next request need not wait for hash and disk.
+      if (live()) this.#host.report((core) => core.arrived(request, clock.now()));
       if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {
         metrics.piecesRejected.inc({ reason: 'proof' });
         trace?.(clock.now(), { kind: 'piece-rejected', digest: blob.digest, index: piece, from: id });

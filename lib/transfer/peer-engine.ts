@@ -225,7 +225,9 @@ export class PeerEngine implements BlobSource {
     const sameZone = neighbour.peer.zone === this.#deps.self().zone;
     neighbour.slot = this.#core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
     this.#bySlot[neighbour.slot] = neighbour;
-    this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
+    this.#decide((core, now) =>
+      core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
+    );
     this.#sendSlots(neighbour, false);
     for (const blob of this.#blobs.all()) {
       if (!blob.stored.complete) this.#conversation.exchange(neighbour, blob);

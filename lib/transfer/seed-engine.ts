@@ -93,7 +93,9 @@ export class SeedEngine {
   #up(neighbour: Neighbour, hello: Hello): void {
     neighbour.slot = this.#core.addPeer(this.#zoneNumber(neighbour.peer.zone));
     this.#bySlot[neighbour.slot] = neighbour;
-    this.#decide((core, now) => core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, false, now));
+    this.#decide((core, now) =>
+      core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
+    );
   }
 
   #zoneNumber(zone: string): number {
@@ -113,7 +115,8 @@ export class SeedEngine {
   #hear(neighbour: Neighbour, message: PeerMessage): void {
     if ('slots' in message && message.type !== 'hello') {
       const { down, up } = message.slots;
-      const hungry = message.type === 'slots' && message.hungry;
+      // Only a message about slots says whether the peer waits for one.
+      const hungry = message.type === 'slots' ? message.hungry : undefined;
       this.#decide((core, now) => core.peerSlots(neighbour.slot, up, down, hungry, now));
     }
     switch (message.type) {
