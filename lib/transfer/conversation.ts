@@ -20,6 +20,7 @@ export interface ConversationHost {
   /** The blob if it is in the swarm or in the store. */
   recall(digest: SharedBlob['digest']): Promise<SharedBlob | undefined>;
   supernodeFailed(blob: SharedBlob): void;
+  discoveryReachable(): boolean;
 }
 
 /** What a node says to its neighbours about blobs, and what it makes of what they say. */
@@ -33,6 +34,15 @@ export class Conversation {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#host = host;
+  }
+
+  /**
+   * Shares the blob with a neighbour that was chosen for it or shares it already. A link that serves other blobs is no
+   * reason: every neighbour of a blob costs a message a piece. Without discovery every link counts.
+   */
+  meet(neighbour: Neighbour, blob: SharedBlob): void {
+    const chosen = blob.chosen.has(neighbour.peer.id) || neighbour.theyShare(blob.digest);
+    if (chosen || !this.#host.discoveryReachable()) this.exchange(neighbour, blob);
   }
 
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */

@@ -13,6 +13,9 @@ import type { PieceSink } from './piece-sink.ts';
 import type { PieceTransport } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
+/** Often enough for a core that suspects a silent peer after 300 ms; each network read would be far too often. */
+const PROGRESS_STEP_MS = 50;
+
 export interface DownloadsDeps {
   readonly network: PieceTransport;
   readonly pool: BufferPool;
@@ -122,8 +125,12 @@ export class Downloads {
     const length = pieceLength(blob.info, piece);
     const buffer = await pool.acquire(length, signal);
     try {
+      let toldMs = Number.NEGATIVE_INFINITY;
       const onProgress = (): void => {
-        if (live()) this.#host.report((core) => core.progressed(request, clock.now()));
+        const now = clock.now();
+        if (now - toldMs < PROGRESS_STEP_MS || !live()) return;
+        toldMs = now;
+        this.#host.report((core) => core.progressed(request, now));
       };
       const range = { start, end: start + length };
       const asked = { address: { host, port }, from: this.#host.self(), digest: blob.digest, range };

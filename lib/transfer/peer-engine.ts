@@ -65,6 +65,7 @@ export class PeerEngine implements BlobSource {
     );
     this.#conversation = new Conversation(deps, {
       slots: (neighbour) => this.#slots(neighbour),
+      discoveryReachable: () => deps.discovery.reachable,
       decide: (event) => this.#decide(event),
       neighbours: () => this.#neighbours.all(),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
@@ -120,6 +121,7 @@ export class PeerEngine implements BlobSource {
         const blob = this.#blobs.get(digest);
         const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
         if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
+        for (const peer of peers) blob?.chosen.add(peer.id);
         for (const peer of peers) this.#introduce(blob, peer);
       },
       reachable: () => {},
@@ -183,7 +185,7 @@ export class PeerEngine implements BlobSource {
         this.#announce(blob, false);
         void this.#sink.check(blob);
       }
-      for (const neighbour of this.#neighbours.all()) this.#conversation.exchange(neighbour, blob);
+      for (const neighbour of this.#neighbours.all()) this.#conversation.meet(neighbour, blob);
     }
     return blob;
   }
@@ -230,7 +232,7 @@ export class PeerEngine implements BlobSource {
     );
     this.#sendSlots(neighbour, false);
     for (const blob of this.#blobs.all()) {
-      if (!blob.stored.complete) this.#conversation.exchange(neighbour, blob);
+      if (!blob.stored.complete) this.#conversation.meet(neighbour, blob);
     }
   }
 

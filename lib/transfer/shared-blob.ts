@@ -18,6 +18,8 @@ export class SharedBlob {
   origin: BlobOrigin | undefined;
   /** Ids of the supernodes that own it, as discovery told. */
   owners: ReadonlySet<string> = new Set();
+  /** Ids of the neighbours that discovery chose for it. */
+  readonly chosen = new Set<string>();
   /** Clients reading it now. */
   readers = 0;
   /** The piece a client waits for, and since when. */
