@@ -21,7 +21,7 @@ export interface RegistryProxyConfig {
 export interface RegistryProxy {
   /** Where each listener listens, in the order of the configuration. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[];
-  /** Takes no more requests, lets those under way end for 5 s, then cuts them. A second call is harmless. */
+  /** Takes no more requests, lets those under way end for 1.5 s, then cuts them. A second call is harmless. */
   close(): Promise<void>;
 }
 
@@ -36,8 +36,8 @@ const TIMEOUT_CHECK_MS = 5_000;
 const KEEP_ALIVE_MS = 75_000;
 /** Tokens with many scopes are larger than Node's default of 16 KiB for all headers. */
 const MAX_HEADER_BYTES = 64 * 1024;
-/** Most blobs end within it; the clients of the others resume by Range. */
-const DRAIN_MS = 5_000;
+/** Small answers end within it; clients of blobs resume by Range. A process must be gone five seconds after SIGTERM. */
+const DRAIN_MS = 1_500;
 const DRAIN_CHECK_MS = 50;
 
 /**

@@ -63,6 +63,20 @@ export class BlobList {
     return best;
   }
 
+  /**
+   * Whether one of the most urgent blobs has no request under way, but a supernode that could offer it a piece: nobody
+   * else may hold any, and a node whose slots are all taken by other blobs gets no offers.
+   */
+  get awaitsOffer(): boolean {
+    const priority = this.#blobs[this.#wanted[0]!]?.priority;
+    for (let i = 0; i < this.#wanted.length; i++) {
+      const blob = this.#blobs[this.#wanted[i]!]!;
+      if (blob.priority !== priority) return false;
+      if (blob.inFlight === 0 && blob.supernodes > 0) return true;
+    }
+    return false;
+  }
+
   /** Whether we hold a piece that the peer lacks, of a blob that it shares with us. */
   usefulTo(peer: number): boolean {
     for (const blob of this.#blobs) {

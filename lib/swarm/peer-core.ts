@@ -96,7 +96,8 @@ export class PeerCore {
 
   /** The neighbour shares the blob: it holds or wants pieces. No piece of it is known yet. */
   peerShares(peer: number, slot: number): void {
-    if (this.#peers.get(peer) !== undefined) this.#blobs.get(slot)?.addSharer(peer);
+    const neighbour = this.#peers.get(peer);
+    if (neighbour !== undefined) this.#blobs.get(slot)?.addSharer(peer, !neighbour.supernode);
   }
 
   /** It no longer does: what was asked of it for this blob is cancelled. */
@@ -146,7 +147,7 @@ export class PeerCore {
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
       blob.setPeerHas(row, piece, !neighbour.supernode);
       if (
-        this.freeDownloads > 0 &&
+        this.#choice.mayTake(blob) &&
         !this.#choice.paused(now) &&
         blob.wants(piece) &&
         neighbour.trusted(now)

@@ -21,6 +21,8 @@ export class SharedBlob {
   priority: number;
   /** Live requests. */
   inFlight = 0;
+  /** Supernodes that share it. */
+  supernodes = 0;
   /** The round of requests in which nothing more could be asked for. */
   exhausted = 0;
   /** When bytes last came from any peer, or a request had a reason not to be made (all slots busy). */
@@ -60,8 +62,10 @@ export class SharedBlob {
     return this.#rowOf[peer] ?? -1;
   }
 
-  addSharer(peer: number): void {
+  /** @param counts whether its pieces count in `holders`; those of supernodes do not */
+  addSharer(peer: number, counts = true): void {
     if (this.rowOf(peer) >= 0) return;
+    if (!counts) this.supernodes++;
     if (peer >= this.#rowOf.length) {
       this.#rowOf = grown(this.#rowOf, new Int32Array(Math.max(peer + 1, this.#rowOf.length * 2)).fill(-1));
     }
@@ -79,7 +83,8 @@ export class SharedBlob {
   removeSharer(peer: number, counts: boolean): void {
     const row = this.rowOf(peer);
     if (row < 0) return;
-    if (counts) {
+    if (!counts) this.supernodes--;
+    else {
       for (let piece = 0; piece < this.pieces; piece++) if (this.peerHas(row, piece)) this.holders[piece]!--;
     }
     const last = --this.rows;
