@@ -44,7 +44,7 @@ export class Choice {
     const round = ++this.#round;
     for (let slot = this.#blobs.next(round); slot >= 0; slot = this.#blobs.next(round)) {
       const blob = this.#blobs.get(slot)!;
-      if (!this.mayTake(blob) || !this.#choose(slot, blob, now, only)) blob.exhausted = round;
+      if (!this.#mayTake(blob) || !this.#choose(slot, blob, now, only)) blob.exhausted = round;
       else if (this.#fetches.free === 0) return;
     }
     for (let i = 0; i < this.#blobs.wanted.length; i++) {
@@ -56,13 +56,13 @@ export class Choice {
   stay(peer: number, now: number): void {
     if (this.#fetches.free === 0 || this.paused(now) || !this.#peers.at(peer).sameZone) return;
     const slot = this.#blobs.next(++this.#round);
-    if (slot < 0 || !this.mayTake(this.#blobs.get(slot)!) || this.#rng.float() >= this.#options.stayShare)
+    if (slot < 0 || !this.#mayTake(this.#blobs.get(slot)!) || this.#rng.float() >= this.#options.stayShare)
       return;
     this.#choose(slot, this.#blobs.get(slot)!, now, peer);
   }
 
-  /** Whether the blob may have a download slot: the last one is kept for a blob that waits for a supernode's offer. */
-  mayTake(blob: SharedBlob): boolean {
+  /** Whether a peer may be asked for the blob: the last slot is kept while a blob waits for a supernode's offer. */
+  #mayTake(blob: SharedBlob): boolean {
     const { free } = this.#fetches;
     return free > 1 || (free === 1 && (blob.inFlight === 0 || !this.#blobs.awaitsOffer));
   }

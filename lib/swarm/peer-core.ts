@@ -147,7 +147,7 @@ export class PeerCore {
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
       blob.setPeerHas(row, piece, !neighbour.supernode);
       if (
-        this.#choice.mayTake(blob) &&
+        this.freeDownloads > 0 &&
         !this.#choice.paused(now) &&
         blob.wants(piece) &&
         neighbour.trusted(now)

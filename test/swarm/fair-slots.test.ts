@@ -59,17 +59,3 @@ await t.test('a blob that only a supernode can give gets a slot, whatever others
   core.received(running[1]!.request, 40);
   t.equal(requests(core).length, 1, 'then the others go on');
 });
-
-await t.test('an offer for another blob does not take the slot that is kept', async (t) => {
-  const { core, peer, slots } = setUp(1);
-  core.peerSlots(peer, 100, 4, undefined, 0);
-  const running = requests(core);
-  const late = core.addBlob(PIECES, undefined, 0, 10);
-  const supernode = core.addPeer('supernode', true, 10);
-  core.peerShares(supernode, late);
-  core.peerShares(supernode, slots[0]!);
-  core.received(running[0]!.request, 20);
-  actionsOf(core);
-  core.offered(supernode, slots[0]!, 15, 30);
-  t.match(actionsOf(core), [{ kind: 'decline', blob: slots[0], piece: 15 }]);
-});
