@@ -56,8 +56,9 @@ export class Choice {
   stay(peer: number, now: number): void {
     if (this.#fetches.free === 0 || this.paused(now) || !this.#peers.at(peer).sameZone) return;
     const slot = this.#blobs.next(++this.#round);
-    if (slot < 0 || !this.#mayTake(this.#blobs.get(slot)!) || this.#rng.float() >= this.#options.stayShare)
+    if (slot < 0 || !this.#mayTake(this.#blobs.get(slot)!) || this.#rng.float() >= this.#options.stayShare) {
       return;
+    }
     this.#choose(slot, this.#blobs.get(slot)!, now, peer);
   }
 
