@@ -1,7 +1,7 @@
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
-import { blobInfo, pieceOfRange } from '../core/geometry.ts';
+import { blobInfo } from '../core/geometry.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
@@ -9,6 +9,7 @@ import { Action } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
 import type { Hello, Slots } from '../wire/peer-messages.ts';
+import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
@@ -20,7 +21,7 @@ import { PieceSink } from './piece-sink.ts';
 import { RegistryFallback } from './registry-fallback.ts';
 import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
-import { UploadLedger } from './upload-ledger.ts';
+import { Uploads } from './uploads.ts';
 
 /** How often time passes for the core: suspicion, back-off, fallback. */
 const TICK_MS = 100;
@@ -43,7 +44,7 @@ export class PeerEngine implements BlobSource {
   readonly #conversation: Conversation;
   readonly #sink: PieceSink;
   readonly #downloads: Downloads;
-  readonly #uploads: UploadLedger;
+  readonly #uploads: Uploads;
   readonly #fallback: RegistryFallback;
   readonly #reads: ClientReads;
   readonly #stops: (() => void)[] = [];
@@ -84,7 +85,14 @@ export class PeerEngine implements BlobSource {
       report: (decide) => this.#decide(decide),
       ban: (neighbour, reason) => this.#neighbours.ban(neighbour.peer.id, reason),
     });
-    this.#uploads = new UploadLedger(deps, (slot) => this.#decide((core, now) => core.uploaded(slot, now)));
+    this.#uploads = new Uploads(deps, {
+      neighbour: (id) => this.#neighbours.get(id),
+      blob: (digest) => this.#blobs.get(digest),
+      admit: (neighbour, blob, piece) =>
+        this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
+      freeSlots: (neighbour) => this.#core.freeUploadsFor(neighbour.slot),
+      ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
+    });
     this.#fallback = new RegistryFallback(deps, this.#sink, {
       selfId: () => deps.self().id,
       reserve: (blob, piece) => this.#core.reserve(blob.slot, piece),
@@ -115,7 +123,7 @@ export class PeerEngine implements BlobSource {
 
   /** Begins: announces what the store holds, and lets time pass. */
   start(): void {
-    const { clock, discovery, store } = this.#deps;
+    const { clock, discovery } = this.#deps;
     discovery.listen({
       neighbours: (digest, peers) => {
         const blob = this.#blobs.get(digest);
@@ -126,8 +134,7 @@ export class PeerEngine implements BlobSource {
       },
       reachable: () => {},
     });
-    const complete = store.list().filter((summary) => summary.complete);
-    discovery.announce(complete.map(({ info }) => ({ digest: info.digest, size: info.size, have: 'all' })));
+    announceStored(this.#deps);
     this.#tickedMs = clock.now();
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
   }
@@ -139,15 +146,7 @@ export class PeerEngine implements BlobSource {
 
   /** For the peer server: a peer asks for a piece. */
   piece(request: Omit<PieceRequest, 'address'>): PieceAdmission {
-    const neighbour = this.#neighbours.get(request.from);
-    const blob = this.#blobs.get(request.digest);
-    if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
-    const index = pieceOfRange(blob.info, request.range);
-    if (index === undefined || !blob.stored.have.has(index)) return { kind: 'unknown' };
-    const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
-    if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeUploadsFor(neighbour.slot) };
-    blob.usedMs = this.#deps.clock.now();
-    return this.#uploads.serve(neighbour, blob.stored);
+    return this.#uploads.answer(request);
   }
 
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {

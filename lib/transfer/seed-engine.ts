@@ -1,12 +1,13 @@
 import type { Digest } from '../core/digest.ts';
 import { abortedError, DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
-import { blobInfo, pieceOfRange } from '../core/geometry.ts';
+import { blobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action } from '../swarm/actions.ts';
 import { SeedCore, type SeedCoreOptions } from '../swarm/seed-core.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
+import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { Neighbour } from './neighbour.ts';
@@ -15,7 +16,7 @@ import { ingest } from './origin-ingest.ts';
 import { PieceSink } from './piece-sink.ts';
 import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
-import { UploadLedger } from './upload-ledger.ts';
+import { Uploads } from './uploads.ts';
 
 const TICK_MS = 100;
 /** A blob that no node asks for is closed after this long; it stays in the store. */
@@ -37,7 +38,7 @@ export class SeedEngine {
   readonly #origins = new Map<SharedBlob, BlobOrigin[]>();
   readonly #ingesting = new Map<SharedBlob, Promise<void>>();
   readonly #sink: PieceSink;
-  readonly #uploads: UploadLedger;
+  readonly #uploads: Uploads;
   readonly #ending = new AbortController();
   #stopTicks = (): void => {};
   #acting = false;
@@ -59,16 +60,22 @@ export class SeedEngine {
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
       wrong: (blob) => this.#decide((core) => core.lost(blob.slot)),
     });
-    this.#uploads = new UploadLedger(deps, (slot) => this.#decide((core, now) => core.uploaded(slot, now)));
+    this.#uploads = new Uploads(deps, {
+      neighbour: (id) => this.#neighbours.get(id),
+      blob: (digest) => this.#blobs.get(digest),
+      admit: (neighbour, blob, piece) =>
+        this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
+      freeSlots: () => this.#core.freeSlots,
+      ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
+    });
   }
 
   /** Begins: joins the tracker with what the store holds, and lets time pass. */
   start(): void {
-    const { clock, discovery, store } = this.#deps;
+    const { clock, discovery } = this.#deps;
     // Nodes dial supernodes, never the other way round.
     discovery.listen({ neighbours: () => {}, reachable: () => {} });
-    const complete = store.list().filter((summary) => summary.complete);
-    discovery.announce(complete.map(({ info }) => ({ digest: info.digest, size: info.size, have: 'all' })));
+    announceStored(this.#deps);
     this.#stopTicks = every(clock, TICK_MS, () => this.#tick());
   }
 
@@ -79,15 +86,7 @@ export class SeedEngine {
 
   /** For the peer server: a node asks for a piece. */
   piece(request: Omit<PieceRequest, 'address'>): PieceAdmission {
-    const neighbour = this.#neighbours.get(request.from);
-    const blob = this.#blobs.get(request.digest);
-    if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
-    const index = pieceOfRange(blob.info, request.range);
-    if (index === undefined || !blob.stored.have.has(index)) return { kind: 'unknown' };
-    const admitted = this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, index, now));
-    if (!admitted) return { kind: 'busy', freeSlots: this.#core.freeSlots };
-    blob.usedMs = this.#deps.clock.now();
-    return this.#uploads.serve(neighbour, blob.stored);
+    return this.#uploads.answer(request);
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {

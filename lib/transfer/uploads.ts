@@ -1,0 +1,70 @@
+import type { Digest } from '../core/digest.ts';
+import { pieceOfRange } from '../core/geometry.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { PieceAdmission, PieceRequest } from './seams.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+export interface UploadsHost {
+  neighbour(id: string): Neighbour | undefined;
+  blob(digest: Digest): SharedBlob | undefined;
+  /** Takes an upload slot of the core. @returns whether there was one for this neighbour */
+  admit(neighbour: Neighbour, blob: SharedBlob, piece: number): boolean;
+  freeSlots(neighbour: Neighbour): number;
+  /** An upload to the neighbour is over. */
+  ended(neighbour: Neighbour): void;
+}
+
+/** Answers piece requests, and gives each slot back exactly once, also when the link goes before the upload ends. */
+export class Uploads {
+  readonly #deps: { readonly clock: Clock; readonly metrics: Metrics };
+  readonly #host: UploadsHost;
+  readonly #active = new Map<Neighbour, number>();
+  #total = 0;
+
+  constructor(deps: { readonly clock: Clock; readonly metrics: Metrics }, host: UploadsHost) {
+    this.#deps = deps;
+    this.#host = host;
+  }
+
+  /** Only linked neighbours get pieces, only whole ones, and only those that are verified and here. */
+  answer(request: Omit<PieceRequest, 'address'>): PieceAdmission {
+    const host = this.#host;
+    const neighbour = host.neighbour(request.from);
+    const blob = host.blob(request.digest);
+    if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
+    const piece = pieceOfRange(blob.info, request.range);
+    if (piece === undefined || !blob.stored.have.has(piece)) return { kind: 'unknown' };
+    if (!host.admit(neighbour, blob, piece)) return { kind: 'busy', freeSlots: host.freeSlots(neighbour) };
+    blob.usedMs = this.#deps.clock.now();
+    return this.#serve(neighbour, blob);
+  }
+
+  #serve(neighbour: Neighbour, { stored }: SharedBlob): PieceAdmission {
+    const { metrics } = this.#deps;
+    this.#active.set(neighbour, (this.#active.get(neighbour) ?? 0) + 1);
+    metrics.uploadsActive.set(++this.#total);
+    return {
+      kind: 'serve',
+      size: stored.info.size,
+      read: (offset, into) => stored.read(offset, into),
+      done: (sentBytes) => {
+        metrics.uploadsActive.set(--this.#total);
+        metrics.sentBytes.inc({ to: 'peer' }, sentBytes);
+        const count = this.#active.get(neighbour);
+        if (count === undefined) return;
+        if (count === 1) this.#active.delete(neighbour);
+        else this.#active.set(neighbour, count - 1);
+        this.#host.ended(neighbour);
+      },
+    };
+  }
+
+  /** The neighbour is gone. @returns how many of its uploads the core still counts */
+  forget(neighbour: Neighbour): number {
+    const count = this.#active.get(neighbour) ?? 0;
+    this.#active.delete(neighbour);
+    return count;
+  }
+}
