@@ -1,4 +1,5 @@
 import type { Digest } from './digest.ts';
+import { DamselflyError } from './errors.ts';
 import type { ByteRange } from './range.ts';
 
 /** How a blob is cut into pieces: `pieces` of `pieceBytes` each, the last one shorter. */
@@ -32,7 +33,14 @@ export function pieceBytesFor(size: number): number {
   return Math.min(MAX_PIECE_BYTES, Math.max(MIN_PIECE_BYTES, power));
 }
 
+/** @throws UPSTREAM_BROKEN for a size that no blob has: a manifest may say anything, and memory is taken per piece */
 export function blobInfo(digest: Digest, size: number, pieceBytes = pieceBytesFor(size)): BlobInfo {
+  if (!Number.isSafeInteger(size) || size < 0 || size > MAX_BLOB_BYTES) {
+    throw new DamselflyError('UPSTREAM_BROKEN', 'a blob is said to have a size that no blob has', {
+      digest,
+      size,
+    });
+  }
   return { digest, size, pieceBytes, pieces: Math.ceil(size / pieceBytes) };
 }
 
@@ -50,6 +58,7 @@ export function pieceOfRange(geometry: Geometry, range: ByteRange): number | und
   const index = pieceAt(geometry, range.start);
   const exact =
     range.start === pieceOffset(geometry, index) &&
+    index >= 0 &&
     index < geometry.pieces &&
     range.end - range.start === pieceLength(geometry, index);
   return exact ? index : undefined;
