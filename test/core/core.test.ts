@@ -62,8 +62,9 @@ t.test('a bitfield behaves as a set of numbers', async () => {
       const field = new Bitfield(100);
       const set = new Set<number>();
       for (const [add, index] of changes) {
-        if ((add ? field.set(index) : field.clear(index)) !== (add ? !set.has(index) : set.has(index)))
+        if ((add ? field.set(index) : field.clear(index)) !== (add ? !set.has(index) : set.has(index))) {
           return false;
+        }
         if (add) set.add(index);
         else set.delete(index);
       }
@@ -105,8 +106,9 @@ t.test('ranges as RFC 9110 has them', async (t) => {
   t.same(parseRange('bytes=-3', 10), part(7, 10));
   t.same(parseRange('bytes=-30', 10), part(0, 10));
   t.same(parseRange('bytes=5-100', 10), part(5, 10));
-  for (const header of ['bytes=10-', 'bytes=-0', 'bytes=11-12'])
+  for (const header of ['bytes=10-', 'bytes=-0', 'bytes=11-12']) {
     t.same(parseRange(header, 10), { kind: 'unsatisfiable' }, header);
+  }
   for (const header of [
     undefined,
     'bytes=',
