@@ -43,7 +43,7 @@ const DRAIN_CHECK_MS = 50;
 /**
  * The registry API on a node (distribution-spec, pull and discovery): requests are answered with the rights of their
  * caller, blobs come from `deps.blobs`.
- * @throws CONFIG_INVALID, or the system's error when an address cannot be listened on
+ * @throws CONFIG_INVALID, also when an address cannot be listened on
  */
 export async function createRegistryProxy(
   deps: RegistryProxyDeps,
@@ -105,9 +105,12 @@ async function listen(
   );
   server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => {
+      const told = `--proxy-listen ${host}:${port}: ${error.message}; give another address, or port 0 for any free one`;
+      reject(new DamselflyError('CONFIG_INVALID', told, {}, { cause: error }));
+    });
     server.listen(port, host, () => {
-      server.off('error', reject);
+      server.removeAllListeners('error');
       resolve();
     });
   });

@@ -9,7 +9,7 @@ import { startLocalApi } from './local-api.ts';
 
 /**
  * A node daemon: registry proxy, swarm peer and store on one machine.
- * @throws CONFIG_INVALID, STORE_FAILED, or the system's error when an address cannot be listened on
+ * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_FAILED
  */
 export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Promise<RunningProcess> {
   const { clock, log } = deps;

@@ -47,9 +47,10 @@ export function processCommand<S extends ProcessSchema>(spec: {
     const log = createLog(spec.name, (config as { logLevel: LogLevel }).logLevel);
     const deps = { clock: createSystemClock(), rng: createSystemRng(), log, wallClockMs: () => Date.now() };
     process.on('unhandledRejection', (error) => log.error({ error: String(error) }, 'unhandled rejection'));
-    await runUntilSignal(() => spec.start(deps, config), {
-      json,
-      failed: (error) => printError(error, json),
-    });
+    const failed = (error: unknown): number => {
+      printError(error, json);
+      return exitCodeOf(error);
+    };
+    await runUntilSignal(() => spec.start(deps, config), { json, failed });
   });
 }

@@ -1,5 +1,6 @@
 import fastify from 'fastify';
 import type { Registry } from 'prom-client';
+import { DamselflyError } from '../core/errors.ts';
 
 export interface AdminOptions {
   readonly host: string;
@@ -35,7 +36,13 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
     refresh?.();
     return reply.type(registry.contentType).send(await registry.metrics());
   });
-  await server.listen({ host, port });
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const why = (error as Error).message;
+    const told = `--admin-listen ${joinAddress(host, port)}: ${why}; give another address, or port 0 for any free one`;
+    throw new DamselflyError('CONFIG_INVALID', told, {}, { cause: error });
+  }
   const bound = server.server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   return { address: joinAddress(host, boundPort), close: () => server.close() };

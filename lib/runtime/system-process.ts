@@ -19,7 +19,11 @@ const STOP_LIMIT_MS = 5000;
  */
 export async function runUntilSignal(
   start: () => Promise<RunningProcess>,
-  options: { readonly json: boolean; readonly failed: (error: unknown) => void },
+  options: {
+    readonly json: boolean;
+    /** Tells what went wrong. @returns the exit code */
+    readonly failed: (error: unknown) => number;
+  },
 ): Promise<never> {
   const stopRequested = new Promise<void>((resolve) => {
     let asked = false;
@@ -35,8 +39,7 @@ export async function runUntilSignal(
   try {
     running = await start();
   } catch (error) {
-    options.failed(error);
-    process.exit(EXIT.failed);
+    process.exit(options.failed(error));
   }
   process.stdout.write(options.json ? `${JSON.stringify(running.ready)}\n` : `${running.summary}\n`);
   await stopRequested;
@@ -44,8 +47,7 @@ export async function runUntilSignal(
   try {
     await running.close();
   } catch (error) {
-    options.failed(error);
-    process.exit(EXIT.failed);
+    process.exit(options.failed(error));
   }
   process.exit(EXIT.ok);
 }

@@ -47,7 +47,7 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
 /**
  * Opens what every process that shares pieces stands on, in order: identity, store, registry client, peer port,
  * discovery, the engine, and the admin port.
- * @throws CONFIG_INVALID, STORE_FAILED, or the system's error when an address cannot be listened on
+ * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_FAILED
  */
 export async function openPeerHost<E extends Engine>(
   deps: PeerHostDeps,
