@@ -16,8 +16,14 @@ import type { SharedBlob } from './shared-blob.ts';
 
 /** Without a byte for so long, although peers are there, the node reads from the registry itself. */
 const STALL_MS = 2000;
-/** The same beside a living supernode: slow is not failed, and it reads the registry for everybody already. */
-const SEEDED_STALL_MS = 4000;
+/**
+ * The same beside a living supernode: slow is not failed, and it reads the registry for everybody already. With the
+ * spread and a tick it stays under the 5 s after which clients think that nobody answers.
+ */
+const SEEDED_STALL_MS = 4600;
+/** Nodes do not all step in at the same instant, but up to this share of the wait later, by node and blob. */
+const SPREAD = 0.2;
+const SEEDED_SPREAD = 0.04;
 /** The same when nobody is there who could send one. */
 const ALONE_MS = 500;
 /** A client waits for the same piece so long: it comes next, whoever else may be reading it too. */
@@ -77,12 +83,11 @@ export class RegistryFallback {
     if (blob.origin === undefined || this.#running.has(blob)) return false;
     const company =
       this.#host.inFlight(blob) > 0 || this.#host.sharers(blob).length > 0 || this.#host.supernodeExpected();
-    // Not all at the same instant: up to a fifth later, by node and blob.
-    const spread = 1 + 0.2 * this.#share(blob, 'wait');
     const idleMs = this.#deps.clock.now() - blob.lastProgressMs;
     // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
     const patient = this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
     const patienceMs = !company ? ALONE_MS : patient ? SEEDED_STALL_MS : STALL_MS;
+    const spread = 1 + (patient ? SEEDED_SPREAD : SPREAD) * this.#share(blob, 'wait');
     if (idleMs < patienceMs * spread) return false;
     this.#start(blob, company ? 'stalled' : 'no-peers');
     return true;
