@@ -1,26 +1,43 @@
+import { writeFileSync } from 'node:fs';
 import { describeError, hasCode } from '../../lib/core/errors.ts';
 import { type SimulateFlags, simulateCli } from './cli.ts';
+import { blindSwarm } from './models/blind-swarm.ts';
+import { direct } from './models/direct.ts';
+import { wholeLayer } from './models/whole-layer.ts';
+import type { Strategy } from './outcome.ts';
+import { plotSvg } from './plot.ts';
+import { progressLine } from './progress.ts';
 import { formatReport, report } from './report.ts';
-import { Simulation } from './simulation.ts';
+import { damselfly } from './swarm/simulation.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-function run({ scenario, json }: SimulateFlags): void {
-  const startedMs = performance.now();
-  const simulation = new Simulation(scenario);
-  const outcome = simulation.run((share, atMs) => {
-    if (!process.stderr.isTTY) return;
-    process.stderr.write(
-      `\r${(share * 100).toFixed(0)} % of the nodes done at ${(atMs / 1000).toFixed(1)} s`,
-    );
+/** Models of other kinds of schemes, under the same physics. */
+const OTHERS: Readonly<Record<string, Strategy>> = {
+  'blind swarm': blindSwarm,
+  'whole layer': wholeLayer,
+  direct,
+};
+
+function run({ scenario, json, compare, plot }: SimulateFlags): void {
+  const strategies: Record<string, Strategy> = { damselfly, ...(compare ? OTHERS : {}) };
+  const runs = Object.entries(strategies).map(([name, strategy]) => {
+    const startedMs = performance.now();
+    const progress = progressLine(name, json);
+    const outcome = strategy(scenario, progress.show);
+    progress.end();
+    const wall = {
+      seconds: (performance.now() - startedMs) / 1000,
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    };
+    return { name, scenario, outcome, report: report(name, scenario, outcome, wall) };
   });
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  const result = report(scenario, outcome, {
-    seconds: (performance.now() - startedMs) / 1000,
-    peakRssBytes: process.resourceUsage().maxRSS * 1024,
-  });
-  process.stdout.write(`${json ? JSON.stringify(result) : formatReport(scenario, result)}\n`);
+  const [own, ...others] = runs.map((each) => each.report);
+  if (json) {
+    process.stdout.write(`${JSON.stringify(others.length > 0 ? { ...own, compare: others } : own)}\n`);
+  } else process.stdout.write(`${runs.map((each) => formatReport(scenario, each.report)).join('\n\n')}\n`);
+  if (plot !== undefined) writeFileSync(plot, plotSvg(runs));
 }
 
 try {

@@ -1,9 +1,10 @@
 import { formatBytes, formatRate } from '../../lib/config/units.ts';
-import { idealSeconds, pieceCount, type Scenario } from './scenario.ts';
-import type { Outcome } from './simulation.ts';
+import { idealSeconds } from './limit.ts';
+import type { Outcome } from './outcome.ts';
+import { imageBytes, pieceCount, type Scenario } from './scenario.ts';
 
-/** Percentiles over nodes. */
-interface Percentiles {
+/** Percentiles over the nodes that count, nearest rank. */
+export interface Percentiles {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
@@ -12,18 +13,36 @@ interface Percentiles {
 
 /** What a run reports: the public fields of `bench:sim --json`. All but the last two depend on the flags alone. */
 export interface Report {
+  readonly profile: string;
+  /** `damselfly`, or the model of another scheme. */
+  readonly strategy: string;
+  readonly rngSeed: number;
   readonly nodes: number;
+  /** Nodes behind the percentiles: neither dead nor slow nor poisonous. */
+  readonly nodesCounted: number;
+  /** Pieces of all layers. */
   readonly pieces: number;
+  /** The physical limit, from a node's own start. */
   readonly idealSeconds: number;
+  /** From a node's own start to its last byte. */
   readonly seconds: Percentiles;
   /** `seconds` over `idealSeconds`. */
   readonly ratio: Percentiles;
-  /** Bytes read from the registry, in blobs. */
+  /** From a node's own start to the first byte of the first layer that its caller can read. */
+  readonly firstByteSeconds: Percentiles;
+  /** From the first start to the last byte of all. */
+  readonly makespanSeconds: number;
+  /** Bytes read from the registry, in images. */
   readonly originRatio: number;
-  /** Bytes that crossed a border between zones, in blobs. */
+  readonly originRequestsPerNode: number;
+  /** Bytes that crossed a border between zones, in images. */
   readonly crossZoneRatio: number;
-  /** Most bytes that one node sent, in blobs. */
+  /** Most bytes that one node sent, in images. */
   readonly uploadMaxRatio: number;
+  /** Pieces that did not match their proofs. */
+  readonly piecesRejected: number;
+  /** Times that a node banned another one. */
+  readonly bans: number;
   readonly wallSeconds: number;
   readonly peakRssBytes: number;
 }
@@ -37,21 +56,36 @@ export function percentiles(values: Float64Array): Percentiles {
 
 /** @param wall what the run took on this machine */
 export function report(
+  strategy: string,
   scenario: Scenario,
   outcome: Outcome,
   wall: { readonly seconds: number; readonly peakRssBytes: number },
 ): Report {
   const ideal = idealSeconds(scenario);
+  const image = imageBytes(scenario);
+  const counts = (_: number, node: number): boolean => outcome.counted[node] === 1;
+  const seconds = outcome.seconds.filter(counts);
   return {
+    profile: scenario.profile.name,
+    strategy,
+    rngSeed: scenario.rngSeed,
     nodes: scenario.nodes,
+    nodesCounted: seconds.length,
     pieces: pieceCount(scenario),
     idealSeconds: ideal,
-    seconds: percentiles(outcome.seconds),
-    ratio: percentiles(outcome.seconds.map((seconds) => seconds / ideal)),
-    originRatio: outcome.originBytes / scenario.blobBytes,
-    // There is one zone.
-    crossZoneRatio: 0,
-    uploadMaxRatio: outcome.uploadMaxBytes / scenario.blobBytes,
+    seconds: percentiles(seconds),
+    ratio: percentiles(seconds.map((each) => each / ideal)),
+    firstByteSeconds: percentiles(outcome.firstByteSeconds.filter(counts)),
+    makespanSeconds: outcome.seconds.reduce(
+      (most, each, node) => (Number.isNaN(each) ? most : Math.max(most, outcome.joinedAt[node]! + each)),
+      0,
+    ),
+    originRatio: outcome.originBytes / image,
+    originRequestsPerNode: outcome.originRequests / scenario.nodes,
+    crossZoneRatio: outcome.crossZoneBytes / image,
+    uploadMaxRatio: outcome.uploadMaxBytes / image,
+    piecesRejected: outcome.piecesRejected,
+    bans: outcome.bans,
     wallSeconds: wall.seconds,
     peakRssBytes: wall.peakRssBytes,
   };
@@ -59,19 +93,28 @@ export function report(
 
 /** The report for people. */
 export function formatReport(scenario: Scenario, result: Report): string {
-  const { nodes, nodeRate, seeds, seedRate, blobBytes, pieceBytes } = scenario;
+  const { nodes, nodeRate, seeds, seedRate } = scenario;
   const row = (name: string, values: Percentiles, digits: number): string =>
     `${name.padEnd(18)}${[values.p50, values.p99, values.p999, values.max].map((v) => v.toFixed(digits).padStart(9)).join('')}`;
-  return [
-    `${nodes} nodes at ${formatRate(nodeRate)} pull ${formatBytes(blobBytes)} in ${result.pieces} pieces of ${formatBytes(pieceBytes)};`,
+  const lines = [
+    `${nodes} nodes at ${formatRate(nodeRate)} pull ${formatBytes(imageBytes(scenario))} in ${result.pieces} pieces;`,
     `${seeds} seeds at ${formatRate(seedRate)}; nobody can be faster than ${result.idealSeconds.toFixed(3)} s`,
     '',
     `${''.padEnd(18)}${['p50', 'p99', 'p99.9', 'max'].map((name) => name.padStart(9)).join('')}`,
     row('seconds', result.seconds, 3),
     row('times the ideal', result.ratio, 3),
+    row('first byte, s', result.firstByteSeconds, 3),
     '',
-    `read from the registry  ${result.originRatio.toFixed(2)} x the blob`,
-    `sent by one node        ${result.uploadMaxRatio.toFixed(2)} x the blob at most`,
+    `read from the registry  ${result.originRatio.toFixed(2)} x the image, ${result.originRequestsPerNode.toFixed(2)} requests a node`,
+    `sent by one node        ${result.uploadMaxRatio.toFixed(2)} x the image at most`,
+  ];
+  if (scenario.zones > 1) lines.push(`between zones           ${result.crossZoneRatio.toFixed(2)} x the image`);
+  if (result.piecesRejected > 0) {
+    lines.push(`pieces rejected         ${result.piecesRejected}, senders banned ${result.bans} times`);
+  }
+  if (result.nodesCounted < nodes) lines.push(`nodes that count        ${result.nodesCounted} of ${nodes}`);
+  lines.push(
     `simulated in            ${result.wallSeconds.toFixed(1)} s, ${formatBytes(result.peakRssBytes)} of memory`,
-  ].join('\n');
+  );
+  return lines.join('\n');
 }

@@ -1,36 +1,86 @@
-/** What to simulate. Sizes in bytes, rates in bytes per second, times in milliseconds. */
-export interface Scenario {
-  readonly nodes: number;
-  readonly blobBytes: number;
+import { pieceBytesFor } from '../../lib/core/geometry.ts';
+import type { Profile } from './profile.ts';
+
+/** One blob of the scenario: sizes in bytes, the last piece shorter. */
+export interface SimulatedBlob {
+  readonly bytes: number;
   readonly pieceBytes: number;
+  readonly pieces: number;
+}
+
+/** What to simulate. Sizes in bytes, rates in bytes per second, times in milliseconds, shares from 0 to 1. */
+export interface Scenario {
+  readonly profile: Profile;
+  readonly rngSeed: number;
+  readonly nodes: number;
   /** Upload and download of each node. */
   readonly nodeRate: number;
   readonly seeds: number;
-  /** Upload of each seed. */
+  /** Upload and download of each seed. */
   readonly seedRate: number;
-  /** All registry reads together; striped over the seeds. */
+  /** What the registry sends in all, to seeds and to nodes that fall back on it. */
   readonly registryRate: number;
-  /** One way, between any two machines. */
+  /** Requests a second that the registry answers; Infinity = however many come. */
+  readonly registryRequestRate: number;
+  /** The layers of the image that every node pulls, all at the same time, in manifest order. */
+  readonly blobs: readonly SimulatedBlob[];
+  /** One way, between two machines of a zone; the registry and the tracker are that far too. */
   readonly latencyMs: number;
-  /** How long a node collects news of its pieces before it tells its neighbours. */
-  readonly haveDelayMs: number;
-  readonly rngSeed: number;
+  /** Node `n` is in zone `n % zones`, seed `s` in zone `s % zones`. */
+  readonly zones: number;
+  /** One way, between two machines of different zones. */
+  readonly zoneLatencyMs: number;
+  /** What all flows out of one zone share, and all flows into it; Infinity = no limit. */
+  readonly zoneRate: number;
+  /** Callers start evenly spread over so long, in random order; 0 = all at once (flash crowd). */
+  readonly joinOverMs: number;
+  /** So many nodes die at that time without a word. */
+  readonly crash?: { readonly share: number; readonly atMs: number };
+  /** So many nodes have only that share of the node rate. Percentiles are those of the others. */
+  readonly slow?: { readonly share: number; readonly rate: number };
+  /** So many seeds die at that time without a word. */
+  readonly seedCrash?: { readonly count: number; readonly atMs: number };
+  /** The tracker answers nobody from that time on for so long. */
+  readonly trackerDown?: { readonly forMs: number; readonly atMs: number };
+  /** So many nodes send bytes that do not match their proofs. Percentiles are those of the others. */
+  readonly poison?: number;
 }
 
-export function pieceCount(scenario: Scenario): number {
-  return Math.ceil(scenario.blobBytes / scenario.pieceBytes);
+/** A blob cut as the daemons cut it, or into pieces of the given size. */
+export function simulatedBlob(bytes: number, pieceBytes?: number): SimulatedBlob {
+  const cut = pieceBytes ?? pieceBytesFor(bytes);
+  return { bytes, pieceBytes: cut, pieces: Math.ceil(bytes / cut) };
 }
 
-/**
- * The least time, in seconds, in which any scheme could serve every node: the fluid bound (Kumar and Ross 2006) with
- * the registry in front. The registry, the seeds, one node's link, and all uploads together each set a limit.
- */
-export function idealSeconds(scenario: Scenario): number {
-  const { nodes, blobBytes, nodeRate, seeds, seedRate, registryRate } = scenario;
-  return Math.max(
-    blobBytes / registryRate,
-    blobBytes / (seeds * seedRate),
-    blobBytes / nodeRate,
-    (nodes * blobBytes) / (seeds * seedRate + nodes * nodeRate),
-  );
+/** Length of a piece in bytes. */
+export function bytesOfPiece(blob: SimulatedBlob, piece: number): number {
+  return Math.min(blob.pieceBytes, blob.bytes - piece * blob.pieceBytes);
+}
+
+/** Bytes that one node pulls. */
+export function imageBytes({ blobs }: Scenario): number {
+  return blobs.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** Pieces of all layers. */
+export function pieceCount({ blobs }: Scenario): number {
+  return blobs.reduce((sum, { pieces }) => sum + pieces, 0);
+}
+
+/** Zone of a node or a seed. */
+export function zoneOf(scenario: Scenario, end: number): number {
+  const { nodes, zones } = scenario;
+  return (end < nodes ? end : end - nodes) % zones;
+}
+
+/** Rate of an end in bytes per millisecond: nodes 0..nodes-1, then seeds, then the registry. */
+export function linkRates(scenario: Scenario, isSlow: (node: number) => boolean): Float64Array {
+  const { nodes, seeds, nodeRate, seedRate, registryRate, slow } = scenario;
+  const rates = new Float64Array(nodes + seeds + 1);
+  for (let node = 0; node < nodes; node++) {
+    rates[node] = (nodeRate / 1000) * (isSlow(node) ? (slow?.rate ?? 1) : 1);
+  }
+  rates.fill(seedRate / 1000, nodes, nodes + seeds);
+  rates[nodes + seeds] = registryRate / 1000;
+  return rates;
 }

@@ -23,7 +23,7 @@ export type RequestFailure = 'busy' | 'unreachable' | 'missing' | 'corrupt' | 'l
  * that may be asked has a piece that it wants. That is why news about one peer needs a look at that peer only.
  */
 export class PeerCore {
-  readonly actions = new ActionBuffer();
+  readonly actions: ActionBuffer;
   readonly #options: PeerCoreOptions;
   readonly #peers = new Neighbours();
   readonly #fetches: Fetches;
@@ -31,7 +31,9 @@ export class PeerCore {
   readonly #uploads: UploadSlots;
   readonly #blobs = new BlobList();
 
-  constructor(options: Partial<PeerCoreOptions>, rng: Rng) {
+  /** @param actions several cores may share one, when only one of them is at work at a time */
+  constructor(options: Partial<PeerCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
+    this.actions = actions;
     this.#options = { ...DEFAULT_PEER_CORE_OPTIONS, ...options };
     this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions);
     this.#choice = new Choice(this.#options, rng, this.#blobs, this.#peers, this.#fetches, this.actions);

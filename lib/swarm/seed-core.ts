@@ -53,7 +53,7 @@ interface SeedPeer {
  * Pure, as PeerCore, with the same rules for numbers and for `actions` (only `offer` actions come out).
  */
 export class SeedCore {
-  readonly actions = new ActionBuffer();
+  readonly actions: ActionBuffer;
   readonly #options: SeedCoreOptions;
   readonly #rng: Rng;
   readonly #gifts = new Gifts();
@@ -64,7 +64,9 @@ export class SeedCore {
   #active = 0;
   #giftNumber = 0;
 
-  constructor(options: Partial<SeedCoreOptions>, rng: Rng) {
+  /** @param actions several cores may share one, when only one of them is at work at a time */
+  constructor(options: Partial<SeedCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
+    this.actions = actions;
     this.#rng = rng;
     this.#options = { ...DEFAULT_OPTIONS, ...options };
   }
@@ -225,6 +227,11 @@ export class SeedCore {
   has(slot: number, piece: number): boolean {
     const shared = this.#blobs[slot]?.shared;
     return shared !== undefined && piece >= 0 && piece < shared.pieces && shared.have.has(piece);
+  }
+
+  /** Linked nodes that say they hold the piece. */
+  holders(slot: number, piece: number): number {
+    return this.#blobs[slot]?.shared.holders[piece] ?? 0;
   }
 
   /** Makes offers until the slots are full or nobody lacks what may be given. */

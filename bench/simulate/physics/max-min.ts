@@ -1,25 +1,32 @@
+import type { FluidLinks } from './fluid-links.ts';
 import type { TimingWheel } from './wheel.ts';
 
 /** What is left after rounding, in bytes: such a flow has ended. */
 const NOTHING_BYTES = 1e-3;
+/** Shares that differ by less are the same, in parts of them: what rounding leaves. */
+const SAME_SHARE = 1e-9;
 const INITIAL_CAPACITY = 1 << 10;
 
 /**
- * Bytes as a fluid: each end shares its rate equally among its flows, and a flow runs at the smaller of both shares.
- * Only the flows of the two ends concerned are looked at when one begins or ends. A flow that slows down keeps its
- * event, which then finds bytes left and is set again; only one that speeds up gets a new one.
+ * The exact rule that `Flows` comes near to: rates are the global max-min fair ones, so that no flow can get more except
+ * from one that has no more than it. All rates are found anew whenever a flow begins or ends, which takes too long for
+ * more than some 300 ends.
  */
-export class Flows {
-  /** Flow -> ends and meaning, set by {@link open}. */
+export class MaxMinFlows implements FluidLinks {
   from = new Int32Array(INITIAL_CAPACITY);
   to = new Int32Array(INITIAL_CAPACITY);
   readonly #wheel: TimingWheel;
   readonly #kind: number;
-  readonly #rate: Float64Array;
-  readonly #up: number[][];
-  readonly #down: number[][];
+  readonly #ends: number;
+  /** Links: the ends' ways out, then their ways in. */
+  readonly #linkRate: Float64Array;
+  readonly #flowsOf: number[][];
+  /** Link -> what its flows without a rate can still share, and how many they are. */
+  readonly #spare: Float64Array;
+  readonly #open: Int32Array;
   #left = new Float64Array(INITIAL_CAPACITY);
   #flowRate = new Float64Array(INITIAL_CAPACITY);
+  #nextRate = new Float64Array(INITIAL_CAPACITY);
   #settledAt = new Float64Array(INITIAL_CAPACITY);
   #dueAt = new Float64Array(INITIAL_CAPACITY);
   #version = new Int32Array(INITIAL_CAPACITY);
@@ -31,19 +38,19 @@ export class Flows {
    * @param kind of the events set on the wheel: a = flow, b = version; give them to {@link ended}
    */
   constructor(rates: Float64Array, wheel: TimingWheel, kind: number) {
-    this.#rate = rates;
     this.#wheel = wheel;
     this.#kind = kind;
-    this.#up = Array.from(rates, () => []);
-    this.#down = Array.from(rates, () => []);
+    this.#ends = rates.length;
+    this.#linkRate = Float64Array.of(...rates, ...rates);
+    this.#flowsOf = Array.from(this.#linkRate, () => []);
+    this.#spare = new Float64Array(this.#linkRate.length);
+    this.#open = new Int32Array(this.#linkRate.length);
   }
 
-  /** Flows into that end. */
   into(end: number): readonly number[] {
-    return this.#down[end]!;
+    return this.#flowsOf[this.#ends + end]!;
   }
 
-  /** A flow number, not running yet. */
   open(from: number, to: number, bytes: number): number {
     const flow = this.#free.pop() ?? this.#end++;
     if (flow === this.from.length) this.#grow();
@@ -55,15 +62,13 @@ export class Flows {
   }
 
   start(flow: number): void {
-    const now = this.#wheel.now;
-    this.#settledAt[flow] = now;
+    this.#settledAt[flow] = this.#wheel.now;
     this.#dueAt[flow] = Number.POSITIVE_INFINITY;
-    this.#up[this.from[flow]!]!.push(flow);
-    this.#down[this.to[flow]!]!.push(flow);
-    this.#share(this.from[flow]!, this.to[flow]!);
+    this.#flowsOf[this.from[flow]!]!.push(flow);
+    this.#flowsOf[this.#ends + this.to[flow]!]!.push(flow);
+    this.#share();
   }
 
-  /** For an event of our kind. @returns whether the flow has come to its end, and was stopped */
   ended(flow: number, version: number): boolean {
     if (this.#version[flow] !== version) return false;
     this.#settle(flow);
@@ -75,12 +80,13 @@ export class Flows {
     return true;
   }
 
-  /** Takes a running flow out; its number stays valid until {@link release}. */
   stop(flow: number): void {
     this.#version[flow]!++;
-    remove(this.#up[this.from[flow]!]!, flow);
-    remove(this.#down[this.to[flow]!]!, flow);
-    this.#share(this.from[flow]!, this.to[flow]!);
+    for (const link of [this.from[flow]!, this.#ends + this.to[flow]!]) {
+      const flows = this.#flowsOf[link]!;
+      flows.splice(flows.indexOf(flow), 1);
+    }
+    this.#share();
   }
 
   release(flow: number): void {
@@ -88,21 +94,42 @@ export class Flows {
     this.#free.push(flow);
   }
 
-  #share(from: number, to: number): void {
-    for (const flow of this.#up[from]!) this.#retime(flow);
-    for (const flow of this.#down[to]!) this.#retime(flow);
+  /** Progressive filling: the links that offer least give their flows that much, and nobody can change it any more. */
+  #share(): void {
+    let filling: number[] = [];
+    for (const [link, flows] of this.#flowsOf.entries()) {
+      if (flows.length === 0) continue;
+      filling.push(link);
+      this.#spare[link] = this.#linkRate[link]!;
+      this.#open[link] = flows.length;
+      for (const flow of flows) this.#nextRate[flow] = -1;
+    }
+    while (filling.length > 0) {
+      let least = Number.POSITIVE_INFINITY;
+      for (const link of filling) least = Math.min(least, this.#spare[link]! / this.#open[link]!);
+      const full = filling.filter((link) => this.#spare[link]! / this.#open[link]! <= least * (1 + SAME_SHARE));
+      for (const link of full) {
+        for (const flow of this.#flowsOf[link]!) if (this.#nextRate[flow]! < 0) this.#fix(flow, least);
+      }
+      filling = filling.filter((link) => this.#open[link]! > 0);
+    }
+    for (let end = 0; end < this.#ends; end++) for (const flow of this.#flowsOf[end]!) this.#retime(flow);
+  }
+
+  #fix(flow: number, rate: number): void {
+    this.#nextRate[flow] = rate;
+    for (const link of [this.from[flow]!, this.#ends + this.to[flow]!]) {
+      this.#spare[link] = Math.max(0, this.#spare[link]! - rate);
+      this.#open[link]!--;
+    }
   }
 
   #retime(flow: number): void {
-    const from = this.from[flow]!;
-    const to = this.to[flow]!;
-    const rate = Math.min(
-      this.#rate[from]! / this.#up[from]!.length,
-      this.#rate[to]! / this.#down[to]!.length,
-    );
+    const rate = this.#nextRate[flow]!;
     if (rate === this.#flowRate[flow]) return;
     this.#settle(flow);
     this.#flowRate[flow] = rate;
+    // A flow that slows down keeps its event, which then finds bytes left and is set again.
     if (this.#wheel.now + this.#left[flow]! / rate < this.#dueAt[flow]!) this.#arm(flow);
   }
 
@@ -129,16 +156,9 @@ export class Flows {
     this.to = copy(this.to, new Int32Array(size));
     this.#left = copy(this.#left, new Float64Array(size));
     this.#flowRate = copy(this.#flowRate, new Float64Array(size));
+    this.#nextRate = copy(this.#nextRate, new Float64Array(size));
     this.#settledAt = copy(this.#settledAt, new Float64Array(size));
     this.#dueAt = copy(this.#dueAt, new Float64Array(size));
     this.#version = copy(this.#version, new Int32Array(size));
   }
-}
-
-/** The order of flows does not matter, but must not depend on anything random. */
-function remove(flows: number[], flow: number): void {
-  const at = flows.indexOf(flow);
-  if (at < 0) return;
-  flows[at] = flows[flows.length - 1]!;
-  flows.pop();
 }

@@ -1,0 +1,44 @@
+/** What the network and the machines cost beyond the bytes on the links. Times in milliseconds. */
+export interface Profile {
+  readonly name: 'reference' | 'daemon';
+  /** Whether messages about free slots and offers take the latency of a message, or no time at all. */
+  readonly hintsTakeTime: boolean;
+  /** How long a node collects news of its pieces before it tells its neighbours. */
+  readonly haveDelayMs: number;
+  /** CPU seconds of one core for a GB (1e9 bytes) received: receive, hash, write. The piece counts only after them. */
+  readonly cpuSecondsPerGB: number;
+  /** The tracker's time for one blob of one announcement; announcements wait in line. */
+  readonly announceMs: number;
+  /** Whether finding the registry's answers, the tracker and the neighbours takes their round trips. */
+  readonly joinTakesTime: boolean;
+  /** Supernodes that read one blob from the registry between them; Infinity = all. */
+  readonly owners: number;
+  /** How long after a silent crash a link counts as broken. */
+  readonly linkLostMs: number;
+}
+
+/** For comparison with theory: decisions and bandwidth, nothing else. */
+const REFERENCE: Profile = {
+  name: 'reference',
+  hintsTakeTime: false,
+  haveDelayMs: 0,
+  cpuSecondsPerGB: 0,
+  announceMs: 0,
+  joinTakesTime: false,
+  owners: Number.POSITIVE_INFINITY,
+  linkLostMs: 5000,
+};
+
+/** What the daemons do, with costs from the micro benches. */
+const DAEMON: Profile = {
+  name: 'daemon',
+  hintsTakeTime: true,
+  haveDelayMs: 10,
+  cpuSecondsPerGB: 1.2,
+  announceMs: 0.03,
+  joinTakesTime: true,
+  owners: 1,
+  linkLostMs: 5000,
+};
+
+export const PROFILES: Readonly<Record<Profile['name'], Profile>> = { reference: REFERENCE, daemon: DAEMON };

@@ -1,0 +1,163 @@
+import type { PeerInfo } from '../../../lib/core/node.ts';
+import { TrackerCore } from '../../../lib/swarm/tracker-core.ts';
+import { zoneOf } from '../scenario.ts';
+import { Happens } from './events.ts';
+import type { World } from './world.ts';
+
+/** Round trips of a caller before its layers are asked for: the 401 probe, a token, HEAD and GET of the manifest. */
+export const REQUESTS_OF_CALLER = 4;
+/** Ways between two ends until both have heard the other's hello: connect, accept, hello. */
+const WAYS_TO_HELLO = 3;
+/** After an outage of the tracker nodes come back within this time, milliseconds, not all at once. */
+const COME_BACK_MS = 500;
+
+/** What a node tells the tracker. */
+const Says = { joins: 0, stalls: 1, complete: 2 } as const;
+const ALL_BLOBS = -1;
+
+/** How links come and go. */
+export interface LinkEvents {
+  up(a: number, b: number): void;
+  /** Both are linked already, and now share that blob too. */
+  shares(a: number, b: number): void;
+  down(a: number, b: number): void;
+}
+
+/** Callers start, nodes announce, the tracker answers, neighbours say hello. */
+export class Joining {
+  readonly #world: World;
+  readonly #tracker: TrackerCore;
+  readonly #events: LinkEvents;
+  readonly #answers: (readonly PeerInfo[])[] = [];
+  /** When the registry has answered all requests that came so far. */
+  #registryFreeAt = 0;
+  #trackerFreeAt = 0;
+
+  constructor(world: World, events: LinkEvents) {
+    this.#world = world;
+    this.#events = events;
+    const { nodes, profile, seeds } = world.scenario;
+    this.#tracker = new TrackerCore({ ownersPerBlob: Math.min(profile.owners, seeds) }, world.rng);
+    for (let seed = nodes; seed < nodes + seeds; seed++) this.#join(seed);
+  }
+
+  /** Sets up the start of every caller. */
+  begin(): void {
+    const { population, scenario, wheel } = this.#world;
+    for (let node = 0; node < scenario.nodes; node++) {
+      wheel.add(population.asksAt[node]!, Happens.asked, node, 0, 0, 0);
+    }
+  }
+
+  /** Seeds that own the blob now. */
+  owners(blob: number): number[] {
+    return this.#tracker.owners(keyOf(blob)).map((info) => Number(info.id));
+  }
+
+  asked(node: number): void {
+    if (this.#world.isDead(node)) return;
+    const { scenario, tally, wheel } = this.#world;
+    tally.askedAt[node] = wheel.now;
+    tally.originRequests += REQUESTS_OF_CALLER;
+    let readyAt = wheel.now;
+    if (scenario.profile.joinTakesTime) {
+      this.#registryFreeAt =
+        Math.max(wheel.now, this.#registryFreeAt) + (REQUESTS_OF_CALLER * 1000) / scenario.registryRequestRate;
+      readyAt = this.#registryFreeAt + REQUESTS_OF_CALLER * 2 * scenario.latencyMs;
+    }
+    this.#announce(node, ALL_BLOBS, Says.joins, readyAt);
+  }
+
+  /** The node has the whole blob: others may have its supernode's attention. */
+  complete(node: number, blob: number): void {
+    this.#announce(node, blob, Says.complete, this.#world.wheel.now);
+  }
+
+  /** The node's neighbours are of no use: it asks for others. */
+  stalled(node: number): void {
+    if (this.#world.tally.missing[node]! > 0) {
+      this.#announce(node, ALL_BLOBS, Says.stalls, this.#world.wheel.now);
+    }
+  }
+
+  /** Announcements wait in line at the tracker. */
+  #announce(node: number, blob: number, says: number, atMs: number): void {
+    const { profile, latencyMs, blobs, trackerDown } = this.#world.scenario;
+    const wayMs = profile.joinTakesTime ? latencyMs : 0;
+    let startsAt = Math.max(atMs + wayMs, this.#trackerFreeAt);
+    if (trackerDown !== undefined) {
+      const backAt = trackerDown.atMs + trackerDown.forMs;
+      if (startsAt >= trackerDown.atMs && startsAt < backAt) {
+        const jitterMs = this.#world.rng.float() * COME_BACK_MS;
+        this.#world.wheel.add(backAt + jitterMs, Happens.announce, node, blob, says, 0);
+        return;
+      }
+    }
+    startsAt += profile.announceMs * (blob === ALL_BLOBS ? blobs.length : 1);
+    this.#trackerFreeAt = startsAt;
+    this.#world.wheel.add(startsAt, Happens.announce, node, blob, says, 0);
+  }
+
+  /** The tracker reads an announcement and answers. */
+  announced(node: number, blob: number, says: number): void {
+    const { blobs, profile, latencyMs } = this.#world.scenario;
+    const { wheel } = this.#world;
+    if (this.#world.isDead(node)) return;
+    if (says === Says.complete) {
+      this.#tracker.announce(String(node), keyOf(blob), { have: 'all' }, wheel.now);
+      return;
+    }
+    this.#join(node);
+    const peers = new Map<string, PeerInfo>();
+    const core = this.#world.nodes[node]!;
+    blobs.forEach(({ pieces }, each) => {
+      const held = core.held(each);
+      if (held === pieces) return;
+      const state = { have: held === 0 ? 'none' : 'some', stalled: says === Says.stalls } as const;
+      for (const peer of this.#tracker.announce(String(node), keyOf(each), state, wheel.now)) {
+        peers.set(peer.id, peer);
+      }
+    });
+    const answer = this.#answers.push([...peers.values()]) - 1;
+    wheel.add(wheel.now + (profile.joinTakesTime ? latencyMs : 0), Happens.neighbours, node, answer, 0, 0);
+  }
+
+  /** The node dials whom the tracker named. */
+  told(node: number, answer: number): void {
+    const { scenario, links, wheel } = this.#world;
+    for (const peer of this.#answers[answer]!) {
+      const other = Number(peer.id);
+      if (links.find(node, other) >= 0) this.#events.shares(node, other);
+      else {
+        const ways = scenario.profile.joinTakesTime ? WAYS_TO_HELLO * this.#world.latencyMs(node, other) : 0;
+        wheel.add(wheel.now + ways, Happens.linkUp, node, other, 0, 0);
+      }
+    }
+    this.#answers[answer] = [];
+  }
+
+  linkUp(a: number, b: number): void {
+    if (this.#world.isDead(a) || this.#world.isDead(b)) return;
+    if (this.#world.links.find(a, b) >= 0) this.#events.shares(a, b);
+    else this.#events.up(a, b);
+  }
+
+  linkDown(a: number, b: number): void {
+    if (this.#world.links.find(a, b) >= 0) this.#events.down(a, b);
+  }
+
+  /** The tracker notices that a seed is gone. */
+  seedLost(seed: number): void {
+    this.#tracker.leave(String(seed), this.#world.wheel.now);
+  }
+
+  #join(end: number): void {
+    const { scenario, wheel } = this.#world;
+    const role = end < scenario.nodes ? 'node' : 'supernode';
+    this.#tracker.join({ id: String(end), role, host: '', port: 0, zone: String(zoneOf(scenario, end)) }, wheel.now);
+  }
+}
+
+function keyOf(blob: number): string {
+  return `layer ${blob}`;
+}

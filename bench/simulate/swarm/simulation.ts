@@ -1,0 +1,287 @@
+import { DamselflyError } from '../../../lib/core/errors.ts';
+import { idealSeconds } from '../limit.ts';
+import type { OnProgress, Outcome, Strategy } from '../outcome.ts';
+import type { Scenario } from '../scenario.ts';
+import { zoneOf } from '../scenario.ts';
+import { Happens } from './events.ts';
+import { Joining } from './joining.ts';
+import { Reading } from './reading.ts';
+import { freeSlots, Transfers } from './transfers.ts';
+import { Talk } from './talk.ts';
+import { World } from './world.ts';
+
+const TICK_MS = 100;
+/** Ends tick in groups, so that not all of them do at the same moment. */
+const TICK_GROUPS = 100;
+/** A transfer so young is not late, and its core need not hear of its bytes at every tick. */
+const FRESH_MS = 150;
+/** A seed's process dies and its kernel closes its connections; so long until everybody has drawn the conclusion. */
+const SEED_LOST_MS = 300;
+/** A run that takes so many times the ideal, and a minute, has come to a halt. */
+const HOPELESS_RATIO = 50;
+const HOPELESS_MS = 60_000;
+
+/**
+ * Runs a scenario through the very classes that daemons, supernodes and trackers run: only the network is made up.
+ */
+export class Simulation {
+  readonly #world: World;
+  readonly #joining: Joining;
+  readonly #reading: Reading;
+  readonly #transfers: Transfers;
+  readonly #talk: Talk;
+  /** Nodes that died before they had everything. */
+  #lost = 0;
+
+  constructor(scenario: Scenario) {
+    const world = new World(scenario);
+    const act = (end: number): void => this.#talk.act(end);
+    this.#world = world;
+    this.#joining = new Joining(world, {
+      up: (a, b) => this.#linkUp(a, b),
+      shares: (a, b) => this.#share(a, b),
+      down: (a, b) => this.#linkDown(a, b),
+    });
+    this.#reading = new Reading(world, {
+      owners: (blob) => this.#joining.owners(blob),
+      act,
+      stalled: (node) => this.#joining.stalled(node),
+    });
+    this.#transfers = new Transfers(world, act, (end, link) => this.#linkDown(end, world.links.other(end, link)));
+    this.#talk = new Talk(world, {
+      ask: (end, link, blob, piece, request) => this.#transfers.ask(end, link, blob, piece, request),
+      cancel: (end, request) => this.#transfers.cancel(end, request),
+      complete: (node, blob) => this.#joining.complete(node, blob),
+    });
+  }
+
+  /** @throws INTERNAL when the swarm comes to a halt */
+  run(onProgress: OnProgress): Outcome {
+    const { scenario, wheel, tally, population } = this.#world;
+    const { crash, joinOverMs, nodes, seedCrash } = scenario;
+    const giveUpMs = idealSeconds(scenario) * 1000 * HOPELESS_RATIO + HOPELESS_MS + joinOverMs;
+    this.#joining.begin();
+    for (let group = 0; group < TICK_GROUPS; group++) {
+      wheel.add((group * TICK_MS) / TICK_GROUPS, Happens.tick, group, 0, 0, 0);
+    }
+    if (crash !== undefined) wheel.add(crash.atMs, Happens.crash, 0, 0, 0, 0);
+    if (seedCrash !== undefined) wheel.add(seedCrash.atMs, Happens.seedCrash, seedCrash.count, 0, 0, 0);
+    while (tally.done + this.#lost < nodes) {
+      if (!wheel.next() || wheel.now > giveUpMs) {
+        const facts = { done: tally.done, lost: this.#lost, nodes, atMs: wheel.now };
+        throw new DamselflyError('INTERNAL', 'the simulated swarm came to a halt', facts);
+      }
+      if (wheel.kind === Happens.tick && wheel.a === 0) {
+        onProgress(wheel.now / 1000, tally.pieces, tally.share);
+      }
+      this.#happen();
+    }
+    return tally.outcome(population);
+  }
+
+  #happen(): void {
+    const { kind, a, b, c, d } = this.#world.wheel;
+    const transfers = this.#transfers;
+    switch (kind) {
+      case Happens.flowEnds:
+        if (!this.#world.flows.ended(a, b)) break;
+        if (this.#reading.isRead(a)) this.#reading.landed(a);
+        else transfers.sent(a);
+        break;
+      case Happens.request:
+        if (transfers.isCurrent(a, b)) transfers.requested(a);
+        break;
+      case Happens.arrived:
+        if (transfers.isCurrent(a, b)) transfers.arrived(a);
+        break;
+      case Happens.stored:
+        if (transfers.isCurrent(a, b)) transfers.stored(a);
+        break;
+      case Happens.busy:
+        if (transfers.isCurrent(a, b)) transfers.refused(a, c);
+        break;
+      case Happens.uploadStalls:
+        if (transfers.isCurrent(a, b)) transfers.uploadStalls(a);
+        break;
+      case Happens.slots:
+        this.#talk.heardSlots(a, b, c, d === 1);
+        break;
+      case Happens.offer:
+        this.#talk.heardOffer(a, b, c, d);
+        break;
+      case Happens.decline:
+        this.#talk.heardDecline(a, b, c, d);
+        break;
+      case Happens.haveDue:
+        this.#talk.haveDue(a);
+        break;
+      case Happens.have:
+        this.#talk.heardHave(a, b, c, d);
+        break;
+      case Happens.tick:
+        this.#tick(a);
+        break;
+      default:
+        this.#happenSeldom(kind, a, b, c);
+    }
+  }
+
+  #happenSeldom(kind: number, a: number, b: number, c: number): void {
+    switch (kind) {
+      case Happens.asked:
+        this.#joining.asked(a);
+        break;
+      case Happens.announce:
+        this.#joining.announced(a, b, c);
+        break;
+      case Happens.neighbours:
+        this.#joining.told(a, b);
+        break;
+      case Happens.linkUp:
+        this.#joining.linkUp(a, b);
+        break;
+      case Happens.linkDown:
+        this.#joining.linkDown(a, b);
+        break;
+      case Happens.crash:
+        this.#crash();
+        break;
+      case Happens.seedCrash:
+        this.#crashSeeds(a);
+        break;
+      case Happens.seedsLost:
+        this.#seedsLost(a);
+        break;
+    }
+  }
+
+  /** `a` dialled `b`, and both have said hello. */
+  #linkUp(a: number, b: number): void {
+    const { links, wheel } = this.#world;
+    links.connect(a, this.#meet(a, b), b, this.#meet(b, a));
+    this.#share(a, b);
+    for (const [end, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const link = links.find(end, other);
+      const slots = freeSlots(this.#world.core(other), links.back(end, link));
+      this.#world.core(end).peerSlots(link, slots >> 8, slots & 0xff, undefined, wheel.now);
+      this.#talk.act(end);
+    }
+  }
+
+  /** @returns the number under which `end` knows `other` */
+  #meet(end: number, other: number): number {
+    const { scenario, wheel } = this.#world;
+    const zone = (zoneOf(scenario, other) - zoneOf(scenario, end) + scenario.zones) % scenario.zones;
+    if (this.#world.isSeed(end)) return this.#world.seeds[end - scenario.nodes]!.addPeer(zone);
+    return this.#world.nodes[end]!.addPeer(this.#world.isSeed(other) ? 'supernode' : 'node', zone === 0, wheel.now);
+  }
+
+  /** Both tell which blobs they share and what they hold of them; a seed shares what it owns. */
+  #share(a: number, b: number): void {
+    const { links, scenario, wheel } = this.#world;
+    const seed = this.#world.isSeed(b) ? b : undefined;
+    const ab = links.find(a, b);
+    const ba = links.back(a, ab);
+    scenario.blobs.forEach(({ pieces }, blob) => {
+      if (seed !== undefined && !this.#joining.owners(blob).includes(seed)) return;
+      const coreA = this.#world.node(a);
+      const coreB = this.#world.core(b);
+      coreA.peerShares(ab, blob);
+      coreB.peerShares(ba, blob);
+      for (let piece = 0; piece < pieces; piece++) {
+        if (coreA.has(blob, piece)) coreB.peerHas(ba, blob, piece, wheel.now);
+        // What a seed holds is told only by offers.
+        if (seed === undefined && coreB.has(blob, piece)) {
+          this.#talk.act(b);
+          coreA.peerHas(ab, blob, piece, wheel.now);
+          this.#talk.act(a);
+        }
+      }
+      this.#talk.act(b);
+      if (seed !== undefined) this.#reading.wanted(seed, blob);
+    });
+  }
+
+  #linkDown(a: number, b: number): void {
+    const { links, wheel } = this.#world;
+    const ab = links.find(a, b);
+    if (ab < 0) return;
+    const ba = links.back(a, ab);
+    this.#transfers.cut(a, b);
+    for (const [end, link] of [
+      [a, ab],
+      [b, ba],
+    ] as const) {
+      if (this.#world.isDead(end)) continue;
+      this.#world.core(end).removePeer(link, wheel.now);
+      this.#talk.act(end);
+    }
+    links.disconnect(a, ab);
+    for (const end of [a, b]) if (!this.#world.isSeed(end) && !this.#world.isDead(end)) this.#joining.stalled(end);
+  }
+
+  /** Nodes die without a word; their neighbours find out when they hear nothing. */
+  #crash(): void {
+    const { population, scenario, tally, wheel, links } = this.#world;
+    for (let node = 0; node < scenario.nodes; node++) {
+      if (!population.isDoomed(node)) continue;
+      if (tally.missing[node]! > 0) this.#lost++;
+      this.#die(node);
+      for (let link = 0; link < links.count(node); link++) {
+        const other = links.other(node, link);
+        if (other >= 0) wheel.add(wheel.now + scenario.profile.linkLostMs, Happens.linkDown, other, node, 0, 0);
+      }
+    }
+  }
+
+  #crashSeeds(count: number): void {
+    const { scenario, wheel } = this.#world;
+    for (let seed = 0; seed < count; seed++) this.#die(scenario.nodes + seed);
+    wheel.add(wheel.now + SEED_LOST_MS, Happens.seedsLost, count, 0, 0, 0);
+  }
+
+  #die(end: number): void {
+    this.#world.die(end);
+    this.#transfers.end(end);
+    this.#reading.end(end);
+  }
+
+  #seedsLost(count: number): void {
+    const { scenario, links } = this.#world;
+    for (let seed = scenario.nodes; seed < scenario.nodes + count; seed++) {
+      this.#joining.seedLost(seed);
+      for (let link = 0; link < links.count(seed); link++) {
+        if (links.other(seed, link) >= 0) this.#linkDown(links.other(seed, link), seed);
+      }
+    }
+  }
+
+  #tick(group: number): void {
+    const { nodes, seeds } = this.#world.scenario;
+    const { tally, wheel } = this.#world;
+    wheel.add(wheel.now + TICK_MS, Happens.tick, group, 0, 0, 0);
+    for (let end = group; end < nodes + seeds; end += TICK_GROUPS) {
+      if (this.#world.isDead(end)) continue;
+      if (end >= nodes) {
+        this.#world.seeds[end - nodes]!.tick(wheel.now);
+        this.#talk.act(end);
+        this.#reading.tickSeed(end);
+      } else if (tally.missing[end]! > 0) {
+        this.#transfers.progress(end, FRESH_MS);
+        this.#world.node(end).tick(wheel.now);
+        this.#talk.act(end);
+        this.#reading.tickNode(end);
+      } else {
+        // Ends what it keeps for neighbours that do not come.
+        this.#world.nodes[end]!.tick(wheel.now);
+        this.#talk.act(end);
+      }
+    }
+  }
+}
+
+/** Our own scheme. */
+export const damselfly: Strategy = (scenario, onProgress) => new Simulation(scenario).run(onProgress);

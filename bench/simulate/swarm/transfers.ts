@@ -1,0 +1,220 @@
+import type { World } from './world.ts';
+import { Happens, packSlots } from './events.ts';
+
+/** How long a sender waits for a receiver that takes nothing: as long as a receiver waits for a byte. */
+const UPLOAD_STALL_MS = 300;
+
+/** What becomes of a transfer. */
+const State = { free: 0, asked: 1, running: 2, over: 3 } as const;
+
+/** Pieces on their way between neighbours, from the request to the disk. A transfer and its flow share one number. */
+export class Transfers {
+  readonly #world: World;
+  readonly #act: (end: number) => void;
+  readonly #ban: (end: number, link: number) => void;
+  readonly #state: number[] = [];
+  readonly #request: number[] = [];
+  readonly #blob: number[] = [];
+  readonly #piece: number[] = [];
+  /** The sender's number at the receiver. */
+  readonly #link: number[] = [];
+  readonly #startedAt: number[] = [];
+  readonly #generation: number[] = [];
+  /** Node -> when its CPU has done what it got so far, milliseconds. */
+  readonly #busyUntil: Float64Array;
+
+  /**
+   * @param act carries out what the core of that end decided
+   * @param ban ends a link whose other side sent wrong bytes
+   */
+  constructor(world: World, act: (end: number) => void, ban: (end: number, link: number) => void) {
+    this.#world = world;
+    this.#act = act;
+    this.#ban = ban;
+    this.#busyUntil = new Float64Array(world.scenario.nodes);
+  }
+
+  /** A node's core decided to ask for a piece. */
+  ask(end: number, link: number, blob: number, piece: number, request: number): void {
+    const { flows, links, wheel } = this.#world;
+    const from = links.other(end, link);
+    const flow = flows.open(from, end, this.#world.bytesOf(blob, piece));
+    this.#state[flow] = State.asked;
+    this.#request[flow] = request;
+    this.#blob[flow] = blob;
+    this.#piece[flow] = piece;
+    this.#link[flow] = link;
+    this.#generation[flow] = (this.#generation[flow] ?? 0) + 1;
+    const soon = wheel.now + this.#world.latencyMs(from, end);
+    wheel.add(soon, Happens.request, flow, this.#generation[flow], 0, 0);
+  }
+
+  /** Whether an event that was set for a transfer is still about it. */
+  isCurrent(flow: number, generation: number): boolean {
+    return this.#generation[flow] === generation;
+  }
+
+  /** The request is at its sender. */
+  requested(flow: number): void {
+    const world = this.#world;
+    const from = world.flows.from[flow]!;
+    const to = world.flows.to[flow]!;
+    if (world.isDead(from)) return;
+    const link = this.#linkOfSender(flow);
+    const { now } = world.wheel;
+    const core = world.core(from);
+    if (core.admit(link, this.#blob[flow]!, this.#piece[flow]!, now)) {
+      this.#state[flow] = State.running;
+      this.#startedAt[flow] = now;
+      if (world.isDead(to)) this.#stalls(flow);
+      else world.flows.start(flow);
+    } else {
+      const soon = now + world.latencyMs(from, to);
+      world.wheel.add(soon, Happens.busy, flow, this.#generation[flow]!, freeSlots(core, link), 0);
+    }
+    this.#act(from);
+  }
+
+  /** The sender had no slot. */
+  refused(flow: number, slots: number): void {
+    const world = this.#world;
+    const to = world.flows.to[flow]!;
+    if (world.isDead(to)) return;
+    const link = this.#link[flow]!;
+    this.#release(flow);
+    world.node(to).failed(this.#request[flow]!, 'busy', world.wheel.now);
+    this.#act(to);
+    world.node(to).peerSlots(link, slots >> 8, slots & 0xff, undefined, world.wheel.now);
+    this.#act(to);
+  }
+
+  /** The sender has sent everything: its slot is free, while the last byte is on its way. */
+  sent(flow: number): void {
+    const { flows, tally, wheel } = this.#world;
+    const from = flows.from[flow]!;
+    const to = flows.to[flow]!;
+    this.#state[flow] = State.over;
+    tally.sent(from, to, this.#world.bytesOf(this.#blob[flow]!, this.#piece[flow]!));
+    const soon = wheel.now + this.#world.latencyMs(from, to);
+    wheel.add(soon, Happens.arrived, flow, this.#generation[flow]!, 0, 0);
+    this.#world.core(from).uploaded(this.#linkOfSender(flow), wheel.now);
+    this.#act(from);
+  }
+
+  /** The last byte is here; the piece counts once the CPU has checked and stored it. */
+  arrived(flow: number): void {
+    const { flows, scenario, wheel } = this.#world;
+    const end = flows.to[flow]!;
+    if (this.#world.isDead(end)) return;
+    const bytes = this.#world.bytesOf(this.#blob[flow]!, this.#piece[flow]!);
+    const costMs = (bytes / 1e6) * scenario.profile.cpuSecondsPerGB;
+    if (costMs === 0) {
+      this.stored(flow);
+      return;
+    }
+    const storedAt = Math.max(wheel.now, this.#busyUntil[end]!) + costMs;
+    this.#busyUntil[end] = storedAt;
+    this.#world.node(end).arrived(this.#request[flow]!, wheel.now);
+    wheel.add(storedAt, Happens.stored, flow, this.#generation[flow]!, 0, 0);
+    this.#act(end);
+  }
+
+  /** The piece is checked. */
+  stored(flow: number): void {
+    const { flows, population, tally, wheel } = this.#world;
+    const end = flows.to[flow]!;
+    if (this.#world.isDead(end)) return;
+    const request = this.#request[flow]!;
+    const node = this.#world.node(end);
+    const link = this.#link[flow]!;
+    const lied = population.isLiar(flows.from[flow]!);
+    this.#release(flow);
+    if (lied) {
+      tally.piecesRejected++;
+      node.failed(request, 'corrupt', wheel.now);
+    } else node.received(request, wheel.now);
+    this.#act(end);
+    if (!lied) return;
+    tally.bans++;
+    this.#ban(end, link);
+  }
+
+  /** A receiver has taken nothing for too long. */
+  uploadStalls(flow: number): void {
+    if (this.#state[flow] !== State.running) return;
+    this.#state[flow] = State.over;
+    const from = this.#world.flows.from[flow]!;
+    if (this.#world.isDead(from)) return;
+    this.#world.core(from).uploaded(this.#linkOfSender(flow), this.#world.wheel.now);
+    this.#act(from);
+  }
+
+  /** The receiver's core gives up a request. */
+  cancel(end: number, request: number): void {
+    const { flows, wheel } = this.#world;
+    for (let flow = 0; flow < this.#state.length; flow++) {
+      if (this.#state[flow] === State.free || flows.to[flow] !== end || this.#request[flow] !== request) continue;
+      const running = this.#state[flow] === State.running;
+      const from = flows.from[flow]!;
+      const link = this.#linkOfSender(flow);
+      if (running && !this.#world.isDead(from)) {
+        flows.stop(flow);
+        this.#world.core(from).uploaded(link, wheel.now);
+      }
+      this.#release(flow);
+      if (running) this.#act(from);
+      return;
+    }
+  }
+
+  /** Bytes came for all running transfers to that node. @param olderThanMs younger ones need not be told yet */
+  progress(end: number, olderThanMs: number): void {
+    const { flows, wheel } = this.#world;
+    for (const flow of flows.into(end)) {
+      if (this.#state[flow] !== State.running || wheel.now - this.#startedAt[flow]! < olderThanMs) continue;
+      this.#world.node(end).progressed(this.#request[flow]!, wheel.now);
+    }
+  }
+
+  /** An end died: nothing moves from it and to it any more. */
+  end(end: number): void {
+    const { flows } = this.#world;
+    for (const flow of [...flows.outOf(end), ...flows.into(end)]) {
+      flows.stop(flow);
+      if (flows.to[flow] === end && this.#state[flow] === State.running) this.#stalls(flow);
+    }
+  }
+
+  /** A link is broken: what runs over it ends, and both cores count its slots as free themselves. */
+  cut(a: number, b: number): void {
+    const { flows } = this.#world;
+    for (const flow of [...flows.into(a), ...flows.into(b)]) {
+      if (flows.from[flow] !== a && flows.from[flow] !== b) continue;
+      flows.stop(flow);
+      this.#state[flow] = State.over;
+    }
+  }
+
+  #stalls(flow: number): void {
+    const { wheel } = this.#world;
+    wheel.add(wheel.now + UPLOAD_STALL_MS, Happens.uploadStalls, flow, this.#generation[flow]!, 0, 0);
+  }
+
+  /** The link between both ends of a transfer, as the sender knows it. */
+  #linkOfSender(flow: number): number {
+    return this.#world.links.back(this.#world.flows.to[flow]!, this.#link[flow]!);
+  }
+
+  #release(flow: number): void {
+    this.#state[flow] = State.free;
+    this.#generation[flow]!++;
+    this.#world.flows.release(flow);
+  }
+}
+
+/** What a message of that core to a neighbour tells of its slots; `link` = -1 when it goes to everyone. */
+export function freeSlots(core: World['nodes'][number] | World['seeds'][number], link: number): number {
+  return 'freeDownloads' in core
+    ? packSlots(core.freeUploadsFor(link), core.freeDownloads)
+    : packSlots(core.freeSlots, 0);
+}

@@ -1,0 +1,105 @@
+import { createRng, type Rng } from '../../../lib/runtime/rng.ts';
+import { ActionBuffer } from '../../../lib/swarm/actions.ts';
+import { PeerCore } from '../../../lib/swarm/peer-core.ts';
+import { SeedCore } from '../../../lib/swarm/seed-core.ts';
+import { Flows } from '../physics/flows.ts';
+import { TimingWheel } from '../physics/wheel.ts';
+import { Population } from '../population.ts';
+import { bytesOfPiece, linkRates, type Scenario, zoneOf } from '../scenario.ts';
+import { blobOf, Happens, pieceOf } from './events.ts';
+import { Inbox } from './inbox.ts';
+import { Links } from './links.ts';
+import { Tally } from './tally.ts';
+
+/**
+ * What all parts of the simulation share. Ends are numbered: nodes, then seeds, then the registry. Every blob has the
+ * same number at every end: its place in the image.
+ */
+export class World {
+  readonly scenario: Scenario;
+  readonly rng: Rng;
+  readonly wheel = new TimingWheel();
+  readonly flows: Flows;
+  readonly links: Links;
+  readonly population: Population;
+  readonly tally: Tally;
+  readonly inbox: Inbox;
+  /** All cores write here; it is read and cleared after each event. */
+  readonly actions = new ActionBuffer();
+  readonly nodes: PeerCore[] = [];
+  readonly seeds: SeedCore[] = [];
+  /** The end that stands for the registry. */
+  readonly registry: number;
+  readonly #dead: Uint8Array;
+
+  constructor(scenario: Scenario) {
+    const { blobs, nodes, seeds, rngSeed } = scenario;
+    this.scenario = scenario;
+    this.registry = nodes + seeds;
+    this.rng = createRng(rngSeed);
+    this.population = new Population(scenario, this.rng);
+    const rates = linkRates(scenario, (node) => this.population.isSlow(node));
+    this.flows = new Flows(rates, this.wheel, Happens.flowEnds);
+    this.links = new Links(nodes + seeds);
+    this.tally = new Tally(scenario);
+    this.inbox = new Inbox(nodes);
+    this.#dead = new Uint8Array(nodes + seeds);
+    for (let node = 0; node < nodes; node++) {
+      const core = new PeerCore({}, createRng(this.rng.int(0x100000000)), this.actions);
+      for (const blob of blobs) core.addBlob(blob.pieces, undefined, 0, 0);
+      this.nodes.push(core);
+    }
+    for (let seed = 0; seed < seeds; seed++) {
+      const core = new SeedCore({}, createRng(this.rng.int(0x100000000)), this.actions);
+      for (const blob of blobs) core.addBlob(blob.pieces);
+      this.seeds.push(core);
+    }
+  }
+
+  isSeed(end: number): boolean {
+    return end >= this.scenario.nodes;
+  }
+
+  /** The core of that end, which has read its inbox. */
+  core(end: number): PeerCore | SeedCore {
+    const { nodes } = this.scenario;
+    return end < nodes ? this.node(end) : this.seeds[end - nodes]!;
+  }
+
+  node(end: number): PeerCore {
+    const core = this.nodes[end]!;
+    const unread = this.inbox.take(end);
+    for (let index = 0; index < unread; index++) {
+      const packed = this.inbox.piece(end, index);
+      const link = this.inbox.link(end, index);
+      core.peerHas(link, blobOf(packed), pieceOf(packed), this.wheel.now);
+      // Only messages that tell of no free slot are kept.
+      core.peerSlots(link, 0, 0, undefined, this.wheel.now);
+    }
+    return core;
+  }
+
+  isDead(end: number): boolean {
+    return this.#dead[end] === 1;
+  }
+
+  die(end: number): void {
+    this.#dead[end] = 1;
+  }
+
+  /** One way between two ends, milliseconds; the registry is near everybody. */
+  latencyMs(a: number, b: number): number {
+    const { latencyMs, zones, zoneLatencyMs } = this.scenario;
+    if (zones === 1 || a === this.registry || b === this.registry) return latencyMs;
+    return zoneOf(this.scenario, a) === zoneOf(this.scenario, b) ? latencyMs : zoneLatencyMs;
+  }
+
+  /** The same for what is only a hint: in theory it takes no time. */
+  hintMs(a: number, b: number): number {
+    return this.scenario.profile.hintsTakeTime ? this.latencyMs(a, b) : 0;
+  }
+
+  bytesOf(blob: number, piece: number): number {
+    return bytesOfPiece(this.scenario.blobs[blob]!, piece);
+  }
+}
