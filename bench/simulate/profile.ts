@@ -3,7 +3,7 @@ export interface Profile {
   readonly name: 'reference' | 'daemon';
   /** Whether messages about free slots and offers take the latency of a message, or no time at all. */
   readonly hintsTakeTime: boolean;
-  /** How long a node collects news of its pieces before it tells its neighbours. */
+  /** A node tells its neighbours of its pieces at once, but no more often than this. */
   readonly haveDelayMs: number;
   /** CPU seconds of one core for a GB (1e9 bytes) received: receive, hash, write. The piece counts only after them. */
   readonly cpuSecondsPerGB: number;

@@ -9,8 +9,8 @@ export interface TrackerCoreOptions {
   readonly newcomerLinks: number;
   /** The same for nodes of other zones. @default 2 */
   readonly remoteLinks: number;
-  /** A node with fewer neighbours in a swarm gets new ones when it announces again. @default 6 */
-  readonly repairBelow: number;
+  /** A node with fewer neighbours of its zone in a swarm gets so many when it announces again. @default 10 */
+  readonly degree: number;
   /** Most neighbours of a node in one swarm. @default 20 */
   readonly degreeCap: number;
   /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 32 */
@@ -22,7 +22,7 @@ export interface TrackerCoreOptions {
 const DEFAULT_OPTIONS: TrackerCoreOptions = {
   newcomerLinks: 5,
   remoteLinks: 2,
-  repairBelow: 6,
+  degree: 10,
   degreeCap: 20,
   seedLinks: 32,
   ownersPerBlob: 1,
@@ -130,8 +130,7 @@ export class TrackerCore {
       return [];
     }
     const stalled = state.stalled === true;
-    const more = known === undefined || stalled || place.neighbours.length < this.#options.repairBelow;
-    const linked = more ? this.#linkMore(place, stalled) : 0;
+    const linked = this.#linkMore(place, known === undefined, stalled);
     const peers = this.#seedsFor(place, stalled).map((seed) => seed.info);
     const from = stalled ? place.neighbours.length - linked : 0;
     for (let i = from; i < place.neighbours.length; i++) peers.push(place.neighbours[i]!.member.info);
@@ -216,9 +215,12 @@ export class TrackerCore {
     return seeds;
   }
 
-  /** Links a newcomer, or a node with too few neighbours. @returns how many links were made */
-  #linkMore(place: Place, stalled: boolean): number {
-    const { newcomerLinks, remoteLinks, degreeCap } = this.#options;
+  /**
+   * Links a newcomer to half of what it should have (later comers bring the rest), fills up a node that has been here
+   * for a while, and gives a stalled one as many new ones as a newcomer. @returns how many links were made
+   */
+  #linkMore(place: Place, newcomer: boolean, stalled: boolean): number {
+    const { newcomerLinks, remoteLinks, degree, degreeCap } = this.#options;
     const zone = place.member.info.zone;
     const room = degreeCap - newcomerLinks - remoteLinks;
     while (stalled && place.neighbours.length > room) {
@@ -226,8 +228,9 @@ export class TrackerCore {
       this.#links--;
     }
     const before = place.neighbours.length;
-    let local = newcomerLinks;
-    let remote = remoteLinks;
+    const near = place.neighbours.filter((other) => other.member.info.zone === zone).length;
+    let local = newcomer || stalled ? newcomerLinks : degree - near;
+    let remote = newcomer || stalled ? remoteLinks : remoteLinks - (before - near);
     // A stalled node has met these before: what it needs is others.
     for (const known of stalled ? [] : place.member.linked.keys()) {
       const other = known.places.get(place.swarm.key);

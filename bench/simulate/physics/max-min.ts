@@ -3,8 +3,8 @@ import type { TimingWheel } from './wheel.ts';
 
 /** What is left after rounding, in bytes: such a flow has ended. */
 const NOTHING_BYTES = 1e-3;
-/** Shares that differ by less are the same, in parts of them: what rounding leaves. */
-const SAME_SHARE = 1e-9;
+/** Flows that end so soon after the first one get their events with it: they may well end together. */
+const TOGETHER_MS = 1 / 16;
 const INITIAL_CAPACITY = 1 << 10;
 
 /**
@@ -24,9 +24,13 @@ export class MaxMinFlows implements FluidLinks {
   /** Link -> what its flows without a rate can still share, and how many they are. */
   readonly #spare: Float64Array;
   readonly #open: Int32Array;
+  /** Link -> equal share of the former among the latter. */
+  readonly #offer: Float64Array;
+  /** Links that have flows without a rate. */
+  readonly #filling: Int32Array;
   #left = new Float64Array(INITIAL_CAPACITY);
   #flowRate = new Float64Array(INITIAL_CAPACITY);
-  #nextRate = new Float64Array(INITIAL_CAPACITY);
+  #isFixed = new Uint8Array(INITIAL_CAPACITY);
   #settledAt = new Float64Array(INITIAL_CAPACITY);
   #dueAt = new Float64Array(INITIAL_CAPACITY);
   #version = new Int32Array(INITIAL_CAPACITY);
@@ -45,6 +49,8 @@ export class MaxMinFlows implements FluidLinks {
     this.#flowsOf = Array.from(this.#linkRate, () => []);
     this.#spare = new Float64Array(this.#linkRate.length);
     this.#open = new Int32Array(this.#linkRate.length);
+    this.#offer = new Float64Array(this.#linkRate.length);
+    this.#filling = new Int32Array(this.#linkRate.length);
   }
 
   into(end: number): readonly number[] {
@@ -94,43 +100,67 @@ export class MaxMinFlows implements FluidLinks {
     this.#free.push(flow);
   }
 
-  /** Progressive filling: the links that offer least give their flows that much, and nobody can change it any more. */
+  /** Progressive filling: the link that offers least gives its flows that much, and nobody can change it any more. */
   #share(): void {
-    let filling: number[] = [];
-    for (const [link, flows] of this.#flowsOf.entries()) {
+    let filling = 0;
+    for (let link = 0; link < this.#linkRate.length; link++) {
+      const flows = this.#flowsOf[link]!;
       if (flows.length === 0) continue;
-      filling.push(link);
+      this.#filling[filling++] = link;
       this.#spare[link] = this.#linkRate[link]!;
       this.#open[link] = flows.length;
-      for (const flow of flows) this.#nextRate[flow] = -1;
+      this.#offer[link] = this.#linkRate[link]! / flows.length;
+      for (const flow of flows) this.#isFixed[flow] = 0;
     }
-    while (filling.length > 0) {
-      let least = Number.POSITIVE_INFINITY;
-      for (const link of filling) least = Math.min(least, this.#spare[link]! / this.#open[link]!);
-      const full = filling.filter((link) => this.#spare[link]! / this.#open[link]! <= least * (1 + SAME_SHARE));
-      for (const link of full) {
-        for (const flow of this.#flowsOf[link]!) if (this.#nextRate[flow]! < 0) this.#fix(flow, least);
+    while (filling > 0) {
+      let least = 0;
+      for (let i = 1; i < filling; i++) {
+        if (this.#offer[this.#filling[i]!]! < this.#offer[this.#filling[least]!]!) least = i;
       }
-      filling = filling.filter((link) => this.#open[link]! > 0);
+      const link = this.#filling[least]!;
+      this.#filling[least] = this.#filling[--filling]!;
+      const rate = this.#offer[link]!;
+      for (const flow of this.#flowsOf[link]!) if (this.#isFixed[flow] === 0) this.#fix(flow, rate);
     }
-    for (let end = 0; end < this.#ends; end++) for (const flow of this.#flowsOf[end]!) this.#retime(flow);
+    this.#armFirst();
   }
 
   #fix(flow: number, rate: number): void {
-    this.#nextRate[flow] = rate;
-    for (const link of [this.from[flow]!, this.#ends + this.to[flow]!]) {
-      this.#spare[link] = Math.max(0, this.#spare[link]! - rate);
-      this.#open[link]!--;
-    }
-  }
-
-  #retime(flow: number): void {
-    const rate = this.#nextRate[flow]!;
+    this.#isFixed[flow] = 1;
+    this.#takeFrom(this.from[flow]!, rate);
+    this.#takeFrom(this.#ends + this.to[flow]!, rate);
     if (rate === this.#flowRate[flow]) return;
     this.#settle(flow);
     this.#flowRate[flow] = rate;
-    // A flow that slows down keeps its event, which then finds bytes left and is set again.
-    if (this.#wheel.now + this.#left[flow]! / rate < this.#dueAt[flow]!) this.#arm(flow);
+  }
+
+  #takeFrom(link: number, rate: number): void {
+    this.#spare[link]! -= rate;
+    const open = --this.#open[link]!;
+    // Rounding must not let it offer less than it has given already.
+    this.#offer[link] = open > 0 ? Math.max(rate, this.#spare[link]! / open) : Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Only the flows that end first get events: all rates are found anew before another one ends. A flow that has slowed
+   * down keeps its event, which then finds bytes left and is set again.
+   */
+  #armFirst(): void {
+    let first = Number.POSITIVE_INFINITY;
+    for (let end = 0; end < this.#ends; end++) {
+      for (const flow of this.#flowsOf[end]!) first = Math.min(first, this.#endsAt(flow));
+    }
+    for (let end = 0; end < this.#ends; end++) {
+      for (const flow of this.#flowsOf[end]!) {
+        const endsAt = this.#endsAt(flow);
+        if (endsAt <= first + TOGETHER_MS && endsAt < this.#dueAt[flow]!) this.#arm(flow);
+      }
+    }
+  }
+
+  /** At its rate of today, milliseconds. */
+  #endsAt(flow: number): number {
+    return this.#settledAt[flow]! + this.#left[flow]! / this.#flowRate[flow]!;
   }
 
   #settle(flow: number): void {
@@ -140,7 +170,7 @@ export class MaxMinFlows implements FluidLinks {
   }
 
   #arm(flow: number): void {
-    const dueAt = this.#wheel.now + Math.max(0, this.#left[flow]!) / this.#flowRate[flow]!;
+    const dueAt = this.#endsAt(flow);
     this.#dueAt[flow] = dueAt;
     this.#version[flow]!++;
     this.#wheel.add(dueAt, this.#kind, flow, this.#version[flow]!, 0, 0);
@@ -148,7 +178,7 @@ export class MaxMinFlows implements FluidLinks {
 
   #grow(): void {
     const size = this.from.length * 2;
-    const copy = <T extends Int32Array | Float64Array>(from: T, to: T): T => {
+    const copy = <T extends Uint8Array | Int32Array | Float64Array>(from: T, to: T): T => {
       to.set(from);
       return to;
     };
@@ -156,7 +186,7 @@ export class MaxMinFlows implements FluidLinks {
     this.to = copy(this.to, new Int32Array(size));
     this.#left = copy(this.#left, new Float64Array(size));
     this.#flowRate = copy(this.#flowRate, new Float64Array(size));
-    this.#nextRate = copy(this.#nextRate, new Float64Array(size));
+    this.#isFixed = copy(this.#isFixed, new Uint8Array(size));
     this.#settledAt = copy(this.#settledAt, new Float64Array(size));
     this.#dueAt = copy(this.#dueAt, new Float64Array(size));
     this.#version = copy(this.#version, new Int32Array(size));

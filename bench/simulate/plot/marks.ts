@@ -9,9 +9,13 @@ interface Place extends Box {
   /** The less the better. */
   readonly price: number;
   readonly lines: readonly string[];
+  /** Whether the lines begin at the left edge or end at the right one: always on the side of the dot. */
+  readonly anchor: 'start' | 'end';
 }
 
 const LINE = FONT_SIZE + 3;
+/** Bold letters are wider by this. */
+const BOLD = 1.1;
 /** How far beside the dot a label may begin, and how far below it its first line may be. */
 const BESIDE = [12, 30, 60, 90, 120, 160, 200];
 const BELOW = [0, 12, 24, 44, 70, 100, 140, 180, -24];
@@ -56,7 +60,12 @@ export function marks(
     const leader = near ? '' : leaderLine(dot, place);
     const words = place.lines
       .map((line, i) =>
-        text(place.left, place.top + LINE * (i + 1) - 3, line, { fill: INK, 'font-weight': 600, ...RIM }),
+        text(place.anchor === 'start' ? place.left : place.right, place.top + LINE * (i + 1) - 3, line, {
+          fill: INK,
+          'font-weight': 600,
+          'text-anchor': place.anchor,
+          ...RIM,
+        }),
       )
       .join('');
     return leader + words;
@@ -73,7 +82,7 @@ function placesFor(
 ): Place[] {
   return [[words.join(' · ')], words]
     .flatMap((lines) => {
-      const width = Math.max(...lines.map((line) => textWidth(line, FONT_SIZE)));
+      const width = Math.max(...lines.map((line) => textWidth(line, FONT_SIZE) * BOLD));
       const height = lines.length * LINE;
       return BELOW.flatMap((below) =>
         BESIDE.flatMap((beside) => [x + beside, x - beside - width]).map((start) => {
@@ -81,7 +90,12 @@ function placesFor(
           const top = clamp(y + below - LINE / 2, area.top + 2, area.bottom - height - 2);
           const box = { left, top, right: left + width, bottom: top + height };
           const price = distance(x, y, box) + (lines.length === 1 ? 0 : PRICE_OF_THREE_LINES);
-          return { ...box, lines, price };
+          return {
+            ...box,
+            lines,
+            price,
+            anchor: left < x - width / 2 ? ('end' as const) : ('start' as const),
+          };
         }),
       );
     })

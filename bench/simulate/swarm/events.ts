@@ -39,6 +39,8 @@ export const Happens = {
   seedCrash: 18,
   /** The tracker and the neighbours notice that the seeds are dead. */
   seedsLost: 19,
+  /** node: it looks whether it has enough neighbours. */
+  askAgain: 20,
 } as const;
 
 /** Free slots up and down in one number: an event carries few. */

@@ -12,8 +12,11 @@ const WAYS_TO_HELLO = 3;
 const COME_BACK_MS = 500;
 
 /** What a node tells the tracker. */
-const Says = { joins: 0, stalls: 1, complete: 2 } as const;
+const Says = { joins: 0, again: 1, stalls: 2, complete: 3 } as const;
 const ALL_BLOBS = -1;
+/** A node with fewer neighbours asks for more so long after its first announcement, milliseconds. */
+const FEW_NEIGHBOURS = 10;
+const ASK_AGAIN_MS = Number(process.env.AGAIN ?? 200);
 
 /** How links come and go. */
 export interface LinkEvents {
@@ -66,11 +69,30 @@ export class Joining {
       readyAt = this.#registryFreeAt + REQUESTS_OF_CALLER * 2 * scenario.latencyMs;
     }
     this.#announce(node, ALL_BLOBS, Says.joins, readyAt);
+    wheel.add(readyAt + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);
   }
 
   /** The node has the whole blob: others may have its supernode's attention. */
   complete(node: number, blob: number): void {
     this.#announce(node, blob, Says.complete, this.#world.wheel.now);
+  }
+
+  /** Those who came early have many neighbours by now, and late ones few: these ask again. */
+  askAgain(node: number): void {
+    const { tally, wheel } = this.#world;
+    if (this.#world.isDead(node) || tally.missing[node] === 0) return;
+    if (this.#neighbours(node) < FEW_NEIGHBOURS) this.#announce(node, ALL_BLOBS, Says.again, wheel.now);
+  }
+
+  /** Nodes that it is linked to. */
+  #neighbours(node: number): number {
+    const { links, scenario } = this.#world;
+    let neighbours = 0;
+    for (let link = 0; link < links.count(node); link++) {
+      const other = links.other(node, link);
+      if (other >= 0 && other < scenario.nodes) neighbours++;
+    }
+    return neighbours;
   }
 
   /** The node's neighbours are of no use: it asks for others. */

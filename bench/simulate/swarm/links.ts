@@ -38,6 +38,7 @@ export class Links {
 
   /** @returns the number at `end` of the link to `other`, or -1 */
   find(end: number, other: number): number {
+    if (other < 0) return ABSENT;
     for (let link = 0; link < this.#count[end]!; link++) if (this.other(end, link) === other) return link;
     return ABSENT;
   }

@@ -51,6 +51,7 @@ export class Simulation {
     this.#talk = new Talk(world, {
       ask: (end, link, blob, piece, request) => this.#transfers.ask(end, link, blob, piece, request),
       cancel: (end, request) => this.#transfers.cancel(end, request),
+      uploadEnded: (upload) => this.#transfers.uploadEnded(upload),
       complete: (node, blob) => this.#joining.complete(node, blob),
     });
   }
@@ -142,6 +143,9 @@ export class Simulation {
         break;
       case Happens.linkDown:
         this.#joining.linkDown(a, b);
+        break;
+      case Happens.askAgain:
+        this.#joining.askAgain(a);
         break;
       case Happens.crash:
         this.#crash();

@@ -1,7 +1,7 @@
 import { Action } from '../../../lib/swarm/actions.ts';
 import { blobOf, Happens, packPiece, packSlots, pieceOf } from './events.ts';
 import { News } from './news.ts';
-import { freeSlots } from './transfers.ts';
+import { freeSlots, type Upload } from './transfers.ts';
 import type { World } from './world.ts';
 
 const EVERYONE = -1;
@@ -11,7 +11,8 @@ const Hearers = { all: 0, near: 1, far: 2 } as const;
 /** What is done for a core beyond messages. */
 export interface Deeds {
   ask(end: number, link: number, blob: number, piece: number, request: number): void;
-  cancel(end: number, request: number): void;
+  cancel(end: number, request: number): Upload | undefined;
+  uploadEnded(upload: Upload): void;
   /** The node has all pieces of the blob. */
   complete(node: number, blob: number): void;
 }
@@ -21,6 +22,8 @@ export class Talk {
   readonly #world: World;
   readonly #deeds: Deeds;
   readonly #news: News;
+  /** Node -> when it last told its neighbours what it has got, milliseconds. */
+  readonly #toldAt: Float64Array;
   /** Node -> 1 when it has a free download slot: news may make it ask for something. */
   readonly #open: Uint8Array;
 
@@ -28,6 +31,7 @@ export class Talk {
     this.#world = world;
     this.#deeds = deeds;
     this.#news = new News(world.scenario.nodes);
+    this.#toldAt = new Float64Array(world.scenario.nodes).fill(Number.NEGATIVE_INFINITY);
     this.#open = new Uint8Array(world.scenario.nodes).fill(1);
   }
 
@@ -35,7 +39,7 @@ export class Talk {
   act(end: number): void {
     const { actions } = this.#world;
     const isSeed = this.#world.isSeed(end);
-    let cancels: number[] | undefined;
+    let ended: Upload[] | undefined;
     for (let i = 0; i < actions.length; i++) {
       const link = actions.peer[i]!;
       const blob = actions.blob[i]!;
@@ -45,8 +49,7 @@ export class Talk {
           this.#deeds.ask(end, link, blob, piece, actions.request[i]!);
           break;
         case Action.cancel:
-          cancels ??= [];
-          cancels.push(actions.request[i]!);
+          ended = this.#cancel(end, actions.request[i]!, ended);
           break;
         case Action.have:
           this.#gained(end, blob, piece);
@@ -66,14 +69,20 @@ export class Talk {
     actions.clear();
     if (!isSeed) this.#open[end] = this.#world.nodes[end]!.freeDownloads > 0 ? 1 : 0;
     // A cancelled upload is an event for another core, which writes its own actions.
-    if (cancels !== undefined) for (const request of cancels) this.#deeds.cancel(end, request);
+    if (ended !== undefined) for (const upload of ended) this.#deeds.uploadEnded(upload);
+  }
+
+  #cancel(end: number, request: number, ended: Upload[] | undefined): Upload[] | undefined {
+    const upload = this.#deeds.cancel(end, request);
+    return upload === undefined ? ended : [...(ended ?? []), upload];
   }
 
   #gained(node: number, blob: number, piece: number): void {
     const { scenario, tally, wheel } = this.#world;
     tally.gained(node, blob, piece, wheel.now);
     if (this.#news.add(node, packPiece(blob, piece))) {
-      wheel.add(wheel.now + scenario.profile.haveDelayMs, Happens.haveDue, node, 0, 0, 0);
+      const dueAt = Math.max(wheel.now, this.#toldAt[node]! + scenario.profile.haveDelayMs);
+      wheel.add(dueAt, Happens.haveDue, node, 0, 0, 0);
     }
     if (this.#world.nodes[node]!.held(blob) === scenario.blobs[blob]!.pieces) this.#deeds.complete(node, blob);
   }
@@ -130,6 +139,7 @@ export class Talk {
     if (this.#world.isDead(node)) return;
     const { scenario, wheel } = this.#world;
     const message = this.#news.send(node);
+    this.#toldAt[node] = wheel.now;
     const slots = packSlots(this.#world.nodes[node]!.freeUploadsFor(EVERYONE), this.#world.nodes[node]!.freeDownloads);
     const near = wheel.now + scenario.latencyMs;
     if (scenario.zones === 1) wheel.add(near, Happens.have, node, message, slots, Hearers.all);

@@ -4,6 +4,12 @@ import { Happens, packSlots } from './events.ts';
 /** How long a sender waits for a receiver that takes nothing: as long as a receiver waits for a byte. */
 const UPLOAD_STALL_MS = 300;
 
+/** A slot of an end for one of its neighbours. */
+export interface Upload {
+  readonly end: number;
+  readonly link: number;
+}
+
 /** What becomes of a transfer. */
 const State = { free: 0, asked: 1, running: 2, over: 3 } as const;
 
@@ -149,22 +155,24 @@ export class Transfers {
     this.#act(from);
   }
 
-  /** The receiver's core gives up a request. */
-  cancel(end: number, request: number): void {
-    const { flows, wheel } = this.#world;
+  /** The receiver's core gives up a request. @returns what {@link uploadEnded} must be told then, if anything */
+  cancel(end: number, request: number): Upload | undefined {
+    const { flows } = this.#world;
     for (let flow = 0; flow < this.#state.length; flow++) {
       if (this.#state[flow] === State.free || flows.to[flow] !== end || this.#request[flow] !== request) continue;
       const running = this.#state[flow] === State.running;
-      const from = flows.from[flow]!;
-      const link = this.#linkOfSender(flow);
-      if (running && !this.#world.isDead(from)) {
-        flows.stop(flow);
-        this.#world.core(from).uploaded(link, wheel.now);
-      }
+      const upload = { end: flows.from[flow]!, link: this.#linkOfSender(flow) };
+      if (running) flows.stop(flow);
       this.#release(flow);
-      if (running) this.#act(from);
-      return;
+      return running && !this.#world.isDead(upload.end) ? upload : undefined;
     }
+    return undefined;
+  }
+
+  /** The sender notices that an upload was cancelled. */
+  uploadEnded({ end, link }: Upload): void {
+    this.#world.core(end).uploaded(link, this.#world.wheel.now);
+    this.#act(end);
   }
 
   /** Bytes came for all running transfers to that node. @param olderThanMs younger ones need not be told yet */
