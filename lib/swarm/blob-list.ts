@@ -1,5 +1,5 @@
 import type { SharedBlob } from './shared-blob.ts';
-import { SlotList } from './slots.ts';
+import { removeAt, SlotList } from './slots.ts';
 
 /** The blobs of a node by number, and the incomplete ones in the order in which they are wanted. */
 export class BlobList {
@@ -38,7 +38,7 @@ export class BlobList {
   sort(slot: number): void {
     this.#unwant(slot);
     const blob = this.#blobs[slot];
-    if (blob === undefined || blob.have.complete) return;
+    if (blob === undefined || blob.complete) return;
     let at = 0;
     while (at < this.#wanted.length && this.#blobs[this.#wanted[at]!]!.priority <= blob.priority) at++;
     this.#wanted.splice(at, 0, slot);
@@ -79,8 +79,9 @@ export class BlobList {
 
   /** Whether we hold a piece that the peer lacks, of a blob that it shares with us. */
   usefulTo(peer: number): boolean {
-    for (const blob of this.#blobs) {
-      const row = blob?.rowOf(peer) ?? -1;
+    for (let slot = 0; slot < this.#blobs.length; slot++) {
+      const blob = this.#blobs[slot];
+      const row = blob === undefined ? -1 : blob.rowOf(peer);
       if (row >= 0 && blob!.lacks(row)) return true;
     }
     return false;
@@ -88,6 +89,6 @@ export class BlobList {
 
   #unwant(slot: number): void {
     const at = this.#wanted.indexOf(slot);
-    if (at >= 0) this.#wanted.splice(at, 1);
+    if (at >= 0) removeAt(this.#wanted, at);
   }
 }

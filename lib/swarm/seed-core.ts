@@ -53,7 +53,7 @@ interface SeedPeer {
  * Pure, as PeerCore, with the same rules for numbers and for `actions` (only `offer` actions come out).
  */
 export class SeedCore {
-  readonly actions = new ActionBuffer();
+  readonly actions: ActionBuffer;
   readonly #options: SeedCoreOptions;
   readonly #rng: Rng;
   readonly #gifts = new Gifts();
@@ -64,7 +64,9 @@ export class SeedCore {
   #active = 0;
   #giftNumber = 0;
 
-  constructor(options: Partial<SeedCoreOptions>, rng: Rng) {
+  /** @param actions cores that are called one after the other may share one, read and cleared in between */
+  constructor(options: Partial<SeedCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
+    this.actions = actions;
     this.#rng = rng;
     this.#options = { ...DEFAULT_OPTIONS, ...options };
   }
@@ -104,7 +106,7 @@ export class SeedCore {
     for (let gift = this.#gifts.end - 1; gift >= 0; gift--) {
       if (this.#gifts.peer[gift] === peer) this.#takeBack(gift, now);
     }
-    for (const blob of this.#blobs) blob?.shared.removeSharer(peer, true);
+    for (const blob of this.#blobs) blob?.shared.removeSharer(peer);
     this.#peers[peer] = undefined;
     this.#peerSlots.release(peer);
     this.#fill(now);
@@ -115,7 +117,7 @@ export class SeedCore {
   }
 
   peerUnshares(peer: number, slot: number): void {
-    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer, true);
+    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer);
   }
 
   peerHas(peer: number, slot: number, piece: number, now: number): void {
@@ -123,7 +125,7 @@ export class SeedCore {
     const shared = this.#blobs[slot]?.shared;
     const row = shared?.rowOf(peer) ?? -1;
     if (info === undefined || shared === undefined || row < 0 || piece < 0 || piece >= shared.pieces) return;
-    shared.setPeerHas(row, piece, true);
+    shared.setPeerHas(row, piece);
     info.gotAt = now;
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {
@@ -143,7 +145,7 @@ export class SeedCore {
 
   /** The piece is verified and can be read here from now on. */
   landed(slot: number, piece: number, now: number): void {
-    if (this.#blobs[slot]?.shared.have.set(piece) === true) this.#fill(now);
+    if (this.#blobs[slot]?.shared.gain(piece) === true) this.#fill(now);
   }
 
   /** All pieces of the blob turned out wrong: none is held any more. */
@@ -224,7 +226,7 @@ export class SeedCore {
 
   has(slot: number, piece: number): boolean {
     const shared = this.#blobs[slot]?.shared;
-    return shared !== undefined && piece >= 0 && piece < shared.pieces && shared.have.has(piece);
+    return shared !== undefined && piece >= 0 && piece < shared.pieces && shared.has(piece);
   }
 
   /** Makes offers until the slots are full or nobody lacks what may be given. */
