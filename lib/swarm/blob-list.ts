@@ -6,6 +6,9 @@ export class BlobList {
   readonly #slots = new SlotList();
   readonly #blobs: (SharedBlob | undefined)[] = [];
   readonly #wanted: number[] = [];
+  /** The blob asked for last: mostly the next one too, and it is found without going through the list. */
+  #recentSlot = -1;
+  #recent: SharedBlob | undefined;
 
   /** Blobs that miss pieces, most urgent first. */
   get wanted(): readonly number[] {
@@ -18,7 +21,13 @@ export class BlobList {
   }
 
   get(slot: number): SharedBlob | undefined {
-    return this.#blobs[slot];
+    if (slot === this.#recentSlot) return this.#recent;
+    const blob = this.#blobs[slot];
+    if (blob !== undefined) {
+      this.#recentSlot = slot;
+      this.#recent = blob;
+    }
+    return blob;
   }
 
   add(blob: SharedBlob): number {
@@ -31,6 +40,8 @@ export class BlobList {
   remove(slot: number): void {
     this.#unwant(slot);
     this.#blobs[slot] = undefined;
+    this.#recentSlot = -1;
+    this.#recent = undefined;
     this.#slots.release(slot);
   }
 

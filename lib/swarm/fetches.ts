@@ -21,7 +21,7 @@ export class Fetches {
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
   readonly #requests = new Requests();
-  #live = 0;
+  #free: number;
   #storing = 0;
   #made = 0;
 
@@ -31,6 +31,7 @@ export class Fetches {
     this.#blobs = blobs;
     this.#peers = peers;
     this.#actions = actions;
+    this.#free = options.downloadSlots;
   }
 
   /**
@@ -38,8 +39,7 @@ export class Fetches {
    * requests down in the end, and memory stays bounded.
    */
   get free(): number {
-    const { downloadSlots } = this.#options;
-    return downloadSlots - this.#live - Math.max(0, this.#storing - downloadSlots);
+    return this.#free;
   }
 
   /** Requests ever made. */
@@ -97,8 +97,7 @@ export class Fetches {
     if (this.#requests.state(request) !== RequestState.live) return false;
     this.#learnPace(request, now);
     this.#requests.setState(request, RequestState.storing);
-    this.#live--;
-    this.#storing++;
+    this.#changeSlots(-1, 1);
     return true;
   }
 
@@ -107,7 +106,7 @@ export class Fetches {
     const requests = this.#requests;
     const state = requests.state(request);
     if (state === RequestState.storing) {
-      this.#storing--;
+      this.#changeSlots(0, -1);
       this.#freePiece(request);
     }
     if (state === RequestState.late) this.#peers.changeLate(this.peerOf(request), -1);
@@ -186,15 +185,23 @@ export class Fetches {
     this.#requests.setState(request, RequestState.live);
     blob.setBusy(this.pieceOf(request));
     blob.inFlight++;
-    this.#live++;
+    this.#changeSlots(1, 0);
   }
 
   /** A live request gives its slot and its piece back. */
   #release(request: number): void {
     this.#freePiece(request);
-    this.#live--;
+    this.#changeSlots(-1, 0);
   }
 
+  #changeSlots(live: number, storing: number): void {
+    const { downloadSlots } = this.#options;
+    const storedLater = Math.max(0, this.#storing - downloadSlots);
+    this.#storing += storing;
+    this.#free += storedLater - live - Math.max(0, this.#storing - downloadSlots);
+  }
+
+  /** The piece can be asked for again. */
   #freePiece(request: number): void {
     const blob = this.#blobs.get(this.blobOf(request))!;
     blob.clearBusy(this.pieceOf(request));

@@ -71,7 +71,7 @@ export class Neighbours {
 
   /** Whether the number names a peer. All other methods are for those that are known. */
   known(peer: number): boolean {
-    return peer >= 0 && peer < this.#slots.end && this.#is(peer, KNOWN);
+    return peer >= 0 && peer * SIZE < this.#of.length && this.#is(peer, KNOWN);
   }
 
   supernode(peer: number): boolean {
