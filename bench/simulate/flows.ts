@@ -6,26 +6,26 @@ const INITIAL_CAPACITY = 1 << 10;
 
 /** Numbers kept for each flow: one cache line. */
 const FLOW = 8;
-const FROM = 0;
-const TO = 1;
 /** Bytes left when it was settled last. */
-const LEFT = 2;
+const LEFT = 0;
 /** Bytes per millisecond since then. */
-const RATE = 3;
-const SETTLED_AT = 4;
+const RATE = 1;
+const SETTLED_AT = 2;
 /** When its event comes, milliseconds. */
-const DUE_AT = 5;
+const DUE_AT = 3;
 /** Counts events, so that outdated ones are known. */
-const VERSION = 6;
+const VERSION = 4;
+/** What its sender and its receiver have for it: kept here so that the other end need not be looked at. */
+const SENDER_SHARE = 5;
+const RECEIVER_SHARE = 6;
 
 /** Numbers kept for each direction of each end: one cache line, when all goes well. */
 const INITIAL_DIRECTION = 8;
-/** Bytes per millisecond in all, and for each flow. */
+/** Bytes per millisecond, for all its flows together. */
 const TOTAL = 0;
-const SHARE = 1;
 /** Flows, and their numbers. */
-const COUNT = 2;
-const LIST = 3;
+const COUNT = 1;
+const LIST = 2;
 
 /**
  * Bytes as a fluid: each end shares its rate equally among its flows, and a flow runs at the smaller of both shares.
@@ -61,10 +61,12 @@ export class Flows {
 
   /** Flows into that end: a copy. */
   into(end: number): readonly number[] {
-    const at = this.#receiver(end);
-    const flows: number[] = [];
-    for (let i = 0; i < this.#ends[at + COUNT]!; i++) flows.push(this.#ends[at + LIST + i]!);
-    return flows;
+    return this.#list(this.#receiver(end));
+  }
+
+  /** Flows out of that end: a copy. */
+  outOf(end: number): readonly number[] {
+    return this.#list(this.#sender(end));
   }
 
   /** A flow number, not running yet. */
@@ -74,8 +76,6 @@ export class Flows {
     this.from[flow] = from;
     this.to[flow] = to;
     const at = flow * FLOW;
-    this.#flows[at + FROM] = from;
-    this.#flows[at + TO] = to;
     this.#flows[at + LEFT] = bytes;
     this.#flows[at + RATE] = 0;
     return flow;
@@ -85,9 +85,9 @@ export class Flows {
     const at = flow * FLOW;
     this.#flows[at + SETTLED_AT] = this.#wheel.now;
     this.#flows[at + DUE_AT] = Number.POSITIVE_INFINITY;
-    this.#join(this.#sender(this.#flows[at + FROM]!), flow);
-    this.#join(this.#receiver(this.#flows[at + TO]!), flow);
-    this.#share(at);
+    this.#join(this.from[flow]! * 2, flow);
+    this.#join(this.to[flow]! * 2 + 1, flow);
+    this.#share(flow);
   }
 
   /** For an event of our kind. @returns whether the flow has come to its end, and was stopped */
@@ -105,16 +105,21 @@ export class Flows {
 
   /** Takes a running flow out; its number stays valid until {@link release}. */
   stop(flow: number): void {
-    const at = flow * FLOW;
-    this.#flows[at + VERSION]!++;
-    this.#leave(this.#sender(this.#flows[at + FROM]!), flow);
-    this.#leave(this.#receiver(this.#flows[at + TO]!), flow);
-    this.#share(at);
+    this.#flows[flow * FLOW + VERSION]!++;
+    this.#leave(this.#sender(this.from[flow]!), flow);
+    this.#leave(this.#receiver(this.to[flow]!), flow);
+    this.#share(flow);
   }
 
   release(flow: number): void {
     this.#flows[flow * FLOW + VERSION]!++;
     this.#free.push(flow);
+  }
+
+  #list(direction: number): readonly number[] {
+    const flows: number[] = [];
+    for (let i = 0; i < this.#ends[direction + COUNT]!; i++) flows.push(this.#ends[direction + LIST + i]!);
+    return flows;
   }
 
   #sender(end: number): number {
@@ -125,18 +130,13 @@ export class Flows {
     return (end * 2 + 1) * this.#direction;
   }
 
-  #join(direction: number, flow: number): void {
-    let at = direction;
-    if (LIST + this.#ends[at + COUNT]! === this.#direction) {
-      const index = at / this.#direction;
-      this.#widen();
-      at = index * this.#direction;
-    }
-    const ends = this.#ends;
-    const count = ends[at + COUNT]! + 1;
-    ends[at + LIST + count - 1] = flow;
-    ends[at + COUNT] = count;
-    ends[at + SHARE] = ends[at + TOTAL]! / count;
+  /** @param record of that end and direction */
+  #join(record: number, flow: number): void {
+    if (LIST + this.#ends[record * this.#direction + COUNT]! === this.#direction) this.#widen();
+    const at = record * this.#direction;
+    const count = this.#ends[at + COUNT]!;
+    this.#ends[at + LIST + count] = flow;
+    this.#ends[at + COUNT] = count + 1;
   }
 
   /** The order of flows does not matter, but must not depend on anything random. */
@@ -147,15 +147,26 @@ export class Flows {
       if (ends[at + LIST + i] !== flow) continue;
       ends[at + LIST + i] = ends[at + LIST + last]!;
       ends[at + COUNT] = last;
-      ends[at + SHARE] = ends[at + TOTAL]! / last;
       return;
     }
   }
 
-  /** The flow at `at` began or ended: those at its two ends have more or less. */
-  #share(at: number): void {
-    this.#retime(this.#sender(this.#flows[at + FROM]!));
-    this.#retime(this.#receiver(this.#flows[at + TO]!));
+  /** The flow began or ended: those at its two ends have less or more. */
+  #share(flow: number): void {
+    const sender = this.#sender(this.from[flow]!);
+    const receiver = this.#receiver(this.to[flow]!);
+    // Both before any rate changes: some flows have the same two ends.
+    this.#setShares(sender, SENDER_SHARE);
+    this.#setShares(receiver, RECEIVER_SHARE);
+    this.#retime(sender);
+    this.#retime(receiver);
+  }
+
+  #setShares(direction: number, share: number): void {
+    const ends = this.#ends;
+    const count = ends[direction + COUNT]!;
+    const rate = ends[direction + TOTAL]! / count;
+    for (let i = 0; i < count; i++) this.#flows[ends[direction + LIST + i]! * FLOW + share] = rate;
   }
 
   #retime(direction: number): void {
@@ -166,10 +177,7 @@ export class Flows {
     for (let i = direction + LIST; i < last; i++) {
       const flow = ends[i]!;
       const at = flow * FLOW;
-      const rate = Math.min(
-        ends[this.#sender(flows[at + FROM]!) + SHARE]!,
-        ends[this.#receiver(flows[at + TO]!) + SHARE]!,
-      );
+      const rate = Math.min(flows[at + SENDER_SHARE]!, flows[at + RECEIVER_SHARE]!);
       if (rate === flows[at + RATE]) continue;
       this.#settle(at);
       flows[at + RATE] = rate;
