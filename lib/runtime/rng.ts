@@ -6,26 +6,41 @@ export interface Rng {
   int(bound: number): number;
 }
 
-/** xorshift128+-like generator (sfc32): fast, seeded, the same numbers on every machine. */
+/** Small fast counter (sfc32). Signed words: V8 keeps those in the object, while larger ones would be allocated. */
+class SmallFastCounter implements Rng {
+  #a: number;
+  #b: number;
+  #c = 0x9e3779b9 | 0;
+  #counter = 1;
+
+  constructor(seed: number) {
+    this.#a = seed | 0;
+    this.#b = (seed / 0x100000000) | 0;
+    for (let i = 0; i < 12; i++) this.#next();
+  }
+
+  float(): number {
+    return this.#next() / 0x100000000;
+  }
+
+  int(bound: number): number {
+    return Math.floor((this.#next() / 0x100000000) * bound);
+  }
+
+  /** Uniform in [0, 2^32). */
+  #next(): number {
+    const next = (this.#a + this.#b + this.#counter) | 0;
+    this.#counter = (this.#counter + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + next) | 0;
+    return next >>> 0;
+  }
+}
+
+/** A seeded generator: fast, the same numbers on every machine. */
 export function createRng(seed: number): Rng {
-  let a = seed >>> 0;
-  let b = (seed / 0x100000000) >>> 0;
-  let c = 0x9e3779b9;
-  let d = 1;
-  const next = (): number => {
-    const t = (a + b + d) >>> 0;
-    d = (d + 1) >>> 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) >>> 0;
-    c = ((c << 21) | (c >>> 11)) >>> 0;
-    c = (c + t) >>> 0;
-    return t;
-  };
-  for (let i = 0; i < 12; i++) next();
-  return {
-    float: () => next() / 0x100000000,
-    int: (bound) => Math.floor((next() / 0x100000000) * bound),
-  };
+  return new SmallFastCounter(seed);
 }
 
 /** `bytes` random bytes as hex: ids and generations. */

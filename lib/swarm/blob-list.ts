@@ -1,11 +1,14 @@
 import type { SharedBlob } from './shared-blob.ts';
-import { SlotList } from './slots.ts';
+import { removeAt, SlotList } from './slots.ts';
 
 /** The blobs of a node by number, and the incomplete ones in the order in which they are wanted. */
 export class BlobList {
   readonly #slots = new SlotList();
   readonly #blobs: (SharedBlob | undefined)[] = [];
   readonly #wanted: number[] = [];
+  /** The blob asked for last: mostly the next one too, and it is found without going through the list. */
+  #recentSlot = -1;
+  #recent: SharedBlob | undefined;
 
   /** Blobs that miss pieces, most urgent first. */
   get wanted(): readonly number[] {
@@ -18,7 +21,13 @@ export class BlobList {
   }
 
   get(slot: number): SharedBlob | undefined {
-    return this.#blobs[slot];
+    if (slot === this.#recentSlot) return this.#recent;
+    const blob = this.#blobs[slot];
+    if (blob !== undefined) {
+      this.#recentSlot = slot;
+      this.#recent = blob;
+    }
+    return blob;
   }
 
   add(blob: SharedBlob): number {
@@ -31,6 +40,8 @@ export class BlobList {
   remove(slot: number): void {
     this.#unwant(slot);
     this.#blobs[slot] = undefined;
+    this.#recentSlot = -1;
+    this.#recent = undefined;
     this.#slots.release(slot);
   }
 
@@ -38,7 +49,7 @@ export class BlobList {
   sort(slot: number): void {
     this.#unwant(slot);
     const blob = this.#blobs[slot];
-    if (blob === undefined || blob.have.complete) return;
+    if (blob === undefined || blob.complete) return;
     let at = 0;
     while (at < this.#wanted.length && this.#blobs[this.#wanted[at]!]!.priority <= blob.priority) at++;
     this.#wanted.splice(at, 0, slot);
@@ -79,8 +90,9 @@ export class BlobList {
 
   /** Whether we hold a piece that the peer lacks, of a blob that it shares with us. */
   usefulTo(peer: number): boolean {
-    for (const blob of this.#blobs) {
-      const row = blob?.rowOf(peer) ?? -1;
+    for (let slot = 0; slot < this.#blobs.length; slot++) {
+      const blob = this.#blobs[slot];
+      const row = blob === undefined ? -1 : blob.rowOf(peer);
       if (row >= 0 && blob!.lacks(row)) return true;
     }
     return false;
@@ -88,6 +100,6 @@ export class BlobList {
 
   #unwant(slot: number): void {
     const at = this.#wanted.indexOf(slot);
-    if (at >= 0) this.#wanted.splice(at, 1);
+    if (at >= 0) removeAt(this.#wanted, at);
   }
 }

@@ -2,11 +2,12 @@ import type { Rng } from '../runtime/rng.ts';
 import { Action, type ActionBuffer } from './actions.ts';
 import type { BlobList } from './blob-list.ts';
 import { ANY, type Fetches } from './fetches.ts';
-import type { Neighbour, Neighbours } from './neighbours.ts';
+import type { Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-const INITIAL_ROWS = 16;
+/** Rows of the blob under decision that may be asked now; decisions do not nest, so that all nodes share it. */
+let askable = new Int32Array(64);
 
 /** Which piece of which blob a node asks next, and of whom. */
 export class Choice {
@@ -18,8 +19,6 @@ export class Choice {
   readonly #actions: ActionBuffer;
   #pausedUntil = 0;
   #round = 0;
-  /** Rows of the blob under decision that may be asked now. */
-  #rows = new Int32Array(INITIAL_ROWS);
 
   /** Makes requests through `fetches`, adds `hungry` actions to `actions`. */
   constructor(
@@ -54,7 +53,7 @@ export class Choice {
 
   /** After a piece from that peer: mostly goes on with it, when it has something of the most urgent blob. */
   stay(peer: number, now: number): void {
-    if (this.#fetches.free === 0 || this.paused(now) || !this.#peers.at(peer).sameZone) return;
+    if (this.#fetches.free === 0 || this.paused(now) || !this.#peers.sameZone(peer)) return;
     const slot = this.#blobs.next(++this.#round);
     if (slot < 0 || !this.#mayTake(this.#blobs.get(slot)!) || this.#rng.float() >= this.#options.stayShare) {
       return;
@@ -79,26 +78,26 @@ export class Choice {
 
   /** Makes one request for the blob. @returns whether there was one to make */
   #choose(slot: number, blob: SharedBlob, now: number, only: number): boolean {
-    if (this.#rows.length < blob.rows) this.#rows = new Int32Array(blob.sharers.length);
+    if (askable.length < blob.rows) askable = new Int32Array(blob.rows * 2);
     let count = 0;
     for (let row = only === ANY ? 0 : blob.rowOf(only); row >= 0 && row < blob.rows; row++) {
-      if (this.#mayAsk(blob, blob.sharers[row]!, now)) this.#rows[count++] = row;
+      if (this.#mayAsk(blob, blob.sharer(row), now)) askable[count++] = row;
       if (only !== ANY) break;
     }
     if (count === 0) return false;
     const inOrder = this.#rng.float() < this.#options.inOrderShare;
     const piece = inOrder
-      ? blob.firstIn(this.#rows, count)
-      : blob.rareIn(this.#rows, count, this.#options.sample, this.#rng.int(blob.pieces));
+      ? blob.firstIn(askable, count)
+      : blob.rareIn(askable, count, this.#options.sample, this.#rng.int(blob.pieces));
     if (piece < 0) return false;
     let best = -1;
     let bestScore = Number.POSITIVE_INFINITY;
     const from = count === 1 ? 0 : this.#rng.int(count);
     for (let i = 0; i < count; i++) {
-      const row = this.#rows[from + i < count ? from + i : from + i - count]!;
+      const row = askable[from + i < count ? from + i : from + i - count]!;
       if (!blob.peerHas(row, piece)) continue;
-      const peer = blob.sharers[row]!;
-      const { score } = this.#peers.at(peer);
+      const peer = blob.sharer(row);
+      const score = this.#peers.score(peer);
       if (score >= bestScore) continue;
       best = peer;
       bestScore = score;
@@ -108,27 +107,27 @@ export class Choice {
   }
 
   #mayAsk(blob: SharedBlob, peer: number, now: number): boolean {
-    const neighbour = this.#peers.at(peer);
-    if (neighbour.up === 0 || !neighbour.trusted(now)) return false;
-    if (neighbour.supernode) return now - blob.movedAt >= this.#options.askSupernodeAfterMs;
-    return this.#zoneOpen(blob, neighbour, now);
+    const peers = this.#peers;
+    if (peers.up(peer) === 0 || !peers.trusted(peer, now)) return false;
+    if (peers.supernode(peer)) return now - blob.movedAt >= this.#options.askSupernodeAfterMs;
+    return this.#zoneOpen(blob, peer, now);
   }
 
-  #zoneOpen(blob: SharedBlob, neighbour: Neighbour, now: number): boolean {
-    return neighbour.sameZone || now - blob.localAt >= this.#options.remoteAfterMs;
+  #zoneOpen(blob: SharedBlob, peer: number, now: number): boolean {
+    return this.#peers.sameZone(peer) || now - blob.localAt >= this.#options.remoteAfterMs;
   }
 
   /** Tells those who have what we want, but no free slot, and supernodes, that we have free slots ourselves. */
   #waitForSlots(blob: SharedBlob, now: number, only: number): void {
+    const peers = this.#peers;
     for (let row = only === ANY ? 0 : blob.rowOf(only); row >= 0 && row < blob.rows; row++) {
-      const peer = blob.sharers[row]!;
-      const neighbour = this.#peers.at(peer);
-      if ((!neighbour.waits || now >= neighbour.waitsUntil) && neighbour.trusted(now)) {
-        const hungry = neighbour.supernode
+      const peer = blob.sharer(row);
+      if (!peers.toldToWait(peer, now) && peers.trusted(peer, now)) {
+        const hungry = peers.supernode(peer)
           ? blob.wantsAny()
-          : neighbour.up === 0 && this.#zoneOpen(blob, neighbour, now) && blob.useful(row);
+          : peers.up(peer) === 0 && this.#zoneOpen(blob, peer, now) && blob.useful(row);
         if (hungry) {
-          neighbour.waitUntil(now + this.#options.waitRepeatMs);
+          peers.waitUntil(peer, now + this.#options.waitRepeatMs);
           this.#actions.push(Action.hungry, peer, -1, -1, -1);
         }
       }

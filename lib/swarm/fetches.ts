@@ -1,6 +1,6 @@
 import { Action, type ActionBuffer } from './actions.ts';
 import type { BlobList } from './blob-list.ts';
-import type { Neighbour, Neighbours } from './neighbours.ts';
+import type { Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import { RequestState, Requests } from './requests.ts';
 
@@ -21,7 +21,7 @@ export class Fetches {
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
   readonly #requests = new Requests();
-  #live = 0;
+  #free: number;
   #storing = 0;
   #made = 0;
 
@@ -31,6 +31,7 @@ export class Fetches {
     this.#blobs = blobs;
     this.#peers = peers;
     this.#actions = actions;
+    this.#free = options.downloadSlots;
   }
 
   /**
@@ -38,8 +39,7 @@ export class Fetches {
    * requests down in the end, and memory stays bounded.
    */
   get free(): number {
-    const { downloadSlots } = this.#options;
-    return downloadSlots - this.#live - Math.max(0, this.#storing - downloadSlots);
+    return this.#free;
   }
 
   /** Requests ever made. */
@@ -52,21 +52,20 @@ export class Fetches {
   }
 
   peerOf(request: number): number {
-    return this.#requests.peer[request]!;
+    return this.#requests.peer(request);
   }
 
   blobOf(request: number): number {
-    return this.#requests.blob[request]!;
+    return this.#requests.blob(request);
   }
 
   pieceOf(request: number): number {
-    return this.#requests.piece[request]!;
+    return this.#requests.piece(request);
   }
 
   start(peer: number, slot: number, piece: number, now: number): void {
     const request = this.#requests.add(peer, slot, piece, now);
-    const neighbour = this.#peers.at(peer);
-    if (neighbour.up > 0) neighbour.up--;
+    if (this.#peers.up(peer) > 0) this.#peers.changeUp(peer, -1);
     this.#goLive(request);
     this.#made++;
     this.#blobs.get(slot)!.movedAt = now;
@@ -76,18 +75,18 @@ export class Fetches {
   /** Bytes came: nobody is suspect on account of this request any more, and it may get a slot again. */
   progress(request: number, now: number): void {
     const requests = this.#requests;
-    const neighbour = this.#peers.at(this.peerOf(request));
+    const peer = this.peerOf(request);
     const blob = this.#blobs.get(this.blobOf(request))!;
-    requests.progressAt[request] = now;
+    requests.progress(request, now);
     blob.progressedAt = now;
     blob.movedAt = now;
-    if (neighbour.sameZone || neighbour.supernode) blob.localAt = now;
-    const state = requests.state[request];
+    if (this.#peers.sameZone(peer) || this.#peers.supernode(peer)) blob.localAt = now;
+    const state = requests.state(request);
     if (state === RequestState.live || state === RequestState.storing) return;
     if (state === RequestState.late) {
-      requests.state[request] = RequestState.moving;
-      neighbour.late--;
-      neighbour.blockedUntil = now;
+      requests.setState(request, RequestState.moving);
+      this.#peers.changeLate(peer, -1);
+      this.#peers.block(peer, now);
     }
     if (this.free > 0 && blob.wants(this.pieceOf(request))) this.#goLive(request);
   }
@@ -95,23 +94,23 @@ export class Fetches {
   /** All bytes are here: the slot is free, the piece stays busy. @returns whether the request had a slot */
   arrive(request: number, now: number): boolean {
     this.progress(request, now);
-    if (this.#requests.state[request] !== RequestState.live) return false;
+    if (this.#requests.state(request) !== RequestState.live) return false;
     this.#learnPace(request, now);
-    this.#requests.state[request] = RequestState.storing;
-    this.#live--;
-    this.#storing++;
+    this.#requests.setState(request, RequestState.storing);
+    this.#changeSlots(-1, 1);
     return true;
   }
 
   /** Takes the request out; its piece can be asked for again. */
   end(request: number): void {
     const requests = this.#requests;
-    if (requests.state[request] === RequestState.storing) {
-      this.#storing--;
+    const state = requests.state(request);
+    if (state === RequestState.storing) {
+      this.#changeSlots(0, -1);
       this.#freePiece(request);
     }
-    if (requests.state[request] === RequestState.late) this.#peers.at(this.peerOf(request)).late--;
-    if (requests.state[request] === RequestState.live) this.#release(request);
+    if (state === RequestState.late) this.#peers.changeLate(this.peerOf(request), -1);
+    if (state === RequestState.live) this.#release(request);
     requests.remove(request);
   }
 
@@ -119,12 +118,14 @@ export class Fetches {
   cancel(slot: number, peer: number, piece: number): void {
     const requests = this.#requests;
     for (let request = requests.end - 1; request >= 0; request--) {
-      if (requests.state[request] === RequestState.free) continue;
-      if (slot !== ANY && requests.blob[request] !== slot) continue;
-      if (peer !== ANY && requests.peer[request] !== peer) continue;
-      if (piece !== ANY && requests.piece[request] !== piece) continue;
-      const { peer: peers, blob: blobs, piece: pieces } = requests;
-      this.#actions.push(Action.cancel, peers[request]!, blobs[request]!, pieces[request]!, request);
+      if (requests.state(request) === RequestState.free) continue;
+      const itsBlob = requests.blob(request);
+      const itsPeer = requests.peer(request);
+      const itsPiece = requests.piece(request);
+      if (slot !== ANY && itsBlob !== slot) continue;
+      if (peer !== ANY && itsPeer !== peer) continue;
+      if (piece !== ANY && itsPiece !== piece) continue;
+      this.#actions.push(Action.cancel, itsPeer, itsBlob, itsPiece, request);
       this.end(request);
     }
   }
@@ -137,60 +138,70 @@ export class Fetches {
     const requests = this.#requests;
     const { suspectMs, slowFactor } = this.#options;
     for (let request = 0; request < requests.end; request++) {
-      const state = requests.state[request];
+      const state = requests.state(request);
       if (state !== RequestState.live && state !== RequestState.moving) continue;
-      if (now - requests.progressAt[request]! <= suspectMs) {
+      if (now - requests.progressAt(request) <= suspectMs) {
         const { paceMs } = this.#blobs.get(this.blobOf(request))!;
         if (
           state === RequestState.live &&
           paceMs > 0 &&
-          now - requests.startedAt[request]! > slowFactor * paceMs
+          now - requests.startedAt(request) > slowFactor * paceMs
         ) {
           this.#release(request);
-          requests.state[request] = RequestState.moving;
+          requests.setState(request, RequestState.moving);
         }
         continue;
       }
       if (state === RequestState.live) this.#release(request);
-      requests.state[request] = RequestState.late;
-      const neighbour = this.#peers.at(this.peerOf(request));
-      neighbour.late++;
-      this.strike(neighbour, now);
+      requests.setState(request, RequestState.late);
+      this.#peers.changeLate(this.peerOf(request), 1);
+      this.strike(this.peerOf(request), now);
     }
   }
 
   /** The peer is not asked for a while, longer with every failure in a row. */
-  strike(neighbour: Neighbour, now: number): void {
+  strike(peer: number, now: number): void {
     const { backoffMs, maxBackoffMs } = this.#options;
-    const doublings = Math.min(neighbour.strikes++, MOST_DOUBLINGS);
-    neighbour.blockedUntil = now + Math.min(maxBackoffMs, backoffMs * 2 ** doublings);
+    const doublings = Math.min(this.#peers.strike(peer), MOST_DOUBLINGS);
+    this.#peers.block(peer, now + Math.min(maxBackoffMs, backoffMs * 2 ** doublings));
   }
 
   /** The request brought its piece: what is usual for the blob and for the peer moves a little towards its time. */
   #learnPace(request: number, now: number): void {
     const blob = this.#blobs.get(this.blobOf(request))!;
-    const neighbour = this.#peers.at(this.peerOf(request));
-    const tookMs = now - this.#requests.startedAt[request]!;
+    const peer = this.peerOf(request);
+    const tookMs = now - this.#requests.startedAt(request);
     if (blob.paceMs === 0) blob.paceMs = tookMs;
     // Relative to what is usual for the blob, because pieces of different blobs differ in size.
-    if (blob.paceMs > 0) neighbour.slowness += (tookMs / blob.paceMs - neighbour.slowness) * PACE_WEIGHT;
+    if (blob.paceMs > 0) {
+      const slowness = this.#peers.slowness(peer);
+      this.#peers.setSlowness(peer, slowness + (tookMs / blob.paceMs - slowness) * PACE_WEIGHT);
+    }
     blob.paceMs += (tookMs - blob.paceMs) * PACE_WEIGHT;
   }
 
   #goLive(request: number): void {
     const blob = this.#blobs.get(this.blobOf(request))!;
-    this.#requests.state[request] = RequestState.live;
+    this.#requests.setState(request, RequestState.live);
     blob.setBusy(this.pieceOf(request));
     blob.inFlight++;
-    this.#live++;
+    this.#changeSlots(1, 0);
   }
 
   /** A live request gives its slot and its piece back. */
   #release(request: number): void {
     this.#freePiece(request);
-    this.#live--;
+    this.#changeSlots(-1, 0);
   }
 
+  #changeSlots(live: number, storing: number): void {
+    const { downloadSlots } = this.#options;
+    const storedLater = Math.max(0, this.#storing - downloadSlots);
+    this.#storing += storing;
+    this.#free += storedLater - live - Math.max(0, this.#storing - downloadSlots);
+  }
+
+  /** The piece can be asked for again. */
   #freePiece(request: number): void {
     const blob = this.#blobs.get(this.blobOf(request))!;
     blob.clearBusy(this.pieceOf(request));

@@ -1,4 +1,4 @@
-import { SlotList } from './slots.ts';
+import { grown, SlotList } from './slots.ts';
 
 export type PeerKind = 'node' | 'supernode';
 
@@ -7,88 +7,193 @@ const OTHER_ZONE = 1e6;
 /** Equal peers differ by less from moment to moment, and should share the load equally. */
 const NOTABLY_SLOW = 2;
 
+const INITIAL_CAPACITY = 12;
+/** Numbers kept for each peer; the first eight, one cache line, are those that every message touches. */
+const SIZE = 11;
+/** Bits, see below. */
+const TRAITS = 0;
+/** Upload slots that it would give us now: last told, less what we asked since. */
+const UP = 1;
+/** The most it ever told: how many it has in all, as far as we can see. */
+const MOST_UP = 2;
+/** Requests to it that are late now; above 0 it is suspect. */
+const LATE = 3;
+/** Upload slots kept for it. */
+const KEPT = 4;
+/** How long it takes for a piece, as a multiple of what is usual. */
+const SLOWNESS = 5;
+/** Not asked before this time, milliseconds. */
+const BLOCKED_UNTIL = 6;
+/** Told again after this time that we wait, milliseconds. */
+const WAITS_UNTIL = 7;
+/** Uploads to it under way. */
+const UPLOADS = 8;
+/** Since when slots are kept for it, milliseconds. */
+const KEPT_AT = 9;
+/** Failures in a row. */
+const STRIKES = 10;
+
+const KNOWN = 1;
+const SUPERNODE = 2;
+const SAME_ZONE = 4;
+/** It sent bytes that do not match their proof: never asked again. */
+const BANNED = 8;
+/** We told it that we wait for a slot, and it has not told one since. */
+const WAITS = 16;
+
 /**
- * What one node knows of a peer that it is connected to. An object for each and not columns: every message touches most
- * of these fields of one peer, and they should lie side by side in memory.
+ * What one node knows of the peers that it is connected to, by number. One array of records, because objects with
+ * fractional numbers in them are a handful of places in memory each.
  */
-export class Neighbour {
-  readonly supernode: boolean;
-  readonly sameZone: boolean;
-  /** Upload slots that it would give us now: last told, less what we asked since. */
-  up = 0;
-  /** The most it ever told: how many it has in all, as far as we can see. */
-  mostUp = 0;
-  /** It sent bytes that do not match their proof: never asked again. */
-  banned = false;
-  /** Requests to it that are late now; above 0 it is suspect. */
-  late = 0;
-  /** How long it takes for a piece, as a multiple of what is usual. */
-  slowness = 1;
-  /** Failures in a row. */
-  strikes = 0;
-  /** We told it that we wait for a slot, and it has not told one since. */
-  waits = false;
-  /** Uploads to it under way. */
-  uploads = 0;
-  /** Upload slots kept for it. */
-  kept = 0;
-  /** Since when they are kept, milliseconds. */
-  keptAt = 0;
-  /** Not asked before this time, milliseconds. */
-  blockedUntil = 0;
-  /** Told again after this time that we wait, milliseconds. */
-  waitsUntil = 0;
-
-  constructor(kind: PeerKind, sameZone: boolean) {
-    this.supernode = kind === 'supernode';
-    this.sameZone = sameZone;
-  }
-
-  /** Not banned, not suspect, not in a pause after a failure. */
-  trusted(now: number): boolean {
-    return !this.banned && this.late === 0 && now >= this.blockedUntil;
-  }
-
-  /** It knows, or is about to be told, that we wait for a slot of it. */
-  waitUntil(time: number): void {
-    this.waits = true;
-    this.waitsUntil = time;
-  }
-
-  /** Lower = rather ask this one: in our own zone, few of its slots are taken, not slow. */
-  get score(): number {
-    const taken = this.mostUp - this.up + 1;
-    const score = this.slowness > NOTABLY_SLOW ? taken * this.slowness : taken;
-    return this.sameZone ? score : score * OTHER_ZONE;
-  }
-}
-
-/** The peers that one node is connected to, by number. */
 export class Neighbours {
   readonly #slots = new SlotList();
-  readonly #peers: (Neighbour | undefined)[] = [];
+  #of = new Float64Array(INITIAL_CAPACITY * SIZE);
 
   add(kind: PeerKind, sameZone: boolean): number {
     const peer = this.#slots.take();
-    this.#peers[peer] = new Neighbour(kind, sameZone);
+    const at = peer * SIZE;
+    if (at === this.#of.length) this.#of = grown(this.#of, new Float64Array(at + INITIAL_CAPACITY * SIZE));
+    this.#of.fill(0, at, at + SIZE);
+    this.#of[at + TRAITS] = KNOWN | (kind === 'supernode' ? SUPERNODE : 0) | (sameZone ? SAME_ZONE : 0);
+    this.#of[at + SLOWNESS] = 1;
     return peer;
   }
 
   remove(peer: number): void {
-    this.#peers[peer] = undefined;
+    this.#of[peer * SIZE + TRAITS] = 0;
     this.#slots.release(peer);
   }
 
-  get(peer: number): Neighbour | undefined {
-    return this.#peers[peer];
+  /** All numbers are below this. */
+  get end(): number {
+    return this.#slots.end;
   }
 
-  /** Of a peer that is known to be there. */
-  at(peer: number): Neighbour {
-    return this.#peers[peer]!;
+  /** Whether the number names a peer. All other methods are for those that are known. */
+  known(peer: number): boolean {
+    return peer >= 0 && peer * SIZE < this.#of.length && this.#is(peer, KNOWN);
   }
 
-  all(): readonly (Neighbour | undefined)[] {
-    return this.#peers;
+  supernode(peer: number): boolean {
+    return this.#is(peer, SUPERNODE);
+  }
+
+  sameZone(peer: number): boolean {
+    return this.#is(peer, SAME_ZONE);
+  }
+
+  /** Upload slots that it would give us now. */
+  up(peer: number): number {
+    return this.#of[peer * SIZE + UP]!;
+  }
+
+  /** It told its free upload slots. */
+  tell(peer: number, up: number): void {
+    const at = peer * SIZE;
+    this.#of[at + UP] = up;
+    if (up > this.#of[at + MOST_UP]!) this.#of[at + MOST_UP] = up;
+  }
+
+  /** A slot of it was taken (-1) or is free again (1). @returns how many are free now */
+  changeUp(peer: number, change: number): number {
+    return (this.#of[peer * SIZE + UP]! += change);
+  }
+
+  ban(peer: number): void {
+    this.#set(peer, BANNED);
+  }
+
+  /** Not banned, not suspect, not in a pause after a failure. */
+  trusted(peer: number, now: number): boolean {
+    const at = peer * SIZE;
+    return this.#of[at + LATE] === 0 && now >= this.#of[at + BLOCKED_UNTIL]! && !this.#is(peer, BANNED);
+  }
+
+  /** One more (1) or less (-1) of its requests is late. */
+  changeLate(peer: number, change: number): void {
+    this.#of[peer * SIZE + LATE]! += change;
+  }
+
+  block(peer: number, until: number): void {
+    this.#of[peer * SIZE + BLOCKED_UNTIL] = until;
+  }
+
+  /** @returns failures in a row before this one */
+  strike(peer: number): number {
+    return this.#of[peer * SIZE + STRIKES]!++;
+  }
+
+  forgive(peer: number): void {
+    this.#of[peer * SIZE + STRIKES] = 0;
+  }
+
+  slowness(peer: number): number {
+    return this.#of[peer * SIZE + SLOWNESS]!;
+  }
+
+  setSlowness(peer: number, slowness: number): void {
+    this.#of[peer * SIZE + SLOWNESS] = slowness;
+  }
+
+  /** It knows, or is about to be told, that we wait for a slot of it; not told again before `time`. */
+  waitUntil(peer: number, time: number): void {
+    this.#set(peer, WAITS);
+    this.#of[peer * SIZE + WAITS_UNTIL] = time;
+  }
+
+  /** We need not tell it now that we wait, because it knows. */
+  toldToWait(peer: number, now: number): boolean {
+    return this.#is(peer, WAITS) && now < this.#of[peer * SIZE + WAITS_UNTIL]!;
+  }
+
+  /** @returns whether we waited for it */
+  stopWaiting(peer: number): boolean {
+    const waited = this.#is(peer, WAITS);
+    if (waited) this.#of[peer * SIZE + TRAITS]! -= WAITS;
+    return waited;
+  }
+
+  uploads(peer: number): number {
+    return this.#of[peer * SIZE + UPLOADS]!;
+  }
+
+  setUploads(peer: number, uploads: number): void {
+    this.#of[peer * SIZE + UPLOADS] = uploads;
+  }
+
+  /** Upload slots kept for it. */
+  kept(peer: number): number {
+    return this.#of[peer * SIZE + KEPT]!;
+  }
+
+  setKept(peer: number, kept: number): void {
+    this.#of[peer * SIZE + KEPT] = kept;
+  }
+
+  keptAt(peer: number): number {
+    return this.#of[peer * SIZE + KEPT_AT]!;
+  }
+
+  /** Keeps one more for it. */
+  keep(peer: number, now: number): void {
+    this.#of[peer * SIZE + KEPT]!++;
+    this.#of[peer * SIZE + KEPT_AT] = now;
+  }
+
+  /** Lower = rather ask this one: in our own zone, few of its slots are taken, not slow. */
+  score(peer: number): number {
+    const at = peer * SIZE;
+    const taken = this.#of[at + MOST_UP]! - this.#of[at + UP]! + 1;
+    const slowness = this.#of[at + SLOWNESS]!;
+    const score = slowness > NOTABLY_SLOW ? taken * slowness : taken;
+    return this.#is(peer, SAME_ZONE) ? score : score * OTHER_ZONE;
+  }
+
+  #is(peer: number, trait: number): boolean {
+    return (this.#of[peer * SIZE + TRAITS]! & trait) !== 0;
+  }
+
+  #set(peer: number, trait: number): void {
+    this.#of[peer * SIZE + TRAITS] = this.#of[peer * SIZE + TRAITS]! | trait;
   }
 }

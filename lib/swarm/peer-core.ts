@@ -31,21 +31,13 @@ export class PeerCore {
   readonly #uploads: UploadSlots;
   readonly #blobs = new BlobList();
 
-  /** @param actions several cores may share one, when only one of them is at work at a time */
+  /** @param actions cores that are called one after the other may share one, read and cleared in between */
   constructor(options: Partial<PeerCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
     this.actions = actions;
     this.#options = { ...DEFAULT_PEER_CORE_OPTIONS, ...options };
     this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions);
     this.#choice = new Choice(this.#options, rng, this.#blobs, this.#peers, this.#fetches, this.actions);
-    this.#uploads = new UploadSlots(
-      {
-        slots: this.#options.uploadSlots,
-        keepMs: this.#options.keepMs,
-        useful: (peer) => this.#blobs.usefulTo(peer),
-      },
-      this.#peers,
-      this.actions,
-    );
+    this.#uploads = new UploadSlots(this.#options, this.#blobs, this.#peers, this.actions);
   }
 
   /**
@@ -85,11 +77,8 @@ export class PeerCore {
 
   /** Cancels the requests to it, forgets its pieces and ends its uploads: do not call `uploaded` for it afterwards. */
   removePeer(peer: number, now: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour === undefined) return;
-    for (let slot = 0; slot < this.#blobs.end; slot++) {
-      this.#blobs.get(slot)?.removeSharer(peer, !neighbour.supernode);
-    }
+    if (!this.#peers.known(peer)) return;
+    for (let slot = 0; slot < this.#blobs.end; slot++) this.#blobs.get(slot)?.removeSharer(peer);
     this.#fetches.cancel(ANY, peer, ANY);
     this.#uploads.forget(peer, now);
     this.#peers.remove(peer);
@@ -98,15 +87,13 @@ export class PeerCore {
 
   /** The neighbour shares the blob: it holds or wants pieces. No piece of it is known yet. */
   peerShares(peer: number, slot: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour !== undefined) this.#blobs.get(slot)?.addSharer(peer, !neighbour.supernode);
+    if (this.#peers.known(peer)) this.#blobs.get(slot)?.addSharer(peer, this.#peers.supernode(peer));
   }
 
   /** It no longer does: what was asked of it for this blob is cancelled. */
   peerUnshares(peer: number, slot: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour === undefined) return;
-    this.#blobs.get(slot)?.removeSharer(peer, !neighbour.supernode);
+    if (!this.#peers.known(peer)) return;
+    this.#blobs.get(slot)?.removeSharer(peer);
     this.#fetches.cancel(slot, peer, ANY);
   }
 
@@ -114,7 +101,7 @@ export class PeerCore {
     const blob = this.#blobs.get(slot);
     const row = blob?.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || piece < 0 || piece >= blob.pieces) return;
-    blob.setPeerHas(row, piece, !this.#peers.at(peer).supernode);
+    blob.setPeerHas(row, piece);
     if (this.freeDownloads > 0 && blob.wants(piece)) this.#choice.fill(now, peer);
   }
 
@@ -124,15 +111,12 @@ export class PeerCore {
    * undefined: the message says nothing of that
    */
   peerSlots(peer: number, up: number, _down: number, hungry: boolean | undefined, now: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour === undefined) return;
-    neighbour.up = up;
-    if (up > neighbour.mostUp) neighbour.mostUp = up;
+    if (!this.#peers.known(peer)) return;
+    this.#peers.tell(peer, up);
     if (hungry === true) this.#uploads.wait(peer, now);
-    else if (hungry === false) this.#uploads.pass(neighbour, now);
+    else if (hungry === false) this.#uploads.pass(peer, now);
     if (up === 0) return;
-    const waited = neighbour.waits;
-    neighbour.waits = false;
+    const waited = this.#peers.stopWaiting(peer);
     const asked = this.#fetches.made;
     this.#choice.fill(now, peer);
     // It keeps a slot for us, because we waited for one: it should know that we do not need it any more.
@@ -141,18 +125,17 @@ export class PeerCore {
 
   /** A supernode offers a piece: answered by a request or a decline action. */
   offered(peer: number, slot: number, piece: number, now: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour === undefined) return;
+    if (!this.#peers.known(peer)) return;
     const blob = this.#blobs.get(slot);
     const row = blob?.rowOf(peer) ?? -1;
-    neighbour.waits = false;
+    this.#peers.stopWaiting(peer);
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
-      blob.setPeerHas(row, piece, !neighbour.supernode);
+      blob.setPeerHas(row, piece);
       if (
         this.freeDownloads > 0 &&
         !this.#choice.paused(now) &&
         blob.wants(piece) &&
-        neighbour.trusted(now)
+        this.#peers.trusted(peer, now)
       ) {
         this.#fetches.start(peer, slot, piece, now);
         return;
@@ -176,14 +159,14 @@ export class PeerCore {
     const fetches = this.#fetches;
     if (!fetches.known(request) || !fetches.arrive(request, now)) return;
     const peer = fetches.peerOf(request);
-    const neighbour = this.#peers.at(peer);
-    neighbour.strikes = 0;
+    this.#peers.forgive(peer);
+    const node = !this.#peers.supernode(peer);
     // A node keeps the slot that we used for us, until we say that we do not need it.
-    const free = neighbour.supernode ? -1 : ++neighbour.up;
-    if (!neighbour.supernode) this.#choice.stay(peer, now);
+    const free = node ? this.#peers.changeUp(peer, 1) : -1;
+    if (node) this.#choice.stay(peer, now);
     this.#choice.fill(now, ANY);
-    if (neighbour.up !== free) return;
-    neighbour.up--;
+    if (this.#peers.up(peer) !== free) return;
+    this.#peers.changeUp(peer, -1);
     this.actions.push(Action.slots, peer, -1, -1, -1);
   }
 
@@ -207,20 +190,19 @@ export class PeerCore {
     const fetches = this.#fetches;
     if (!fetches.known(request)) return;
     const peer = fetches.peerOf(request);
-    const neighbour = this.#peers.at(peer);
     const blob = this.#blobs.get(fetches.blobOf(request))!;
     const piece = fetches.pieceOf(request);
     const row = blob.rowOf(peer);
     fetches.end(request);
     if (reason === 'busy') {
-      neighbour.up = 0;
+      this.#peers.tell(peer, 0);
       // Whoever refuses us knows that we wait.
-      neighbour.waitUntil(now + this.#options.waitRepeatMs);
+      this.#peers.waitUntil(peer, now + this.#options.waitRepeatMs);
     }
-    if (reason === 'unreachable') fetches.strike(neighbour, now);
-    else if (reason === 'corrupt') neighbour.banned = true;
+    if (reason === 'unreachable') fetches.strike(peer, now);
+    else if (reason === 'corrupt') this.#peers.ban(peer);
     else if (reason === 'local') this.#choice.pauseUntil(now + this.#options.localPauseMs);
-    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece, !neighbour.supernode);
+    else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece);
     this.#choice.fill(now, ANY);
   }
 
@@ -237,15 +219,13 @@ export class PeerCore {
   reserve(slot: number, piece: number): boolean {
     const blob = this.#blobs.get(slot);
     if (blob === undefined || !blob.wants(piece)) return false;
-    blob.setBusy(piece);
-    blob.reserved.add(piece);
+    blob.reserve(piece);
     return true;
   }
 
   /** Ends a reservation without the piece; peers are asked for it from the next event on. */
   unreserve(slot: number, piece: number): void {
-    const blob = this.#blobs.get(slot);
-    if (blob?.reserved.delete(piece) === true) blob.clearBusy(piece);
+    this.#blobs.get(slot)?.unreserve(piece);
   }
 
   /**
@@ -262,7 +242,7 @@ export class PeerCore {
 
   /** A neighbour asks for a piece. @returns whether an upload slot was taken; then call `uploaded` once */
   admit(peer: number, slot: number, piece: number, _now: number): boolean {
-    return this.#peers.get(peer) !== undefined && this.has(slot, piece) && this.#uploads.take(peer);
+    return this.#peers.known(peer) && this.has(slot, piece) && this.#uploads.take(peer);
   }
 
   /** An upload to the peer ended, however it did: its slot is free again. */
@@ -300,12 +280,12 @@ export class PeerCore {
 
   has(slot: number, piece: number): boolean {
     const blob = this.#blobs.get(slot);
-    return blob !== undefined && piece >= 0 && piece < blob.pieces && blob.have.has(piece);
+    return blob !== undefined && piece >= 0 && piece < blob.pieces && blob.has(piece);
   }
 
   /** Pieces of the blob that we hold. */
   held(slot: number): number {
-    return this.#blobs.get(slot)?.have.count ?? 0;
+    return this.#blobs.get(slot)?.count ?? 0;
   }
 
   /** Requests under way for the blob, late ones not counted. */
@@ -315,7 +295,7 @@ export class PeerCore {
 
   /** Neighbours known to hold the piece, supernodes not counted. */
   holders(slot: number, piece: number): number {
-    return this.#blobs.get(slot)?.holders[piece] ?? 0;
+    return this.#blobs.get(slot)?.holders(piece) ?? 0;
   }
 
   /** When bytes of the blob last came from a peer, milliseconds; before that, when it was added. */
@@ -326,10 +306,10 @@ export class PeerCore {
   /** The piece is here: tells the neighbours and cancels the copies that lost. */
   #gain(slot: number, piece: number): void {
     const blob = this.#blobs.get(slot);
-    if (blob === undefined || piece < 0 || piece >= blob.pieces || blob.have.has(piece)) return;
+    if (blob === undefined || piece < 0 || piece >= blob.pieces || blob.has(piece)) return;
     this.#fetches.cancel(slot, ANY, piece);
     blob.gain(piece);
-    if (blob.have.complete) this.#blobs.sort(slot);
+    if (blob.complete) this.#blobs.sort(slot);
     this.actions.push(Action.have, -1, slot, piece, -1);
   }
 }

@@ -8,51 +8,82 @@ import { grown } from './slots.ts';
 export const RequestState = { free: 0, live: 1, late: 2, moving: 3, storing: 4 } as const;
 
 const INITIAL_CAPACITY = 8;
+/** Numbers kept for each request. */
+const SIZE = 6;
+const STATE = 0;
+const PEER = 1;
+const BLOB = 2;
+const PIECE = 3;
+/** When the request was made, milliseconds. */
+const STARTED_AT = 4;
+/** When bytes last came for it (at first: when it was made). */
+const PROGRESS_AT = 5;
 
-/** The requests of one node, live and late, struct of arrays. */
+/** The requests of one node, live and late: one array of records. */
 export class Requests {
+  #end = 0;
+  #of = new Float64Array(INITIAL_CAPACITY * SIZE);
+
   /** All requests have a number below this. */
-  end = 0;
-  state = new Uint8Array(INITIAL_CAPACITY);
-  peer = new Int32Array(INITIAL_CAPACITY);
-  blob = new Int32Array(INITIAL_CAPACITY);
-  piece = new Int32Array(INITIAL_CAPACITY);
-  /** When the request was made, milliseconds. */
-  startedAt = new Float64Array(INITIAL_CAPACITY);
-  /** When bytes last came for it (at first: when it was made). */
-  progressAt = new Float64Array(INITIAL_CAPACITY);
+  get end(): number {
+    return this.#end;
+  }
 
   add(peer: number, blob: number, piece: number, now: number): number {
     let request = 0;
-    while (request < this.end && this.state[request] !== RequestState.free) request++;
-    if (request === this.state.length) this.#grow();
-    if (request === this.end) this.end++;
-    this.state[request] = RequestState.live;
-    this.peer[request] = peer;
-    this.blob[request] = blob;
-    this.piece[request] = piece;
-    this.startedAt[request] = now;
-    this.progressAt[request] = now;
+    while (request < this.#end && this.state(request) !== RequestState.free) request++;
+    const at = request * SIZE;
+    if (at === this.#of.length) this.#of = grown(this.#of, new Float64Array(at * 2));
+    if (request === this.#end) this.#end++;
+    const of = this.#of;
+    of[at + STATE] = RequestState.live;
+    of[at + PEER] = peer;
+    of[at + BLOB] = blob;
+    of[at + PIECE] = piece;
+    of[at + STARTED_AT] = now;
+    of[at + PROGRESS_AT] = now;
     return request;
   }
 
   remove(request: number): void {
-    this.state[request] = RequestState.free;
-    while (this.end > 0 && this.state[this.end - 1] === RequestState.free) this.end--;
+    this.setState(request, RequestState.free);
+    while (this.#end > 0 && this.state(this.#end - 1) === RequestState.free) this.#end--;
   }
 
   /** Whether the number names a request now. */
   known(request: number): boolean {
-    return request >= 0 && request < this.end && this.state[request] !== RequestState.free;
+    return request >= 0 && request < this.#end && this.state(request) !== RequestState.free;
   }
 
-  #grow(): void {
-    const size = this.state.length * 2;
-    this.state = grown(this.state, new Uint8Array(size));
-    this.peer = grown(this.peer, new Int32Array(size));
-    this.blob = grown(this.blob, new Int32Array(size));
-    this.piece = grown(this.piece, new Int32Array(size));
-    this.startedAt = grown(this.startedAt, new Float64Array(size));
-    this.progressAt = grown(this.progressAt, new Float64Array(size));
+  state(request: number): number {
+    return this.#of[request * SIZE + STATE]!;
+  }
+
+  setState(request: number, state: number): void {
+    this.#of[request * SIZE + STATE] = state;
+  }
+
+  peer(request: number): number {
+    return this.#of[request * SIZE + PEER]!;
+  }
+
+  blob(request: number): number {
+    return this.#of[request * SIZE + BLOB]!;
+  }
+
+  piece(request: number): number {
+    return this.#of[request * SIZE + PIECE]!;
+  }
+
+  startedAt(request: number): number {
+    return this.#of[request * SIZE + STARTED_AT]!;
+  }
+
+  progressAt(request: number): number {
+    return this.#of[request * SIZE + PROGRESS_AT]!;
+  }
+
+  progress(request: number, now: number): void {
+    this.#of[request * SIZE + PROGRESS_AT] = now;
   }
 }

@@ -7,11 +7,11 @@ export class SeedBlob {
   /** Zone -> piece -> times given there. */
   readonly #given: Uint16Array[] = [];
   /** Pieces that one peer could be given, while a decision is made. */
-  readonly #lacking: Uint32Array;
+  readonly #lacking: Int32Array;
 
   constructor(pieces: number, have: Bitfield | undefined) {
     this.shared = new SharedBlob(pieces, have, 0, 0);
-    this.#lacking = new Uint32Array(this.shared.words);
+    this.#lacking = new Int32Array(this.shared.words);
   }
 
   given(zone: number): Uint16Array {
@@ -29,15 +29,9 @@ export class SeedBlob {
 
   /** Notes the pieces that we hold and the peer in that row lacks. @returns whether there are any */
   look(row: number): boolean {
-    const { words, bits, have } = this.shared;
-    const base = row * words;
-    let any = 0;
-    for (let word = 0; word < words; word++) {
-      const lacking = have.words[word]! & ~bits[base + word]!;
-      this.#lacking[word] = lacking;
-      any |= lacking;
-    }
-    return any !== 0;
+    if (!this.shared.lacks(row)) return false;
+    for (let word = 0; word < this.#lacking.length; word++) this.#lacking[word] = this.shared.lacking(row, word);
+    return true;
   }
 
   /** Takes a piece out of what {@link look} noted. */

@@ -64,7 +64,7 @@ export class SeedCore {
   #active = 0;
   #giftNumber = 0;
 
-  /** @param actions several cores may share one, when only one of them is at work at a time */
+  /** @param actions cores that are called one after the other may share one, read and cleared in between */
   constructor(options: Partial<SeedCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
     this.actions = actions;
     this.#rng = rng;
@@ -106,7 +106,7 @@ export class SeedCore {
     for (let gift = this.#gifts.end - 1; gift >= 0; gift--) {
       if (this.#gifts.peer[gift] === peer) this.#takeBack(gift, now);
     }
-    for (const blob of this.#blobs) blob?.shared.removeSharer(peer, true);
+    for (const blob of this.#blobs) blob?.shared.removeSharer(peer);
     this.#peers[peer] = undefined;
     this.#peerSlots.release(peer);
     this.#fill(now);
@@ -117,7 +117,7 @@ export class SeedCore {
   }
 
   peerUnshares(peer: number, slot: number): void {
-    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer, true);
+    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer);
   }
 
   peerHas(peer: number, slot: number, piece: number, now: number): void {
@@ -125,7 +125,7 @@ export class SeedCore {
     const shared = this.#blobs[slot]?.shared;
     const row = shared?.rowOf(peer) ?? -1;
     if (info === undefined || shared === undefined || row < 0 || piece < 0 || piece >= shared.pieces) return;
-    shared.setPeerHas(row, piece, true);
+    shared.setPeerHas(row, piece);
     info.gotAt = now;
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {
@@ -145,7 +145,7 @@ export class SeedCore {
 
   /** The piece is verified and can be read here from now on. */
   landed(slot: number, piece: number, now: number): void {
-    if (this.#blobs[slot]?.shared.have.set(piece) === true) this.#fill(now);
+    if (this.#blobs[slot]?.shared.gain(piece) === true) this.#fill(now);
   }
 
   /** All pieces of the blob turned out wrong: none is held any more. */
@@ -226,12 +226,12 @@ export class SeedCore {
 
   has(slot: number, piece: number): boolean {
     const shared = this.#blobs[slot]?.shared;
-    return shared !== undefined && piece >= 0 && piece < shared.pieces && shared.have.has(piece);
+    return shared !== undefined && piece >= 0 && piece < shared.pieces && shared.has(piece);
   }
 
   /** Linked nodes that say they hold the piece. */
   holders(slot: number, piece: number): number {
-    return this.#blobs[slot]?.shared.holders[piece] ?? 0;
+    return this.#blobs[slot]?.shared.holders(piece) ?? 0;
   }
 
   /** Makes offers until the slots are full or nobody lacks what may be given. */

@@ -1,212 +1,337 @@
-import { Bitfield } from '../core/bitfield.ts';
-import { grown } from './slots.ts';
+import type { Bitfield } from '../core/bitfield.ts';
 
-const INITIAL_ROWS = 8;
+/*
+ * Everything that changes with a piece lies in one table of 32-bit words, because thousands of blobs do not fit into
+ * the caches of one CPU, and every further array would be two more cache misses an event:
+ *
+ *     records: one for each peer number   [row of the peer, peer of the row, useful, lacks]
+ *     groups: one for each 32 pieces      [held, busy, pieces of row 0, pieces of row 1, ...]
+ *
+ * The first field of record i is about peer i, the others are about row i: mostly the same neighbour.
+ */
+const RECORD_WORDS = 4;
+/** Row of peer i plus one; 0 when it does not share the blob. */
+const ROW_OF = 0;
+/** Twice the peer of row i, plus one when it is a supernode. */
+const SHARER = 1;
+/** How many pieces of row i are missing here and not busy. */
+const USEFUL = 2;
+/** How many pieces held here are missing in row i. */
+const LACKS = 3;
+
+const HELD = 0;
+const BUSY = 1;
+const ROWS = 2;
+
+/** Such that 32 pieces of a node with usual neighbours fill one cache line. */
+const INITIAL_ROWS = 14;
+const INITIAL_PEERS = 16;
+const MORE_ROWS = 8;
+/** Neighbours that can be counted: 2^planes - 1. */
+const PLANES = 20;
+/** Bit planes of 32 counters, while pieces are compared. Decisions do not nest, so that all blobs share them. */
+const planes = new Int32Array(PLANES);
 
 /**
  * One blob as a node sees it: what we hold, what is under way, and what each neighbour that shares it holds. A
- * neighbour's pieces are one row of a flat bit matrix; `rowOf` finds the row of a peer.
+ * neighbour's pieces are one row of a bit matrix; `rowOf` finds the row of a peer.
  */
 export class SharedBlob {
   readonly pieces: number;
   /** 32-bit words of one row. */
   readonly words: number;
-  have: Bitfield;
-  /** Pieces asked of a peer (live) or reserved: not to be asked again. */
-  readonly busy: Uint32Array;
-  /** Pieces that the caller reads from elsewhere; a subset of busy. */
-  readonly reserved = new Set<number>();
-  /** Neighbours known to hold each piece, supernodes not counted. */
-  readonly holders: Uint16Array;
-  priority: number;
-  /** Live requests. */
+  /** Neighbours that share it; their rows are below this. */
+  rows = 0;
+  /** Live or storing requests. */
   inFlight = 0;
-  /** Supernodes that share it. */
-  supernodes = 0;
   /** The round of requests in which nothing more could be asked for. */
   exhausted = 0;
+  /** Supernodes that share it. */
+  supernodes = 0;
+  priority: number;
   /** When bytes last came from any peer, or a request had a reason not to be made (all slots busy). */
   movedAt: number;
   /** The same, for peers of our own zone and supernodes. */
   localAt: number;
-  /** Mean time of recent requests that brought their piece, milliseconds; 0 before the first. */
-  paceMs = 0;
   /** When bytes last came from any peer, milliseconds. */
   progressedAt: number;
-
-  /** Row -> peer. */
-  sharers = new Int32Array(INITIAL_ROWS);
-  rows = 0;
-  bits: Uint32Array;
-  #rowOf = new Int32Array(INITIAL_ROWS).fill(-1);
-  #cursor = 0;
+  /** Mean time of recent requests that brought their piece, milliseconds; 0 before the first. */
+  paceMs = 0;
+  #table: Int32Array;
+  /** Where groups begin in the table. */
+  #groups: number;
+  #groupWords: number;
+  #count = 0;
   /** First missing piece at or after the cursor. */
-  #head = 0;
+  #head: number;
+  #cursor = 0;
+  /** Pieces that the caller reads from elsewhere; a subset of busy. Few blobs ever have any. */
+  #reserved: Set<number> | undefined;
 
   constructor(pieces: number, have: Bitfield | undefined, priority: number, now: number) {
     this.pieces = pieces;
     this.words = (pieces + 31) >>> 5;
-    this.have = new Bitfield(pieces, have?.words.slice());
-    this.busy = new Uint32Array(this.words);
-    this.holders = new Uint16Array(pieces);
-    this.bits = new Uint32Array(INITIAL_ROWS * this.words);
     this.priority = priority;
     this.movedAt = now;
     this.localAt = now;
     this.progressedAt = now;
-    this.#head = this.have.firstClear(0);
+    this.#groups = INITIAL_PEERS * RECORD_WORDS;
+    this.#groupWords = ROWS + INITIAL_ROWS;
+    this.#table = new Int32Array(this.#groups + this.words * this.#groupWords);
+    if (have !== undefined) {
+      for (let word = 0; word < this.words; word++) this.#table[this.#group(word) + HELD] = have.words[word]!;
+      this.#count = have.count;
+    }
+    this.#head = this.#firstMissing(0);
+  }
+
+  /** Pieces that we hold. */
+  get count(): number {
+    return this.#count;
+  }
+
+  get complete(): boolean {
+    return this.#count === this.pieces;
+  }
+
+  has(piece: number): boolean {
+    return (this.#table[this.#group(piece >>> 5) + HELD]! & (1 << (piece & 31))) !== 0;
   }
 
   /** The peer's row, or -1 when it does not share the blob. */
   rowOf(peer: number): number {
-    return this.#rowOf[peer] ?? -1;
+    const at = peer * RECORD_WORDS;
+    return at >= 0 && at < this.#groups ? this.#table[at + ROW_OF]! - 1 : -1;
   }
 
-  /** @param counts whether its pieces count in `holders`; those of supernodes do not */
-  addSharer(peer: number, counts = true): void {
+  /** The peer of a row. */
+  sharer(row: number): number {
+    return this.#table[row * RECORD_WORDS + SHARER]! >> 1;
+  }
+
+  addSharer(peer: number, supernode = false): void {
     if (this.rowOf(peer) >= 0) return;
-    if (!counts) this.supernodes++;
-    if (peer >= this.#rowOf.length) {
-      this.#rowOf = grown(this.#rowOf, new Int32Array(Math.max(peer + 1, this.#rowOf.length * 2)).fill(-1));
-    }
-    if (this.rows === this.sharers.length) {
-      this.sharers = grown(this.sharers, new Int32Array(this.rows * 2));
-      this.bits = grown(this.bits, new Uint32Array(this.rows * 2 * this.words));
-    }
     const row = this.rows++;
-    this.sharers[row] = peer;
-    this.#rowOf[peer] = row;
-    this.bits.fill(0, row * this.words, (row + 1) * this.words);
+    this.#reserve(peer + 1, this.rows);
+    const table = this.#table;
+    table[peer * RECORD_WORDS + ROW_OF] = row + 1;
+    const record = row * RECORD_WORDS;
+    table[record + SHARER] = (peer << 1) | (supernode ? 1 : 0);
+    table[record + USEFUL] = 0;
+    table[record + LACKS] = this.#count;
+    for (let word = 0; word < this.words; word++) table[this.#group(word) + ROWS + row] = 0;
+    if (supernode) this.supernodes++;
   }
 
-  /** @param counts whether its pieces count in `holders` */
-  removeSharer(peer: number, counts: boolean): void {
+  removeSharer(peer: number): void {
     const row = this.rowOf(peer);
     if (row < 0) return;
-    if (!counts) this.supernodes--;
-    else {
-      for (let piece = 0; piece < this.pieces; piece++) if (this.peerHas(row, piece)) this.holders[piece]!--;
-    }
+    const table = this.#table;
+    if (this.#isSupernode(row)) this.supernodes--;
     const last = --this.rows;
-    const moved = this.sharers[last]!;
-    this.bits.copyWithin(row * this.words, last * this.words, (last + 1) * this.words);
-    this.sharers[row] = moved;
-    this.#rowOf[moved] = row;
-    this.#rowOf[peer] = -1;
+    for (let word = 0; word < this.words; word++) {
+      const group = this.#group(word);
+      table[group + ROWS + row] = table[group + ROWS + last]!;
+    }
+    const record = row * RECORD_WORDS;
+    const moved = last * RECORD_WORDS;
+    table[record + SHARER] = table[moved + SHARER]!;
+    table[record + USEFUL] = table[moved + USEFUL]!;
+    table[record + LACKS] = table[moved + LACKS]!;
+    table[this.sharer(row) * RECORD_WORDS + ROW_OF] = row + 1;
+    table[peer * RECORD_WORDS + ROW_OF] = 0;
   }
 
   peerHas(row: number, piece: number): boolean {
-    return (this.bits[row * this.words + (piece >>> 5)]! & (1 << (piece & 31))) !== 0;
+    return (this.#table[this.#group(piece >>> 5) + ROWS + row]! & (1 << (piece & 31))) !== 0;
   }
 
-  /** @param counts whether its pieces count in `holders` */
-  setPeerHas(row: number, piece: number, counts: boolean): void {
-    if (this.peerHas(row, piece)) return;
-    const at = row * this.words + (piece >>> 5);
-    this.bits[at] = this.bits[at]! | (1 << (piece & 31));
-    if (counts) this.holders[piece]!++;
+  setPeerHas(row: number, piece: number): void {
+    const table = this.#table;
+    const group = this.#group(piece >>> 5);
+    const bit = 1 << (piece & 31);
+    const bits = table[group + ROWS + row]!;
+    if ((bits & bit) !== 0) return;
+    table[group + ROWS + row] = bits | bit;
+    if ((table[group + HELD]! & bit) !== 0) table[row * RECORD_WORDS + LACKS]!--;
+    else if ((table[group + BUSY]! & bit) === 0) table[row * RECORD_WORDS + USEFUL]!++;
   }
 
-  clearPeerHas(row: number, piece: number, counts: boolean): void {
-    if (!this.peerHas(row, piece)) return;
-    const at = row * this.words + (piece >>> 5);
-    this.bits[at] = this.bits[at]! & ~(1 << (piece & 31));
-    if (counts) this.holders[piece]!--;
+  clearPeerHas(row: number, piece: number): void {
+    const table = this.#table;
+    const group = this.#group(piece >>> 5);
+    const bit = 1 << (piece & 31);
+    const bits = table[group + ROWS + row]!;
+    if ((bits & bit) === 0) return;
+    table[group + ROWS + row] = bits & ~bit;
+    if ((table[group + HELD]! & bit) !== 0) table[row * RECORD_WORDS + LACKS]!++;
+    else if ((table[group + BUSY]! & bit) === 0) table[row * RECORD_WORDS + USEFUL]!--;
   }
 
-  isBusy(piece: number): boolean {
-    return (this.busy[piece >>> 5]! & (1 << (piece & 31))) !== 0;
-  }
-
+  /** A missing piece is asked of a peer (live) or reserved: not to be asked again. */
   setBusy(piece: number): void {
-    this.busy[piece >>> 5] = this.busy[piece >>> 5]! | (1 << (piece & 31));
+    if (!this.wants(piece)) return;
+    const group = this.#group(piece >>> 5);
+    this.#table[group + BUSY] = this.#table[group + BUSY]! | (1 << (piece & 31));
+    this.#countUseful(group, piece, -1);
   }
 
   clearBusy(piece: number): void {
-    this.busy[piece >>> 5] = this.busy[piece >>> 5]! & ~(1 << (piece & 31));
+    const group = this.#group(piece >>> 5);
+    const bit = 1 << (piece & 31);
+    if ((this.#table[group + BUSY]! & bit) === 0) return;
+    this.#table[group + BUSY] = this.#table[group + BUSY]! & ~bit;
+    this.#countUseful(group, piece, 1);
+  }
+
+  /** Keeps a wanted piece from being asked for, because the caller reads it from elsewhere. */
+  reserve(piece: number): void {
+    this.#reserved ??= new Set();
+    this.#reserved.add(piece);
+    this.setBusy(piece);
+  }
+
+  unreserve(piece: number): void {
+    if (this.#reserved?.delete(piece) === true) this.clearBusy(piece);
   }
 
   /** Missing, and nobody is asked for it. */
   wants(piece: number): boolean {
-    return piece >= 0 && piece < this.pieces && !this.have.has(piece) && !this.isBusy(piece);
+    if (piece < 0 || piece >= this.pieces) return false;
+    const group = this.#group(piece >>> 5);
+    return ((this.#table[group + HELD]! | this.#table[group + BUSY]!) & (1 << (piece & 31))) === 0;
   }
 
   /** @returns whether the piece was missing */
   gain(piece: number): boolean {
-    if (!this.have.set(piece)) return false;
+    if (piece < 0 || piece >= this.pieces || this.has(piece)) return false;
+    const table = this.#table;
+    const group = this.#group(piece >>> 5);
+    const bit = 1 << (piece & 31);
+    this.#reserved?.delete(piece);
     this.clearBusy(piece);
-    this.reserved.delete(piece);
-    if (piece === this.#head) this.#head = this.have.firstClear(piece);
+    table[group + HELD] = table[group + HELD]! | bit;
+    this.#count++;
+    for (let row = 0; row < this.rows; row++) {
+      if ((table[group + ROWS + row]! & bit) !== 0) table[row * RECORD_WORDS + USEFUL]!--;
+      else table[row * RECORD_WORDS + LACKS]!++;
+    }
+    if (piece === this.#head) this.#head = this.#firstMissing(piece);
     return true;
   }
 
   /** Whether any piece is missing that nobody is asked for. */
   wantsAny(): boolean {
-    return this.have.count + this.inFlight + this.reserved.size < this.pieces;
+    return this.#count + this.inFlight + (this.#reserved?.size ?? 0) < this.pieces;
   }
 
   /** Whether the peer in that row holds anything that we want. */
   useful(row: number): boolean {
-    const base = row * this.words;
-    const have = this.have.words;
-    for (let word = 0; word < this.words; word++) {
-      if ((this.bits[base + word]! & ~have[word]! & ~this.busy[word]!) !== 0) return true;
-    }
-    return false;
+    return this.#table[row * RECORD_WORDS + USEFUL]! > 0;
   }
 
   /** Whether the peer in that row lacks anything that we hold. */
   lacks(row: number): boolean {
-    const base = row * this.words;
-    const have = this.have.words;
-    for (let word = 0; word < this.words; word++) {
-      if ((have[word]! & ~this.bits[base + word]!) !== 0) return true;
-    }
-    return false;
+    return this.#table[row * RECORD_WORDS + LACKS]! > 0;
+  }
+
+  /** Bits of the pieces, 32 times `word` and following, that we hold and the peer in that row lacks. */
+  lacking(row: number, word: number): number {
+    const group = this.#group(word);
+    return this.#table[group + HELD]! & ~this.#table[group + ROWS + row]!;
+  }
+
+  /** Neighbours known to hold the piece, supernodes not counted. */
+  holders(piece: number): number {
+    if (piece < 0 || piece >= this.pieces) return 0;
+    let count = 0;
+    for (let row = 0; row < this.rows; row++) if (!this.#isSupernode(row) && this.peerHas(row, piece)) count++;
+    return count;
   }
 
   setCursor(piece: number): void {
     this.#cursor = Math.min(Math.max(piece, 0), this.pieces);
-    this.#head = this.have.firstClear(this.#cursor);
+    this.#head = this.#firstMissing(this.#cursor);
   }
 
   /** We hold nothing any more. */
   reset(): void {
-    this.have = new Bitfield(this.pieces);
-    this.busy.fill(0);
-    this.reserved.clear();
+    const table = this.#table;
+    for (let row = 0; row < this.rows; row++) {
+      table[row * RECORD_WORDS + USEFUL] = 0;
+      table[row * RECORD_WORDS + LACKS] = 0;
+    }
+    for (let word = 0; word < this.words; word++) {
+      const group = this.#group(word);
+      table[group + HELD] = 0;
+      table[group + BUSY] = 0;
+      for (let row = 0; row < this.rows; row++) {
+        table[row * RECORD_WORDS + USEFUL]! += bitCount(table[group + ROWS + row]!);
+      }
+    }
+    this.#count = 0;
+    this.#reserved = undefined;
     this.#head = this.#cursor;
   }
 
   /** First wanted piece from the cursor on, then from the beginning, that one of the rows holds; or -1. */
   firstIn(rows: Int32Array, count: number): number {
+    if (!this.#anyUseful(rows, count)) return -1;
     const found = this.#firstBetween(this.#head, this.pieces, rows, count);
     return found >= 0 || this.#cursor === 0 ? found : this.#firstBetween(0, this.#cursor, rows, count);
   }
 
   /** A wanted piece of those rows with few holders among `sample` of them, looked at from `start` on; or -1. */
   rareIn(rows: Int32Array, count: number, sample: number, start: number): number {
+    if (!this.#anyUseful(rows, count)) return -1;
     let best = -1;
-    let fewest = 0x10000;
+    let fewest = 1 << PLANES;
     let left = sample;
     let word = start >>> 5;
     // The first word is looked at twice, so that pieces before `start` in it have their turn too.
-    let candidates = this.#candidates(word, rows, count) & (-1 << (start & 31));
-    for (let step = 0; step <= this.words; step++) {
-      while (candidates !== 0) {
-        const bit = 31 - Math.clz32(candidates & -candidates);
-        candidates &= candidates - 1;
-        const piece = (word << 5) | bit;
-        if (this.holders[piece]! < fewest) {
-          fewest = this.holders[piece]!;
-          best = piece;
+    let mask = -1 << (start & 31);
+    for (let step = 0; step <= this.words && left > 0; step++) {
+      let candidates = this.#candidates(word, rows, count) & mask;
+      if (candidates !== 0) {
+        const found = bitCount(candidates);
+        if (found > left) candidates = lowestBits(candidates, left);
+        left -= found;
+        const rarest = this.#rarest(word, candidates);
+        if (rarest >> 5 < fewest) {
+          fewest = rarest >> 5;
+          best = (word << 5) | (rarest & 31);
         }
-        if (--left === 0) return best;
       }
+      mask = -1;
       word = word + 1 === this.words ? 0 : word + 1;
-      candidates = this.#candidates(word, rows, count);
     }
     return best;
+  }
+
+  /** Of some pieces of that word, the first of those with fewest holders: 32 times their number, plus its bit. */
+  #rarest(word: number, candidates: number): number {
+    const table = this.#table;
+    const first = this.#group(word) + ROWS;
+    let used = 0;
+    // 32 counters are added to at once: plane p has the bits of weight 2^p of all of them.
+    for (let row = 0; row < this.rows; row++) {
+      if (this.supernodes > 0 && this.#isSupernode(row)) continue;
+      let carry = table[first + row]! & candidates;
+      for (let plane = 0; carry !== 0; plane++) {
+        if (plane === used) planes[used++] = 0;
+        const sum = planes[plane]!;
+        planes[plane] = sum ^ carry;
+        carry &= sum;
+      }
+    }
+    let fewest = 0;
+    let left = candidates;
+    for (let plane = used - 1; plane >= 0; plane--) {
+      const fewer = left & ~planes[plane]!;
+      if (fewer === 0) fewest |= 1 << plane;
+      else left = fewer;
+    }
+    return (fewest << 5) | lowestBit(left);
   }
 
   #firstBetween(from: number, to: number, rows: Int32Array, count: number): number {
@@ -214,7 +339,7 @@ export class SharedBlob {
     let candidates = this.#candidates(from >>> 5, rows, count) & (-1 << (from & 31));
     for (let word = from >>> 5; ; ) {
       if (candidates !== 0) {
-        const piece = (word << 5) | (31 - Math.clz32(candidates & -candidates));
+        const piece = (word << 5) | lowestBit(candidates);
         return piece < to ? piece : -1;
       }
       word++;
@@ -223,11 +348,82 @@ export class SharedBlob {
     }
   }
 
+  #anyUseful(rows: Int32Array, count: number): boolean {
+    for (let i = 0; i < count; i++) if (this.useful(rows[i]!)) return true;
+    return false;
+  }
+
+  /** Bits of the pieces of that word that we want and one of the rows holds. */
   #candidates(word: number, rows: Int32Array, count: number): number {
-    const wanted = ~this.have.words[word]! & ~this.busy[word]!;
+    const table = this.#table;
+    const group = this.#group(word);
+    const wanted = ~(table[group + HELD]! | table[group + BUSY]!);
     if (wanted === 0) return 0;
     let held = 0;
-    for (let i = 0; i < count; i++) held |= this.bits[rows[i]! * this.words + word]!;
+    for (let i = 0; i < count; i++) held |= table[group + ROWS + rows[i]!]!;
     return held & wanted;
   }
+
+  #isSupernode(row: number): boolean {
+    return (this.#table[row * RECORD_WORDS + SHARER]! & 1) !== 0;
+  }
+
+  /** Where the group of 32 pieces begins in the table. */
+  #group(word: number): number {
+    return this.#groups + word * this.#groupWords;
+  }
+
+  /** The missing piece became wanted (1) or unwanted (-1): those who hold it are more or less useful. */
+  #countUseful(group: number, piece: number, change: number): void {
+    const table = this.#table;
+    const bit = 1 << (piece & 31);
+    for (let row = 0; row < this.rows; row++) {
+      if ((table[group + ROWS + row]! & bit) !== 0) table[row * RECORD_WORDS + USEFUL]! += change;
+    }
+  }
+
+  /** First piece at or after `from` that we do not hold, or `pieces` when there is none. */
+  #firstMissing(from: number): number {
+    let missing = -1 << (from & 31);
+    for (let word = from >>> 5; word < this.words; word++) {
+      missing &= ~this.#table[this.#group(word) + HELD]!;
+      if (missing !== 0) return Math.min((word << 5) | lowestBit(missing), this.pieces);
+      missing = -1;
+    }
+    return this.pieces;
+  }
+
+  /** Makes room for peers with numbers below `peers`, and for so many rows. */
+  #reserve(peers: number, rows: number): void {
+    const groupWords = rows + ROWS <= this.#groupWords ? this.#groupWords : this.#groupWords + MORE_ROWS + (rows >> 1 & -8);
+    const records = Math.max(peers, rows) * RECORD_WORDS;
+    const groups = records <= this.#groups ? this.#groups : Math.max(records, this.#groups * 2);
+    if (groups === this.#groups && groupWords === this.#groupWords) return;
+    const table = new Int32Array(groups + this.words * groupWords);
+    table.set(this.#table.subarray(0, this.#groups));
+    for (let word = 0; word < this.words; word++) {
+      const group = this.#group(word);
+      table.set(this.#table.subarray(group, group + this.#groupWords), groups + word * groupWords);
+    }
+    this.#table = table;
+    this.#groups = groups;
+    this.#groupWords = groupWords;
+  }
+}
+
+/** Number of the lowest bit set. */
+function lowestBit(bits: number): number {
+  return 31 - Math.clz32(bits & -bits);
+}
+
+function lowestBits(bits: number, count: number): number {
+  let rest = bits;
+  for (let i = 0; i < count; i++) rest &= rest - 1;
+  return bits ^ rest;
+}
+
+function bitCount(bits: number): number {
+  let sum = bits - ((bits >>> 1) & 0x55555555);
+  sum = (sum & 0x33333333) + ((sum >>> 2) & 0x33333333);
+  return Math.imul((sum + (sum >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -17,6 +17,12 @@ export class SlotList {
   }
 }
 
+/** Takes the element out and keeps the order of the others; unlike `splice`, without a new array. */
+export function removeAt(list: number[], at: number): void {
+  for (let i = at + 1; i < list.length; i++) list[i - 1] = list[i]!;
+  list.pop();
+}
+
 /** The longer copy `to` of a column of a struct of arrays. */
 export function grown<T extends Uint8Array | Int32Array | Uint32Array | Float64Array>(from: T, to: T): T {
   to.set(from);

@@ -1,14 +1,8 @@
 import { Action, type ActionBuffer } from './actions.ts';
-import type { Neighbour, Neighbours } from './neighbours.ts';
-
-/** What decides who may have a slot. */
-export interface UploadPolicy {
-  readonly slots: number;
-  /** How long a slot is kept for one peer that neither uses it nor says that it will not. Milliseconds. */
-  readonly keepMs: number;
-  /** Whether we hold anything that the peer lacks. */
-  useful(peer: number): boolean;
-}
+import type { BlobList } from './blob-list.ts';
+import type { Neighbours } from './neighbours.ts';
+import type { PeerCoreOptions } from './peer-core-options.ts';
+import { removeAt } from './slots.ts';
 
 /**
  * The upload slots of one node. Nobody queues for a piece: who comes too late is refused, and told when there is a slot
@@ -17,7 +11,8 @@ export interface UploadPolicy {
  * that wait, in the order in which they began to. Were it free for all, all would come and all but one be refused.
  */
 export class UploadSlots {
-  readonly #policy: UploadPolicy;
+  readonly #options: PeerCoreOptions;
+  readonly #blobs: BlobList;
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
   readonly #waiting: number[] = [];
@@ -25,8 +20,9 @@ export class UploadSlots {
   #kept = 0;
 
   /** Adds `slots` actions to `actions`; counts uploads in `peers`. */
-  constructor(policy: UploadPolicy, peers: Neighbours, actions: ActionBuffer) {
-    this.#policy = policy;
+  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, actions: ActionBuffer) {
+    this.#options = options;
+    this.#blobs = blobs;
     this.#peers = peers;
     this.#actions = actions;
   }
@@ -36,16 +32,16 @@ export class UploadSlots {
     return this.#active;
   }
 
-  /** Slots that the peer may have. */
+  /** Slots that the peer may have; of a number that names none, those that are free for all. */
   freeFor(peer: number): number {
-    return this.#free + (this.#peers.get(peer)?.kept ?? 0);
+    return this.#free + (this.#kept > 0 && this.#peers.known(peer) ? this.#peers.kept(peer) : 0);
   }
 
   /** @returns whether there was a slot for the peer; if not, it now waits for one */
   take(peer: number): boolean {
-    const neighbour = this.#peers.at(peer);
-    if (neighbour.kept > 0) {
-      neighbour.kept--;
+    const kept = this.#peers.kept(peer);
+    if (kept > 0) {
+      this.#peers.setKept(peer, kept - 1);
       this.#kept--;
     } else if (this.#free === 0) {
       if (!this.#waiting.includes(peer)) this.#waiting.push(peer);
@@ -53,13 +49,13 @@ export class UploadSlots {
     }
     this.#stopWaiting(peer);
     this.#active++;
-    neighbour.uploads++;
+    this.#peers.setUploads(peer, this.#peers.uploads(peer) + 1);
     return true;
   }
 
   /** The peer waits for a slot. */
   wait(peer: number, now: number): void {
-    if (this.#peers.at(peer).kept > 0) {
+    if (this.#peers.kept(peer) > 0) {
       this.#actions.push(Action.slots, peer, -1, -1, -1);
       return;
     }
@@ -68,49 +64,48 @@ export class UploadSlots {
   }
 
   /** The peer has no use for what was kept for it. */
-  pass(neighbour: Neighbour, now: number): void {
-    if (neighbour.kept === 0) return;
-    this.#kept -= neighbour.kept;
-    neighbour.kept = 0;
+  pass(peer: number, now: number): void {
+    const kept = this.#peers.kept(peer);
+    if (kept === 0) return;
+    this.#kept -= kept;
+    this.#peers.setKept(peer, 0);
     this.#giveOut(now);
   }
 
   /** One upload to the peer ended. */
   release(peer: number, now: number): void {
-    const neighbour = this.#peers.get(peer);
-    if (neighbour === undefined || neighbour.uploads === 0) return;
-    neighbour.uploads--;
+    if (!this.#peers.known(peer)) return;
+    const uploads = this.#peers.uploads(peer);
+    if (uploads === 0) return;
+    this.#peers.setUploads(peer, uploads - 1);
     this.#active--;
-    if (this.#policy.useful(peer)) this.#keep(neighbour, now);
+    if (this.#blobs.usefulTo(peer)) this.#keep(peer, now);
     else this.#giveOut(now);
   }
 
   /** The peer is gone, and its uploads with it. */
   forget(peer: number, now: number): void {
-    const neighbour = this.#peers.at(peer);
     this.#stopWaiting(peer);
-    this.#active -= neighbour.uploads;
-    neighbour.uploads = 0;
-    this.pass(neighbour, now);
+    this.#active -= this.#peers.uploads(peer);
+    this.#peers.setUploads(peer, 0);
+    this.pass(peer, now);
     this.#giveOut(now);
   }
 
   /** Ends what was kept for too long. */
   tick(now: number): void {
     if (this.#kept === 0) return;
-    for (const neighbour of this.#peers.all()) {
-      if (neighbour === undefined || now - neighbour.keptAt < this.#policy.keepMs) continue;
-      this.pass(neighbour, now);
+    for (let peer = 0; peer < this.#peers.end; peer++) {
+      if (this.#peers.known(peer) && now - this.#peers.keptAt(peer) >= this.#options.keepMs) this.pass(peer, now);
     }
   }
 
   get #free(): number {
-    return this.#policy.slots - this.#active - this.#kept;
+    return this.#options.uploadSlots - this.#active - this.#kept;
   }
 
-  #keep(neighbour: Neighbour, now: number): void {
-    neighbour.kept++;
-    neighbour.keptAt = now;
+  #keep(peer: number, now: number): void {
+    this.#peers.keep(peer, now);
     this.#kept++;
   }
 
@@ -118,18 +113,18 @@ export class UploadSlots {
   #giveOut(now: number): void {
     for (let at = 0; this.#free > 0 && at < this.#waiting.length; ) {
       const next = this.#waiting[at]!;
-      if (!this.#policy.useful(next)) {
+      if (!this.#blobs.usefulTo(next)) {
         at++;
         continue;
       }
-      this.#waiting.splice(at, 1);
-      this.#keep(this.#peers.at(next), now);
+      removeAt(this.#waiting, at);
+      this.#keep(next, now);
       this.#actions.push(Action.slots, next, -1, -1, -1);
     }
   }
 
   #stopWaiting(peer: number): void {
     const at = this.#waiting.indexOf(peer);
-    if (at >= 0) this.#waiting.splice(at, 1);
+    if (at >= 0) removeAt(this.#waiting, at);
   }
 }

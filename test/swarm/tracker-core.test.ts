@@ -205,7 +205,7 @@ await t.test('whatever the members do, counts add up and nobody meets itself or 
   const step = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.nat(15), fc.nat(2));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
-      const tracker = setUp({ newcomerLinks: 2, degreeCap: 6, repairBelow: 2 });
+      const tracker = setUp({ newcomerLinks: 2, degreeCap: 6, degree: 2 });
       const living = new Set<string>();
       let now = 0;
       for (const [op, who, blob] of steps) {

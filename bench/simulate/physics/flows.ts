@@ -4,10 +4,36 @@ import type { TimingWheel } from './wheel.ts';
 const NOTHING_BYTES = 1e-3;
 const INITIAL_CAPACITY = 1 << 10;
 
+/** Numbers kept for each flow: one cache line. */
+const FLOW = 8;
+/** Bytes left when it was settled last. */
+const LEFT = 0;
+/** Bytes per millisecond since then. */
+const RATE = 1;
+const SETTLED_AT = 2;
+/** When its event comes, milliseconds. */
+const DUE_AT = 3;
+/** Counts events, so that outdated ones are known. */
+const VERSION = 4;
+/** What its sender and its receiver have for it: kept here so that the other end need not be looked at. */
+const SENDER_SHARE = 5;
+const RECEIVER_SHARE = 6;
+
+/** Numbers kept for each direction of each end: one cache line, when all goes well. */
+const INITIAL_DIRECTION = 8;
+/** Bytes per millisecond, for all its flows together. */
+const TOTAL = 0;
+/** Flows, and their numbers. */
+const COUNT = 1;
+const LIST = 2;
+
 /**
  * Bytes as a fluid: each end shares its rate equally among its flows, and a flow runs at the smaller of both shares.
  * Only the flows of the two ends concerned are looked at when one begins or ends. A flow that slows down keeps its
  * event, which then finds bytes left and is set again; only one that speeds up gets a new one.
+ *
+ * Thousands of ends do not fit into the caches of one CPU, so what is used together lies together: a record for each
+ * flow, and one for each direction of each end.
  */
 export class Flows {
   /** Flow -> ends and meaning, set by {@link open}. */
@@ -15,14 +41,10 @@ export class Flows {
   to = new Int32Array(INITIAL_CAPACITY);
   readonly #wheel: TimingWheel;
   readonly #kind: number;
-  readonly #rate: Float64Array;
-  readonly #up: number[][];
-  readonly #down: number[][];
-  #left = new Float64Array(INITIAL_CAPACITY);
-  #flowRate = new Float64Array(INITIAL_CAPACITY);
-  #settledAt = new Float64Array(INITIAL_CAPACITY);
-  #dueAt = new Float64Array(INITIAL_CAPACITY);
-  #version = new Int32Array(INITIAL_CAPACITY);
+  #flows = new Float64Array(INITIAL_CAPACITY * FLOW);
+  /** End e sends in record 2e and receives in record 2e + 1. */
+  #ends: Float64Array;
+  #direction = INITIAL_DIRECTION;
   readonly #free: number[] = [];
   #end = 0;
 
@@ -31,21 +53,20 @@ export class Flows {
    * @param kind of the events set on the wheel: a = flow, b = version; give them to {@link ended}
    */
   constructor(rates: Float64Array, wheel: TimingWheel, kind: number) {
-    this.#rate = rates;
     this.#wheel = wheel;
     this.#kind = kind;
-    this.#up = Array.from(rates, () => []);
-    this.#down = Array.from(rates, () => []);
+    this.#ends = new Float64Array(rates.length * 2 * INITIAL_DIRECTION);
+    for (let i = 0; i < rates.length * 2; i++) this.#ends[i * INITIAL_DIRECTION + TOTAL] = rates[i >> 1]!;
   }
 
-  /** Flows into that end. */
+  /** Flows into that end: a copy. */
   into(end: number): readonly number[] {
-    return this.#down[end]!;
+    return this.#list(this.#receiver(end));
   }
 
-  /** Flows out of that end. */
+  /** Flows out of that end: a copy. */
   outOf(end: number): readonly number[] {
-    return this.#up[end]!;
+    return this.#list(this.#sender(end));
   }
 
   /** A flow number, not running yet. */
@@ -54,25 +75,27 @@ export class Flows {
     if (flow === this.from.length) this.#grow();
     this.from[flow] = from;
     this.to[flow] = to;
-    this.#left[flow] = bytes;
-    this.#flowRate[flow] = 0;
+    const at = flow * FLOW;
+    this.#flows[at + LEFT] = bytes;
+    this.#flows[at + RATE] = 0;
     return flow;
   }
 
   start(flow: number): void {
-    const now = this.#wheel.now;
-    this.#settledAt[flow] = now;
-    this.#dueAt[flow] = Number.POSITIVE_INFINITY;
-    this.#up[this.from[flow]!]!.push(flow);
-    this.#down[this.to[flow]!]!.push(flow);
-    this.#share(this.from[flow]!, this.to[flow]!);
+    const at = flow * FLOW;
+    this.#flows[at + SETTLED_AT] = this.#wheel.now;
+    this.#flows[at + DUE_AT] = Number.POSITIVE_INFINITY;
+    this.#join(this.from[flow]! * 2, flow);
+    this.#join(this.to[flow]! * 2 + 1, flow);
+    this.#share(flow);
   }
 
   /** For an event of our kind. @returns whether the flow has come to its end, and was stopped */
   ended(flow: number, version: number): boolean {
-    if (this.#version[flow] !== version) return false;
-    this.#settle(flow);
-    if (this.#left[flow]! > NOTHING_BYTES) {
+    const at = flow * FLOW;
+    if (this.#flows[at + VERSION] !== version) return false;
+    this.#settle(at);
+    if (this.#flows[at + LEFT]! > NOTHING_BYTES) {
       this.#arm(flow);
       return false;
     }
@@ -82,68 +105,124 @@ export class Flows {
 
   /** Takes a running flow out; its number stays valid until {@link release}. */
   stop(flow: number): void {
-    this.#version[flow]!++;
-    remove(this.#up[this.from[flow]!]!, flow);
-    remove(this.#down[this.to[flow]!]!, flow);
-    this.#share(this.from[flow]!, this.to[flow]!);
+    this.#flows[flow * FLOW + VERSION]!++;
+    this.#leave(this.#sender(this.from[flow]!), flow);
+    this.#leave(this.#receiver(this.to[flow]!), flow);
+    this.#share(flow);
   }
 
   release(flow: number): void {
-    this.#version[flow]!++;
+    this.#flows[flow * FLOW + VERSION]!++;
     this.#free.push(flow);
   }
 
-  #share(from: number, to: number): void {
-    for (const flow of this.#up[from]!) this.#retime(flow);
-    for (const flow of this.#down[to]!) this.#retime(flow);
+  #list(direction: number): readonly number[] {
+    const flows: number[] = [];
+    for (let i = 0; i < this.#ends[direction + COUNT]!; i++) flows.push(this.#ends[direction + LIST + i]!);
+    return flows;
   }
 
-  #retime(flow: number): void {
-    const from = this.from[flow]!;
-    const to = this.to[flow]!;
-    const rate = Math.min(
-      this.#rate[from]! / this.#up[from]!.length,
-      this.#rate[to]! / this.#down[to]!.length,
-    );
-    if (rate === this.#flowRate[flow]) return;
-    this.#settle(flow);
-    this.#flowRate[flow] = rate;
-    if (this.#wheel.now + this.#left[flow]! / rate < this.#dueAt[flow]!) this.#arm(flow);
+  #sender(end: number): number {
+    return end * 2 * this.#direction;
   }
 
-  #settle(flow: number): void {
-    const now = this.#wheel.now;
-    this.#left[flow] = this.#left[flow]! - this.#flowRate[flow]! * (now - this.#settledAt[flow]!);
-    this.#settledAt[flow] = now;
+  #receiver(end: number): number {
+    return (end * 2 + 1) * this.#direction;
+  }
+
+  /** @param record of that end and direction */
+  #join(record: number, flow: number): void {
+    if (LIST + this.#ends[record * this.#direction + COUNT]! === this.#direction) this.#widen();
+    const at = record * this.#direction;
+    const count = this.#ends[at + COUNT]!;
+    this.#ends[at + LIST + count] = flow;
+    this.#ends[at + COUNT] = count + 1;
+  }
+
+  /** The order of flows does not matter, but must not depend on anything random. */
+  #leave(at: number, flow: number): void {
+    const ends = this.#ends;
+    const last = ends[at + COUNT]! - 1;
+    for (let i = 0; i <= last; i++) {
+      if (ends[at + LIST + i] !== flow) continue;
+      ends[at + LIST + i] = ends[at + LIST + last]!;
+      ends[at + COUNT] = last;
+      return;
+    }
+  }
+
+  /** The flow began or ended: those at its two ends have less or more. */
+  #share(flow: number): void {
+    const sender = this.#sender(this.from[flow]!);
+    const receiver = this.#receiver(this.to[flow]!);
+    // Both before any rate changes: some flows have the same two ends.
+    this.#setShares(sender, SENDER_SHARE);
+    this.#setShares(receiver, RECEIVER_SHARE);
+    this.#retime(sender);
+    this.#retime(receiver);
+  }
+
+  #setShares(direction: number, share: number): void {
+    const ends = this.#ends;
+    const count = ends[direction + COUNT]!;
+    const rate = ends[direction + TOTAL]! / count;
+    for (let i = 0; i < count; i++) this.#flows[ends[direction + LIST + i]! * FLOW + share] = rate;
+  }
+
+  #retime(direction: number): void {
+    const flows = this.#flows;
+    const ends = this.#ends;
+    const { now } = this.#wheel;
+    const last = direction + LIST + ends[direction + COUNT]!;
+    for (let i = direction + LIST; i < last; i++) {
+      const flow = ends[i]!;
+      const at = flow * FLOW;
+      const rate = Math.min(flows[at + SENDER_SHARE]!, flows[at + RECEIVER_SHARE]!);
+      if (rate === flows[at + RATE]) continue;
+      this.#settle(at);
+      flows[at + RATE] = rate;
+      if (now + flows[at + LEFT]! / rate < flows[at + DUE_AT]!) this.#arm(flow);
+    }
+  }
+
+  #settle(at: number): void {
+    const flows = this.#flows;
+    const { now } = this.#wheel;
+    flows[at + LEFT] = flows[at + LEFT]! - flows[at + RATE]! * (now - flows[at + SETTLED_AT]!);
+    flows[at + SETTLED_AT] = now;
   }
 
   #arm(flow: number): void {
-    const dueAt = this.#wheel.now + Math.max(0, this.#left[flow]!) / this.#flowRate[flow]!;
-    this.#dueAt[flow] = dueAt;
-    this.#version[flow]!++;
-    this.#wheel.add(dueAt, this.#kind, flow, this.#version[flow]!, 0, 0);
+    const flows = this.#flows;
+    const at = flow * FLOW;
+    const dueAt = this.#wheel.now + Math.max(0, flows[at + LEFT]!) / flows[at + RATE]!;
+    const version = flows[at + VERSION]! + 1;
+    flows[at + DUE_AT] = dueAt;
+    flows[at + VERSION] = version;
+    this.#wheel.add(dueAt, this.#kind, flow, version, 0, 0);
+  }
+
+  /** Room for more flows at an end. */
+  #widen(): void {
+    const before = this.#direction;
+    const after = before * 2;
+    const ends = new Float64Array(this.#ends.length * 2);
+    for (let at = 0; at < this.#ends.length; at += before) {
+      ends.set(this.#ends.subarray(at, at + before), (at / before) * after);
+    }
+    this.#ends = ends;
+    this.#direction = after;
   }
 
   #grow(): void {
     const size = this.from.length * 2;
-    const copy = <T extends Int32Array | Float64Array>(from: T, to: T): T => {
-      to.set(from);
-      return to;
-    };
-    this.from = copy(this.from, new Int32Array(size));
-    this.to = copy(this.to, new Int32Array(size));
-    this.#left = copy(this.#left, new Float64Array(size));
-    this.#flowRate = copy(this.#flowRate, new Float64Array(size));
-    this.#settledAt = copy(this.#settledAt, new Float64Array(size));
-    this.#dueAt = copy(this.#dueAt, new Float64Array(size));
-    this.#version = copy(this.#version, new Int32Array(size));
+    this.from = copied(this.from, new Int32Array(size));
+    this.to = copied(this.to, new Int32Array(size));
+    this.#flows = copied(this.#flows, new Float64Array(size * FLOW));
   }
 }
 
-/** The order of flows does not matter, but must not depend on anything random. */
-function remove(flows: number[], flow: number): void {
-  const at = flows.indexOf(flow);
-  if (at < 0) return;
-  flows[at] = flows[flows.length - 1]!;
-  flows.pop();
+function copied<T extends Int32Array | Float64Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
 }

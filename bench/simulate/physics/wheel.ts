@@ -3,6 +3,9 @@ const BUCKET_MS = 1 / 64;
 /** 4 s; what lies further ahead waits beside the wheel. */
 const BUCKETS = 1 << 18;
 const INITIAL_CAPACITY = 1 << 12;
+/** Integers kept for each event: half a cache line. */
+const EVENT = 8;
+const NEXT = 5;
 
 /**
  * Events in time order, first in first out within a bucket: a wheel of intrusive lists, because a heap costs several
@@ -17,18 +20,17 @@ export class TimingWheel {
   b = 0;
   c = 0;
   d = 0;
-  readonly #first = new Int32Array(BUCKETS).fill(-1);
-  readonly #last = new Int32Array(BUCKETS).fill(-1);
+  /** First and last event of each bucket, or -1. */
+  readonly #buckets = new Int32Array(BUCKETS * 2).fill(-1);
   /** Number of the bucket under way, counted from the beginning of time. */
   #bucket = 0;
   #pending = 0;
-  #far: number[] = [];
+  /** Events that lie further ahead than the wheel reaches, and the numbers of their buckets. */
+  #far: { readonly event: number; readonly bucket: number }[] = [];
   #free = -1;
   #capacity = 0;
-  #fields = new Int32Array(0);
-  #next = new Int32Array(0);
-  /** Bucket number of each event. */
-  #due = new Float64Array(0);
+  /** Of each event its kind, its four integers, and the next one in its bucket. */
+  #events = new Int32Array(0);
 
   constructor() {
     this.#grow(INITIAL_CAPACITY);
@@ -38,83 +40,77 @@ export class TimingWheel {
   add(atMs: number, kind: number, a: number, b: number, c: number, d: number): void {
     if (this.#free < 0) this.#grow(this.#capacity * 2);
     const event = this.#free;
-    this.#free = this.#next[event]!;
-    const at = event * 5;
-    const fields = this.#fields;
-    fields[at] = kind;
-    fields[at + 1] = a;
-    fields[at + 2] = b;
-    fields[at + 3] = c;
-    fields[at + 4] = d;
+    const at = event * EVENT;
+    const events = this.#events;
+    this.#free = events[at + NEXT]!;
+    events[at] = kind;
+    events[at + 1] = a;
+    events[at + 2] = b;
+    events[at + 3] = c;
+    events[at + 4] = d;
     // Never into the bucket that is being emptied: it would come a whole revolution late.
-    this.#due[event] = Math.max(Math.ceil(atMs / BUCKET_MS), this.#bucket + 1);
-    if (this.#due[event] - this.#bucket < BUCKETS) this.#append(event);
-    else this.#far.push(event);
+    const bucket = Math.max(Math.ceil(atMs / BUCKET_MS), this.#bucket + 1);
+    if (bucket - this.#bucket < BUCKETS) this.#append(event, bucket);
+    else this.#far.push({ event, bucket });
     this.#pending++;
   }
 
   /** Takes the next event into the fields. @returns false when there is none */
   next(): boolean {
     while (this.#pending > 0) {
-      const index = this.#bucket & (BUCKETS - 1);
-      const event = this.#first[index]!;
+      const first = (this.#bucket & (BUCKETS - 1)) * 2;
+      const event = this.#buckets[first]!;
       if (event < 0) {
         this.#bucket++;
         if ((this.#bucket & (BUCKETS - 1)) === 0) this.#bringNear();
         continue;
       }
-      this.#first[index] = this.#next[event]!;
+      this.#buckets[first] = this.#events[event * EVENT + NEXT]!;
       this.#take(event);
       return true;
     }
     return false;
   }
 
-  #append(event: number): void {
-    const index = this.#due[event]! & (BUCKETS - 1);
-    this.#next[event] = -1;
-    if (this.#first[index]! < 0) this.#first[index] = event;
-    else this.#next[this.#last[index]!] = event;
-    this.#last[index] = event;
+  #append(event: number, bucket: number): void {
+    const first = (bucket & (BUCKETS - 1)) * 2;
+    this.#events[event * EVENT + NEXT] = -1;
+    if (this.#buckets[first]! < 0) this.#buckets[first] = event;
+    else this.#events[this.#buckets[first + 1]! * EVENT + NEXT] = event;
+    this.#buckets[first + 1] = event;
   }
 
   /** A new revolution begins: events that fall into it go onto the wheel. */
   #bringNear(): void {
     const far = this.#far;
     this.#far = [];
-    for (const event of far) {
-      if (this.#due[event]! - this.#bucket < BUCKETS) this.#append(event);
-      else this.#far.push(event);
+    for (const each of far) {
+      if (each.bucket - this.#bucket < BUCKETS) this.#append(each.event, each.bucket);
+      else this.#far.push(each);
     }
   }
 
   #grow(capacity: number): void {
-    const fields = new Int32Array(capacity * 5);
-    fields.set(this.#fields);
-    const next = new Int32Array(capacity);
-    next.set(this.#next);
-    const due = new Float64Array(capacity);
-    due.set(this.#due);
+    const events = new Int32Array(capacity * EVENT);
+    events.set(this.#events);
     for (let event = capacity - 1; event >= this.#capacity; event--) {
-      next[event] = this.#free;
+      events[event * EVENT + NEXT] = this.#free;
       this.#free = event;
     }
-    this.#fields = fields;
-    this.#next = next;
-    this.#due = due;
+    this.#events = events;
     this.#capacity = capacity;
   }
 
   #take(event: number): void {
-    const at = event * 5;
-    const fields = this.#fields;
-    this.kind = fields[at]!;
-    this.a = fields[at + 1]!;
-    this.b = fields[at + 2]!;
-    this.c = fields[at + 3]!;
-    this.d = fields[at + 4]!;
+    const at = event * EVENT;
+    const events = this.#events;
+    this.kind = events[at]!;
+    this.a = events[at + 1]!;
+    this.b = events[at + 2]!;
+    this.c = events[at + 3]!;
+    this.d = events[at + 4]!;
     this.now = this.#bucket * BUCKET_MS;
-    this.#next[event] = this.#free;
+    events[at + NEXT] = this.#free;
     this.#free = event;
     this.#pending--;
   }
