@@ -22,6 +22,7 @@ export class Fetches {
   readonly #actions: ActionBuffer;
   readonly #requests = new Requests();
   #free: number;
+  #slots: number;
   #storing = 0;
   #made = 0;
 
@@ -32,6 +33,7 @@ export class Fetches {
     this.#peers = peers;
     this.#actions = actions;
     this.#free = options.downloadSlots;
+    this.#slots = options.downloadSlots;
   }
 
   /**
@@ -39,7 +41,24 @@ export class Fetches {
    * requests down in the end, and memory stays bounded.
    */
   get free(): number {
-    return this.#free;
+    return Math.max(0, this.#free);
+  }
+
+  /** From now on so many at a time; more that are under way go on. */
+  use(slots: number): void {
+    this.#free += slots - this.#slots;
+    this.#slots = slots;
+  }
+
+  /** How long the oldest live request for the blob has been under way, milliseconds; 0 when there is none. */
+  oldestMs(slot: number, now: number): number {
+    const requests = this.#requests;
+    let oldest = 0;
+    for (let request = 0; request < requests.end; request++) {
+      if (requests.state(request) !== RequestState.live || requests.blob(request) !== slot) continue;
+      oldest = Math.max(oldest, now - requests.startedAt(request));
+    }
+    return oldest;
   }
 
   /** Requests ever made. */
@@ -171,6 +190,7 @@ export class Fetches {
     const blob = this.#blobs.get(this.blobOf(request))!;
     const peer = this.peerOf(request);
     const tookMs = now - this.#requests.startedAt(request);
+    if (tookMs < blob.fastestMs) blob.fastestMs = tookMs;
     if (blob.paceMs === 0) blob.paceMs = tookMs;
     // Relative to what is usual for the blob, because pieces of different blobs differ in size.
     if (blob.paceMs > 0) {

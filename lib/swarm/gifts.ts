@@ -22,6 +22,10 @@ export class Gifts {
   piece = new Int32Array(INITIAL_CAPACITY);
   /** When it came into its state, milliseconds. */
   since = new Float64Array(INITIAL_CAPACITY);
+  /** 1 while the piece counts as given. */
+  counted = new Uint8Array(INITIAL_CAPACITY);
+  /** When it was made, milliseconds. */
+  madeAt = new Float64Array(INITIAL_CAPACITY);
 
   add(state: GiftStateValue, peer: number, blob: number, piece: number, now: number): void {
     let gift = 0;
@@ -33,6 +37,8 @@ export class Gifts {
     this.blob[gift] = blob;
     this.piece[gift] = piece;
     this.since[gift] = now;
+    this.madeAt[gift] = now;
+    this.counted[gift] = 1;
   }
 
   /** The gift of that piece to that peer in one of two states, or -1. */
@@ -63,5 +69,7 @@ export class Gifts {
     this.blob = grown(this.blob, new Int32Array(size));
     this.piece = grown(this.piece, new Int32Array(size));
     this.since = grown(this.since, new Float64Array(size));
+    this.counted = grown(this.counted, new Uint8Array(size));
+    this.madeAt = grown(this.madeAt, new Float64Array(size));
   }
 }

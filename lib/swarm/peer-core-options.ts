@@ -27,6 +27,8 @@ export interface PeerCoreOptions {
   readonly backoffMs: number;
   /** Longest such pause. @default 10000 */
   readonly maxBackoffMs: number;
+  /** How often a node compares its own speed with that of its neighbours. @default 250 */
+  readonly speedWindowMs: number;
   /** How often a neighbour is told again that we wait for a slot of it. @default 1000 */
   readonly waitRepeatMs: number;
   /** Pause of all requests after a failure of our own (disk). @default 1000 */
@@ -46,6 +48,7 @@ export const DEFAULT_PEER_CORE_OPTIONS: PeerCoreOptions = {
   askSupernodeAfterMs: 1000,
   backoffMs: 200,
   maxBackoffMs: 10_000,
+  speedWindowMs: 250,
   waitRepeatMs: 1000,
   localPauseMs: 1000,
 };

@@ -5,6 +5,7 @@ import { BlobList } from './blob-list.ts';
 import { Choice } from './choice.ts';
 import { ANY, Fetches } from './fetches.ts';
 import { Neighbours, type PeerKind } from './neighbours.ts';
+import { OwnSpeed } from './own-speed.ts';
 import { DEFAULT_PEER_CORE_OPTIONS, type PeerCoreOptions } from './peer-core-options.ts';
 import { SharedBlob } from './shared-blob.ts';
 import { UploadSlots } from './upload-slots.ts';
@@ -29,6 +30,7 @@ export class PeerCore {
   readonly #fetches: Fetches;
   readonly #choice: Choice;
   readonly #uploads: UploadSlots;
+  readonly #speed: OwnSpeed;
   readonly #blobs = new BlobList();
 
   /** @param actions cores that are called one after the other may share one, read and cleared in between */
@@ -38,6 +40,7 @@ export class PeerCore {
     this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions);
     this.#choice = new Choice(this.#options, rng, this.#blobs, this.#peers, this.#fetches, this.actions);
     this.#uploads = new UploadSlots(this.#options, this.#blobs, this.#peers, this.actions);
+    this.#speed = new OwnSpeed(this.#options, this.#blobs, this.#fetches, this.#uploads);
   }
 
   /**
@@ -253,6 +256,7 @@ export class PeerCore {
   /** To be called about every 100 ms: suspicion, zones, pauses. */
   tick(now: number): void {
     this.#fetches.releaseStale(now);
+    this.#speed.look(now);
     for (let i = 0; this.freeDownloads === 0 && i < this.#blobs.wanted.length; i++) {
       const blob = this.#blobs.get(this.#blobs.wanted[i]!)!;
       if (blob.inFlight > 0) continue;

@@ -32,6 +32,12 @@ const DEFAULT_OPTIONS: SeedCoreOptions = {
 
 /** The supernode's own zone in {@link SeedCore.addPeer}. */
 export const OWN_ZONE = 0;
+/** Weight of the last gift in what is usual: about the last eight count. */
+const PACE_WEIGHT = 1 / 8;
+/** A peer that takes so many times the usual is slow: gifts to it hold our slots, and others wait for what it gets. */
+const SLOW = 2;
+/** A gift that takes so many times the usual may never be passed on. */
+const STUCK = 4;
 const ANY_COUNT = 0xffff;
 const NEVER = -1;
 
@@ -45,6 +51,8 @@ interface SeedPeer {
   lastGift: number;
   /** When it last got a piece from anywhere (at first: when it first told its slots), milliseconds; or NEVER. */
   gotAt: number;
+  /** How long gifts to it take, as a multiple of what is usual. */
+  slowness: number;
 }
 
 /**
@@ -63,6 +71,8 @@ export class SeedCore {
   readonly #blobs: (SeedBlob | undefined)[] = [];
   #active = 0;
   #giftNumber = 0;
+  /** Usual time from a gift until the peer says that it holds the piece, milliseconds; 0 before the first. */
+  #paceMs = 0;
 
   /** @param actions cores that are called one after the other may share one, read and cleared in between */
   constructor(options: Partial<SeedCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
@@ -96,7 +106,7 @@ export class SeedCore {
   /** @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own. @returns the peer's number */
   addPeer(zone: number): number {
     const peer = this.#peerSlots.take();
-    this.#peers[peer] = { zone, down: 0, active: 0, lastGift: 0, gotAt: NEVER };
+    this.#peers[peer] = { zone, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
     return peer;
   }
 
@@ -129,6 +139,7 @@ export class SeedCore {
     info.gotAt = now;
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {
+      this.#learnPace(info, now - this.#gifts.madeAt[gift]!);
       const sent = this.#gifts.state[gift] === GiftState.sent;
       this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
     }
@@ -215,6 +226,9 @@ export class SeedCore {
         this.#takeBack(gift, now);
       } else if (state === GiftState.refused && ageMs >= declineMs) {
         this.#become(gift, GiftState.free, now);
+      } else if (state === GiftState.sending && now - gifts.madeAt[gift]! >= this.#patienceMs) {
+        // It may come in the end, but until then nobody has the piece.
+        this.#ungive(gift);
       }
     }
     this.#fill(now);
@@ -288,7 +302,7 @@ export class SeedCore {
    */
   #mayStillSpread(gift: number, zone: number, now: number): boolean {
     if (this.#gifts.state[gift] === GiftState.refused) return false;
-    if (now - this.#gifts.since[gift]! >= this.#options.stuckMs) return false;
+    if (now - this.#gifts.madeAt[gift]! >= this.#patienceMs) return false;
     return this.#peers[this.#gifts.peer[gift]!]?.zone === zone;
   }
 
@@ -310,11 +324,26 @@ export class SeedCore {
     if (info !== undefined) info.active--;
   }
 
+  /** After this long a gift may never be passed on. */
+  get #patienceMs(): number {
+    const { stuckMs } = this.#options;
+    return this.#paceMs === 0 ? stuckMs : Math.min(stuckMs, STUCK * this.#paceMs);
+  }
+
+  /** What is usual for all peers, and for this one, moves a little towards the time of a gift that arrived. */
+  #learnPace(info: SeedPeer, tookMs: number): void {
+    if (this.#paceMs === 0) this.#paceMs = tookMs;
+    if (this.#paceMs > 0) info.slowness += (tookMs / this.#paceMs - info.slowness) * PACE_WEIGHT;
+    this.#paceMs += (tookMs - this.#paceMs) * PACE_WEIGHT;
+  }
+
   /** The piece counts as given once less. */
   #ungive(gift: number): void {
     const given = this.#blobs[this.#gifts.blob[gift]!]?.given(this.#peers[this.#gifts.peer[gift]!]!.zone);
     const piece = this.#gifts.piece[gift]!;
-    if (given !== undefined && given[piece]! > 0) given[piece]!--;
+    if (given === undefined || given[piece] === 0 || this.#gifts.counted[gift] === 0) return;
+    given[piece]!--;
+    this.#gifts.counted[gift] = 0;
   }
 
   /** Forgets a gift that did not arrive. */
@@ -326,7 +355,9 @@ export class SeedCore {
   }
 }
 
-/** Fewer gifts under way first, then who was given something longest ago. */
+/** Slow ones last; fewer gifts under way first, then who was given something longest ago. */
 function waitsLonger(a: SeedPeer, b: SeedPeer): boolean {
+  const slow = a.slowness > SLOW;
+  if (slow !== b.slowness > SLOW) return !slow;
   return a.active < b.active || (a.active === b.active && a.lastGift < b.lastGift);
 }

@@ -57,6 +57,8 @@ export class SharedBlob {
   progressedAt: number;
   /** Mean time of recent requests that brought their piece, milliseconds; 0 before the first. */
   paceMs = 0;
+  /** Shortest time that a request took since this was last set to Infinity, milliseconds. */
+  fastestMs = Number.POSITIVE_INFINITY;
   #table: Int32Array;
   /** Where groups begin in the table. */
   #groups: number;
@@ -233,6 +235,12 @@ export class SharedBlob {
   /** Whether the peer in that row lacks anything that we hold. */
   lacks(row: number): boolean {
     return this.#table[row * RECORD_WORDS + LACKS]! > 0;
+  }
+
+  /** Pieces that the peer in that row holds, but for those that are asked for now. */
+  heldBy(row: number): number {
+    const record = row * RECORD_WORDS;
+    return this.#count - this.#table[record + LACKS]! + this.#table[record + USEFUL]!;
   }
 
   /** Bits of the pieces, 32 times `word` and following, that we hold and the peer in that row lacks. */

@@ -16,6 +16,7 @@ export class UploadSlots {
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
   readonly #waiting: number[] = [];
+  #slots: number;
   #active = 0;
   #kept = 0;
 
@@ -25,6 +26,13 @@ export class UploadSlots {
     this.#blobs = blobs;
     this.#peers = peers;
     this.#actions = actions;
+    this.#slots = options.uploadSlots;
+  }
+
+  /** From now on so many at a time; more that are under way go on. */
+  use(slots: number, now: number): void {
+    this.#slots = slots;
+    this.#giveOut(now);
   }
 
   /** Uploads under way. */
@@ -34,7 +42,7 @@ export class UploadSlots {
 
   /** Slots that the peer may have; of a number that names none, those that are free for all. */
   freeFor(peer: number): number {
-    return this.#free + (this.#kept > 0 && this.#peers.known(peer) ? this.#peers.kept(peer) : 0);
+    return Math.max(0, this.#free) + (this.#kept > 0 && this.#peers.known(peer) ? this.#peers.kept(peer) : 0);
   }
 
   /** @returns whether there was a slot for the peer; if not, it now waits for one */
@@ -43,7 +51,7 @@ export class UploadSlots {
     if (kept > 0) {
       this.#peers.setKept(peer, kept - 1);
       this.#kept--;
-    } else if (this.#free === 0) {
+    } else if (this.#free <= 0) {
       if (!this.#waiting.includes(peer)) this.#waiting.push(peer);
       return false;
     }
@@ -101,7 +109,7 @@ export class UploadSlots {
   }
 
   get #free(): number {
-    return this.#options.uploadSlots - this.#active - this.#kept;
+    return this.#slots - this.#active - this.#kept;
   }
 
   #keep(peer: number, now: number): void {
