@@ -110,6 +110,8 @@ export class Choice {
     const peers = this.#peers;
     if (peers.up(peer) === 0 || !peers.trusted(peer, now)) return false;
     if (peers.supernode(peer)) return now - blob.movedAt >= this.#options.askSupernodeAfterMs;
+    // A slot that waits a moment for a fast peer brings more than one that a slow peer holds.
+    if (blob.inFlight > 0 && peers.slow(peer)) return false;
     return this.#zoneOpen(blob, peer, now);
   }
 

@@ -5,7 +5,9 @@ export type PeerKind = 'node' | 'supernode';
 /** So much that every peer of the own zone comes first. */
 const OTHER_ZONE = 1e6;
 /** Equal peers differ by less from moment to moment, and should share the load equally. */
-const NOTABLY_SLOW = 2;
+const NOTABLY_SLOW = 1.6;
+/** Share of the difference to the usual that is forgotten at a time: a half in 140 times. */
+const FORGETS = 0.005;
 
 const INITIAL_CAPACITY = 12;
 /** Numbers kept for each peer; the first eight, one cache line, are those that every message touches. */
@@ -178,6 +180,19 @@ export class Neighbours {
   keep(peer: number, now: number): void {
     this.#of[peer * SIZE + KEPT]!++;
     this.#of[peer * SIZE + KEPT_AT] = now;
+  }
+
+  /** Takes far longer for a piece than others. */
+  slow(peer: number): boolean {
+    return this.#of[peer * SIZE + SLOWNESS]! > NOTABLY_SLOW;
+  }
+
+  /** Time has passed: what was learnt of slow ones counts a little less, so that they get another chance. */
+  forgetSlowness(): void {
+    for (let peer = 0; peer < this.#slots.end; peer++) {
+      const at = peer * SIZE + SLOWNESS;
+      this.#of[at] = this.#of[at]! + (1 - this.#of[at]!) * FORGETS;
+    }
   }
 
   /** Lower = rather ask this one: in our own zone, few of its slots are taken, not slow. */

@@ -1,5 +1,6 @@
 import type { BlobList } from './blob-list.ts';
 import type { Fetches } from './fetches.ts';
+import type { Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import type { UploadSlots } from './upload-slots.ts';
@@ -22,6 +23,7 @@ const KEEPS_UP = 1.25;
 export class OwnSpeed {
   readonly #options: PeerCoreOptions;
   readonly #blobs: BlobList;
+  readonly #peers: Neighbours;
   readonly #fetches: Fetches;
   readonly #uploads: UploadSlots;
   /** Blob -> peer -> pieces that it had at the end of the last window, plus one. */
@@ -29,9 +31,10 @@ export class OwnSpeed {
   #since = 0;
   #slots: number;
 
-  constructor(options: PeerCoreOptions, blobs: BlobList, fetches: Fetches, uploads: UploadSlots) {
+  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, fetches: Fetches, uploads: UploadSlots) {
     this.#options = options;
     this.#blobs = blobs;
+    this.#peers = peers;
     this.#fetches = fetches;
     this.#uploads = uploads;
     this.#slots = options.downloadSlots;
@@ -42,6 +45,7 @@ export class OwnSpeed {
     const windowMs = now - this.#since;
     if (windowMs < this.#options.speedWindowMs) return;
     this.#since = now;
+    this.#peers.forgetSlowness();
     // Slots with which a node as fast as this one would keep up with its neighbours.
     let needed = 0;
     for (const slot of this.#blobs.wanted) {

@@ -40,7 +40,7 @@ export class PeerCore {
     this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions);
     this.#choice = new Choice(this.#options, rng, this.#blobs, this.#peers, this.#fetches, this.actions);
     this.#uploads = new UploadSlots(this.#options, this.#blobs, this.#peers, this.actions);
-    this.#speed = new OwnSpeed(this.#options, this.#blobs, this.#fetches, this.#uploads);
+    this.#speed = new OwnSpeed(this.#options, this.#blobs, this.#peers, this.#fetches, this.#uploads);
   }
 
   /**

@@ -4,13 +4,15 @@ import type { OnProgress, Outcome, Strategy } from '../outcome.ts';
 import { Flows } from '../physics/flows.ts';
 import type { FluidLinks } from '../physics/fluid-links.ts';
 import { TimingWheel } from '../physics/wheel.ts';
-import { bytesOfPiece, type Scenario } from '../scenario.ts';
-import { crossesZones, drawFleet, type Fleet, latencyBetween, trackerHears } from './fleet.ts';
-import { type Link, NEWCOMER_LINKS, Overlay } from './overlay.ts';
+import { Population } from '../population.ts';
+import { bytesOfPiece, linkRates, type Scenario } from '../scenario.ts';
+import { NEWCOMER_LINKS, Overlay } from './overlay.ts';
 import { PieceBook } from './piece-book.ts';
 import { RegistryLine } from './registry-line.ts';
+import { Requests } from './requests.ts';
 import { StripedRead } from './striped-read.ts';
 import { Tally } from './tally.ts';
+import { crossesZones, trackerHears } from './ways.ts';
 
 export const BLIND_SWARM = 'blind swarm';
 
@@ -41,17 +43,7 @@ const Happens = {
   landed: 13,
 } as const;
 
-/** Neighbours that a node has asked for something at a time, and pieces asked of each. */
-const MOST_ASKED = 10;
-const PIPELINE = 3;
 const NOTICED_MS = 1000;
-
-interface Ask {
-  readonly link: Link;
-  readonly piece: number;
-  readonly generation: number;
-  readonly running: boolean;
-}
 
 /** The rule by which flows share links. */
 type Physics = (rates: Float64Array, wheel: TimingWheel, kind: number) => FluidLinks;
@@ -59,7 +51,7 @@ type Physics = (rates: Float64Array, wheel: TimingWheel, kind: number) => FluidL
 class BlindSwarm {
   readonly #scenario: Scenario;
   readonly #rng: Rng;
-  readonly #fleet: Fleet;
+  readonly #population: Population;
   readonly #wheel = new TimingWheel();
   readonly #flows: FluidLinks;
   readonly #line: RegistryLine;
@@ -71,10 +63,7 @@ class BlindSwarm {
   readonly #firstOf: number[] = [];
   readonly #layerOf: number[] = [];
   readonly #bytesOf: number[] = [];
-  /** Flow -> what it is for. */
-  readonly #ask: Ask[] = [];
-  /** Node -> neighbours that it has asked for something. */
-  readonly #asked: Int32Array;
+  readonly #requests: Requests;
   /** Node -> pieces that it lacks, of all layers and of the first one. */
   readonly #lacks: Int32Array;
   readonly #lacksOfFirst: Int32Array;
@@ -86,7 +75,7 @@ class BlindSwarm {
     const { nodes, seeds, blobs } = scenario;
     this.#scenario = scenario;
     this.#rng = createRng(scenario.rngSeed);
-    this.#fleet = drawFleet(scenario, this.#rng);
+    this.#population = new Population(scenario, this.#rng);
     for (const [layer, blob] of blobs.entries()) {
       this.#firstOf.push(this.#layerOf.length);
       for (let piece = 0; piece < blob.pieces; piece++) {
@@ -95,19 +84,29 @@ class BlindSwarm {
       }
     }
     const ends = nodes + seeds;
-    const { rates } = this.#fleet;
-    this.#tally = new Tally(scenario, this.#fleet, onProgress);
+    const rates = linkRates(scenario, (node) => this.#population.isSlow(node));
+    this.#tally = new Tally(scenario, this.#population, onProgress);
     this.#line = new RegistryLine(scenario.registryRequestRate);
     this.#flows = physics(rates, this.#wheel, Happens.flowEnds);
     this.#origin = new StripedRead(scenario, rates, this.#wheel, Happens, this.#line, this.#tally);
     this.#book = new PieceBook(nodes, ends, this.#layerOf.length);
+    this.#requests = new Requests({
+      scenario,
+      wheel: this.#wheel,
+      flows: this.#flows,
+      book: this.#book,
+      tally: this.#tally,
+      rng: this.#rng,
+      bytesOf: this.#bytesOf,
+      isDead: (end) => this.#dead[end] !== 0,
+      kinds: Happens,
+    });
     this.#overlay = new Overlay(
       ends,
       this.#rng,
       (end) => this.#dead[end] === 2,
       (a, b) => crossesZones(scenario, a, b),
     );
-    this.#asked = new Int32Array(nodes);
     this.#lacks = new Int32Array(nodes).fill(this.#layerOf.length);
     this.#lacksOfFirst = new Int32Array(nodes).fill(blobs[0]?.pieces ?? 0);
     this.#dead = new Uint8Array(ends);
@@ -118,14 +117,15 @@ class BlindSwarm {
   /** @throws INTERNAL when nothing happens any more although nodes are waiting */
   run(): Outcome {
     const { crash, seedCrash } = this.#scenario;
-    const { order, joinedMs } = this.#fleet;
-    for (const node of order) this.#wheel.add(joinedMs[node]!, Happens.joins, node, 0, 0, 0);
+    this.#population.asksAt.forEach((at, node) => this.#wheel.add(at, Happens.joins, node, 0, 0, 0));
     if (crash !== undefined) this.#wheel.add(crash.atMs, Happens.crash, 0, 0, 0, 0);
     if (seedCrash !== undefined) this.#wheel.add(seedCrash.atMs, Happens.seedCrash, 0, 0, 0, 0);
     this.#origin.begin();
     while (this.#unfinished > 0) {
       if (!this.#wheel.next()) {
-        throw new DamselflyError('INTERNAL', 'the simulated swarm came to a halt', { unfinished: this.#unfinished });
+        throw new DamselflyError('INTERNAL', 'the simulated swarm came to a halt', {
+          unfinished: this.#unfinished,
+        });
       }
       this.#happen();
     }
@@ -136,13 +136,13 @@ class BlindSwarm {
     const { kind, a, b, c } = this.#wheel;
     switch (kind) {
       case Happens.flowEnds:
-        if (this.#flows.ended(a, b)) this.#sent(a);
+        if (this.#flows.ended(a, b)) this.#requests.sent(a);
         break;
       case Happens.asked:
-        if (this.#ask[a]!.generation === b) this.#admit(a);
+        this.#requests.admit(a, b);
         break;
       case Happens.arrived:
-        if (this.#ask[a]!.generation === b) this.#arrived(a);
+        if (this.#requests.isCurrent(a, b)) this.#arrived(a);
         break;
       case Happens.have:
         if (this.#dead[a] === 0) this.#tell(a, b, 1, c === 1 ? 1 : 0);
@@ -163,9 +163,9 @@ class BlindSwarm {
         this.#repair(a);
         break;
       case Happens.crash:
-        this.#fleet.dies.forEach((dying, node) => {
-          if (dying === 1) this.#die(node);
-        });
+        for (let node = 0; node < this.#scenario.nodes; node++) {
+          if (this.#population.isDoomed(node)) this.#die(node);
+        }
         break;
       case Happens.seedCrash:
         this.#crashSeeds();
@@ -200,10 +200,10 @@ class BlindSwarm {
       this.#book.meet(node, link.peer, link.distance, 1);
       if (this.#isNode(link.peer)) {
         this.#book.meet(link.peer, node, link.distance, 1);
-        this.#fillPipeline(link.back);
+        this.#requests.fillPipeline(link.back);
       }
     }
-    this.#fill(node);
+    this.#requests.fill(node, this.#overlay.links[node]!);
   }
 
   #repair(node: number): void {
@@ -236,67 +236,22 @@ class BlindSwarm {
     for (const { peer, back } of this.#overlay.links[end]!) {
       if (back.distance !== distance || !this.#isNode(peer) || this.#lacks[peer] === 0) continue;
       for (let piece = first; piece < first + pieces; piece++) this.#book.hear(peer, piece);
-      if (pieces > 1 || !this.#book.isTaken(peer, first)) this.#fillPipeline(back);
+      if (pieces > 1 || !this.#book.isTaken(peer, first)) this.#requests.fillPipeline(back);
     }
-  }
-
-  /** Asks neighbours, from a random one on, for as much as the node may. */
-  #fill(node: number): void {
-    const links = this.#overlay.links[node]!;
-    const start = this.#rng.int(links.length);
-    for (let i = 0; i < links.length && this.#asked[node]! < MOST_ASKED; i++) {
-      this.#fillPipeline(links[(start + i) % links.length]!);
-    }
-  }
-
-  /** Asks the neighbour for as many pieces as a node asks of one. */
-  #fillPipeline(link: Link): void {
-    const { end: node, peer, flows } = link;
-    if (link.banned || this.#dead[node] !== 0) return;
-    while (flows.length < PIPELINE && (flows.length > 0 || this.#asked[node]! < MOST_ASKED)) {
-      const piece = this.#book.pick(node, peer, link.distance, this.#rng);
-      if (piece < 0) return;
-      this.#book.take(node, piece);
-      if (flows.length === 0) this.#asked[node]!++;
-      const flow = this.#flows.open(peer, node, this.#bytesOf[piece]!);
-      const generation = (this.#ask[flow]?.generation ?? 0) + 1;
-      this.#ask[flow] = { link, piece, generation, running: false };
-      flows.push(flow);
-      const at = this.#wheel.now + latencyBetween(this.#scenario, node, peer);
-      this.#wheel.add(at, Happens.asked, flow, generation, 0, 0);
-    }
-  }
-
-  /** Whoever asks is served. */
-  #admit(flow: number): void {
-    const ask = this.#ask[flow]!;
-    if (this.#dead[ask.link.peer] !== 0) return;
-    this.#ask[flow] = { ...ask, running: true };
-    this.#flows.start(flow);
-  }
-
-  #sent(flow: number): void {
-    const ask = this.#ask[flow]!;
-    const { end, peer } = ask.link;
-    this.#ask[flow] = { ...ask, running: false };
-    this.#tally.sent(peer, end, this.#bytesOf[ask.piece]!);
-    const at = this.#wheel.now + latencyBetween(this.#scenario, peer, end);
-    this.#wheel.add(at, Happens.arrived, flow, ask.generation, 0, 0);
   }
 
   #arrived(flow: number): void {
     const { now } = this.#wheel;
-    const { link, piece } = this.#ask[flow]!;
+    const { link, piece } = this.#requests.close(flow);
     const node = link.end;
-    this.#close(flow);
-    if (this.#fleet.poisoned[link.peer] === 1) {
+    if (this.#population.isLiar(link.peer)) {
       this.#tally.piecesRejected++;
       this.#tally.bans++;
       link.banned = true;
       this.#book.giveBack(node, piece);
-      this.#dropAsks(link);
+      this.#requests.drop(link);
       this.#repair(node);
-      this.#fill(node);
+      this.#requests.fill(node, this.#overlay.links[node]!);
       return;
     }
     this.#tally.arrived(1, now);
@@ -312,33 +267,8 @@ class BlindSwarm {
     const { latencyMs, zoneLatencyMs, zones } = this.#scenario;
     this.#wheel.add(now + latencyMs, Happens.have, node, piece, 0, 0);
     if (zones > 1) this.#wheel.add(now + zoneLatencyMs, Happens.have, node, piece, 1, 0);
-    this.#fillPipeline(link);
-    if (link.flows.length === 0) this.#fill(node);
-  }
-
-  /** What was asked of the neighbour will not come: all of it is wanted again. */
-  #dropAsks(link: Link): void {
-    for (const flow of [...link.flows]) {
-      this.#book.giveBack(link.end, this.#ask[flow]!.piece);
-      this.#close(flow);
-    }
-  }
-
-  #halt(flow: number): void {
-    const ask = this.#ask[flow]!;
-    if (!ask.running) return;
-    this.#ask[flow] = { ...ask, running: false };
-    this.#flows.stop(flow);
-  }
-
-  #close(flow: number): void {
-    this.#halt(flow);
-    const ask = this.#ask[flow]!;
-    const { flows, end } = ask.link;
-    flows.splice(flows.indexOf(flow), 1);
-    if (flows.length === 0) this.#asked[end]!--;
-    this.#ask[flow] = { ...ask, generation: ask.generation + 1 };
-    this.#flows.release(flow);
+    this.#requests.fillPipeline(link);
+    if (link.flows.length === 0) this.#requests.fill(node, this.#overlay.links[node]!);
   }
 
   #crashSeeds(): void {
@@ -355,8 +285,8 @@ class BlindSwarm {
     this.#dead[end] = 1;
     if (this.#isNode(end) && this.#lacks[end]! > 0) this.#unfinished--;
     for (const link of this.#overlay.links[end]!) {
-      for (const flow of link.back.flows) this.#halt(flow);
-      this.#dropAsks(link);
+      for (const flow of link.back.flows) this.#requests.halt(flow);
+      this.#requests.drop(link);
     }
     this.#wheel.add(this.#wheel.now + NOTICED_MS, Happens.lost, end, 0, 0, 0);
   }
@@ -365,10 +295,10 @@ class BlindSwarm {
     this.#dead[end] = 2;
     for (const link of this.#overlay.disconnect(end)) {
       if (!this.#isNode(link.end)) continue;
-      this.#dropAsks(link);
+      this.#requests.drop(link);
       this.#book.meet(link.end, end, link.distance, -1);
       this.#repair(link.end);
-      this.#fill(link.end);
+      this.#requests.fill(link.end, this.#overlay.links[link.end]!);
     }
   }
 }

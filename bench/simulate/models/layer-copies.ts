@@ -2,12 +2,13 @@ import { DamselflyError } from '../../../lib/core/errors.ts';
 import { createRng, type Rng } from '../../../lib/runtime/rng.ts';
 import type { OnProgress, Outcome } from '../outcome.ts';
 import { TimingWheel } from '../physics/wheel.ts';
-import type { Scenario } from '../scenario.ts';
+import { Population } from '../population.ts';
+import { linkRates, type Scenario } from '../scenario.ts';
 import { FanOut } from './fan-out.ts';
-import { drawFleet, type Fleet, latencyBetween, registryOf, trackerHears } from './fleet.ts';
 import { HolderDirectory } from './holder-directory.ts';
 import { RegistryLine } from './registry-line.ts';
 import { Tally } from './tally.ts';
+import { latencyBetween, registryOf, trackerHears } from './ways.ts';
 
 /** What happens; the fields of an event are given behind it. */
 const Happens = {
@@ -48,7 +49,7 @@ export class LayerCopies {
   readonly #scenario: Scenario;
   readonly #sharing: boolean;
   readonly #rng: Rng;
-  readonly #fleet: Fleet;
+  readonly #population: Population;
   readonly #wheel = new TimingWheel();
   readonly #flows: FanOut;
   readonly #line: RegistryLine;
@@ -73,14 +74,15 @@ export class LayerCopies {
     this.#scenario = scenario;
     this.#sharing = sharing;
     this.#rng = createRng(scenario.rngSeed);
-    this.#fleet = drawFleet(scenario, this.#rng);
+    this.#population = new Population(scenario, this.#rng);
     this.#registry = registryOf(scenario);
     this.#layers = blobs.length;
     const reads = nodes * this.#layers;
-    this.#flows = new FanOut(this.#fleet.rates, reads, this.#wheel, Happens.sent);
+    const rates = linkRates(scenario, (node) => this.#population.isSlow(node));
+    this.#flows = new FanOut(rates, reads, this.#wheel, Happens.sent);
     this.#line = new RegistryLine(registryRequestRate);
     this.#directory = new HolderDirectory(this.#layers);
-    this.#tally = new Tally(scenario, this.#fleet, onProgress);
+    this.#tally = new Tally(scenario, this.#population, onProgress);
     this.#joinLatencyMs = profile.joinTakesTime ? latencyMs : 0;
     this.#dead = new Uint8Array(nodes);
     this.#admitted = new Uint8Array(nodes);
@@ -93,12 +95,13 @@ export class LayerCopies {
   /** @throws INTERNAL when nothing happens any more although nodes are waiting */
   run(): Outcome {
     const { crash } = this.#scenario;
-    const { order, joinedMs } = this.#fleet;
-    for (const node of order) this.#wheel.add(joinedMs[node]!, Happens.joins, node, 0, 0, 0);
+    this.#population.asksAt.forEach((at, node) => this.#wheel.add(at, Happens.joins, node, 0, 0, 0));
     if (crash !== undefined) this.#wheel.add(crash.atMs, Happens.crash, 0, 0, 0, 0);
     while (this.#unfinished > 0) {
       if (!this.#wheel.next()) {
-        throw new DamselflyError('INTERNAL', 'the simulated reads came to a halt', { unfinished: this.#unfinished });
+        throw new DamselflyError('INTERNAL', 'the simulated reads came to a halt', {
+          unfinished: this.#unfinished,
+        });
       }
       this.#happen();
     }
@@ -248,7 +251,7 @@ export class LayerCopies {
     const node = this.#nodeOf(read);
     const source = this.#source[read]!;
     const { pieces } = this.#scenario.blobs[read % this.#layers]!;
-    if (this.#fleet.poisoned[source] === 1) {
+    if (this.#population.isLiar(source)) {
       // Only the digest of the whole layer tells: all of it is read again.
       this.#tally.piecesRejected += pieces;
       if (this.#directory.ban(node, source)) this.#tally.bans++;
@@ -265,18 +268,17 @@ export class LayerCopies {
 
   #crash(): void {
     const { now } = this.#wheel;
-    const { dies } = this.#fleet;
     // Before anybody looks again.
     this.#wheel.add(now + NOTICED_MS, Happens.forgets, 0, 0, 0, 0);
-    dies.forEach((dying, node) => {
-      if (dying === 0) return;
+    for (let node = 0; node < this.#scenario.nodes; node++) {
+      if (!this.#population.isDoomed(node)) continue;
       this.#dead[node] = 1;
       if (this.#lacks[node]! > 0) this.#unfinished--;
-    });
+    }
     for (let read = 0; read < this.#source.length; read++) {
       const node = this.#nodeOf(read);
       const source = this.#source[read]!;
-      if (!this.#flows.isRunning(read) || (this.#dead[node] === 0 && dies[source] !== 1)) continue;
+      if (!this.#flows.isRunning(read) || (this.#dead[node] === 0 && this.#dead[source] !== 1)) continue;
       const { bytes } = this.#scenario.blobs[read % this.#layers]!;
       this.#tally.sent(source, node, bytes - this.#flows.stop(read));
       if (this.#dead[node] === 0) this.#setUp(now + NOTICED_MS, Happens.looks, read);

@@ -1,9 +1,9 @@
 import type { TimingWheel } from '../physics/wheel.ts';
 import type { Scenario } from '../scenario.ts';
 import { FanOut } from './fan-out.ts';
-import { registryOf } from './fleet.ts';
 import type { RegistryLine } from './registry-line.ts';
 import type { Tally } from './tally.ts';
+import { registryOf } from './ways.ts';
 
 /** Kinds of the events that a {@link StripedRead} sets, and gets back through the method of the same name. */
 interface Kinds {
@@ -97,7 +97,9 @@ export class StripedRead {
   died(seed: number): void {
     const { nodes, seeds } = this.#scenario;
     this.#deadSeeds.add(seed);
-    const heir = Array.from({ length: seeds }, (_, i) => (seed + i) % seeds).find((i) => !this.#deadSeeds.has(i));
+    const heir = Array.from({ length: seeds }, (_, i) => (seed + i) % seeds).find(
+      (i) => !this.#deadSeeds.has(i),
+    );
     for (let stripe = 0; stripe < this.#reader.length; stripe++) {
       const layer = Math.floor(stripe / seeds);
       if (this.#reader[stripe] !== seed || this.#lacks[layer] === 0) continue;

@@ -1,6 +1,7 @@
 import type { OnProgress, Outcome } from '../outcome.ts';
-import type { Scenario } from '../scenario.ts';
-import { crossesZones, type Fleet, registryOf } from './fleet.ts';
+import type { Population } from '../population.ts';
+import { pieceCount, type Scenario } from '../scenario.ts';
+import { crossesZones, registryOf } from './ways.ts';
 
 const PIECES_PER_REPORT = 1 << 16;
 
@@ -12,7 +13,7 @@ export class Tally {
   piecesRejected = 0;
   bans = 0;
   readonly #scenario: Scenario;
-  readonly #fleet: Fleet;
+  readonly #population: Population;
   readonly #onProgress: OnProgress;
   /** End -> bytes. */
   readonly #sent: Float64Array;
@@ -21,14 +22,14 @@ export class Tally {
   #reported = 0;
   #crossZoneBytes = 0;
 
-  constructor(scenario: Scenario, fleet: Fleet, onProgress: OnProgress) {
+  constructor(scenario: Scenario, population: Population, onProgress: OnProgress) {
     this.#scenario = scenario;
-    this.#fleet = fleet;
+    this.#population = population;
     this.#onProgress = onProgress;
     this.doneMs = new Float64Array(scenario.nodes).fill(Number.NaN);
     this.firstByteMs = new Float64Array(scenario.nodes).fill(Number.NaN);
     this.#sent = new Float64Array(registryOf(scenario) + 1);
-    this.#allPieces = scenario.nodes * scenario.blobs.reduce((sum, { pieces }) => sum + pieces, 0);
+    this.#allPieces = scenario.nodes * pieceCount(scenario);
   }
 
   /** Bytes went out, whether or not they were of use. */
@@ -46,17 +47,19 @@ export class Tally {
   }
 
   outcome(originRequests: number): Outcome {
-    const { joinedMs, slow, dies, poisoned } = this.#fleet;
-    const sinceJoin = (ms: number, node: number): number => (ms - joinedMs[node]!) / 1000;
+    const { asksAt } = this.#population;
+    const sinceJoin = (ms: number, node: number): number => (ms - asksAt[node]!) / 1000;
     return {
-      joinedAt: joinedMs.map((ms) => ms / 1000),
+      joinedAt: asksAt.map((ms) => ms / 1000),
       seconds: this.doneMs.map(sinceJoin),
       firstByteSeconds: this.firstByteMs.map(sinceJoin),
-      counted: slow.map((isSlow, node) => (isSlow + dies[node]! + poisoned[node]! === 0 ? 1 : 0)),
+      counted: Uint8Array.from(asksAt, (_, node) => (this.#population.counts(node) ? 1 : 0)),
       originBytes: this.#sent[registryOf(this.#scenario)]!,
       originRequests,
       crossZoneBytes: this.#crossZoneBytes,
-      uploadMaxBytes: this.#sent.subarray(0, this.#scenario.nodes).reduce((most, each) => Math.max(most, each), 0),
+      uploadMaxBytes: this.#sent
+        .subarray(0, this.#scenario.nodes)
+        .reduce((most, each) => Math.max(most, each), 0),
       piecesRejected: this.piecesRejected,
       bans: this.bans,
     };

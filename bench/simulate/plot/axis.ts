@@ -40,7 +40,7 @@ function linearAxis(smallest: number, largest: number): TimeAxis {
       const value = (from + i) * step;
       return { value, label: value.toFixed(digits) };
     }),
-    at: (seconds) => (seconds / step - from) / (to - from),
+    at: (seconds) => (seconds - from * step) / ((to - from) * step),
   };
 }
 
@@ -60,7 +60,7 @@ function logAxis(smallest: number, largest: number): TimeAxis {
     to,
     ticks: values
       .filter((value) => value >= from && value <= to)
-      .map((value) => ({ value, label: value.toLocaleString('en-US', { maximumFractionDigits: 4 }) })),
+      .map((value) => ({ value, label: value.toLocaleString('en-US', { maximumFractionDigits: 6 }) })),
     at: (seconds) => Math.log(Math.max(seconds, from) / from) / Math.log(to / from),
   };
 }
