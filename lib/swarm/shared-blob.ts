@@ -27,10 +27,9 @@ const ROWS = 2;
 const INITIAL_ROWS = 14;
 const INITIAL_PEERS = 16;
 const MORE_ROWS = 8;
-/** Neighbours that can be counted: 2^planes - 1. */
-const PLANES = 20;
-/** Bit planes of 32 counters, while pieces are compared. Decisions do not nest, so that all blobs share them. */
-const planes = new Int32Array(PLANES);
+/** Rows for which the holders of 32 pieces can be counted at once. */
+const MOST_COUNTED = 31;
+const MORE_THAN_ANY = 1 << 20;
 
 /**
  * One blob as a node sees it: what we hold, what is under way, and what each neighbour that shares it holds. A
@@ -285,7 +284,7 @@ export class SharedBlob {
   rareIn(rows: Int32Array, count: number, sample: number, start: number): number {
     if (!this.#anyUseful(rows, count)) return -1;
     let best = -1;
-    let fewest = 1 << PLANES;
+    let fewest = MORE_THAN_ANY;
     let left = sample;
     let word = start >>> 5;
     // The first word is looked at twice, so that pieces before `start` in it have their turn too.
@@ -310,28 +309,50 @@ export class SharedBlob {
 
   /** Of some pieces of that word, the first of those with fewest holders: 32 times their number, plus its bit. */
   #rarest(word: number, candidates: number): number {
+    if (this.rows > MOST_COUNTED) return this.#rarestOneByOne(word, candidates);
     const table = this.#table;
     const first = this.#group(word) + ROWS;
-    let used = 0;
-    // 32 counters are added to at once: plane p has the bits of weight 2^p of all of them.
+    // 32 counters at once: c1 has the lowest bit of each of them, c16 the highest.
+    let c1 = 0;
+    let c2 = 0;
+    let c4 = 0;
+    let c8 = 0;
+    let c16 = 0;
     for (let row = 0; row < this.rows; row++) {
       if (this.supernodes > 0 && this.#isSupernode(row)) continue;
-      let carry = table[first + row]! & candidates;
-      for (let plane = 0; carry !== 0; plane++) {
-        if (plane === used) planes[used++] = 0;
-        const sum = planes[plane]!;
-        planes[plane] = sum ^ carry;
-        carry &= sum;
-      }
+      let carry = table[first + row]!;
+      let before = c1;
+      c1 ^= carry;
+      carry &= before;
+      before = c2;
+      c2 ^= carry;
+      carry &= before;
+      before = c4;
+      c4 ^= carry;
+      carry &= before;
+      before = c8;
+      c8 ^= carry;
+      c16 ^= carry & before;
     }
-    let fewest = 0;
-    let left = candidates;
-    for (let plane = used - 1; plane >= 0; plane--) {
-      const fewer = left & ~planes[plane]!;
-      if (fewer === 0) fewest |= 1 << plane;
-      else left = fewer;
+    // From the highest bit down, those that have it are out when others do not have it.
+    let left = (candidates & ~c16) === 0 ? candidates : candidates & ~c16;
+    left = (left & ~c8) === 0 ? left : left & ~c8;
+    left = (left & ~c4) === 0 ? left : left & ~c4;
+    left = (left & ~c2) === 0 ? left : left & ~c2;
+    left = (left & ~c1) === 0 ? left : left & ~c1;
+    const bit = lowestBit(left);
+    const at = (counter: number): number => (counter >>> bit) & 1;
+    const holders = (at(c16) << 4) | (at(c8) << 3) | (at(c4) << 2) | (at(c2) << 1) | at(c1);
+    return (holders << 5) | bit;
+  }
+
+  #rarestOneByOne(word: number, candidates: number): number {
+    let best = MORE_THAN_ANY << 5;
+    for (let left = candidates; left !== 0; left &= left - 1) {
+      const bit = lowestBit(left);
+      best = Math.min(best, (this.holders((word << 5) | bit) << 5) | bit);
     }
-    return (fewest << 5) | lowestBit(left);
+    return best;
   }
 
   #firstBetween(from: number, to: number, rows: Int32Array, count: number): number {
