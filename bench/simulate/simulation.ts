@@ -1,7 +1,8 @@
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
-import { Action, type ActionBuffer } from '../../lib/swarm/actions.ts';
+import { Action, ActionBuffer } from '../../lib/swarm/actions.ts';
 import { PeerCore } from '../../lib/swarm/peer-core.ts';
+import { Memory } from '../../lib/swarm/memory.ts';
 import { OWN_ZONE, SeedCore } from '../../lib/swarm/seed-core.ts';
 import { Happens, packSlots } from './events.ts';
 import { Flows } from './flows.ts';
@@ -11,6 +12,8 @@ import { buildTopology, type Topology } from './topology.ts';
 import { TimingWheel } from './wheel.ts';
 
 const TICK_MS = 100;
+/** Numbers of many cores in one array. */
+const SLAB_LENGTH = 1 << 18;
 /** Ends tick in groups, so that not all of them do at the same moment. */
 const TICK_GROUPS = 100;
 /** A run that takes so many times the ideal, and a minute, has come to a halt. */
@@ -65,14 +68,16 @@ export class Simulation {
     this.#news = new News(scenario.nodes);
     this.#doneMs = new Float64Array(scenario.nodes);
     this.#sentBytes = new Float64Array(ends);
+    const actions = new ActionBuffer();
+    const memory = new Memory(SLAB_LENGTH);
     for (let node = 0; node < scenario.nodes; node++) {
-      const core = new PeerCore({}, createRng(rng.int(0x100000000)));
+      const core = new PeerCore({}, createRng(rng.int(0x100000000)), actions, memory);
       core.addBlob(this.#pieces, undefined, 0, 0);
       this.#nodes.push(core);
       this.#flowOf.push([]);
     }
     for (let seed = 0; seed < scenario.seeds; seed++) {
-      const core = new SeedCore({}, createRng(rng.int(0x100000000)));
+      const core = new SeedCore({}, createRng(rng.int(0x100000000)), actions);
       core.addBlob(this.#pieces);
       this.#seeds.push(core);
     }
@@ -199,14 +204,14 @@ export class Simulation {
     return Math.min(pieceBytes, blobBytes - piece * pieceBytes);
   }
 
-  /** Carries out what the core of that end decided. */
-  #act(end: number): void {
+  /** Carries out what the core of that end decided: the actions from `first` on; earlier ones are another core's. */
+  #act(end: number, first = 0): void {
     const seed = end >= this.#scenario.nodes;
     const actions: ActionBuffer = seed
       ? this.#seeds[end - this.#scenario.nodes]!.actions
       : this.#nodes[end]!.actions;
     const soon = this.#wheel.now + this.#scenario.latencyMs;
-    for (let i = 0; i < actions.length; i++) {
+    for (let i = first; i < actions.length; i++) {
       const link = actions.peer[i]!;
       const piece = actions.piece[i]!;
       switch (actions.kind[i]) {
@@ -249,7 +254,7 @@ export class Simulation {
           break;
       }
     }
-    actions.clear();
+    actions.length = first;
   }
 
   /** What a message of the end tells of its slots; `link` = -1 when it goes to everyone. */
@@ -283,7 +288,7 @@ export class Simulation {
       // Who has everything has no use for it, and would only cost time.
       if (this.#doneMs[to]! > 0) continue;
       const core = this.#nodes[to] ?? this.#seeds[to - this.#scenario.nodes]!;
-      for (const piece of pieces) core.peerHas(back[at]!, BLOB, piece, now);
+      core.peerHasAll(back[at]!, BLOB, pieces, now);
       core.peerSlots(back[at]!, slots >> 8, slots & 0xff, undefined, now);
       this.#act(to);
     }
@@ -351,8 +356,9 @@ export class Simulation {
   #uploaded(flow: number): void {
     const from = this.#flows.from[flow]!;
     const core = this.#nodes[from] ?? this.#seeds[from - this.#scenario.nodes]!;
+    const first = core.actions.length;
     core.uploaded(this.#linkOfSender(flow), this.#wheel.now);
-    this.#act(from);
+    this.#act(from, first);
   }
 
   #arrive(flow: number): void {

@@ -1,5 +1,6 @@
 import { Action, type ActionBuffer } from './actions.ts';
 import type { BlobList } from './blob-list.ts';
+import type { Memory } from './memory.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import { RequestState, Requests } from './requests.ts';
@@ -20,18 +21,19 @@ export class Fetches {
   readonly #blobs: BlobList;
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
-  readonly #requests = new Requests();
+  readonly #requests: Requests;
   #free: number;
   #storing = 0;
   #made = 0;
 
   /** Adds `request` and `cancel` actions to `actions`. */
-  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, actions: ActionBuffer) {
+  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, actions: ActionBuffer, memory: Memory) {
     this.#options = options;
     this.#blobs = blobs;
     this.#peers = peers;
     this.#actions = actions;
     this.#free = options.downloadSlots;
+    this.#requests = new Requests(memory);
   }
 
   /**

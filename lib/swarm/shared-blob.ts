@@ -1,4 +1,5 @@
 import type { Bitfield } from '../core/bitfield.ts';
+import type { Memory } from './memory.ts';
 
 /*
  * Everything that changes with a piece lies in one table of 32-bit words, because thousands of blobs do not fit into
@@ -57,26 +58,32 @@ export class SharedBlob {
   /** Mean time of recent requests that brought their piece, milliseconds; 0 before the first. */
   paceMs = 0;
   #table: Int32Array;
-  /** Where groups begin in the table. */
+  /** Where the records begin in the table, and how many there are. */
+  #start: number;
+  #records = INITIAL_PEERS;
+  /** Where the groups begin in the table, and the words of each. */
   #groups: number;
-  #groupWords: number;
+  #groupWords = ROWS + INITIAL_ROWS;
   #count = 0;
   /** First missing piece at or after the cursor. */
   #head: number;
   #cursor = 0;
   /** Pieces that the caller reads from elsewhere; a subset of busy. Few blobs ever have any. */
   #reserved: Set<number> | undefined;
+  readonly #memory: Memory;
 
-  constructor(pieces: number, have: Bitfield | undefined, priority: number, now: number) {
+  constructor(pieces: number, have: Bitfield | undefined, priority: number, now: number, memory: Memory) {
     this.pieces = pieces;
     this.words = (pieces + 31) >>> 5;
     this.priority = priority;
     this.movedAt = now;
     this.localAt = now;
     this.progressedAt = now;
-    this.#groups = INITIAL_PEERS * RECORD_WORDS;
-    this.#groupWords = ROWS + INITIAL_ROWS;
-    this.#table = new Int32Array(this.#groups + this.words * this.#groupWords);
+    this.#memory = memory;
+    const { array, at } = memory.words.take(INITIAL_PEERS * RECORD_WORDS + this.words * this.#groupWords);
+    this.#table = array;
+    this.#start = at;
+    this.#groups = at + INITIAL_PEERS * RECORD_WORDS;
     if (have !== undefined) {
       for (let word = 0; word < this.words; word++) this.#table[this.#group(word) + HELD] = have.words[word]!;
       this.#count = have.count;
@@ -99,22 +106,21 @@ export class SharedBlob {
 
   /** The peer's row, or -1 when it does not share the blob. */
   rowOf(peer: number): number {
-    const at = peer * RECORD_WORDS;
-    return at >= 0 && at < this.#groups ? this.#table[at + ROW_OF]! - 1 : -1;
+    return peer >= 0 && peer < this.#records ? this.#table[this.#record(peer) + ROW_OF]! - 1 : -1;
   }
 
   /** The peer of a row. */
   sharer(row: number): number {
-    return this.#table[row * RECORD_WORDS + SHARER]! >> 1;
+    return this.#table[this.#record(row) + SHARER]! >> 1;
   }
 
   addSharer(peer: number, supernode = false): void {
     if (this.rowOf(peer) >= 0) return;
     const row = this.rows++;
-    this.#reserve(peer + 1, this.rows);
+    this.#makeRoom(peer + 1, this.rows);
     const table = this.#table;
-    table[peer * RECORD_WORDS + ROW_OF] = row + 1;
-    const record = row * RECORD_WORDS;
+    table[this.#record(peer) + ROW_OF] = row + 1;
+    const record = this.#record(row);
     table[record + SHARER] = (peer << 1) | (supernode ? 1 : 0);
     table[record + USEFUL] = 0;
     table[record + LACKS] = this.#count;
@@ -132,13 +138,13 @@ export class SharedBlob {
       const group = this.#group(word);
       table[group + ROWS + row] = table[group + ROWS + last]!;
     }
-    const record = row * RECORD_WORDS;
-    const moved = last * RECORD_WORDS;
+    const record = this.#record(row);
+    const moved = this.#record(last);
     table[record + SHARER] = table[moved + SHARER]!;
     table[record + USEFUL] = table[moved + USEFUL]!;
     table[record + LACKS] = table[moved + LACKS]!;
-    table[this.sharer(row) * RECORD_WORDS + ROW_OF] = row + 1;
-    table[peer * RECORD_WORDS + ROW_OF] = 0;
+    table[this.#record(this.sharer(row)) + ROW_OF] = row + 1;
+    table[this.#record(peer) + ROW_OF] = 0;
   }
 
   peerHas(row: number, piece: number): boolean {
@@ -152,8 +158,8 @@ export class SharedBlob {
     const bits = table[group + ROWS + row]!;
     if ((bits & bit) !== 0) return;
     table[group + ROWS + row] = bits | bit;
-    if ((table[group + HELD]! & bit) !== 0) table[row * RECORD_WORDS + LACKS]!--;
-    else if ((table[group + BUSY]! & bit) === 0) table[row * RECORD_WORDS + USEFUL]!++;
+    if ((table[group + HELD]! & bit) !== 0) table[this.#record(row) + LACKS]!--;
+    else if ((table[group + BUSY]! & bit) === 0) table[this.#record(row) + USEFUL]!++;
   }
 
   clearPeerHas(row: number, piece: number): void {
@@ -163,8 +169,8 @@ export class SharedBlob {
     const bits = table[group + ROWS + row]!;
     if ((bits & bit) === 0) return;
     table[group + ROWS + row] = bits & ~bit;
-    if ((table[group + HELD]! & bit) !== 0) table[row * RECORD_WORDS + LACKS]!++;
-    else if ((table[group + BUSY]! & bit) === 0) table[row * RECORD_WORDS + USEFUL]!--;
+    if ((table[group + HELD]! & bit) !== 0) table[this.#record(row) + LACKS]!++;
+    else if ((table[group + BUSY]! & bit) === 0) table[this.#record(row) + USEFUL]!--;
   }
 
   /** A missing piece is asked of a peer (live) or reserved: not to be asked again. */
@@ -212,8 +218,8 @@ export class SharedBlob {
     table[group + HELD] = table[group + HELD]! | bit;
     this.#count++;
     for (let row = 0; row < this.rows; row++) {
-      if ((table[group + ROWS + row]! & bit) !== 0) table[row * RECORD_WORDS + USEFUL]!--;
-      else table[row * RECORD_WORDS + LACKS]!++;
+      if ((table[group + ROWS + row]! & bit) !== 0) table[this.#record(row) + USEFUL]!--;
+      else table[this.#record(row) + LACKS]!++;
     }
     if (piece === this.#head) this.#head = this.#firstMissing(piece);
     return true;
@@ -226,12 +232,12 @@ export class SharedBlob {
 
   /** Whether the peer in that row holds anything that we want. */
   useful(row: number): boolean {
-    return this.#table[row * RECORD_WORDS + USEFUL]! > 0;
+    return this.#table[this.#record(row) + USEFUL]! > 0;
   }
 
   /** Whether the peer in that row lacks anything that we hold. */
   lacks(row: number): boolean {
-    return this.#table[row * RECORD_WORDS + LACKS]! > 0;
+    return this.#table[this.#record(row) + LACKS]! > 0;
   }
 
   /** Bits of the pieces, 32 times `word` and following, that we hold and the peer in that row lacks. */
@@ -257,15 +263,15 @@ export class SharedBlob {
   reset(): void {
     const table = this.#table;
     for (let row = 0; row < this.rows; row++) {
-      table[row * RECORD_WORDS + USEFUL] = 0;
-      table[row * RECORD_WORDS + LACKS] = 0;
+      table[this.#record(row) + USEFUL] = 0;
+      table[this.#record(row) + LACKS] = 0;
     }
     for (let word = 0; word < this.words; word++) {
       const group = this.#group(word);
       table[group + HELD] = 0;
       table[group + BUSY] = 0;
       for (let row = 0; row < this.rows; row++) {
-        table[row * RECORD_WORDS + USEFUL]! += bitCount(table[group + ROWS + row]!);
+        table[this.#record(row) + USEFUL]! += bitCount(table[group + ROWS + row]!);
       }
     }
     this.#count = 0;
@@ -386,7 +392,7 @@ export class SharedBlob {
   }
 
   #isSupernode(row: number): boolean {
-    return (this.#table[row * RECORD_WORDS + SHARER]! & 1) !== 0;
+    return (this.#table[this.#record(row) + SHARER]! & 1) !== 0;
   }
 
   /** Where the group of 32 pieces begins in the table. */
@@ -399,7 +405,7 @@ export class SharedBlob {
     const table = this.#table;
     const bit = 1 << (piece & 31);
     for (let row = 0; row < this.rows; row++) {
-      if ((table[group + ROWS + row]! & bit) !== 0) table[row * RECORD_WORDS + USEFUL]! += change;
+      if ((table[group + ROWS + row]! & bit) !== 0) table[this.#record(row) + USEFUL]! += change;
     }
   }
 
@@ -415,21 +421,34 @@ export class SharedBlob {
   }
 
   /** Makes room for peers with numbers below `peers`, and for so many rows. */
-  #reserve(peers: number, rows: number): void {
-    const groupWords = rows + ROWS <= this.#groupWords ? this.#groupWords : this.#groupWords + MORE_ROWS + (rows >> 1 & -8);
-    const records = Math.max(peers, rows) * RECORD_WORDS;
-    const groups = records <= this.#groups ? this.#groups : Math.max(records, this.#groups * 2);
-    if (groups === this.#groups && groupWords === this.#groupWords) return;
-    const table = new Int32Array(groups + this.words * groupWords);
-    table.set(this.#table.subarray(0, this.#groups));
+  #makeRoom(peers: number, rows: number): void {
+    const records = peers <= this.#records ? this.#records : Math.max(peers, this.#records * 2);
+    const groupWords = ROWS + rows <= this.#groupWords ? this.#groupWords : this.#groupWords + moreRows(rows);
+    if (records === this.#records && groupWords === this.#groupWords) return;
+    const from = this.#table;
+    const { array, at } = this.#memory.words.take(records * RECORD_WORDS + this.words * groupWords);
+    const groups = at + records * RECORD_WORDS;
+    array.set(from.subarray(this.#start, this.#record(this.#records)), at);
     for (let word = 0; word < this.words; word++) {
       const group = this.#group(word);
-      table.set(this.#table.subarray(group, group + this.#groupWords), groups + word * groupWords);
+      array.set(from.subarray(group, group + this.#groupWords), groups + word * groupWords);
     }
-    this.#table = table;
+    this.#table = array;
+    this.#start = at;
+    this.#records = records;
     this.#groups = groups;
     this.#groupWords = groupWords;
   }
+
+  /** Where the record of a peer or row begins in the table. */
+  #record(index: number): number {
+    return this.#start + index * RECORD_WORDS;
+  }
+}
+
+/** How many rows to add to `rows` that are full: whole half cache lines. */
+function moreRows(rows: number): number {
+  return MORE_ROWS + ((rows >> 1) & -MORE_ROWS);
 }
 
 /** Number of the lowest bit set. */
