@@ -1,8 +1,8 @@
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { Action, ActionBuffer } from '../../lib/swarm/actions.ts';
-import { PeerCore } from '../../lib/swarm/peer-core.ts';
 import { Memory } from '../../lib/swarm/memory.ts';
+import { PeerCore } from '../../lib/swarm/peer-core.ts';
 import { OWN_ZONE, SeedCore } from '../../lib/swarm/seed-core.ts';
 import { Happens, packSlots } from './events.ts';
 import { Flows } from './flows.ts';
@@ -207,9 +207,7 @@ export class Simulation {
   /** Carries out what the core of that end decided: the actions from `first` on; earlier ones are another core's. */
   #act(end: number, first = 0): void {
     const seed = end >= this.#scenario.nodes;
-    const actions: ActionBuffer = seed
-      ? this.#seeds[end - this.#scenario.nodes]!.actions
-      : this.#nodes[end]!.actions;
+    const { actions } = this.#nodes[end] ?? this.#seeds[end - this.#scenario.nodes]!;
     const soon = this.#wheel.now + this.#scenario.latencyMs;
     for (let i = first; i < actions.length; i++) {
       const link = actions.peer[i]!;

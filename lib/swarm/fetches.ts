@@ -27,7 +27,13 @@ export class Fetches {
   #made = 0;
 
   /** Adds `request` and `cancel` actions to `actions`. */
-  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, actions: ActionBuffer, memory: Memory) {
+  constructor(
+    options: PeerCoreOptions,
+    blobs: BlobList,
+    peers: Neighbours,
+    actions: ActionBuffer,
+    memory: Memory,
+  ) {
     this.#options = options;
     this.#blobs = blobs;
     this.#peers = peers;

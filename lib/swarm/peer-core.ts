@@ -37,7 +37,12 @@ export class PeerCore {
    * @param actions cores that are called one after the other may share one, read and cleared in between
    * @param memory cores of one process may share one
    */
-  constructor(options: Partial<PeerCoreOptions>, rng: Rng, actions = new ActionBuffer(), memory = new Memory()) {
+  constructor(
+    options: Partial<PeerCoreOptions>,
+    rng: Rng,
+    actions = new ActionBuffer(),
+    memory = new Memory(),
+  ) {
     this.#memory = memory;
     this.#peers = new Neighbours(memory);
     this.actions = actions;

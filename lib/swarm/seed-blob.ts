@@ -31,7 +31,9 @@ export class SeedBlob {
   /** Notes the pieces that we hold and the peer in that row lacks. @returns whether there are any */
   look(row: number): boolean {
     if (!this.shared.lacks(row)) return false;
-    for (let word = 0; word < this.#lacking.length; word++) this.#lacking[word] = this.shared.lacking(row, word);
+    for (let word = 0; word < this.#lacking.length; word++) {
+      this.#lacking[word] = this.shared.lacking(row, word);
+    }
     return true;
   }
 

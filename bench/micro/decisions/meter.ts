@@ -100,6 +100,6 @@ export async function allocationOf(prepare: () => () => void): Promise<Allocatio
   return { bytes: median(bytes) - median(idle), collections };
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

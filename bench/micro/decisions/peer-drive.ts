@@ -63,8 +63,8 @@ export class PeerDrive {
   /** The next blob, of which nobody holds anything yet. */
   prepare(): void {
     this.#now ??= 0.5;
-    if (this.#blob >= 0) this.#core.removeBlob(this.#blob, this.#now!);
-    this.#blob = this.#core.addBlob(this.#pieces, undefined, 0, this.#now!);
+    if (this.#blob >= 0) this.#core.removeBlob(this.#blob, this.#now);
+    this.#blob = this.#core.addBlob(this.#pieces, undefined, 0, this.#now);
     for (const peer of this.#peers) this.#core.peerShares(peer, this.#blob);
     this.#times = clockTimes(this.#now, ROUND_MS, this.#pieces * MOST_ROUNDS);
     this.#core.actions.clear();

@@ -66,7 +66,9 @@ export class SeedDrive {
       }
       this.#offers.clear();
       meter.begin();
-      for (let i = 0; i < 4; i++) core.peerSlots(this.#peers[(round * 4 + i) % NEIGHBOURS]!, 1, 1, undefined, this.#now!);
+      for (let i = 0; i < 4; i++) {
+        core.peerSlots(this.#peers[(round * 4 + i) % NEIGHBOURS]!, 1, 1, undefined, this.#now!);
+      }
       meter.end(SLOTS!, 4);
       this.#act();
       if (round % ROUNDS_PER_TICK !== 0) continue;
