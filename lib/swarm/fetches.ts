@@ -202,6 +202,7 @@ export class Fetches {
     this.#changeSlots(-1, 0);
   }
 
+  /** So many more or fewer requests are live, or storing. */
   #changeSlots(live: number, storing: number): void {
     const { downloadSlots } = this.#options;
     const storedLater = Math.max(0, this.#storing - downloadSlots);
