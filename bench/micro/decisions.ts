@@ -87,7 +87,9 @@ function print({ core, nsPerEvent, usPerPiece, bytesPerPiece, collections }: Cor
   for (const [event, ns] of Object.entries(nsPerEvent)) {
     process.stdout.write(`  ${event.padEnd(12)}${String(ns).padStart(6)} ns\n`);
   }
-  process.stdout.write(`  a piece     ${String(usPerPiece).padStart(6)} us, ${bytesPerPiece} bytes allocated`);
+  process.stdout.write(
+    `  a piece     ${String(usPerPiece).padStart(6)} us, ${bytesPerPiece} bytes allocated`,
+  );
   process.stdout.write(`, ${collections} garbage collections\n`);
 }
 

@@ -20,21 +20,21 @@ class SmallFastCounter implements Rng {
   }
 
   float(): number {
-    return this.#next() / 0x100000000;
+    return (this.#next() >>> 0) / 0x100000000;
   }
 
   int(bound: number): number {
-    return Math.floor((this.#next() / 0x100000000) * bound);
+    return Math.floor(((this.#next() >>> 0) / 0x100000000) * bound);
   }
 
-  /** Uniform in [0, 2^32). */
+  /** 32 random bits. */
   #next(): number {
     const next = (this.#a + this.#b + this.#counter) | 0;
     this.#counter = (this.#counter + 1) | 0;
     this.#a = this.#b ^ (this.#b >>> 9);
     this.#b = (this.#c + (this.#c << 3)) | 0;
     this.#c = (((this.#c << 21) | (this.#c >>> 11)) + next) | 0;
-    return next >>> 0;
+    return next;
   }
 }
 

@@ -1,5 +1,6 @@
 import { Action, type ActionBuffer } from './actions.ts';
 import type { BlobList } from './blob-list.ts';
+import type { Memory } from './memory.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import { RequestState, Requests } from './requests.ts';
@@ -20,20 +21,27 @@ export class Fetches {
   readonly #blobs: BlobList;
   readonly #peers: Neighbours;
   readonly #actions: ActionBuffer;
-  readonly #requests = new Requests();
+  readonly #requests: Requests;
   #free: number;
   #slots: number;
   #storing = 0;
   #made = 0;
 
   /** Adds `request` and `cancel` actions to `actions`. */
-  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, actions: ActionBuffer) {
+  constructor(
+    options: PeerCoreOptions,
+    blobs: BlobList,
+    peers: Neighbours,
+    actions: ActionBuffer,
+    memory: Memory,
+  ) {
     this.#options = options;
     this.#blobs = blobs;
     this.#peers = peers;
     this.#actions = actions;
     this.#free = options.downloadSlots;
     this.#slots = options.downloadSlots;
+    this.#requests = new Requests(memory);
   }
 
   /**
@@ -214,6 +222,7 @@ export class Fetches {
     this.#changeSlots(-1, 0);
   }
 
+  /** So many more or fewer requests are live, or storing. */
   #changeSlots(live: number, storing: number): void {
     const { downloadSlots } = this.#options;
     const storedLater = Math.max(0, this.#storing - downloadSlots);

@@ -1,4 +1,5 @@
-import { grown, SlotList } from './slots.ts';
+import type { Memory } from './memory.ts';
+import { SlotList } from './slots.ts';
 
 export type PeerKind = 'node' | 'supernode';
 
@@ -49,12 +50,23 @@ const WAITS = 16;
  */
 export class Neighbours {
   readonly #slots = new SlotList();
-  #of = new Float64Array(INITIAL_CAPACITY * SIZE);
+  readonly #memory: Memory;
+  #of: Float64Array;
+  /** Where the records begin. */
+  #start: number;
+  #capacity = INITIAL_CAPACITY;
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+    const { array, at } = memory.numbers.take(INITIAL_CAPACITY * SIZE);
+    this.#of = array;
+    this.#start = at;
+  }
 
   add(kind: PeerKind, sameZone: boolean): number {
     const peer = this.#slots.take();
-    const at = peer * SIZE;
-    if (at === this.#of.length) this.#of = grown(this.#of, new Float64Array(at + INITIAL_CAPACITY * SIZE));
+    if (peer === this.#capacity) this.#grow();
+    const at = this.#at(peer);
     this.#of.fill(0, at, at + SIZE);
     this.#of[at + TRAITS] = KNOWN | (kind === 'supernode' ? SUPERNODE : 0) | (sameZone ? SAME_ZONE : 0);
     this.#of[at + SLOWNESS] = 1;
@@ -62,7 +74,7 @@ export class Neighbours {
   }
 
   remove(peer: number): void {
-    this.#of[peer * SIZE + TRAITS] = 0;
+    this.#of[this.#at(peer) + TRAITS] = 0;
     this.#slots.release(peer);
   }
 
@@ -73,7 +85,7 @@ export class Neighbours {
 
   /** Whether the number names a peer. All other methods are for those that are known. */
   known(peer: number): boolean {
-    return peer >= 0 && peer * SIZE < this.#of.length && this.#is(peer, KNOWN);
+    return peer >= 0 && peer < this.#capacity && this.#is(peer, KNOWN);
   }
 
   supernode(peer: number): boolean {
@@ -86,19 +98,19 @@ export class Neighbours {
 
   /** Upload slots that it would give us now. */
   up(peer: number): number {
-    return this.#of[peer * SIZE + UP]!;
+    return this.#of[this.#at(peer) + UP]!;
   }
 
   /** It told its free upload slots. */
   tell(peer: number, up: number): void {
-    const at = peer * SIZE;
+    const at = this.#at(peer);
     this.#of[at + UP] = up;
     if (up > this.#of[at + MOST_UP]!) this.#of[at + MOST_UP] = up;
   }
 
   /** A slot of it was taken (-1) or is free again (1). @returns how many are free now */
   changeUp(peer: number, change: number): number {
-    return (this.#of[peer * SIZE + UP]! += change);
+    return (this.#of[this.#at(peer) + UP]! += change);
   }
 
   ban(peer: number): void {
@@ -107,79 +119,79 @@ export class Neighbours {
 
   /** Not banned, not suspect, not in a pause after a failure. */
   trusted(peer: number, now: number): boolean {
-    const at = peer * SIZE;
+    const at = this.#at(peer);
     return this.#of[at + LATE] === 0 && now >= this.#of[at + BLOCKED_UNTIL]! && !this.#is(peer, BANNED);
   }
 
   /** One more (1) or less (-1) of its requests is late. */
   changeLate(peer: number, change: number): void {
-    this.#of[peer * SIZE + LATE]! += change;
+    this.#of[this.#at(peer) + LATE]! += change;
   }
 
   block(peer: number, until: number): void {
-    this.#of[peer * SIZE + BLOCKED_UNTIL] = until;
+    this.#of[this.#at(peer) + BLOCKED_UNTIL] = until;
   }
 
   /** @returns failures in a row before this one */
   strike(peer: number): number {
-    return this.#of[peer * SIZE + STRIKES]!++;
+    return this.#of[this.#at(peer) + STRIKES]!++;
   }
 
   forgive(peer: number): void {
-    this.#of[peer * SIZE + STRIKES] = 0;
+    this.#of[this.#at(peer) + STRIKES] = 0;
   }
 
   slowness(peer: number): number {
-    return this.#of[peer * SIZE + SLOWNESS]!;
+    return this.#of[this.#at(peer) + SLOWNESS]!;
   }
 
   setSlowness(peer: number, slowness: number): void {
-    this.#of[peer * SIZE + SLOWNESS] = slowness;
+    this.#of[this.#at(peer) + SLOWNESS] = slowness;
   }
 
   /** It knows, or is about to be told, that we wait for a slot of it; not told again before `time`. */
   waitUntil(peer: number, time: number): void {
     this.#set(peer, WAITS);
-    this.#of[peer * SIZE + WAITS_UNTIL] = time;
+    this.#of[this.#at(peer) + WAITS_UNTIL] = time;
   }
 
   /** We need not tell it now that we wait, because it knows. */
   toldToWait(peer: number, now: number): boolean {
-    return this.#is(peer, WAITS) && now < this.#of[peer * SIZE + WAITS_UNTIL]!;
+    return this.#is(peer, WAITS) && now < this.#of[this.#at(peer) + WAITS_UNTIL]!;
   }
 
   /** @returns whether we waited for it */
   stopWaiting(peer: number): boolean {
     const waited = this.#is(peer, WAITS);
-    if (waited) this.#of[peer * SIZE + TRAITS]! -= WAITS;
+    if (waited) this.#of[this.#at(peer) + TRAITS]! -= WAITS;
     return waited;
   }
 
   uploads(peer: number): number {
-    return this.#of[peer * SIZE + UPLOADS]!;
+    return this.#of[this.#at(peer) + UPLOADS]!;
   }
 
   setUploads(peer: number, uploads: number): void {
-    this.#of[peer * SIZE + UPLOADS] = uploads;
+    this.#of[this.#at(peer) + UPLOADS] = uploads;
   }
 
   /** Upload slots kept for it. */
   kept(peer: number): number {
-    return this.#of[peer * SIZE + KEPT]!;
+    return this.#of[this.#at(peer) + KEPT]!;
   }
 
   setKept(peer: number, kept: number): void {
-    this.#of[peer * SIZE + KEPT] = kept;
+    this.#of[this.#at(peer) + KEPT] = kept;
   }
 
   keptAt(peer: number): number {
-    return this.#of[peer * SIZE + KEPT_AT]!;
+    return this.#of[this.#at(peer) + KEPT_AT]!;
   }
 
   /** Keeps one more for it. */
   keep(peer: number, now: number): void {
-    this.#of[peer * SIZE + KEPT]!++;
-    this.#of[peer * SIZE + KEPT_AT] = now;
+    this.#of[this.#at(peer) + KEPT]!++;
+    this.#of[this.#at(peer) + KEPT_AT] = now;
   }
 
   /** Takes far longer for a piece than others. */
@@ -197,18 +209,31 @@ export class Neighbours {
 
   /** Lower = rather ask this one: in our own zone, few of its slots are taken, not slow. */
   score(peer: number): number {
-    const at = peer * SIZE;
+    const at = this.#at(peer);
     const taken = this.#of[at + MOST_UP]! - this.#of[at + UP]! + 1;
     const slowness = this.#of[at + SLOWNESS]!;
     const score = slowness > NOTABLY_SLOW ? taken * slowness : taken;
     return this.#is(peer, SAME_ZONE) ? score : score * OTHER_ZONE;
   }
 
+  #at(peer: number): number {
+    return this.#start + peer * SIZE;
+  }
+
+  #grow(): void {
+    const before = this.#of.subarray(this.#start, this.#at(this.#capacity));
+    this.#capacity += INITIAL_CAPACITY;
+    const { array, at } = this.#memory.numbers.take(this.#capacity * SIZE);
+    array.set(before, at);
+    this.#of = array;
+    this.#start = at;
+  }
+
   #is(peer: number, trait: number): boolean {
-    return (this.#of[peer * SIZE + TRAITS]! & trait) !== 0;
+    return (this.#of[this.#at(peer) + TRAITS]! & trait) !== 0;
   }
 
   #set(peer: number, trait: number): void {
-    this.#of[peer * SIZE + TRAITS] = this.#of[peer * SIZE + TRAITS]! | trait;
+    this.#of[this.#at(peer) + TRAITS] = this.#of[this.#at(peer) + TRAITS]! | trait;
   }
 }

@@ -4,6 +4,7 @@ import { Action, ActionBuffer } from './actions.ts';
 import { BlobList } from './blob-list.ts';
 import { Choice } from './choice.ts';
 import { ANY, Fetches } from './fetches.ts';
+import { Memory } from './memory.ts';
 import { Neighbours, type PeerKind } from './neighbours.ts';
 import { OwnSpeed } from './own-speed.ts';
 import { DEFAULT_PEER_CORE_OPTIONS, type PeerCoreOptions } from './peer-core-options.ts';
@@ -26,18 +27,29 @@ export type RequestFailure = 'busy' | 'unreachable' | 'missing' | 'corrupt' | 'l
 export class PeerCore {
   readonly actions: ActionBuffer;
   readonly #options: PeerCoreOptions;
-  readonly #peers = new Neighbours();
+  readonly #memory: Memory;
+  readonly #peers: Neighbours;
   readonly #fetches: Fetches;
   readonly #choice: Choice;
   readonly #uploads: UploadSlots;
   readonly #speed: OwnSpeed;
   readonly #blobs = new BlobList();
 
-  /** @param actions cores that are called one after the other may share one, read and cleared in between */
-  constructor(options: Partial<PeerCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
+  /**
+   * @param actions cores that are called one after the other may share one, read and cleared in between
+   * @param memory cores of one process may share one
+   */
+  constructor(
+    options: Partial<PeerCoreOptions>,
+    rng: Rng,
+    actions = new ActionBuffer(),
+    memory = new Memory(),
+  ) {
+    this.#memory = memory;
+    this.#peers = new Neighbours(memory);
     this.actions = actions;
     this.#options = { ...DEFAULT_PEER_CORE_OPTIONS, ...options };
-    this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions);
+    this.#fetches = new Fetches(this.#options, this.#blobs, this.#peers, this.actions, memory);
     this.#choice = new Choice(this.#options, rng, this.#blobs, this.#peers, this.#fetches, this.actions);
     this.#uploads = new UploadSlots(this.#options, this.#blobs, this.#peers, this.actions);
     this.#speed = new OwnSpeed(this.#options, this.#blobs, this.#peers, this.#fetches, this.#uploads);
@@ -49,7 +61,7 @@ export class PeerCore {
    * @returns its number
    */
   addBlob(pieces: number, have: Bitfield | undefined, priority: number, now: number): number {
-    return this.#blobs.add(new SharedBlob(pieces, have, priority, now));
+    return this.#blobs.add(new SharedBlob(pieces, have, priority, now, this.#memory));
   }
 
   setPriority(slot: number, priority: number, now: number): void {
@@ -102,10 +114,23 @@ export class PeerCore {
 
   peerHas(peer: number, slot: number, piece: number, now: number): void {
     const blob = this.#blobs.get(slot);
-    const row = blob?.rowOf(peer) ?? -1;
+    const row = blob === undefined ? -1 : blob.rowOf(peer);
     if (blob === undefined || row < 0 || piece < 0 || piece >= blob.pieces) return;
     blob.setPeerHas(row, piece);
     if (this.freeDownloads > 0 && blob.wants(piece)) this.#choice.fill(now, peer);
+  }
+
+  /** The same as {@link peerHas} for one piece after the other. */
+  peerHasAll(peer: number, slot: number, pieces: readonly number[], now: number): void {
+    const blob = this.#blobs.get(slot);
+    const row = blob === undefined ? -1 : blob.rowOf(peer);
+    if (blob === undefined || row < 0) return;
+    for (let i = 0; i < pieces.length; i++) {
+      const piece = pieces[i]!;
+      if (piece < 0 || piece >= blob.pieces) continue;
+      blob.setPeerHas(row, piece);
+      if (this.#fetches.free > 0 && blob.wants(piece)) this.#choice.fill(now, peer);
+    }
   }
 
   /**

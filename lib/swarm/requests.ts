@@ -1,4 +1,4 @@
-import { grown } from './slots.ts';
+import type { Memory } from './memory.ts';
 
 /**
  * What a request is. `late`: no byte came for too long, its slot and its piece are free again, but it may still win.
@@ -22,7 +22,18 @@ const PROGRESS_AT = 5;
 /** The requests of one node, live and late: one array of records. */
 export class Requests {
   #end = 0;
-  #of = new Float64Array(INITIAL_CAPACITY * SIZE);
+  readonly #memory: Memory;
+  #of: Float64Array;
+  /** Where the records begin. */
+  #start: number;
+  #capacity = INITIAL_CAPACITY;
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+    const { array, at } = memory.numbers.take(INITIAL_CAPACITY * SIZE);
+    this.#of = array;
+    this.#start = at;
+  }
 
   /** All requests have a number below this. */
   get end(): number {
@@ -32,8 +43,8 @@ export class Requests {
   add(peer: number, blob: number, piece: number, now: number): number {
     let request = 0;
     while (request < this.#end && this.state(request) !== RequestState.free) request++;
-    const at = request * SIZE;
-    if (at === this.#of.length) this.#of = grown(this.#of, new Float64Array(at * 2));
+    if (request === this.#capacity) this.#grow();
+    const at = this.#at(request);
     if (request === this.#end) this.#end++;
     const of = this.#of;
     of[at + STATE] = RequestState.live;
@@ -56,34 +67,47 @@ export class Requests {
   }
 
   state(request: number): number {
-    return this.#of[request * SIZE + STATE]!;
+    return this.#of[this.#at(request) + STATE]!;
   }
 
   setState(request: number, state: number): void {
-    this.#of[request * SIZE + STATE] = state;
+    this.#of[this.#at(request) + STATE] = state;
   }
 
   peer(request: number): number {
-    return this.#of[request * SIZE + PEER]!;
+    return this.#of[this.#at(request) + PEER]!;
   }
 
   blob(request: number): number {
-    return this.#of[request * SIZE + BLOB]!;
+    return this.#of[this.#at(request) + BLOB]!;
   }
 
   piece(request: number): number {
-    return this.#of[request * SIZE + PIECE]!;
+    return this.#of[this.#at(request) + PIECE]!;
   }
 
   startedAt(request: number): number {
-    return this.#of[request * SIZE + STARTED_AT]!;
+    return this.#of[this.#at(request) + STARTED_AT]!;
   }
 
   progressAt(request: number): number {
-    return this.#of[request * SIZE + PROGRESS_AT]!;
+    return this.#of[this.#at(request) + PROGRESS_AT]!;
   }
 
   progress(request: number, now: number): void {
-    this.#of[request * SIZE + PROGRESS_AT] = now;
+    this.#of[this.#at(request) + PROGRESS_AT] = now;
+  }
+
+  #at(request: number): number {
+    return this.#start + request * SIZE;
+  }
+
+  #grow(): void {
+    const before = this.#of.subarray(this.#start, this.#at(this.#capacity));
+    this.#capacity *= 2;
+    const { array, at } = this.#memory.numbers.take(this.#capacity * SIZE);
+    array.set(before, at);
+    this.#of = array;
+    this.#start = at;
   }
 }

@@ -1,4 +1,5 @@
 import type { Bitfield } from '../core/bitfield.ts';
+import { Memory } from './memory.ts';
 import { SharedBlob } from './shared-blob.ts';
 
 /** One blob of a seed: what is held, what each peer holds, and how often each piece was given in each zone. */
@@ -10,7 +11,7 @@ export class SeedBlob {
   readonly #lacking: Int32Array;
 
   constructor(pieces: number, have: Bitfield | undefined) {
-    this.shared = new SharedBlob(pieces, have, 0, 0);
+    this.shared = new SharedBlob(pieces, have, 0, 0, new Memory());
     this.#lacking = new Int32Array(this.shared.words);
   }
 
@@ -30,7 +31,9 @@ export class SeedBlob {
   /** Notes the pieces that we hold and the peer in that row lacks. @returns whether there are any */
   look(row: number): boolean {
     if (!this.shared.lacks(row)) return false;
-    for (let word = 0; word < this.#lacking.length; word++) this.#lacking[word] = this.shared.lacking(row, word);
+    for (let word = 0; word < this.#lacking.length; word++) {
+      this.#lacking[word] = this.shared.lacking(row, word);
+    }
     return true;
   }
 

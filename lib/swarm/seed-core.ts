@@ -145,6 +145,11 @@ export class SeedCore {
     }
   }
 
+  /** The same as {@link peerHas} for one piece after the other. */
+  peerHasAll(peer: number, slot: number, pieces: readonly number[], now: number): void {
+    for (let i = 0; i < pieces.length; i++) this.peerHas(peer, slot, pieces[i]!, now);
+  }
+
   /** Its free slots, as any of its messages tells; `up` and `hungry` do not matter to a seed. */
   peerSlots(peer: number, _up: number, down: number, _hungry: boolean | undefined, now: number): void {
     const info = this.#peers[peer];

@@ -104,7 +104,9 @@ export class UploadSlots {
   tick(now: number): void {
     if (this.#kept === 0) return;
     for (let peer = 0; peer < this.#peers.end; peer++) {
-      if (this.#peers.known(peer) && now - this.#peers.keptAt(peer) >= this.#options.keepMs) this.pass(peer, now);
+      if (this.#peers.known(peer) && now - this.#peers.keptAt(peer) >= this.#options.keepMs) {
+        this.pass(peer, now);
+      }
     }
   }
 

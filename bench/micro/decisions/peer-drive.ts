@@ -1,7 +1,7 @@
 import { createRng } from '../../../lib/runtime/rng.ts';
 import { Action } from '../../../lib/swarm/actions.ts';
 import { PeerCore } from '../../../lib/swarm/peer-core.ts';
-import type { Meter } from './meter.ts';
+import { clockTimes, type Meter } from './meter.ts';
 
 export const PEER_EVENTS = [
   'peerHas',
@@ -21,6 +21,8 @@ const FREE_EVERY = 3;
 const HUNGRY_EVERY = 4;
 /** Of one piece when four come at a time; a fraction, as real clocks give: V8 allocates for some uses of those. */
 const ROUND_MS = 13.3;
+/** Far more rounds a piece than it takes. */
+const MOST_ROUNDS = 4;
 const ROUNDS_PER_TICK = 8;
 
 /** One node and its neighbours on their way through blobs, each of which holds other pieces than the others. */
@@ -34,9 +36,11 @@ export class PeerDrive {
   readonly #requests = new Int32Array(64);
   #open = 0;
   #uploading = -1;
-  #now = 0;
+  /** Round -> its time, milliseconds. */
+  #times: readonly (number | undefined)[] = [];
   #blob = -1;
   #rounds = 0;
+  #now: number | undefined;
 
   constructor(pieces: number, meter: Meter) {
     const rng = createRng(1);
@@ -58,9 +62,11 @@ export class PeerDrive {
 
   /** The next blob, of which nobody holds anything yet. */
   prepare(): void {
+    this.#now ??= 0.5;
     if (this.#blob >= 0) this.#core.removeBlob(this.#blob, this.#now);
     this.#blob = this.#core.addBlob(this.#pieces, undefined, 0, this.#now);
     for (const peer of this.#peers) this.#core.peerShares(peer, this.#blob);
+    this.#times = clockTimes(this.#now, ROUND_MS, this.#pieces * MOST_ROUNDS);
     this.#core.actions.clear();
     this.#open = 0;
     this.#rounds = 0;
@@ -69,16 +75,16 @@ export class PeerDrive {
   /** Everything that happens until all pieces are here. */
   run(): void {
     while (this.#core.held(this.#blob) < this.#pieces) {
+      this.#now = this.#times[this.#rounds];
       this.#hear();
       this.#serve();
       this.#receive();
       if (this.#rounds % ROUNDS_PER_TICK === 0) {
         this.#meter.begin();
-        this.#core.tick(this.#now);
+        this.#core.tick(this.#now!);
         this.#meter.end(TICK!, 1);
         this.#act();
       }
-      this.#now += ROUND_MS;
       this.#rounds++;
     }
   }
@@ -89,7 +95,7 @@ export class PeerDrive {
     if (at < this.#pieces) {
       this.#meter.begin();
       for (let i = 0; i < NEIGHBOURS; i++) {
-        this.#core.peerHas(this.#peers[i]!, this.#blob, this.#orders[i]![at]!, this.#now);
+        this.#core.peerHas(this.#peers[i]!, this.#blob, this.#orders[i]![at]!, this.#now!);
       }
       this.#meter.end(HAS!, NEIGHBOURS);
       this.#act();
@@ -98,7 +104,7 @@ export class PeerDrive {
     for (let i = 0; i < NEIGHBOURS; i++) {
       const up = (i + at) % FREE_EVERY === 0 ? 2 : 0;
       const hungry = (i + at) % HUNGRY_EVERY === 0 ? true : undefined;
-      this.#core.peerSlots(this.#peers[i]!, up, 1, hungry, this.#now);
+      this.#core.peerSlots(this.#peers[i]!, up, 1, hungry, this.#now!);
     }
     this.#meter.end(SLOTS!, NEIGHBOURS);
     this.#act();
@@ -109,12 +115,12 @@ export class PeerDrive {
     const peer = this.#peers[this.#rounds % NEIGHBOURS]!;
     if (this.#uploading >= 0) {
       this.#meter.begin();
-      this.#core.uploaded(this.#uploading, this.#now);
+      this.#core.uploaded(this.#uploading, this.#now!);
       this.#meter.end(UPLOADED!, 1);
       this.#act();
     }
     this.#meter.begin();
-    const admitted = this.#core.admit(peer, this.#blob, this.#rounds % this.#pieces, this.#now);
+    const admitted = this.#core.admit(peer, this.#blob, this.#rounds % this.#pieces, this.#now!);
     this.#meter.end(ADMIT!, 1);
     this.#uploading = admitted ? peer : -1;
     this.#act();
@@ -126,14 +132,14 @@ export class PeerDrive {
     const request = this.#requests[0]!;
     this.#requests.copyWithin(0, 1, this.#open--);
     this.#meter.begin();
-    this.#core.progressed(request, this.#now);
+    this.#core.progressed(request, this.#now!);
     this.#meter.end(PROGRESSED!, 1);
     this.#meter.begin();
-    this.#core.arrived(request, this.#now);
+    this.#core.arrived(request, this.#now!);
     this.#meter.end(ARRIVED!, 1);
     this.#act();
     this.#meter.begin();
-    this.#core.received(request, this.#now);
+    this.#core.received(request, this.#now!);
     this.#meter.end(RECEIVED!, 1);
     this.#act();
   }

@@ -1,7 +1,7 @@
 import { createRng } from '../../../lib/runtime/rng.ts';
-import { Action } from '../../../lib/swarm/actions.ts';
+import { Action, ActionBuffer } from '../../../lib/swarm/actions.ts';
 import { SeedCore } from '../../../lib/swarm/seed-core.ts';
-import type { Meter } from './meter.ts';
+import { clockTimes, type Meter } from './meter.ts';
 
 export const SEED_EVENTS = ['landed', 'peerHas', 'peerSlots', 'admit', 'uploaded', 'tick'] as const;
 const [LANDED, HAS, SLOTS, ADMIT, UPLOADED, TICK] = SEED_EVENTS.keys();
@@ -17,9 +17,11 @@ export class SeedDrive {
   readonly #meter: Meter;
   readonly #core = new SeedCore({}, createRng(1));
   readonly #peers: readonly number[];
-  readonly #offers: { readonly peer: number; readonly piece: number }[] = [];
+  readonly #offers = new ActionBuffer();
   #blob = -1;
-  #now = 0;
+  #now: number | undefined;
+  /** Round -> its time, milliseconds. */
+  #times: readonly (number | undefined)[] = [];
 
   constructor(pieces: number, meter: Meter) {
     this.#pieces = pieces;
@@ -28,11 +30,13 @@ export class SeedDrive {
   }
 
   prepare(): void {
+    this.#now ??= 0.5;
     if (this.#blob >= 0) this.#core.removeBlob(this.#blob);
     this.#blob = this.#core.addBlob(this.#pieces);
     for (const peer of this.#peers) this.#core.peerShares(peer, this.#blob);
     this.#core.actions.clear();
-    this.#offers.length = 0;
+    this.#times = clockTimes(this.#now, ROUND_MS, this.#pieces);
+    this.#offers.clear();
   }
 
   /** Every round a piece lands, all offers are taken, and some neighbours tell their slots and what they hold. */
@@ -40,31 +44,36 @@ export class SeedDrive {
     const core = this.#core;
     const meter = this.#meter;
     for (let round = 0; round < this.#pieces; round++) {
-      this.#now += ROUND_MS;
+      this.#now = this.#times[round];
       meter.begin();
-      core.landed(this.#blob, round, this.#now);
+      core.landed(this.#blob, round, this.#now!);
       meter.end(LANDED!, 1);
       this.#act();
-      for (let offer = this.#offers.pop(); offer !== undefined; offer = this.#offers.pop()) {
+      for (let i = 0; i < this.#offers.length; i++) {
+        const peer = this.#offers.peer[i]!;
+        const piece = this.#offers.piece[i]!;
         meter.begin();
-        const admitted = core.admit(offer.peer, this.#blob, offer.piece, this.#now);
+        const admitted = core.admit(peer, this.#blob, piece, this.#now!);
         meter.end(ADMIT!, 1);
         if (!admitted) continue;
         meter.begin();
-        core.uploaded(offer.peer, this.#now);
+        core.uploaded(peer, this.#now!);
         meter.end(UPLOADED!, 1);
         meter.begin();
-        core.peerHas(offer.peer, this.#blob, offer.piece, this.#now);
+        core.peerHas(peer, this.#blob, piece, this.#now!);
         meter.end(HAS!, 1);
         this.#act();
       }
+      this.#offers.clear();
       meter.begin();
-      for (let i = 0; i < 4; i++) core.peerSlots(this.#peers[(round * 4 + i) % NEIGHBOURS]!, 1, 1, undefined, this.#now);
+      for (let i = 0; i < 4; i++) {
+        core.peerSlots(this.#peers[(round * 4 + i) % NEIGHBOURS]!, 1, 1, undefined, this.#now!);
+      }
       meter.end(SLOTS!, 4);
       this.#act();
       if (round % ROUNDS_PER_TICK !== 0) continue;
       meter.begin();
-      core.tick(this.#now);
+      core.tick(this.#now!);
       meter.end(TICK!, 1);
       this.#act();
     }
@@ -74,7 +83,7 @@ export class SeedDrive {
     const { actions } = this.#core;
     for (let i = 0; i < actions.length; i++) {
       if (actions.kind[i] !== Action.offer) continue;
-      this.#offers.push({ peer: actions.peer[i]!, piece: actions.piece[i]! });
+      this.#offers.push(Action.offer, actions.peer[i]!, actions.blob[i]!, actions.piece[i]!, -1);
     }
     actions.clear();
   }

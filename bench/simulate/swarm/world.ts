@@ -1,5 +1,6 @@
 import { createRng, type Rng } from '../../../lib/runtime/rng.ts';
 import { ActionBuffer } from '../../../lib/swarm/actions.ts';
+import { Memory } from '../../../lib/swarm/memory.ts';
 import { PeerCore } from '../../../lib/swarm/peer-core.ts';
 import { SeedCore } from '../../../lib/swarm/seed-core.ts';
 import { Flows } from '../physics/flows.ts';
@@ -10,6 +11,9 @@ import { blobOf, Happens, pieceOf } from './events.ts';
 import { Inbox } from './inbox.ts';
 import { Links } from './links.ts';
 import { Tally } from './tally.ts';
+
+/** Numbers in one piece of the memory that all cores share. */
+const SLAB = 1 << 18;
 
 /**
  * What all parts of the simulation share. Ends are numbered: nodes, then seeds, then the registry. Every blob has the
@@ -44,8 +48,9 @@ export class World {
     this.tally = new Tally(scenario);
     this.inbox = new Inbox(nodes);
     this.#dead = new Uint8Array(nodes + seeds);
+    const memory = new Memory(SLAB);
     for (let node = 0; node < nodes; node++) {
-      const core = new PeerCore({}, createRng(this.rng.int(0x100000000)), this.actions);
+      const core = new PeerCore({}, createRng(this.rng.int(0x100000000)), this.actions, memory);
       for (const blob of blobs) core.addBlob(blob.pieces, undefined, 0, 0);
       this.nodes.push(core);
     }
