@@ -196,13 +196,13 @@ export class Neighbours {
 
   /** Takes far longer for a piece than others. */
   slow(peer: number): boolean {
-    return this.#of[peer * SIZE + SLOWNESS]! > NOTABLY_SLOW;
+    return this.#of[this.#at(peer) + SLOWNESS]! > NOTABLY_SLOW;
   }
 
   /** Time has passed: what was learnt of slow ones counts a little less, so that they get another chance. */
   forgetSlowness(): void {
     for (let peer = 0; peer < this.#slots.end; peer++) {
-      const at = peer * SIZE + SLOWNESS;
+      const at = this.#at(peer) + SLOWNESS;
       this.#of[at] = this.#of[at]! + (1 - this.#of[at]!) * FORGETS;
     }
   }

@@ -20,7 +20,7 @@ export interface TrackerCoreOptions {
 }
 
 const DEFAULT_OPTIONS: TrackerCoreOptions = {
-  newcomerLinks: 5,
+  newcomerLinks: 3,
   remoteLinks: 2,
   degree: 10,
   degreeCap: 20,
@@ -29,7 +29,7 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
 };
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
-const CANDIDATES_PER_LINK = Number(process.env.CPL ?? 4);
+const CANDIDATES_PER_LINK = 4;
 /** A swarm of n sends n-th comers on to its seeds with probability seedLinks/2n: some 90 of 10,000. */
 const LATECOMER_SEED_SHARE = 0.5;
 /** More than any degree: candidates without a piece come last for a node that found nobody of use. */

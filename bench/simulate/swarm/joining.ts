@@ -16,7 +16,7 @@ const Says = { joins: 0, again: 1, stalls: 2, complete: 3 } as const;
 const ALL_BLOBS = -1;
 /** A node with fewer neighbours asks for more so long after its first announcement, milliseconds. */
 const FEW_NEIGHBOURS = 10;
-const ASK_AGAIN_MS = 200;
+const ASK_AGAIN_MS = 100;
 
 /** How links come and go. */
 export interface LinkEvents {
