@@ -19,8 +19,8 @@ const VERSION = 4;
 const SENDER_SHARE = 5;
 const RECEIVER_SHARE = 6;
 
-/** Numbers kept for each direction of each end: one cache line, when all goes well. */
-const INITIAL_DIRECTION = 8;
+/** Numbers that each direction of each end has room for at first: one cache line, when all goes well. */
+const INITIAL_ROOM = 8;
 /** Bytes per millisecond, for all its flows together. */
 const TOTAL = 0;
 /** Flows, and their numbers. */
@@ -42,9 +42,11 @@ export class Flows {
   readonly #wheel: TimingWheel;
   readonly #kind: number;
   #flows = new Float64Array(INITIAL_CAPACITY * FLOW);
-  /** End e sends in record 2e and receives in record 2e + 1. */
+  /** Direction -> where its record lies in `#ends`: end e sends in direction 2e and receives in 2e + 1. */
+  readonly #at: Int32Array;
+  readonly #room: Int32Array;
   #ends: Float64Array;
-  #direction = INITIAL_DIRECTION;
+  #used: number;
   readonly #free: number[] = [];
   #end = 0;
 
@@ -55,8 +57,12 @@ export class Flows {
   constructor(rates: Float64Array, wheel: TimingWheel, kind: number) {
     this.#wheel = wheel;
     this.#kind = kind;
-    this.#ends = new Float64Array(rates.length * 2 * INITIAL_DIRECTION);
-    for (let i = 0; i < rates.length * 2; i++) this.#ends[i * INITIAL_DIRECTION + TOTAL] = rates[i >> 1]!;
+    const directions = rates.length * 2;
+    this.#at = Int32Array.from({ length: directions }, (_, direction) => direction * INITIAL_ROOM);
+    this.#room = new Int32Array(directions).fill(INITIAL_ROOM);
+    this.#used = directions * INITIAL_ROOM;
+    this.#ends = new Float64Array(this.#used);
+    for (let i = 0; i < directions; i++) this.#ends[this.#at[i]! + TOTAL] = rates[i >> 1]!;
   }
 
   /** Flows into that end: a copy. */
@@ -116,24 +122,24 @@ export class Flows {
     this.#free.push(flow);
   }
 
-  #list(direction: number): readonly number[] {
+  #list(record: number): readonly number[] {
     const flows: number[] = [];
-    for (let i = 0; i < this.#ends[direction + COUNT]!; i++) flows.push(this.#ends[direction + LIST + i]!);
+    for (let i = 0; i < this.#ends[record + COUNT]!; i++) flows.push(this.#ends[record + LIST + i]!);
     return flows;
   }
 
+  /** Where that record lies until the next {@link #join}. */
   #sender(end: number): number {
-    return end * 2 * this.#direction;
+    return this.#at[end * 2]!;
   }
 
   #receiver(end: number): number {
-    return (end * 2 + 1) * this.#direction;
+    return this.#at[end * 2 + 1]!;
   }
 
-  /** @param record of that end and direction */
-  #join(record: number, flow: number): void {
-    if (LIST + this.#ends[record * this.#direction + COUNT]! === this.#direction) this.#widen();
-    const at = record * this.#direction;
+  #join(direction: number, flow: number): void {
+    if (LIST + this.#ends[this.#at[direction]! + COUNT]! === this.#room[direction]!) this.#widen(direction);
+    const at = this.#at[direction]!;
     const count = this.#ends[at + COUNT]!;
     this.#ends[at + LIST + count] = flow;
     this.#ends[at + COUNT] = count + 1;
@@ -162,19 +168,19 @@ export class Flows {
     this.#retime(receiver);
   }
 
-  #setShares(direction: number, share: number): void {
+  #setShares(record: number, share: number): void {
     const ends = this.#ends;
-    const count = ends[direction + COUNT]!;
-    const rate = ends[direction + TOTAL]! / count;
-    for (let i = 0; i < count; i++) this.#flows[ends[direction + LIST + i]! * FLOW + share] = rate;
+    const count = ends[record + COUNT]!;
+    const rate = ends[record + TOTAL]! / count;
+    for (let i = 0; i < count; i++) this.#flows[ends[record + LIST + i]! * FLOW + share] = rate;
   }
 
-  #retime(direction: number): void {
+  #retime(record: number): void {
     const flows = this.#flows;
     const ends = this.#ends;
     const { now } = this.#wheel;
-    const last = direction + LIST + ends[direction + COUNT]!;
-    for (let i = direction + LIST; i < last; i++) {
+    const last = record + LIST + ends[record + COUNT]!;
+    for (let i = record + LIST; i < last; i++) {
       const flow = ends[i]!;
       const at = flow * FLOW;
       const rate = Math.min(flows[at + SENDER_SHARE]!, flows[at + RECEIVER_SHARE]!);
@@ -202,16 +208,16 @@ export class Flows {
     this.#wheel.add(dueAt, this.#kind, flow, version, 0, 0);
   }
 
-  /** Room for more flows at an end. */
-  #widen(): void {
-    const before = this.#direction;
-    const after = before * 2;
-    const ends = new Float64Array(this.#ends.length * 2);
-    for (let at = 0; at < this.#ends.length; at += before) {
-      ends.set(this.#ends.subarray(at, at + before), (at / before) * after);
-    }
-    this.#ends = ends;
-    this.#direction = after;
+  /** The record moves to where there is room for more flows. */
+  #widen(direction: number): void {
+    const room = this.#room[direction]!;
+    const from = this.#at[direction]!;
+    const to = this.#used;
+    this.#used += room * 2;
+    if (this.#used > this.#ends.length) this.#ends = copied(this.#ends, new Float64Array(this.#used * 2));
+    this.#ends.copyWithin(to, from, from + room);
+    this.#at[direction] = to;
+    this.#room[direction] = room * 2;
   }
 
   #grow(): void {
