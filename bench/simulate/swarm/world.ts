@@ -3,10 +3,10 @@ import { ActionBuffer } from '../../../lib/swarm/actions.ts';
 import { Memory } from '../../../lib/swarm/memory.ts';
 import { PeerCore } from '../../../lib/swarm/peer-core.ts';
 import { SeedCore } from '../../../lib/swarm/seed-core.ts';
-import { Flows } from '../physics/flows.ts';
+import type { FluidLinks, Physics } from '../physics/fluid-links.ts';
 import { TimingWheel } from '../physics/wheel.ts';
 import { Population } from '../population.ts';
-import { bytesOfPiece, linkRates, type Scenario, zoneOf } from '../scenario.ts';
+import { bytesOfPiece, linkRates, type Scenario, zoneLinks, zoneOf } from '../scenario.ts';
 import { blobOf, Happens, pieceOf } from './events.ts';
 import { Inbox } from './inbox.ts';
 import { Links } from './links.ts';
@@ -23,7 +23,7 @@ export class World {
   readonly scenario: Scenario;
   readonly rng: Rng;
   readonly wheel = new TimingWheel();
-  readonly flows: Flows;
+  readonly flows: FluidLinks;
   readonly links: Links;
   readonly population: Population;
   readonly tally: Tally;
@@ -36,14 +36,14 @@ export class World {
   readonly registry: number;
   readonly #dead: Uint8Array;
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, physics: Physics) {
     const { blobs, nodes, seeds, rngSeed } = scenario;
     this.scenario = scenario;
     this.registry = nodes + seeds;
     this.rng = createRng(rngSeed);
     this.population = new Population(scenario, this.rng);
     const rates = linkRates(scenario, (node) => this.population.isSlow(node));
-    this.flows = new Flows(rates, this.wheel, Happens.flowEnds);
+    this.flows = physics(rates, this.wheel, Happens.flowEnds, zoneLinks(scenario));
     this.links = new Links(nodes + seeds);
     this.tally = new Tally(scenario);
     this.inbox = new Inbox(nodes);
