@@ -98,6 +98,17 @@ export class BlobList {
     return false;
   }
 
+  /** How many pieces that we hold the peer lacks. */
+  lackedBy(peer: number): number {
+    let lacked = 0;
+    for (let slot = 0; slot < this.#blobs.length; slot++) {
+      const blob = this.#blobs[slot];
+      const row = blob === undefined ? -1 : blob.rowOf(peer);
+      if (row >= 0) lacked += blob!.lackedBy(row);
+    }
+    return lacked;
+  }
+
   #unwant(slot: number): void {
     const at = this.#wanted.indexOf(slot);
     if (at >= 0) removeAt(this.#wanted, at);

@@ -98,6 +98,11 @@ export class PieceTable {
     return this.#table[this.#record(row) + LACKS]! > 0;
   }
 
+  /** How many pieces that we hold the peer in that row lacks. */
+  lackedBy(row: number): number {
+    return this.#table[this.#record(row) + LACKS]!;
+  }
+
   /** Pieces that the peer in that row holds, but for those that are asked for now. */
   heldBy(row: number): number {
     const record = this.#record(row);

@@ -9,6 +9,8 @@ import { SlotList } from './slots.ts';
 export interface SeedCoreOptions {
   /** Pieces uploaded or offered at the same time; above twice a node's slots the peers' own trade starves. @default 8 */
   readonly slots: number;
+  /** So many more for each further zone: with as many as a node has, a zone gets the blob as fast as a node. @default 4 */
+  readonly slotsPerZone: number;
   /** How long a slot is kept for an offer that is neither taken nor declined. @default 500 */
   readonly offerTimeoutMs: number;
   /** A piece sent, but not reported held for so long, counts as not given. @default 5000 */
@@ -24,6 +26,7 @@ export interface SeedCoreOptions {
 
 const DEFAULT_OPTIONS: SeedCoreOptions = {
   slots: 8,
+  slotsPerZone: 4,
   offerTimeoutMs: 500,
   confirmTimeoutMs: 5000,
   declineMs: 1000,
@@ -69,6 +72,9 @@ export class SeedCore {
   readonly #peers: (SeedPeer | undefined)[] = [];
   readonly #blobSlots = new SlotList();
   readonly #blobs: (SeedBlob | undefined)[] = [];
+  /** Zone -> linked peers. */
+  readonly #zones: number[] = [];
+  #slots: number;
   #active = 0;
   #giftNumber = 0;
   /** Usual time from a gift until the peer says that it holds the piece, milliseconds; 0 before the first. */
@@ -79,6 +85,7 @@ export class SeedCore {
     this.actions = actions;
     this.#rng = rng;
     this.#options = { ...DEFAULT_OPTIONS, ...options };
+    this.#slots = this.#options.slots;
   }
 
   /** @returns its number */
@@ -106,6 +113,8 @@ export class SeedCore {
   /** @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own. @returns the peer's number */
   addPeer(zone: number): number {
     const peer = this.#peerSlots.take();
+    this.#zones[zone] = (this.#zones[zone] ?? 0) + 1;
+    this.#countSlots();
     this.#peers[peer] = { zone, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
     return peer;
   }
@@ -117,6 +126,8 @@ export class SeedCore {
       if (this.#gifts.peer[gift] === peer) this.#takeBack(gift, now);
     }
     for (const blob of this.#blobs) blob?.shared.removeSharer(peer);
+    this.#zones[this.#peers[peer].zone]!--;
+    this.#countSlots();
     this.#peers[peer] = undefined;
     this.#peerSlots.release(peer);
     this.#fill(now);
@@ -240,7 +251,7 @@ export class SeedCore {
   }
 
   get freeSlots(): number {
-    return this.#options.slots - this.#active;
+    return Math.max(0, this.#slots - this.#active);
   }
 
   has(slot: number, piece: number): boolean {
@@ -317,6 +328,12 @@ export class SeedCore {
     info.active++;
     info.lastGift = ++this.#giftNumber;
     this.#blobs[slot]!.given(info.zone)[piece]!++;
+  }
+
+  #countSlots(): void {
+    const { slots, slotsPerZone } = this.#options;
+    const served = this.#zones.reduce((sum, peers) => sum + (peers > 0 ? 1 : 0), 0);
+    this.#slots = slots + slotsPerZone * Math.max(0, served - 1);
   }
 
   /** Changes a gift's state; a slot that it no longer needs is free. */

@@ -121,13 +121,18 @@ export class UploadSlots {
 
   /** Keeps free slots for those who wait, and tells them. */
   #giveOut(now: number): void {
-    for (let at = 0; this.#free > 0 && at < this.#waiting.length; ) {
-      const next = this.#waiting[at]!;
-      if (!this.#blobs.usefulTo(next)) {
-        at++;
-        continue;
+    while (this.#free > 0 && this.#waiting.length > 0) {
+      let neediest = -1;
+      let most = 0;
+      for (let at = 0; at < this.#waiting.length; at++) {
+        const lacked = this.#blobs.lackedBy(this.#waiting[at]!);
+        if (lacked <= most) continue;
+        most = lacked;
+        neediest = at;
       }
-      removeAt(this.#waiting, at);
+      if (neediest < 0) return;
+      const next = this.#waiting[neediest]!;
+      removeAt(this.#waiting, neediest);
       this.#keep(next, now);
       this.#actions.push(Action.slots, next, -1, -1, -1);
     }

@@ -3,8 +3,8 @@ const ROOM = 32;
 const FIELDS = 2;
 
 /**
- * News for nodes that have no free download slot: it changes nothing for them until something else happens to them, so
- * it is kept until then. One look at a flat array for each message instead of a walk through a node's memory.
+ * News for nodes that have no free download slot, from neighbours without a free upload slot before and after: it changes
+ * nothing for them until something else happens to them, so it is kept until then. One look at a flat array for each message instead of a walk through a node's memory.
  */
 export class Inbox {
   readonly #messages: Int32Array;

@@ -1,4 +1,8 @@
 const ROOM = 16;
+const SIZE = 3;
+const OTHER = 0;
+const BACK = 1;
+const TOLD = 2;
 const ABSENT = -1;
 
 /**
@@ -9,7 +13,7 @@ export class Links {
   #start: Int32Array;
   #room: Int32Array;
   #count: Int32Array;
-  /** The end at the other side and the number of the link there, in turn. */
+  /** For each link: the end at the other side, the number of the link there, and whether that knows of a free slot. */
   #flat: Int32Array;
   #used: number;
 
@@ -18,7 +22,7 @@ export class Links {
     this.#room = new Int32Array(ends).fill(ROOM);
     this.#count = new Int32Array(ends);
     this.#used = ends * ROOM;
-    this.#flat = new Int32Array(this.#used * 2).fill(ABSENT);
+    this.#flat = new Int32Array(this.#used * SIZE).fill(ABSENT);
   }
 
   /** Numbers of links of that end are below this; those in between may be unused. */
@@ -28,12 +32,23 @@ export class Links {
 
   /** The end at the other side, or -1 when the number is not used now. */
   other(end: number, link: number): number {
-    return this.#flat[(this.#start[end]! + link) * 2]!;
+    return this.#flat[(this.#start[end]! + link) * SIZE + OTHER]!;
   }
 
   /** The number of the link at its other side. */
   back(end: number, link: number): number {
-    return this.#flat[(this.#start[end]! + link) * 2 + 1]!;
+    return this.#flat[(this.#start[end]! + link) * SIZE + BACK]!;
+  }
+
+  /** 1 when the other side was last told of a free upload slot of this end. */
+  told(end: number, link: number): number {
+    return this.#flat[(this.#start[end]! + link) * SIZE + TOLD]!;
+  }
+
+  /** The end at this side of the link has heard how many upload slots the other one has for it. */
+  heard(end: number, link: number, slots: number): void {
+    const at = (this.#start[this.other(end, link)]! + this.back(end, link)) * SIZE;
+    this.#flat[at + TOLD] = slots > 0 ? 1 : 0;
   }
 
   /** @returns the number at `end` of the link to `other`, or -1 */
@@ -57,21 +72,22 @@ export class Links {
   #set(end: number, link: number, other: number, back: number): void {
     if (link >= this.#room[end]!) this.#move(end, Math.max(link + 1, this.#room[end]! * 2));
     if (link >= this.#count[end]!) this.#count[end] = link + 1;
-    const at = (this.#start[end]! + link) * 2;
-    this.#flat[at] = other;
-    this.#flat[at + 1] = back;
+    const at = (this.#start[end]! + link) * SIZE;
+    this.#flat[at + OTHER] = other;
+    this.#flat[at + BACK] = back;
+    this.#flat[at + TOLD] = 0;
   }
 
   #move(end: number, room: number): void {
     const start = this.#used;
     this.#used += room;
-    if (this.#used * 2 > this.#flat.length) {
-      const flat = new Int32Array(this.#used * 4).fill(ABSENT);
+    if (this.#used * SIZE > this.#flat.length) {
+      const flat = new Int32Array(this.#used * SIZE * 2).fill(ABSENT);
       flat.set(this.#flat);
       this.#flat = flat;
     }
-    const from = this.#start[end]! * 2;
-    this.#flat.copyWithin(start * 2, from, from + this.#room[end]! * 2);
+    const from = this.#start[end]! * SIZE;
+    this.#flat.copyWithin(start * SIZE, from, from + this.#room[end]! * SIZE);
     this.#start[end] = start;
     this.#room[end] = room;
   }

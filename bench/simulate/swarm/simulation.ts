@@ -164,7 +164,7 @@ export class Simulation {
 
   /** `a` dialled `b`, and both have said hello. */
   #linkUp(a: number, b: number): void {
-    const { links, wheel } = this.#world;
+    const { links } = this.#world;
     links.connect(a, this.#meet(a, b), b, this.#meet(b, a));
     this.#share(a, b);
     for (const [end, other] of [
@@ -173,7 +173,7 @@ export class Simulation {
     ] as const) {
       const link = links.find(end, other);
       const slots = freeSlots(this.#world.core(other), links.back(end, link));
-      this.#world.core(end).peerSlots(link, slots >> 8, slots & 0xff, undefined, wheel.now);
+      this.#world.hearSlots(end, link, slots);
       this.#talk.act(end);
     }
   }

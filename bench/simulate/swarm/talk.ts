@@ -112,7 +112,7 @@ export class Talk {
 
   heardSlots(end: number, link: number, slots: number, hungry: boolean | undefined): void {
     if (this.#world.isDead(end)) return;
-    this.#world.core(end).peerSlots(link, slots >> 8, slots & 0xff, hungry, this.#world.wheel.now);
+    this.#world.hearSlots(end, link, slots, hungry);
     this.act(end);
   }
 
@@ -120,7 +120,7 @@ export class Talk {
     if (this.#world.isDead(node)) return;
     const core = this.#world.node(node);
     const { now } = this.#world.wheel;
-    core.peerSlots(link, slots >> 8, slots & 0xff, undefined, now);
+    this.#world.hearSlots(node, link, slots);
     core.offered(link, blobOf(packed), pieceOf(packed), now);
     this.act(node);
   }
@@ -129,7 +129,7 @@ export class Talk {
     if (this.#world.isDead(end)) return;
     const seed = this.#world.seeds[end - this.#world.scenario.nodes]!;
     const { now } = this.#world.wheel;
-    seed.peerSlots(link, slots >> 8, slots & 0xff, undefined, now);
+    this.#world.hearSlots(end, link, slots);
     seed.declined(link, blobOf(packed), pieceOf(packed), now);
     this.act(end);
   }
@@ -166,7 +166,8 @@ export class Talk {
       // Who has everything has no use for it, and would only cost time.
       if (to < nodes && tally.missing[to] === 0) continue;
       const back = links.back(from, link);
-      if (to >= nodes || this.#open[to] === 1 || slots >> 8 > 0) this.#tell(to, back, news, slots);
+      const told = links.told(from, link);
+      if (to >= nodes || this.#open[to] === 1 || told === 1 || slots >> 8 > 0) this.#tell(to, back, news, slots);
       else {
         for (let i = 1; i < news.length; i++) if (world.inbox.add(to, back, news[i]!)) world.node(to);
       }
@@ -178,7 +179,7 @@ export class Talk {
     const core = this.#world.core(end);
     const { now } = this.#world.wheel;
     for (let i = 1; i < news.length; i++) core.peerHas(link, blobOf(news[i]!), pieceOf(news[i]!), now);
-    core.peerSlots(link, slots >> 8, slots & 0xff, undefined, now);
+    this.#world.hearSlots(end, link, slots);
     this.act(end);
   }
 }

@@ -10,6 +10,20 @@ export interface Upload {
   readonly link: number;
 }
 
+const INITIAL_FLOWS = 1 << 10;
+/** Numbers kept for each transfer, side by side because they are used together. */
+const SIZE = 8;
+const STATE = 0;
+/** Counts uses of the flow's number, so that events for an earlier one are known. */
+const GENERATION = 1;
+const REQUEST = 2;
+const BLOB = 3;
+const PIECE = 4;
+/** The sender's number at the receiver. */
+const LINK = 5;
+/** When bytes began to flow, milliseconds. */
+const STARTED_AT = 6;
+
 /** What becomes of a transfer. */
 const State = { free: 0, asked: 1, running: 2, over: 3 } as const;
 
@@ -18,14 +32,8 @@ export class Transfers {
   readonly #world: World;
   readonly #act: (end: number) => void;
   readonly #ban: (end: number, link: number) => void;
-  readonly #state: number[] = [];
-  readonly #request: number[] = [];
-  readonly #blob: number[] = [];
-  readonly #piece: number[] = [];
-  /** The sender's number at the receiver. */
-  readonly #link: number[] = [];
-  readonly #startedAt: number[] = [];
-  readonly #generation: number[] = [];
+  /** Flow -> its fields. */
+  #of = new Int32Array(INITIAL_FLOWS * SIZE);
   /** Node -> when its CPU has done what it got so far, milliseconds. */
   readonly #busyUntil: Float64Array;
 
@@ -45,19 +53,22 @@ export class Transfers {
     const { flows, links, wheel } = this.#world;
     const from = links.other(end, link);
     const flow = flows.open(from, end, this.#world.bytesOf(blob, piece));
-    this.#state[flow] = State.asked;
-    this.#request[flow] = request;
-    this.#blob[flow] = blob;
-    this.#piece[flow] = piece;
-    this.#link[flow] = link;
-    this.#generation[flow] = (this.#generation[flow] ?? 0) + 1;
+    const at = flow * SIZE;
+    if (at >= this.#of.length) this.#grow(at);
+    const of = this.#of;
+    of[at + STATE] = State.asked;
+    of[at + REQUEST] = request;
+    of[at + BLOB] = blob;
+    of[at + PIECE] = piece;
+    of[at + LINK] = link;
+    const generation = ++of[at + GENERATION]!;
     const soon = wheel.now + this.#world.latencyMs(from, end);
-    wheel.add(soon, Happens.request, flow, this.#generation[flow], 0, 0);
+    wheel.add(soon, Happens.request, flow, generation, 0, 0);
   }
 
   /** Whether an event that was set for a transfer is still about it. */
   isCurrent(flow: number, generation: number): boolean {
-    return this.#generation[flow] === generation;
+    return this.#of[flow * SIZE + GENERATION] === generation;
   }
 
   /** The request is at its sender. */
@@ -69,14 +80,14 @@ export class Transfers {
     const link = this.#linkOfSender(flow);
     const { now } = world.wheel;
     const core = world.core(from);
-    if (core.admit(link, this.#blob[flow]!, this.#piece[flow]!, now)) {
-      this.#state[flow] = State.running;
-      this.#startedAt[flow] = now;
+    if (core.admit(link, this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!, now)) {
+      this.#of[flow * SIZE + STATE] = State.running;
+      this.#of[flow * SIZE + STARTED_AT] = Math.floor(now);
       if (world.isDead(to)) this.#stalls(flow);
       else world.flows.start(flow);
     } else {
       const soon = now + world.latencyMs(from, to);
-      world.wheel.add(soon, Happens.busy, flow, this.#generation[flow]!, freeSlots(core, link), 0);
+      world.wheel.add(soon, Happens.busy, flow, this.#of[flow * SIZE + GENERATION]!, freeSlots(core, link), 0);
     }
     this.#act(from);
   }
@@ -86,11 +97,11 @@ export class Transfers {
     const world = this.#world;
     const to = world.flows.to[flow]!;
     if (world.isDead(to)) return;
-    const link = this.#link[flow]!;
+    const link = this.#of[flow * SIZE + LINK]!;
     this.#release(flow);
-    world.node(to).failed(this.#request[flow]!, 'busy', world.wheel.now);
+    world.node(to).failed(this.#of[flow * SIZE + REQUEST]!, 'busy', world.wheel.now);
     this.#act(to);
-    world.node(to).peerSlots(link, slots >> 8, slots & 0xff, undefined, world.wheel.now);
+    world.hearSlots(to, link, slots);
     this.#act(to);
   }
 
@@ -99,10 +110,10 @@ export class Transfers {
     const { flows, tally, wheel } = this.#world;
     const from = flows.from[flow]!;
     const to = flows.to[flow]!;
-    this.#state[flow] = State.over;
-    tally.sent(from, to, this.#world.bytesOf(this.#blob[flow]!, this.#piece[flow]!));
+    this.#of[flow * SIZE + STATE] = State.over;
+    tally.sent(from, to, this.#world.bytesOf(this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!));
     const soon = wheel.now + this.#world.latencyMs(from, to);
-    wheel.add(soon, Happens.arrived, flow, this.#generation[flow]!, 0, 0);
+    wheel.add(soon, Happens.arrived, flow, this.#of[flow * SIZE + GENERATION]!, 0, 0);
     this.#world.core(from).uploaded(this.#linkOfSender(flow), wheel.now);
     this.#act(from);
   }
@@ -112,7 +123,7 @@ export class Transfers {
     const { flows, scenario, wheel } = this.#world;
     const end = flows.to[flow]!;
     if (this.#world.isDead(end)) return;
-    const bytes = this.#world.bytesOf(this.#blob[flow]!, this.#piece[flow]!);
+    const bytes = this.#world.bytesOf(this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!);
     const costMs = (bytes / 1e6) * scenario.profile.cpuSecondsPerGB;
     if (costMs === 0) {
       this.stored(flow);
@@ -120,8 +131,8 @@ export class Transfers {
     }
     const storedAt = Math.max(wheel.now, this.#busyUntil[end]!) + costMs;
     this.#busyUntil[end] = storedAt;
-    this.#world.node(end).arrived(this.#request[flow]!, wheel.now);
-    wheel.add(storedAt, Happens.stored, flow, this.#generation[flow]!, 0, 0);
+    this.#world.node(end).arrived(this.#of[flow * SIZE + REQUEST]!, wheel.now);
+    wheel.add(storedAt, Happens.stored, flow, this.#of[flow * SIZE + GENERATION]!, 0, 0);
     this.#act(end);
   }
 
@@ -130,9 +141,9 @@ export class Transfers {
     const { flows, population, tally, wheel } = this.#world;
     const end = flows.to[flow]!;
     if (this.#world.isDead(end)) return;
-    const request = this.#request[flow]!;
+    const request = this.#of[flow * SIZE + REQUEST]!;
     const node = this.#world.node(end);
-    const link = this.#link[flow]!;
+    const link = this.#of[flow * SIZE + LINK]!;
     const lied = population.isLiar(flows.from[flow]!);
     this.#release(flow);
     if (lied) {
@@ -147,8 +158,8 @@ export class Transfers {
 
   /** A receiver has taken nothing for too long. */
   uploadStalls(flow: number): void {
-    if (this.#state[flow] !== State.running) return;
-    this.#state[flow] = State.over;
+    if (this.#of[flow * SIZE + STATE] !== State.running) return;
+    this.#of[flow * SIZE + STATE] = State.over;
     const from = this.#world.flows.from[flow]!;
     if (this.#world.isDead(from)) return;
     this.#world.core(from).uploaded(this.#linkOfSender(flow), this.#world.wheel.now);
@@ -158,9 +169,9 @@ export class Transfers {
   /** The receiver's core gives up a request. @returns what {@link uploadEnded} must be told then, if anything */
   cancel(end: number, request: number): Upload | undefined {
     const { flows } = this.#world;
-    for (let flow = 0; flow < this.#state.length; flow++) {
-      if (this.#state[flow] === State.free || flows.to[flow] !== end || this.#request[flow] !== request) continue;
-      const running = this.#state[flow] === State.running;
+    for (let flow = 0; flow * SIZE < this.#of.length; flow++) {
+      if (this.#of[flow * SIZE + STATE] === State.free || flows.to[flow] !== end || this.#of[flow * SIZE + REQUEST] !== request) continue;
+      const running = this.#of[flow * SIZE + STATE] === State.running;
       const upload = { end: flows.from[flow]!, link: this.#linkOfSender(flow) };
       if (running) flows.stop(flow);
       this.#release(flow);
@@ -179,8 +190,8 @@ export class Transfers {
   progress(end: number, olderThanMs: number): void {
     const { flows, wheel } = this.#world;
     for (const flow of flows.into(end)) {
-      if (this.#state[flow] !== State.running || wheel.now - this.#startedAt[flow]! < olderThanMs) continue;
-      this.#world.node(end).progressed(this.#request[flow]!, wheel.now);
+      if (this.#of[flow * SIZE + STATE] !== State.running || wheel.now - this.#of[flow * SIZE + STARTED_AT]! < olderThanMs) continue;
+      this.#world.node(end).progressed(this.#of[flow * SIZE + REQUEST]!, wheel.now);
     }
   }
 
@@ -189,7 +200,7 @@ export class Transfers {
     const { flows } = this.#world;
     for (const flow of [...flows.outOf(end), ...flows.into(end)]) {
       flows.stop(flow);
-      if (flows.to[flow] === end && this.#state[flow] === State.running) this.#stalls(flow);
+      if (flows.to[flow] === end && this.#of[flow * SIZE + STATE] === State.running) this.#stalls(flow);
     }
   }
 
@@ -199,23 +210,29 @@ export class Transfers {
     for (const flow of [...flows.into(a), ...flows.into(b)]) {
       if (flows.from[flow] !== a && flows.from[flow] !== b) continue;
       flows.stop(flow);
-      this.#state[flow] = State.over;
+      this.#of[flow * SIZE + STATE] = State.over;
     }
   }
 
   #stalls(flow: number): void {
     const { wheel } = this.#world;
-    wheel.add(wheel.now + UPLOAD_STALL_MS, Happens.uploadStalls, flow, this.#generation[flow]!, 0, 0);
+    wheel.add(wheel.now + UPLOAD_STALL_MS, Happens.uploadStalls, flow, this.#of[flow * SIZE + GENERATION]!, 0, 0);
   }
 
   /** The link between both ends of a transfer, as the sender knows it. */
   #linkOfSender(flow: number): number {
-    return this.#world.links.back(this.#world.flows.to[flow]!, this.#link[flow]!);
+    return this.#world.links.back(this.#world.flows.to[flow]!, this.#of[flow * SIZE + LINK]!);
+  }
+
+  #grow(atLeast: number): void {
+    const of = new Int32Array(Math.max(atLeast + SIZE, this.#of.length * 2));
+    of.set(this.#of);
+    this.#of = of;
   }
 
   #release(flow: number): void {
-    this.#state[flow] = State.free;
-    this.#generation[flow]!++;
+    this.#of[flow * SIZE + STATE] = State.free;
+    this.#of[flow * SIZE + GENERATION]!++;
     this.#world.flows.release(flow);
   }
 }

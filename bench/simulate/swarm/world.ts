@@ -76,12 +76,16 @@ export class World {
     const unread = this.inbox.take(end);
     for (let index = 0; index < unread; index++) {
       const packed = this.inbox.piece(end, index);
-      const link = this.inbox.link(end, index);
-      core.peerHas(link, blobOf(packed), pieceOf(packed), this.wheel.now);
-      // Only messages that tell of no free slot are kept.
-      core.peerSlots(link, 0, 0, undefined, this.wheel.now);
+      core.peerHas(this.inbox.link(end, index), blobOf(packed), pieceOf(packed), this.wheel.now);
     }
     return core;
+  }
+
+  /** A message from that neighbour tells of its free slots; `hungry` as PeerCore takes it. */
+  hearSlots(end: number, link: number, slots: number, hungry?: boolean): void {
+    if (this.links.other(end, link) < 0) return;
+    this.links.heard(end, link, slots >> 8);
+    this.core(end).peerSlots(link, slots >> 8, slots & 0xff, hungry, this.wheel.now);
   }
 
   isDead(end: number): boolean {
