@@ -149,6 +149,7 @@ export class Joining {
     const { scenario, links, wheel } = this.#world;
     for (const peer of this.#answers[answer]!) {
       const other = Number(peer.id);
+      if (this.#world.isBanned(node, other)) continue;
       if (links.find(node, other) >= 0) this.#events.shares(node, other);
       else {
         const ways = scenario.profile.joinTakesTime ? WAYS_TO_HELLO * this.#world.latencyMs(node, other) : 0;
@@ -159,7 +160,7 @@ export class Joining {
   }
 
   linkUp(a: number, b: number): void {
-    if (this.#world.isDead(a) || this.#world.isDead(b)) return;
+    if (this.#world.isDead(a) || this.#world.isDead(b) || this.#world.isBanned(a, b)) return;
     if (this.#world.links.find(a, b) >= 0) this.#events.shares(a, b);
     else this.#events.up(a, b);
   }

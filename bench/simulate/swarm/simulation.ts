@@ -50,7 +50,7 @@ export class Simulation {
       act,
       stalled: (node) => this.#joining.stalled(node),
     });
-    this.#transfers = new Transfers(world, act, (end, link) => this.#linkDown(end, world.links.other(end, link)));
+    this.#transfers = new Transfers(world, act, (end, link) => this.#ban(end, world.links.other(end, link)));
     this.#talk = new Talk(world, {
       ask: (end, link, blob, piece, request) => this.#transfers.ask(end, link, blob, piece, request),
       cancel: (end, request) => this.#transfers.cancel(end, request),
@@ -210,6 +210,11 @@ export class Simulation {
       this.#talk.act(b);
       if (seed !== undefined) this.#reading.wanted(seed, blob);
     });
+  }
+
+  #ban(node: number, liar: number): void {
+    this.#world.ban(node, liar);
+    this.#linkDown(node, liar);
   }
 
   #linkDown(a: number, b: number): void {

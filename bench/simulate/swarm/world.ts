@@ -35,6 +35,8 @@ export class World {
   /** The end that stands for the registry. */
   readonly registry: number;
   readonly #dead: Uint8Array;
+  /** Pairs of ends, of which one has banned the other. */
+  readonly #banned = new Set<number>();
 
   constructor(scenario: Scenario, physics: Physics) {
     const { blobs, nodes, seeds, rngSeed } = scenario;
@@ -94,6 +96,20 @@ export class World {
 
   die(end: number): void {
     this.#dead[end] = 1;
+  }
+
+  /** One of both sent wrong bytes to the other. */
+  ban(a: number, b: number): void {
+    this.#banned.add(this.#pair(a, b));
+  }
+
+  /** Whether they are never linked again. */
+  isBanned(a: number, b: number): boolean {
+    return this.#banned.has(this.#pair(a, b));
+  }
+
+  #pair(a: number, b: number): number {
+    return Math.min(a, b) * this.registry + Math.max(a, b);
   }
 
   /** One way between two ends, milliseconds; the registry is near everybody. */
