@@ -68,6 +68,7 @@ export class Joining {
         Math.max(wheel.now, this.#registryFreeAt) + (REQUESTS_OF_CALLER * 1000) / scenario.registryRequestRate;
       readyAt = this.#registryFreeAt + REQUESTS_OF_CALLER * 2 * scenario.latencyMs;
     }
+    this.#world.startsAt[node] = readyAt;
     this.#announce(node, ALL_BLOBS, Says.joins, readyAt);
     wheel.add(readyAt + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);
   }

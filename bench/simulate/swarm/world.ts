@@ -34,6 +34,8 @@ export class World {
   readonly seeds: SeedCore[] = [];
   /** The end that stands for the registry. */
   readonly registry: number;
+  /** Node -> when it knows its layers and begins to look for them, milliseconds; Infinity before. */
+  readonly startsAt: Float64Array;
   readonly #dead: Uint8Array;
   /** Pairs of ends, of which one has banned the other. */
   readonly #banned = new Set<number>();
@@ -49,6 +51,7 @@ export class World {
     this.links = new Links(nodes + seeds);
     this.tally = new Tally(scenario);
     this.inbox = new Inbox(nodes);
+    this.startsAt = new Float64Array(nodes).fill(Number.POSITIVE_INFINITY);
     this.#dead = new Uint8Array(nodes + seeds);
     const memory = new Memory(SLAB);
     for (let node = 0; node < nodes; node++) {
