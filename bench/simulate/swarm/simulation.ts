@@ -34,6 +34,7 @@ export class Simulation {
   readonly #talk: Talk;
   /** Nodes that died before they had everything. */
   #lost = 0;
+  #lostSeeds: readonly number[] = [];
 
   /** @param physics another rule than equal shares is only a check of that rule */
   constructor(scenario: Scenario, physics: Physics = equalShares) {
@@ -157,7 +158,7 @@ export class Simulation {
         this.#crashSeeds(a);
         break;
       case Happens.seedsLost:
-        this.#seedsLost(a);
+        this.#seedsLost();
         break;
     }
   }
@@ -249,10 +250,14 @@ export class Simulation {
     }
   }
 
+  /** The owners of the first blob die first: nobody would miss the others. */
   #crashSeeds(count: number): void {
     const { scenario, wheel } = this.#world;
-    for (let seed = 0; seed < count; seed++) this.#die(scenario.nodes + seed);
-    wheel.add(wheel.now + SEED_LOST_MS, Happens.seedsLost, count, 0, 0, 0);
+    const owners = this.#joining.owners(0).sort((a, b) => a - b);
+    const seeds = Array.from({ length: scenario.seeds }, (_, seed) => scenario.nodes + seed);
+    this.#lostSeeds = [...new Set([...owners, ...seeds])].slice(0, count);
+    for (const seed of this.#lostSeeds) this.#die(seed);
+    wheel.add(wheel.now + SEED_LOST_MS, Happens.seedsLost, 0, 0, 0, 0);
   }
 
   #die(end: number): void {
@@ -261,9 +266,9 @@ export class Simulation {
     this.#reading.end(end);
   }
 
-  #seedsLost(count: number): void {
-    const { scenario, links } = this.#world;
-    for (let seed = scenario.nodes; seed < scenario.nodes + count; seed++) {
+  #seedsLost(): void {
+    const { links } = this.#world;
+    for (const seed of this.#lostSeeds) {
       this.#joining.seedLost(seed);
       for (let link = 0; link < links.count(seed); link++) {
         if (links.other(seed, link) >= 0) this.#linkDown(links.other(seed, link), seed);
