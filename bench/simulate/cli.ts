@@ -10,6 +10,7 @@ import {
   isShare,
   maybe,
   parseShare,
+  partOf,
   rate,
   read,
   type Texts,
@@ -167,7 +168,7 @@ function readBlobs(texts: Texts): Scenario['blobs'] {
     read(
       texts,
       'layers',
-      (text) => text.split(',').map(parseBytes),
+      (text) => text.split(',').map(partOf(parseBytes)),
       (layers) => layers.length <= MAX_BLOBS && layers.every((size) => size > 0 && size <= MAX_BLOB_BYTES),
       `at most ${MAX_BLOBS} sizes with more than 0 bytes, such as 50MiB,2KiB`,
     ),
@@ -175,9 +176,11 @@ function readBlobs(texts: Texts): Scenario['blobs'] {
   return sizes.map((size) => simulatedBlob(size, pieceBytes));
 }
 
+const durationOf = partOf(parseDuration);
+
 function parseJoin(text: string): number {
   if (text === 'flash') return 0;
-  return text.startsWith('staggered:') ? parseDuration(text.slice('staggered:'.length)) : Number.NaN;
+  return text.startsWith('staggered:') ? durationOf(text.slice('staggered:'.length)) : Number.NaN;
 }
 
 function readFaults(texts: Texts): Partial<Scenario> {
@@ -189,8 +192,8 @@ function readFaults(texts: Texts): Partial<Scenario> {
   ) => maybe(texts, flag, () => read(texts, flag, parse, valid, expected));
   const crash = pair(
     'crash',
-    (text) => ({ share: parseShare(atPair(text)[0]), atMs: parseDuration(atPair(text)[1]) }),
-    ({ share }) => isShare(share),
+    (text) => ({ share: parseShare(atPair(text)[0]), atMs: durationOf(atPair(text)[1]) }),
+    ({ share, atMs }) => isShare(share) && atMs >= 0,
     'SHARE@TIME, such as 10%@5s',
   );
   const slow = pair(
@@ -201,17 +204,17 @@ function readFaults(texts: Texts): Partial<Scenario> {
   );
   const seedCrash = pair(
     'seed-crash',
-    (text) => ({ count: Number(atPair(text)[0]), atMs: parseDuration(atPair(text)[1]) }),
-    (value) => isNumber(1, count(texts, 'seeds', 255) - 1)(value.count),
+    (text) => ({ count: Number(atPair(text)[0]), atMs: durationOf(atPair(text)[1]) }),
+    (value) => isNumber(1, count(texts, 'seeds', 255) - 1)(value.count) && value.atMs >= 0,
     'COUNT@TIME with fewer than all seeds, such as 1@1.5s',
   );
   const trackerDown = pair(
     'tracker-down',
     (text) => {
       const [forText, atText] = atPair(text, '1s');
-      return { forMs: parseDuration(forText), atMs: parseDuration(atText) };
+      return { forMs: durationOf(forText), atMs: durationOf(atText) };
     },
-    () => true,
+    ({ forMs, atMs }) => forMs >= 0 && atMs >= 0,
     'TIME or TIME@TIME, such as 2s@1s',
   );
   const poison = pair('poison', parseShare, isShare, 'a share, such as 5%');

@@ -58,6 +58,18 @@ export function duration(texts: Texts, flag: string): number {
   return read(texts, flag, parseDuration, (value) => value >= 0 && value <= LONGEST_MS, 'at most 1h');
 }
 
+/** For a part of a flag's text: NaN instead of an error, which would name that part and not the whole. */
+export function partOf(parse: (text: string) => number): (text: string) => number {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof DamselflyError)) throw error;
+      return Number.NaN;
+    }
+  };
+}
+
 /** `10%` or `0.1` as 0.1. */
 export function parseShare(text: string): number {
   const share = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
