@@ -262,8 +262,9 @@ export class Simulation {
 
   #die(end: number): void {
     this.#world.die(end);
-    this.#transfers.end(end);
+    // Reads first: the others take whatever else runs to it.
     this.#reading.end(end);
+    this.#transfers.end(end);
   }
 
   #seedsLost(): void {
