@@ -1,6 +1,8 @@
 import t from 'tap';
 import { blindSwarm } from '../../bench/simulate/models/blind-swarm.ts';
 import type { Outcome } from '../../bench/simulate/outcome.ts';
+import { Flows } from '../../bench/simulate/physics/flows.ts';
+import type { Physics } from '../../bench/simulate/physics/fluid-links.ts';
 import { Population } from '../../bench/simulate/population.ts';
 import { PROFILES } from '../../bench/simulate/profile.ts';
 import { type Scenario, simulatedBlob } from '../../bench/simulate/scenario.ts';
@@ -36,7 +38,56 @@ function last(outcome: Outcome): number {
   return countedSeconds(outcome).at(-1)!;
 }
 
+/** Equal shares that are told when a flow is started or stopped that must not be. */
+function checked(complain: (told: string) => void): Physics {
+  return (rates, wheel, kind, zones) => {
+    const flows = new Flows(rates, wheel, kind, zones);
+    const running = new Set<number>();
+    return {
+      get from() {
+        return flows.from;
+      },
+      get to() {
+        return flows.to;
+      },
+      into: (end) => flows.into(end),
+      outOf: (end) => flows.outOf(end),
+      open: (from, to, bytes) => flows.open(from, to, bytes),
+      start(flow) {
+        if (running.has(flow)) complain('started twice');
+        running.add(flow);
+        flows.start(flow);
+      },
+      ended(flow, version) {
+        const isOver = flows.ended(flow, version);
+        if (isOver) running.delete(flow);
+        return isOver;
+      },
+      stop(flow) {
+        if (!running.delete(flow)) complain('stopped although it does not run');
+        flows.stop(flow);
+      },
+      release(flow) {
+        if (running.has(flow)) complain('released although it runs');
+        flows.release(flow);
+      },
+    };
+  };
+}
+
 for (const [name, change] of SCENARIOS) {
+  await t.test(`${name}: flows start, stop and are given back in this order`, async (t) => {
+    for (const profile of Object.values(PROFILES)) {
+      const complaints: string[] = [];
+      const outcome = simulate(
+        { ...change, profile },
+        checked((told) => complaints.push(told)),
+      );
+      t.same(complaints, []);
+      t.same(outcome, simulate({ ...change, profile }));
+    }
+  });
+
   await t.test(`${name}: the same numbers come again, and others for another RNG seed`, async (t) => {
     for (const profile of Object.values(PROFILES)) {
       const outcome = simulate({ ...change, profile });
