@@ -29,7 +29,9 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
 };
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
-const CANDIDATES_PER_LINK = 4;
+const CANDIDATES_PER_LINK = 2;
+/** More of them for who comes back: a newcomer that takes the least linked ones meets only those who came just before. */
+const FILL_CANDIDATES_PER_LINK = 4;
 /** A swarm of n sends n-th comers on to its seeds with probability seedLinks/2n: some 90 of 10,000. */
 const LATECOMER_SEED_SHARE = 0.5;
 /** More than any degree: candidates without a piece come last for a node that found nobody of use. */
@@ -238,7 +240,7 @@ export class TrackerCore {
       if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other);
     }
     if (local > 0) {
-      this.#sample(place, place.swarm.inZone(zone), local * CANDIDATES_PER_LINK);
+      this.#sample(place, place.swarm.inZone(zone), local * (newcomer ? CANDIDATES_PER_LINK : FILL_CANDIDATES_PER_LINK));
       this.#linkBest(place, local, stalled);
     }
     if (remote > 0 && place.swarm.zones.length > 1) {
