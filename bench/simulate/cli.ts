@@ -58,7 +58,9 @@ const MAX_SEED = 2 ** 53 - 1;
 /** The command; `run` gets what it was asked for. */
 export function simulateCli(run: (flags: SimulateFlags) => void): Command {
   return new Command('bench:sim')
-    .description('Simulates thousands of nodes that pull an image, with the decision code of the real daemons.')
+    .description(
+      'Simulates thousands of nodes that pull an image, with the decision code of the real daemons.',
+    )
     .option('--nodes <count>', 'nodes that pull the image', '1000')
     .option('--blob-bytes <size>', 'size of an image of one layer', '1GiB')
     .option('--layers <sizes>', 'sizes of the layers instead, separated by commas, in manifest order')
@@ -67,19 +69,32 @@ export function simulateCli(run: (flags: SimulateFlags) => void): Command {
     .option('--seeds <count>', 'supernodes', '3')
     .option('--seed-rate <rate>', 'upload of a supernode', '1000MiB/s')
     .option('--registry-rate <rate>', 'what the registry sends in all (default: as much as all supernodes)')
-    .option('--registry-requests <count>', 'requests a second that the registry answers (default: any number)')
+    .option(
+      '--registry-requests <count>',
+      'requests a second that the registry answers (default: any number)',
+    )
     .option('--latency <time>', 'one way between two machines', '0.2ms')
     .option('--zones <count>', 'zones, with equally many nodes in each', '1')
     .option('--zone-latency <time>', 'one way between machines of different zones', '0.2ms')
-    .option('--zone-rate <rate>', 'what all machines of a zone send to other zones, and get (default: no limit)')
+    .option(
+      '--zone-rate <rate>',
+      'what all machines of a zone send to other zones, and get (default: no limit)',
+    )
     .option('--join <how>', 'flash, or staggered:10s for callers that come within 10 seconds', 'flash')
     .option('--crash <share@time>', 'nodes that die without a word, such as 10%@5s')
     .option('--slow <share@rate>', 'nodes with a part of the rate, such as 5%@0.1')
     .option('--seed-crash <count@time>', 'supernodes that die, such as 1@1.5s')
     .option('--tracker-down <time[@time]>', 'the tracker is gone for so long, from then on (default @1s)')
     .option('--poison <share>', 'nodes that send wrong bytes, such as 5%')
-    .option('--profile <name>', 'daemon: with the costs of real processes; reference: bandwidth alone', 'daemon')
-    .option('--have-delay <time>', 'how long a node collects news of its pieces (default: as the profile says)')
+    .option(
+      '--profile <name>',
+      'daemon: with the costs of real processes; reference: bandwidth alone',
+      'daemon',
+    )
+    .option(
+      '--have-delay <time>',
+      'how long a node collects news of its pieces (default: as the profile says)',
+    )
     .option('--owners <count>', 'supernodes that read one layer together (default: as the profile says)')
     .option('--rng-seed <number>', 'another number, another run', '1')
     .option('--compare', 'run models of other schemes too', false)
@@ -109,15 +124,25 @@ function readScenario(texts: Texts): Scenario {
     seedRate,
     registryRate: maybe(texts, 'registry-rate', () => rate(texts, 'registry-rate')) ?? seeds * seedRate,
     registryRequestRate:
-      maybe(texts, 'registry-requests', () => count(texts, 'registry-requests', 1e9)) ?? Number.POSITIVE_INFINITY,
+      maybe(texts, 'registry-requests', () => count(texts, 'registry-requests', 1e9)) ??
+      Number.POSITIVE_INFINITY,
     blobs: readBlobs(texts),
     latencyMs: duration(texts, 'latency'),
     zones: count(texts, 'zones', 255),
     zoneLatencyMs: duration(texts, 'zone-latency'),
     zoneRate: maybe(texts, 'zone-rate', () => rate(texts, 'zone-rate')) ?? Number.POSITIVE_INFINITY,
-    joinOverMs: read(texts, 'join', parseJoin, (ms) => ms >= 0, 'flash or staggered:TIME, such as staggered:10s'),
+    joinOverMs: read(
+      texts,
+      'join',
+      parseJoin,
+      (ms) => ms >= 0,
+      'flash or staggered:TIME, such as staggered:10s',
+    ),
     ...readFaults(texts),
   };
+  if (texts['compare'] === true && scenario.zoneRate !== Number.POSITIVE_INFINITY) {
+    throw wrong(texts, 'zone-rate', 'no limit beside --compare: the model of whole layers knows none');
+  }
   if (scenario.nodes * pieceCount(scenario) > MAX_NODE_PIECES) {
     throw wrong(texts, 'nodes', `at most ${MAX_NODE_PIECES} pieces over all nodes`);
   }
@@ -156,8 +181,12 @@ function parseJoin(text: string): number {
 }
 
 function readFaults(texts: Texts): Partial<Scenario> {
-  const pair = <T>(flag: string, parse: (text: string) => T, valid: (value: T) => boolean, expected: string) =>
-    maybe(texts, flag, () => read(texts, flag, parse, valid, expected));
+  const pair = <T>(
+    flag: string,
+    parse: (text: string) => T,
+    valid: (value: T) => boolean,
+    expected: string,
+  ) => maybe(texts, flag, () => read(texts, flag, parse, valid, expected));
   const crash = pair(
     'crash',
     (text) => ({ share: parseShare(atPair(text)[0]), atMs: parseDuration(atPair(text)[1]) }),

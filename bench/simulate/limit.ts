@@ -1,9 +1,10 @@
 import { imageBytes, type Scenario } from './scenario.ts';
 
 /**
- * The least time, in seconds, in which any scheme could serve every node that is not slow, from its own start: the
- * fluid bound (Kumar and Ross 2006) with the registry in front. The registry, the seeds, one node's link, and all
- * uploads together each set a limit. Slow nodes take no more of the uploads than their own links do.
+ * The least time, in seconds, in which any scheme could serve every node of a flash crowd that is not slow: the fluid
+ * bound (Kumar and Ross 2006) with the registry in front. The registry, the seeds, one node's link, all uploads
+ * together, and the borders between zones each set a limit. Slow nodes take no more of the uploads than their own links
+ * do. Only seeds read from the registry: what nodes that fall back on it read is left out.
  */
 export function idealSeconds(scenario: Scenario): number {
   const { nodes, nodeRate, seeds, seedRate, registryRate, slow } = scenario;
@@ -17,13 +18,36 @@ export function idealSeconds(scenario: Scenario): number {
     bytes / (seeds * seedRate),
     bytes / nodeRate,
     (fast * bytes) / (uploads - slowNodes * slowRate),
+    borderSeconds(scenario),
   );
+}
+
+/**
+ * Every zone with nodes needs each byte once. What its seeds do not read from the registry comes over its border, and so
+ * does everything when it has none; and all seeds together read no faster than the registry sends. Nodes of a zone that
+ * is better off than others may be done before that.
+ */
+function borderSeconds(scenario: Scenario): number {
+  const { nodes, seeds, seedRate, registryRate, zones, zoneRate } = scenario;
+  if (zones === 1 || zoneRate === Number.POSITIVE_INFINITY) return 0;
+  const bytes = imageBytes(scenario);
+  const inhabited = Math.min(zones, nodes);
+  if (inhabited > seeds) return bytes / zoneRate;
+  // Zones differ by one seed at most; those with the fewest are the worst off.
+  const fewestSeeds = Math.floor((seeds + zones - inhabited) / zones);
+  const together = (inhabited * bytes) / (registryRate + inhabited * zoneRate);
+  return Math.max(bytes / (fewestSeeds * seedRate + zoneRate), together);
 }
 
 /**
  * The same for pieces instead of a fluid, one seed and nodes of equal rates, in seconds: a piece must be whole before it
  * is passed on, so the last one needs `floor(log2 N)` more rounds (Mundinger, Weber and Weiss 2008).
  */
-export function discreteIdealSeconds(nodes: number, pieces: number, pieceBytes: number, rate: number): number {
+export function discreteIdealSeconds(
+  nodes: number,
+  pieces: number,
+  pieceBytes: number,
+  rate: number,
+): number {
   return ((pieces + Math.floor(Math.log2(nodes))) * pieceBytes) / rate;
 }

@@ -1,4 +1,5 @@
 import { pieceBytesFor } from '../../lib/core/geometry.ts';
+import type { ZoneLinks } from './physics/fluid-links.ts';
 import type { Profile } from './profile.ts';
 
 /** One blob of the scenario: sizes in bytes, the last piece shorter. */
@@ -30,7 +31,7 @@ export interface Scenario {
   readonly zones: number;
   /** One way, between two machines of different zones. */
   readonly zoneLatencyMs: number;
-  /** What all flows out of one zone share, and all flows into it; Infinity = no limit. */
+  /** What all flows out of one zone share, and all flows into it; Infinity = no limit. Reads of the registry are free. */
   readonly zoneRate: number;
   /** Callers start evenly spread over so long, in random order; 0 = all at once (flash crowd). */
   readonly joinOverMs: number;
@@ -83,4 +84,15 @@ export function linkRates(scenario: Scenario, isSlow: (node: number) => boolean)
   rates.fill(seedRate / 1000, nodes, nodes + seeds);
   rates[nodes + seeds] = registryRate / 1000;
   return rates;
+}
+
+/** What zones let through, when there is a limit. */
+export function zoneLinks(scenario: Scenario): ZoneLinks | undefined {
+  const { nodes, seeds, zones, zoneRate } = scenario;
+  if (zones === 1 || zoneRate === Number.POSITIVE_INFINITY) return undefined;
+  const registry = nodes + seeds;
+  const of = Int32Array.from({ length: registry + 1 }, (_, end) =>
+    end === registry ? -1 : zoneOf(scenario, end),
+  );
+  return { of, rate: zoneRate / 1000 };
 }

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { FanOut } from '../../bench/simulate/models/fan-out.ts';
-import { Flows } from '../../bench/simulate/physics/flows.ts';
-import type { FluidLinks } from '../../bench/simulate/physics/fluid-links.ts';
+import { equalShares, Flows } from '../../bench/simulate/physics/flows.ts';
+import type { FluidLinks, Physics, ZoneLinks } from '../../bench/simulate/physics/fluid-links.ts';
 import { MaxMinFlows } from '../../bench/simulate/physics/max-min.ts';
 import { TimingWheel } from '../../bench/simulate/physics/wheel.ts';
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
@@ -11,8 +11,6 @@ const DO = 1;
 /** An event may come a bucket of the wheel late, and a flow may have waited for a few of them. */
 const LATE_MS = 0.1;
 
-type Make = (rates: Float64Array, wheel: TimingWheel, kind: number) => FluidLinks;
-
 /** Links with a clock. Rates in bytes per millisecond, times in milliseconds. */
 class Network {
   readonly wheel = new TimingWheel();
@@ -21,8 +19,8 @@ class Network {
   readonly endedAt = new Map<number, number>();
   readonly #actions: (() => void)[] = [];
 
-  constructor(make: Make, rates: readonly number[]) {
-    this.links = make(Float64Array.from(rates), this.wheel, FLOW_ENDS);
+  constructor(make: Physics, rates: readonly number[], zones?: ZoneLinks) {
+    this.links = make(Float64Array.from(rates), this.wheel, FLOW_ENDS, zones);
   }
 
   start(from: number, to: number, bytes: number): number {
@@ -60,7 +58,7 @@ interface Transfer {
 
 /** Random traffic, run to its end. */
 function traffic(
-  make: Make,
+  make: Physics,
   rng: Rng,
 ): { readonly rates: readonly number[]; readonly transfers: Transfer[] } {
   const rates = Array.from({ length: 12 }, () => 100 + rng.int(1000));
@@ -84,7 +82,7 @@ function traffic(
 
 /** Rates of flows that all run at once: each in turn has so few bytes that it ends before the others. */
 function ratesOf(
-  make: Make,
+  make: Physics,
   rates: readonly number[],
   ways: readonly (readonly [number, number])[],
 ): number[] {
@@ -98,11 +96,10 @@ function ratesOf(
   });
 }
 
-const equalShare: Make = (rates, wheel, kind) => new Flows(rates, wheel, kind);
-const maxMin: Make = (rates, wheel, kind) => new MaxMinFlows(rates, wheel, kind);
+const maxMin: Physics = (rates, wheel, kind, zones) => new MaxMinFlows(rates, wheel, kind, zones);
 
 for (const [name, make] of [
-  ['equal share', equalShare],
+  ['equal share', equalShares],
   ['max-min', maxMin],
 ] as const) {
   t.test(`${name}: one flow runs at the smaller rate of its ends`, async (t) => {
@@ -235,10 +232,10 @@ t.test('what a receiver does not take, max-min gives to the others', async (t) =
     [0, 2],
     [3, 2],
   ] as const;
-  const rounded = (make: Make): number[] =>
+  const rounded = (make: Physics): number[] =>
     ratesOf(make, rates, ways).map((rate) => Math.round(rate * 1000) / 1000);
   t.same(rounded(maxMin), [8, 2, 2]);
-  t.same(rounded(equalShare), [5, 2, 2]);
+  t.same(rounded(equalShares), [5, 2, 2]);
 });
 
 t.test('max-min: each flow has a full end at which no other flow is faster', async (t) => {

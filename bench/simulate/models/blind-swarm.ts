@@ -1,11 +1,11 @@
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import { createRng, type Rng } from '../../../lib/runtime/rng.ts';
 import type { OnProgress, Outcome, Strategy } from '../outcome.ts';
-import { Flows } from '../physics/flows.ts';
-import type { FluidLinks } from '../physics/fluid-links.ts';
+import { equalShares } from '../physics/flows.ts';
+import type { FluidLinks, Physics } from '../physics/fluid-links.ts';
 import { TimingWheel } from '../physics/wheel.ts';
 import { Population } from '../population.ts';
-import { bytesOfPiece, linkRates, type Scenario } from '../scenario.ts';
+import { bytesOfPiece, linkRates, type Scenario, zoneLinks } from '../scenario.ts';
 import { NEWCOMER_LINKS, Overlay } from './overlay.ts';
 import { PieceBook } from './piece-book.ts';
 import { RegistryLine } from './registry-line.ts';
@@ -44,9 +44,6 @@ const Happens = {
 } as const;
 
 const NOTICED_MS = 1000;
-
-/** The rule by which flows share links. */
-type Physics = (rates: Float64Array, wheel: TimingWheel, kind: number) => FluidLinks;
 
 class BlindSwarm {
   readonly #scenario: Scenario;
@@ -87,7 +84,7 @@ class BlindSwarm {
     const rates = linkRates(scenario, (node) => this.#population.isSlow(node));
     this.#tally = new Tally(scenario, this.#population, onProgress);
     this.#line = new RegistryLine(scenario.registryRequestRate);
-    this.#flows = physics(rates, this.#wheel, Happens.flowEnds);
+    this.#flows = physics(rates, this.#wheel, Happens.flowEnds, zoneLinks(scenario));
     this.#origin = new StripedRead(scenario, rates, this.#wheel, Happens, this.#line, this.#tally);
     this.#book = new PieceBook(nodes, ends, this.#layerOf.length);
     this.#requests = new Requests({
@@ -305,12 +302,7 @@ class BlindSwarm {
 
 /** The model with another rule for links: only a check of the rule. */
 export function blindSwarmOver(physics: Physics): Strategy {
-  return (scenario, onProgress) => {
-    if (scenario.zoneRate !== Number.POSITIVE_INFINITY) {
-      throw new DamselflyError('CONFIG_INVALID', `the model "${BLIND_SWARM}" does not know rates of zones`);
-    }
-    return new BlindSwarm(scenario, physics, onProgress).run();
-  };
+  return (scenario, onProgress) => new BlindSwarm(scenario, physics, onProgress).run();
 }
 
 /**
@@ -321,7 +313,6 @@ export function blindSwarmOver(physics: Physics): Strategy {
  * one row of pieces. News of pieces leave at once, and what the machines cost is not charged. The registry gets a probe,
  * a request for a token and a HEAD and a GET of the manifest in all, and from each seed a GET for each layer: nodes ask
  * it for nothing.
- * @throws CONFIG_INVALID for a zone rate, which this model does not know
  * @throws INTERNAL when the swarm comes to a halt: no seed is left, and a piece is missing
  */
-export const blindSwarm: Strategy = blindSwarmOver((rates, wheel, kind) => new Flows(rates, wheel, kind));
+export const blindSwarm: Strategy = blindSwarmOver(equalShares);

@@ -1,3 +1,5 @@
+import { Borders } from './borders.ts';
+import type { FluidLinks, Physics, ZoneLinks } from './fluid-links.ts';
 import type { TimingWheel } from './wheel.ts';
 
 /** What is left after rounding, in bytes: such a flow has ended. */
@@ -18,9 +20,11 @@ const VERSION = 4;
 /** What its sender and its receiver have for it: kept here so that the other end need not be looked at. */
 const SENDER_SHARE = 5;
 const RECEIVER_SHARE = 6;
+/** The border between its zones, for `Borders`. */
+const CROSSING = 7;
 
-/** Numbers kept for each direction of each end: one cache line, when all goes well. */
-const INITIAL_DIRECTION = 8;
+/** Numbers that each direction of each end has room for at first: one cache line, when all goes well. */
+const INITIAL_ROOM = 8;
 /** Bytes per millisecond, for all its flows together. */
 const TOTAL = 0;
 /** Flows, and their numbers. */
@@ -28,35 +32,45 @@ const COUNT = 1;
 const LIST = 2;
 
 /**
- * Bytes as a fluid: each end shares its rate equally among its flows, and a flow runs at the smaller of both shares.
+ * Bytes as a fluid: each end shares its rate equally among its flows, and a flow runs at the smaller of both shares,
+ * or of its shares of the borders that it crosses when zones have a limit (then a little less: see {@link Borders}).
  * Only the flows of the two ends concerned are looked at when one begins or ends. A flow that slows down keeps its
  * event, which then finds bytes left and is set again; only one that speeds up gets a new one.
  *
  * Thousands of ends do not fit into the caches of one CPU, so what is used together lies together: a record for each
  * flow, and one for each direction of each end.
  */
-export class Flows {
+export class Flows implements FluidLinks {
   /** Flow -> ends and meaning, set by {@link open}. */
   from = new Int32Array(INITIAL_CAPACITY);
   to = new Int32Array(INITIAL_CAPACITY);
   readonly #wheel: TimingWheel;
   readonly #kind: number;
+  readonly #borders: Borders | undefined;
   #flows = new Float64Array(INITIAL_CAPACITY * FLOW);
-  /** End e sends in record 2e and receives in record 2e + 1. */
+  /** Direction -> where its record lies in `#ends`: end e sends in direction 2e and receives in 2e + 1. */
+  readonly #at: Int32Array;
+  readonly #room: Int32Array;
   #ends: Float64Array;
-  #direction = INITIAL_DIRECTION;
+  #used: number;
   readonly #free: number[] = [];
   #end = 0;
+  readonly #changed = (flow: number): void => this.#rerate(flow);
 
   /**
    * @param rates bytes per millisecond of each end, both ways
    * @param kind of the events set on the wheel: a = flow, b = version; give them to {@link ended}
    */
-  constructor(rates: Float64Array, wheel: TimingWheel, kind: number) {
+  constructor(rates: Float64Array, wheel: TimingWheel, kind: number, zones?: ZoneLinks) {
     this.#wheel = wheel;
     this.#kind = kind;
-    this.#ends = new Float64Array(rates.length * 2 * INITIAL_DIRECTION);
-    for (let i = 0; i < rates.length * 2; i++) this.#ends[i * INITIAL_DIRECTION + TOTAL] = rates[i >> 1]!;
+    if (zones !== undefined) this.#borders = new Borders(zones);
+    const directions = rates.length * 2;
+    this.#at = Int32Array.from({ length: directions }, (_, direction) => direction * INITIAL_ROOM);
+    this.#room = new Int32Array(directions).fill(INITIAL_ROOM);
+    this.#used = directions * INITIAL_ROOM;
+    this.#ends = new Float64Array(this.#used);
+    for (let i = 0; i < directions; i++) this.#ends[this.#at[i]! + TOTAL] = rates[i >> 1]!;
   }
 
   /** Flows into that end: a copy. */
@@ -78,6 +92,7 @@ export class Flows {
     const at = flow * FLOW;
     this.#flows[at + LEFT] = bytes;
     this.#flows[at + RATE] = 0;
+    this.#flows[at + CROSSING] = this.#borders?.between(from, to) ?? 0;
     return flow;
   }
 
@@ -87,6 +102,7 @@ export class Flows {
     this.#flows[at + DUE_AT] = Number.POSITIVE_INFINITY;
     this.#join(this.from[flow]! * 2, flow);
     this.#join(this.to[flow]! * 2 + 1, flow);
+    this.#borders?.begin(flow, this.#flows[at + CROSSING]!, this.#changed);
     this.#share(flow);
   }
 
@@ -109,6 +125,7 @@ export class Flows {
     this.#leave(this.#sender(this.from[flow]!), flow);
     this.#leave(this.#receiver(this.to[flow]!), flow);
     this.#share(flow);
+    this.#borders?.end(flow, this.#flows[flow * FLOW + CROSSING]!, this.#changed);
   }
 
   release(flow: number): void {
@@ -116,24 +133,24 @@ export class Flows {
     this.#free.push(flow);
   }
 
-  #list(direction: number): readonly number[] {
+  #list(record: number): readonly number[] {
     const flows: number[] = [];
-    for (let i = 0; i < this.#ends[direction + COUNT]!; i++) flows.push(this.#ends[direction + LIST + i]!);
+    for (let i = 0; i < this.#ends[record + COUNT]!; i++) flows.push(this.#ends[record + LIST + i]!);
     return flows;
   }
 
+  /** Where that record lies until the next {@link #join}. */
   #sender(end: number): number {
-    return end * 2 * this.#direction;
+    return this.#at[end * 2]!;
   }
 
   #receiver(end: number): number {
-    return (end * 2 + 1) * this.#direction;
+    return this.#at[end * 2 + 1]!;
   }
 
-  /** @param record of that end and direction */
-  #join(record: number, flow: number): void {
-    if (LIST + this.#ends[record * this.#direction + COUNT]! === this.#direction) this.#widen();
-    const at = record * this.#direction;
+  #join(direction: number, flow: number): void {
+    if (LIST + this.#ends[this.#at[direction]! + COUNT]! === this.#room[direction]!) this.#widen(direction);
+    const at = this.#at[direction]!;
     const count = this.#ends[at + COUNT]!;
     this.#ends[at + LIST + count] = flow;
     this.#ends[at + COUNT] = count + 1;
@@ -162,27 +179,28 @@ export class Flows {
     this.#retime(receiver);
   }
 
-  #setShares(direction: number, share: number): void {
+  #setShares(record: number, share: number): void {
     const ends = this.#ends;
-    const count = ends[direction + COUNT]!;
-    const rate = ends[direction + TOTAL]! / count;
-    for (let i = 0; i < count; i++) this.#flows[ends[direction + LIST + i]! * FLOW + share] = rate;
+    const count = ends[record + COUNT]!;
+    const rate = ends[record + TOTAL]! / count;
+    for (let i = 0; i < count; i++) this.#flows[ends[record + LIST + i]! * FLOW + share] = rate;
   }
 
-  #retime(direction: number): void {
-    const flows = this.#flows;
+  #retime(record: number): void {
     const ends = this.#ends;
-    const { now } = this.#wheel;
-    const last = direction + LIST + ends[direction + COUNT]!;
-    for (let i = direction + LIST; i < last; i++) {
-      const flow = ends[i]!;
-      const at = flow * FLOW;
-      const rate = Math.min(flows[at + SENDER_SHARE]!, flows[at + RECEIVER_SHARE]!);
-      if (rate === flows[at + RATE]) continue;
-      this.#settle(at);
-      flows[at + RATE] = rate;
-      if (now + flows[at + LEFT]! / rate < flows[at + DUE_AT]!) this.#arm(flow);
-    }
+    const last = record + LIST + ends[record + COUNT]!;
+    for (let i = record + LIST; i < last; i++) this.#rerate(ends[i]!);
+  }
+
+  #rerate(flow: number): void {
+    const flows = this.#flows;
+    const at = flow * FLOW;
+    let rate = Math.min(flows[at + SENDER_SHARE]!, flows[at + RECEIVER_SHARE]!);
+    if (this.#borders !== undefined) rate = Math.min(rate, this.#borders.share(flows[at + CROSSING]!));
+    if (rate === flows[at + RATE]) return;
+    this.#settle(at);
+    flows[at + RATE] = rate;
+    if (this.#wheel.now + flows[at + LEFT]! / rate < flows[at + DUE_AT]!) this.#arm(flow);
   }
 
   #settle(at: number): void {
@@ -202,16 +220,16 @@ export class Flows {
     this.#wheel.add(dueAt, this.#kind, flow, version, 0, 0);
   }
 
-  /** Room for more flows at an end. */
-  #widen(): void {
-    const before = this.#direction;
-    const after = before * 2;
-    const ends = new Float64Array(this.#ends.length * 2);
-    for (let at = 0; at < this.#ends.length; at += before) {
-      ends.set(this.#ends.subarray(at, at + before), (at / before) * after);
-    }
-    this.#ends = ends;
-    this.#direction = after;
+  /** The record moves to where there is room for more flows. */
+  #widen(direction: number): void {
+    const room = this.#room[direction]!;
+    const from = this.#at[direction]!;
+    const to = this.#used;
+    this.#used += room * 2;
+    if (this.#used > this.#ends.length) this.#ends = copied(this.#ends, new Float64Array(this.#used * 2));
+    this.#ends.copyWithin(to, from, from + room);
+    this.#at[direction] = to;
+    this.#room[direction] = room * 2;
   }
 
   #grow(): void {
@@ -221,6 +239,9 @@ export class Flows {
     this.#flows = copied(this.#flows, new Float64Array(size * FLOW));
   }
 }
+
+/** The physics of all strategies. */
+export const equalShares: Physics = (rates, wheel, kind, zones) => new Flows(rates, wheel, kind, zones);
 
 function copied<T extends Int32Array | Float64Array>(from: T, to: T): T {
   to.set(from);

@@ -1,4 +1,4 @@
-import type { FluidLinks } from './fluid-links.ts';
+import type { FluidLinks, ZoneLinks } from './fluid-links.ts';
 import type { TimingWheel } from './wheel.ts';
 
 /** What is left after rounding, in bytes: such a flow has ended. */
@@ -6,6 +6,9 @@ const NOTHING_BYTES = 1e-3;
 /** Flows that end so soon after the first one get their events with it: they may well end together. */
 const TOGETHER_MS = 1 / 16;
 const INITIAL_CAPACITY = 1 << 10;
+/** Links of a flow at most: out of its sender, into its receiver, out of a zone, into another. */
+const LINKS = 4;
+const NO_LINK = -1;
 
 /**
  * The exact rule that `Flows` comes near to: rates are the global max-min fair ones, so that no flow can get more except
@@ -18,7 +21,8 @@ export class MaxMinFlows implements FluidLinks {
   readonly #wheel: TimingWheel;
   readonly #kind: number;
   readonly #ends: number;
-  /** Links: the ends' ways out, then their ways in. */
+  readonly #zones: ZoneLinks | undefined;
+  /** Links: the ends' ways out, then their ways in, then the zones' ways out, then their ways in. */
   readonly #linkRate: Float64Array;
   readonly #flowsOf: number[][];
   /** Link -> what its flows without a rate can still share, and how many they are. */
@@ -28,6 +32,8 @@ export class MaxMinFlows implements FluidLinks {
   readonly #offer: Float64Array;
   /** Links that have flows without a rate. */
   readonly #filling: Int32Array;
+  /** Links of each flow side by side, or {@link NO_LINK}. */
+  #linksOf = new Int32Array(INITIAL_CAPACITY * LINKS);
   #left = new Float64Array(INITIAL_CAPACITY);
   #flowRate = new Float64Array(INITIAL_CAPACITY);
   #isFixed = new Uint8Array(INITIAL_CAPACITY);
@@ -41,16 +47,22 @@ export class MaxMinFlows implements FluidLinks {
    * @param rates bytes per millisecond of each end, both ways
    * @param kind of the events set on the wheel: a = flow, b = version; give them to {@link ended}
    */
-  constructor(rates: Float64Array, wheel: TimingWheel, kind: number) {
+  constructor(rates: Float64Array, wheel: TimingWheel, kind: number, zones?: ZoneLinks) {
     this.#wheel = wheel;
     this.#kind = kind;
     this.#ends = rates.length;
-    this.#linkRate = Float64Array.of(...rates, ...rates);
+    this.#zones = zones;
+    const borders = zones === undefined ? [] : Array.from({ length: 2 * zoneCount(zones) }, () => zones.rate);
+    this.#linkRate = Float64Array.of(...rates, ...rates, ...borders);
     this.#flowsOf = Array.from(this.#linkRate, () => []);
     this.#spare = new Float64Array(this.#linkRate.length);
     this.#open = new Int32Array(this.#linkRate.length);
     this.#offer = new Float64Array(this.#linkRate.length);
     this.#filling = new Int32Array(this.#linkRate.length);
+  }
+
+  outOf(end: number): readonly number[] {
+    return this.#flowsOf[end]!;
   }
 
   into(end: number): readonly number[] {
@@ -62,6 +74,7 @@ export class MaxMinFlows implements FluidLinks {
     if (flow === this.from.length) this.#grow();
     this.from[flow] = from;
     this.to[flow] = to;
+    this.#linksOf.set([from, this.#ends + to, ...this.#borders(from, to)], flow * LINKS);
     this.#left[flow] = bytes;
     this.#flowRate[flow] = 0;
     return flow;
@@ -70,8 +83,7 @@ export class MaxMinFlows implements FluidLinks {
   start(flow: number): void {
     this.#settledAt[flow] = this.#wheel.now;
     this.#dueAt[flow] = Number.POSITIVE_INFINITY;
-    this.#flowsOf[this.from[flow]!]!.push(flow);
-    this.#flowsOf[this.#ends + this.to[flow]!]!.push(flow);
+    for (const link of this.#links(flow)) if (link !== NO_LINK) this.#flowsOf[link]!.push(flow);
     this.#share();
   }
 
@@ -88,7 +100,8 @@ export class MaxMinFlows implements FluidLinks {
 
   stop(flow: number): void {
     this.#version[flow]!++;
-    for (const link of [this.from[flow]!, this.#ends + this.to[flow]!]) {
+    for (const link of this.#links(flow)) {
+      if (link === NO_LINK) continue;
       const flows = this.#flowsOf[link]!;
       flows.splice(flows.indexOf(flow), 1);
     }
@@ -98,6 +111,17 @@ export class MaxMinFlows implements FluidLinks {
   release(flow: number): void {
     this.#version[flow]!++;
     this.#free.push(flow);
+  }
+
+  #links(flow: number): Int32Array {
+    return this.#linksOf.subarray(flow * LINKS, (flow + 1) * LINKS);
+  }
+
+  /** Out of one zone and into another. */
+  #borders(from: number, to: number): readonly [number, number] {
+    const [a, b] = [this.#zones?.of[from] ?? -1, this.#zones?.of[to] ?? -1];
+    if (this.#zones === undefined || a < 0 || b < 0 || a === b) return [NO_LINK, NO_LINK];
+    return [this.#ends * 2 + a, this.#ends * 2 + zoneCount(this.#zones) + b];
   }
 
   /** Progressive filling: the link that offers least gives its flows that much, and nobody can change it any more. */
@@ -127,8 +151,9 @@ export class MaxMinFlows implements FluidLinks {
 
   #fix(flow: number, rate: number): void {
     this.#isFixed[flow] = 1;
-    this.#takeFrom(this.from[flow]!, rate);
-    this.#takeFrom(this.#ends + this.to[flow]!, rate);
+    for (let i = flow * LINKS; i < (flow + 1) * LINKS; i++) {
+      if (this.#linksOf[i] !== NO_LINK) this.#takeFrom(this.#linksOf[i]!, rate);
+    }
     if (rate === this.#flowRate[flow]) return;
     this.#settle(flow);
     this.#flowRate[flow] = rate;
@@ -184,6 +209,7 @@ export class MaxMinFlows implements FluidLinks {
     };
     this.from = copy(this.from, new Int32Array(size));
     this.to = copy(this.to, new Int32Array(size));
+    this.#linksOf = copy(this.#linksOf, new Int32Array(size * LINKS));
     this.#left = copy(this.#left, new Float64Array(size));
     this.#flowRate = copy(this.#flowRate, new Float64Array(size));
     this.#isFixed = copy(this.#isFixed, new Uint8Array(size));
@@ -191,4 +217,8 @@ export class MaxMinFlows implements FluidLinks {
     this.#dueAt = copy(this.#dueAt, new Float64Array(size));
     this.#version = copy(this.#version, new Int32Array(size));
   }
+}
+
+function zoneCount({ of }: ZoneLinks): number {
+  return of.reduce((most, zone) => Math.max(most, zone + 1), 0);
 }

@@ -68,6 +68,7 @@ export class Joining {
         Math.max(wheel.now, this.#registryFreeAt) + (REQUESTS_OF_CALLER * 1000) / scenario.registryRequestRate;
       readyAt = this.#registryFreeAt + REQUESTS_OF_CALLER * 2 * scenario.latencyMs;
     }
+    this.#world.startsAt[node] = readyAt;
     this.#announce(node, ALL_BLOBS, Says.joins, readyAt);
     wheel.add(readyAt + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);
   }
@@ -149,6 +150,7 @@ export class Joining {
     const { scenario, links, wheel } = this.#world;
     for (const peer of this.#answers[answer]!) {
       const other = Number(peer.id);
+      if (this.#world.isBanned(node, other)) continue;
       if (links.find(node, other) >= 0) this.#events.shares(node, other);
       else {
         const ways = scenario.profile.joinTakesTime ? WAYS_TO_HELLO * this.#world.latencyMs(node, other) : 0;
@@ -159,7 +161,7 @@ export class Joining {
   }
 
   linkUp(a: number, b: number): void {
-    if (this.#world.isDead(a) || this.#world.isDead(b)) return;
+    if (this.#world.isDead(a) || this.#world.isDead(b) || this.#world.isBanned(a, b)) return;
     if (this.#world.links.find(a, b) >= 0) this.#events.shares(a, b);
     else this.#events.up(a, b);
   }

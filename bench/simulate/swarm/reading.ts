@@ -97,10 +97,10 @@ export class Reading {
 
   /** Every 100 ms: a node to whom nobody sends anything reads for itself. */
   tickNode(node: number): void {
-    const { tally, wheel, links, scenario, registry, flows, population } = this.#world;
+    const { tally, wheel, links, scenario, registry, flows, startsAt } = this.#world;
     const missing = tally.missing[node]!;
     const now = wheel.now;
-    if (now < population.asksAt[node]!) return;
+    if (now < startsAt[node]!) return;
     if (missing !== this.#progressPieces[node]) {
       this.#progressPieces[node] = missing;
       this.#progressAt[node] = now;
@@ -115,7 +115,7 @@ export class Reading {
       if (other >= scenario.nodes) seeded = true;
     }
     const patienceMs = seeded ? PATIENCE_MS.seeded : company ? PATIENCE_MS.unseeded : PATIENCE_MS.alone;
-    if (now - Math.max(this.#progressAt[node]!, population.asksAt[node]!) < patienceMs) return;
+    if (now - Math.max(this.#progressAt[node]!, startsAt[node]!) < patienceMs) return;
     this.#progressAt[node] = now;
     const core = this.#world.node(node);
     const found = this.#pieceToRead(node);

@@ -1,6 +1,8 @@
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import { idealSeconds } from '../limit.ts';
 import type { OnProgress, Outcome, Strategy } from '../outcome.ts';
+import { equalShares } from '../physics/flows.ts';
+import type { Physics } from '../physics/fluid-links.ts';
 import type { Scenario } from '../scenario.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
@@ -33,8 +35,9 @@ export class Simulation {
   /** Nodes that died before they had everything. */
   #lost = 0;
 
-  constructor(scenario: Scenario) {
-    const world = new World(scenario);
+  /** @param physics another rule than equal shares is only a check of that rule */
+  constructor(scenario: Scenario, physics: Physics = equalShares) {
+    const world = new World(scenario, physics);
     const act = (end: number): void => this.#talk.act(end);
     this.#world = world;
     this.#joining = new Joining(world, {
@@ -47,7 +50,7 @@ export class Simulation {
       act,
       stalled: (node) => this.#joining.stalled(node),
     });
-    this.#transfers = new Transfers(world, act, (end, link) => this.#linkDown(end, world.links.other(end, link)));
+    this.#transfers = new Transfers(world, act, (end, link) => this.#ban(end, world.links.other(end, link)));
     this.#talk = new Talk(world, {
       ask: (end, link, blob, piece, request) => this.#transfers.ask(end, link, blob, piece, request),
       cancel: (end, request) => this.#transfers.cancel(end, request),
@@ -207,6 +210,11 @@ export class Simulation {
       this.#talk.act(b);
       if (seed !== undefined) this.#reading.wanted(seed, blob);
     });
+  }
+
+  #ban(node: number, liar: number): void {
+    this.#world.ban(node, liar);
+    this.#linkDown(node, liar);
   }
 
   #linkDown(a: number, b: number): void {

@@ -200,7 +200,9 @@ export class Transfers {
     const { flows } = this.#world;
     for (const flow of [...flows.outOf(end), ...flows.into(end)]) {
       flows.stop(flow);
-      if (flows.to[flow] === end && this.#of[flow * SIZE + STATE] === State.running) this.#stalls(flow);
+      // Its receiver finds out later, and must not stop it again then.
+      if (flows.from[flow] === end) this.#of[flow * SIZE + STATE] = State.over;
+      else if (this.#of[flow * SIZE + STATE] === State.running) this.#stalls(flow);
     }
   }
 

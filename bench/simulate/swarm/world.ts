@@ -3,10 +3,10 @@ import { ActionBuffer } from '../../../lib/swarm/actions.ts';
 import { Memory } from '../../../lib/swarm/memory.ts';
 import { PeerCore } from '../../../lib/swarm/peer-core.ts';
 import { SeedCore } from '../../../lib/swarm/seed-core.ts';
-import { Flows } from '../physics/flows.ts';
+import type { FluidLinks, Physics } from '../physics/fluid-links.ts';
 import { TimingWheel } from '../physics/wheel.ts';
 import { Population } from '../population.ts';
-import { bytesOfPiece, linkRates, type Scenario, zoneOf } from '../scenario.ts';
+import { bytesOfPiece, linkRates, type Scenario, zoneLinks, zoneOf } from '../scenario.ts';
 import { blobOf, Happens, pieceOf } from './events.ts';
 import { Inbox } from './inbox.ts';
 import { Links } from './links.ts';
@@ -23,7 +23,7 @@ export class World {
   readonly scenario: Scenario;
   readonly rng: Rng;
   readonly wheel = new TimingWheel();
-  readonly flows: Flows;
+  readonly flows: FluidLinks;
   readonly links: Links;
   readonly population: Population;
   readonly tally: Tally;
@@ -34,19 +34,24 @@ export class World {
   readonly seeds: SeedCore[] = [];
   /** The end that stands for the registry. */
   readonly registry: number;
+  /** Node -> when it knows its layers and begins to look for them, milliseconds; Infinity before. */
+  readonly startsAt: Float64Array;
   readonly #dead: Uint8Array;
+  /** Pairs of ends, of which one has banned the other. */
+  readonly #banned = new Set<number>();
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, physics: Physics) {
     const { blobs, nodes, seeds, rngSeed } = scenario;
     this.scenario = scenario;
     this.registry = nodes + seeds;
     this.rng = createRng(rngSeed);
     this.population = new Population(scenario, this.rng);
     const rates = linkRates(scenario, (node) => this.population.isSlow(node));
-    this.flows = new Flows(rates, this.wheel, Happens.flowEnds);
+    this.flows = physics(rates, this.wheel, Happens.flowEnds, zoneLinks(scenario));
     this.links = new Links(nodes + seeds);
     this.tally = new Tally(scenario);
     this.inbox = new Inbox(nodes);
+    this.startsAt = new Float64Array(nodes).fill(Number.POSITIVE_INFINITY);
     this.#dead = new Uint8Array(nodes + seeds);
     const memory = new Memory(SLAB);
     for (let node = 0; node < nodes; node++) {
@@ -94,6 +99,20 @@ export class World {
 
   die(end: number): void {
     this.#dead[end] = 1;
+  }
+
+  /** One of both sent wrong bytes to the other. */
+  ban(a: number, b: number): void {
+    this.#banned.add(this.#pair(a, b));
+  }
+
+  /** Whether they are never linked again. */
+  isBanned(a: number, b: number): boolean {
+    return this.#banned.has(this.#pair(a, b));
+  }
+
+  #pair(a: number, b: number): number {
+    return Math.min(a, b) * this.registry + Math.max(a, b);
   }
 
   /** One way between two ends, milliseconds; the registry is near everybody. */
