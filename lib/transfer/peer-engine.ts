@@ -77,7 +77,10 @@ export class PeerEngine implements BlobSource {
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
     });
-    this.#announcements = new Announcements(deps, { neighbours: () => this.#neighbours.all() });
+    this.#announcements = new Announcements(deps, {
+      neighbours: () => this.#neighbours.all(),
+      dialling: () => this.#neighbours.dialling(),
+    });
     this.#sink = new PieceSink(deps, {
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
@@ -136,12 +139,9 @@ export class PeerEngine implements BlobSource {
         for (const peer of peers) this.#introduce(blob, peer);
       },
       reachable: (reachable) => {
-        if (!reachable) return;
-        // Discovery itself repeats what was announced; the tracker takes us for a newcomer.
-        for (const blob of this.#blobs.all()) {
-          if (!blob.stored.complete && blob.readers > 0) this.#announcements.askAgainSoon(blob);
-        }
+        if (reachable) this.#announcements.connected(this.#blobs.all());
       },
+      supernodesChanged: () => this.#announcements.supernodesChanged(this.#blobs.all()),
     });
     announceStored(this.#deps);
     this.#tickedMs = clock.now();
@@ -244,12 +244,7 @@ export class PeerEngine implements BlobSource {
       core.removePeer(neighbour.slot, now);
     });
     this.#bySlot[neighbour.slot] = undefined;
-    // Whoever this neighbour was the source of may now need others.
-    for (const blob of this.#blobs.all()) {
-      if (!blob.stored.complete && blob.readers > 0 && neighbour.sharesWithUs(blob.digest)) {
-        this.#announcements.stalled(blob);
-      }
-    }
+    this.#announcements.lost(neighbour, this.#blobs.all());
   }
 
   /** One event for the core, then whatever it decided. */
