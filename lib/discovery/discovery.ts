@@ -9,6 +9,11 @@ export interface Announcement {
   readonly have: 'none' | 'some' | 'all';
   /** No progress with the neighbours it has: give it others, and the owning supernode. */
   readonly stalled?: boolean;
+  /**
+   * Nodes that it is linked to in this swarm, or about to be: the tracker does not notice when a link is lost. Both
+   * this and `stalled` are true of the moment, and not repeated when the connection comes back.
+   */
+  readonly linked?: number;
 }
 
 /**
@@ -31,4 +36,6 @@ export interface DiscoveryListener {
   neighbours(digest: Digest, peers: readonly PeerInfo[]): void;
   /** A tracker became reachable, or the last one stopped being so. */
   reachable(reachable: boolean): void;
+  /** Supernodes came or went. What is incomplete is announced again by itself, but not at once. */
+  supernodesChanged?(): void;
 }

@@ -10,7 +10,7 @@ export interface NeighbourChooser {
   announce(
     id: string,
     digestKey: string,
-    state: { readonly have: Announcement['have']; readonly stalled?: boolean },
+    state: Pick<Announcement, 'have' | 'stalled' | 'linked'>,
     now: number,
   ): readonly PeerInfo[];
   withdraw(id: string, digestKey: string): void;
@@ -160,16 +160,18 @@ class MemoryDiscovery implements Discovery {
   }
 
   supernodesChanged(): void {
-    if (this.#reachable) this.#send([...this.#shared.values()].filter(({ have }) => have !== 'all'));
+    if (!this.#reachable) return;
+    this.#send([...this.#shared.values()].filter(({ have }) => have !== 'all'));
+    this.#listener?.supernodesChanged?.();
   }
 
   #send(announcements: readonly Announcement[]): void {
     if (announcements.length === 0) return;
     this.#tracker.deliver(this, (chooser) => {
       const now = this.#tracker.clock.now();
-      for (const { digest, have, stalled } of announcements) {
-        const state = stalled === undefined ? { have } : { have, stalled };
-        const peers = chooser.announce(this.peer.id, digest, state, now);
+      for (const announcement of announcements) {
+        const { digest } = announcement;
+        const peers = chooser.announce(this.peer.id, digest, announcement, now);
         if (peers.length > 0) this.#tracker.answer(this, () => this.#found(digest, peers));
       }
     });

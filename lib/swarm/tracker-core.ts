@@ -29,7 +29,9 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
 };
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
-const CANDIDATES_PER_LINK = 4;
+const CANDIDATES_PER_LINK = 2;
+/** More of them for who comes back: a newcomer that takes the least linked ones meets only those who came just before. */
+const FILL_CANDIDATES_PER_LINK = 4;
 /** A swarm of n sends n-th comers on to its seeds with probability seedLinks/2n: some 90 of 10,000. */
 const LATECOMER_SEED_SHARE = 0.5;
 /** More than any degree: candidates without a piece come last for a node that found nobody of use. */
@@ -41,6 +43,8 @@ export interface AnnounceState {
   readonly have: 'none' | 'some' | 'all';
   /** Its neighbours are of no use: give it others, and the owning supernodes. */
   readonly stalled?: boolean;
+  /** Nodes that it is really linked to in this swarm: it is filled up as if it had so many. */
+  readonly linked?: number;
 }
 
 /**
@@ -130,7 +134,7 @@ export class TrackerCore {
       return [];
     }
     const stalled = state.stalled === true;
-    const linked = this.#linkMore(place, known === undefined, stalled);
+    const linked = this.#linkMore(place, known === undefined, state);
     const peers = this.#seedsFor(place, stalled).map((seed) => seed.info);
     const from = stalled ? place.neighbours.length - linked : 0;
     for (let i = from; i < place.neighbours.length; i++) peers.push(place.neighbours[i]!.member.info);
@@ -216,21 +220,26 @@ export class TrackerCore {
   }
 
   /**
-   * Links a newcomer to half of what it should have (later comers bring the rest), fills up a node that has been here
-   * for a while, and gives a stalled one as many new ones as a newcomer. @returns how many links were made
+   * Links a newcomer to a few (later comers bring more), fills up a node that has been here for a while, and gives a
+   * stalled one as many new ones as a newcomer. Links that a node does not have, although it should, count as lost ones
+   * of its zone. @returns how many links were made
    */
-  #linkMore(place: Place, newcomer: boolean, stalled: boolean): number {
+  #linkMore(place: Place, newcomer: boolean, state: AnnounceState): number {
     const { newcomerLinks, remoteLinks, degree, degreeCap } = this.#options;
+    const stalled = state.stalled === true;
     const zone = place.member.info.zone;
-    const room = degreeCap - newcomerLinks - remoteLinks;
-    while (stalled && place.neighbours.length > room) {
+    const near = place.neighbours.filter((other) => other.member.info.zone === zone).length;
+    const far = place.neighbours.length - near;
+    const lost = place.neighbours.length - (state.linked ?? place.neighbours.length);
+    let local = newcomer || stalled ? newcomerLinks : degree - near + lost;
+    let remote = newcomer || stalled ? remoteLinks : remoteLinks - far;
+    // Old links make room: those of a stalled node are of no use, and those that are lost count here only.
+    const room = degreeCap - Math.max(0, local) - Math.max(0, remote);
+    while ((stalled || lost > 0) && place.neighbours.length > Math.max(0, room)) {
       unlink(place, place.neighbours[0]!);
       this.#links--;
     }
     const before = place.neighbours.length;
-    const near = place.neighbours.filter((other) => other.member.info.zone === zone).length;
-    let local = newcomer || stalled ? newcomerLinks : degree - near;
-    let remote = newcomer || stalled ? remoteLinks : remoteLinks - (before - near);
     // A stalled node has met these before: what it needs is others.
     for (const known of stalled ? [] : place.member.linked.keys()) {
       const other = known.places.get(place.swarm.key);
@@ -238,7 +247,7 @@ export class TrackerCore {
       if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other);
     }
     if (local > 0) {
-      this.#sample(place, place.swarm.inZone(zone), local * CANDIDATES_PER_LINK);
+      this.#sample(place, place.swarm.inZone(zone), local * (newcomer ? CANDIDATES_PER_LINK : FILL_CANDIDATES_PER_LINK));
       this.#linkBest(place, local, stalled);
     }
     if (remote > 0 && place.swarm.zones.length > 1) {

@@ -6,8 +6,8 @@ import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** News of pieces waits this long for company: nearly free in speed, and a tenth of the messages. */
-const HAVE_BATCH_MS = 10;
+/** News of a blob goes out at once; what follows within this time waits for its end and travels together. */
+const HAVE_PAUSE_MS = 10;
 
 export interface ConversationHost {
   /** Our free slots, as far as this neighbour may have them. */
@@ -28,7 +28,6 @@ export class Conversation {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #host: ConversationHost;
-  #batching = false;
 
   constructor(deps: { readonly clock: Clock; readonly log: Logger }, host: ConversationHost) {
     this.#clock = deps.clock;
@@ -66,21 +65,22 @@ export class Conversation {
     for (const neighbour of this.#host.neighbours()) neighbour.closeOurs(blob.handle, blob.digest);
   }
 
-  /** We hold a new piece: neighbours hear of it with the next batch. */
+  /** We hold a new piece: neighbours hear of it at once, or when the pause after the last news is over. */
   queueHave(blob: SharedBlob, piece: number): void {
-    blob.fresh.push(piece);
-    if (this.#batching) return;
-    this.#batching = true;
-    this.#clock.after(HAVE_BATCH_MS, () => {
-      this.#batching = false;
-      for (const each of this.#host.blobs()) {
-        const indexes = each.fresh.splice(0);
-        if (indexes.length === 0) continue;
-        for (const neighbour of this.#host.neighbours()) {
-          if (neighbour.sharesWithUs(each.digest)) this.#sendHave(neighbour, each, indexes);
-        }
-      }
-    });
+    // Whoever was first to be left waiting has set up the message.
+    if (blob.news.push(piece) > 1) return;
+    const waitMs = blob.toldMs + HAVE_PAUSE_MS - this.#clock.now();
+    if (waitMs <= 0) this.#tellNews(blob);
+    else this.#clock.after(waitMs, () => this.#tellNews(blob));
+  }
+
+  #tellNews(blob: SharedBlob): void {
+    if (blob.retired) return;
+    const indexes = blob.news.splice(0);
+    blob.toldMs = this.#clock.now();
+    for (const neighbour of this.#host.neighbours()) {
+      if (neighbour.sharesWithUs(blob.digest)) this.#sendHave(neighbour, blob, indexes);
+    }
   }
 
   #sendHave(neighbour: Neighbour, blob: SharedBlob, indexes: readonly number[]): void {

@@ -67,9 +67,14 @@ export class Neighbours {
     return [...this.#connections.values()].map((connection) => connection.neighbour);
   }
 
+  /** Peers that are being dialled. */
+  dialling(): PeerInfo[] {
+    return [...this.#dialling.values()];
+  }
+
   /** Whether a supernode is connected or being dialled. */
   get supernodeExpected(): boolean {
-    const dialled = [...this.#dialling.values()].some((peer) => peer.role === 'supernode');
+    const dialled = this.dialling().some((peer) => peer.role === 'supernode');
     return dialled || this.all().some(({ peer }) => peer.role === 'supernode');
   }
 

@@ -10,6 +10,7 @@ import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
 import type { Hello, Slots } from '../wire/peer-messages.ts';
 import { announceStored } from './announce-stored.ts';
+import { Announcements } from './announcements.ts';
 import { BlobTable } from './blob-table.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
@@ -42,6 +43,7 @@ export class PeerEngine implements BlobSource {
   readonly #bySlot: (Neighbour | undefined)[] = [];
   readonly #blobs: BlobTable;
   readonly #conversation: Conversation;
+  readonly #announcements: Announcements;
   readonly #sink: PieceSink;
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
@@ -74,6 +76,10 @@ export class PeerEngine implements BlobSource {
       blobs: () => this.#blobs.all(),
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
+    });
+    this.#announcements = new Announcements(deps, {
+      neighbours: () => this.#neighbours.all(),
+      dialling: () => this.#neighbours.dialling(),
     });
     this.#sink = new PieceSink(deps, {
       complete: (blob) =>
@@ -132,7 +138,10 @@ export class PeerEngine implements BlobSource {
         for (const peer of peers) blob?.chosen.add(peer.id);
         for (const peer of peers) this.#introduce(blob, peer);
       },
-      reachable: () => {},
+      reachable: (reachable) => {
+        if (reachable) this.#announcements.connected(this.#blobs.all());
+      },
+      supernodesChanged: () => this.#announcements.supernodesChanged(this.#blobs.all()),
     });
     announceStored(this.#deps);
     this.#tickedMs = clock.now();
@@ -181,7 +190,7 @@ export class PeerEngine implements BlobSource {
     if (!blob.stored.complete) {
       if (fresh) {
         blob.lastProgressMs = blob.usedMs;
-        this.#announce(blob, false);
+        this.#announcements.join(blob);
         void this.#sink.check(blob);
       }
       for (const neighbour of this.#neighbours.all()) this.#conversation.meet(neighbour, blob);
@@ -207,13 +216,6 @@ export class PeerEngine implements BlobSource {
     this.#decide((core) => core.lost(blob.slot));
     this.#conversation.withdraw(blob);
     blob.origin = undefined;
-  }
-
-  #announce(blob: SharedBlob, stalled: boolean): void {
-    const have = blob.stored.complete ? 'all' : blob.stored.have.count > 0 ? 'some' : 'none';
-    this.#deps.discovery.announce([
-      { digest: blob.digest, size: blob.info.size, have, ...(stalled ? { stalled } : {}) },
-    ]);
   }
 
   #introduce(blob: SharedBlob | undefined, peer: PeerInfo): void {
@@ -242,12 +244,7 @@ export class PeerEngine implements BlobSource {
       core.removePeer(neighbour.slot, now);
     });
     this.#bySlot[neighbour.slot] = undefined;
-    // Whoever this neighbour was the source of may now need others.
-    for (const blob of this.#blobs.all()) {
-      if (!blob.stored.complete && blob.readers > 0 && neighbour.sharesWithUs(blob.digest)) {
-        this.#announce(blob, true);
-      }
-    }
+    this.#announcements.lost(neighbour, this.#blobs.all());
   }
 
   /** One event for the core, then whatever it decided. */
@@ -305,7 +302,7 @@ export class PeerEngine implements BlobSource {
     for (const blob of this.#blobs.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#core.progressedAt(blob.slot));
-      if (this.#fallback.consider(blob)) this.#announce(blob, true);
+      if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
       if (blob.readers === 0 && now - blob.usedMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0) {
         this.#retire(blob);
       }

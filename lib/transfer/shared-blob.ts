@@ -33,8 +33,9 @@ export class SharedBlob {
   usedMs: number;
   /** No longer part of the swarm; its slot in the core may belong to another blob. */
   retired = false;
-  /** Pieces to announce to neighbours in the next batch. */
-  readonly fresh: number[] = [];
+  /** Pieces that neighbours are to hear of next, and when they last heard of any. */
+  readonly news: number[] = [];
+  toldMs = Number.NEGATIVE_INFINITY;
   /** The run of the whole-digest check under way, and whether more pieces came meanwhile. */
   checking: Promise<void> | undefined;
   checkAgain = false;

@@ -17,6 +17,8 @@ interface Node {
   readonly peer: PeerInfo;
   readonly discovery: Discovery;
   readonly reachable: boolean[];
+  /** How often it heard that supernodes came or went. */
+  changes(): number;
   /** Ids of everyone it was told of for the blob, in order, repeats included. */
   told(digest: Digest): string[];
 }
@@ -46,15 +48,17 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
       };
       const told = new Map<Digest, string[]>();
       const reachable: boolean[] = [];
+      let changes = 0;
       const discovery = rig.connect(peer);
       const listener: DiscoveryListener = {
         neighbours: (digest, peers) =>
           void told.set(digest, [...(told.get(digest) ?? []), ...peers.map(({ id }) => id)]),
         reachable: (now) => void reachable.push(now),
+        supernodesChanged: () => void changes++,
       };
       discovery.listen(listener);
       t.teardown(() => discovery.close());
-      return { peer, discovery, reachable, told: (digest) => told.get(digest) ?? [] };
+      return { peer, discovery, reachable, changes: () => changes, told: (digest) => told.get(digest) ?? [] };
     };
     let acks = 0;
     /** Everything that the node said before has arrived: needs a supernode, whom the tracker names for any blob. */
@@ -161,6 +165,10 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     const supernode = start('supernode', 'supernode');
     await rig.until(() => node.told(digest).includes(supernode.peer.id), 'node is told of the supernode');
     t.same(complete.told(digest), [], 'who has all needs nobody');
+    await rig.until(() => node.changes() > 0, 'and that the supernodes are others than before');
+    const heard = node.changes();
+    await supernode.discovery.close();
+    await rig.until(() => node.changes() > heard, 'also when one goes');
   });
 
   t.test('an empty tracker in the place of a lost one learns everything again', async (t) => {

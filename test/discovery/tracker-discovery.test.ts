@@ -154,6 +154,20 @@ t.test('more blobs than fit in a message travel in several', async (t) => {
   await until(() => tracker.withdrawn().length === 2500, 'all are withdrawn');
 });
 
+t.test('what is true of the moment is said once, and not repeated to the next tracker', async (t) => {
+  const tracker = await recordingTracker(t);
+  const discovery = start(t, [tracker.url]);
+  await until(() => tracker.hellos() === 1, 'greeted');
+  const [blob] = layers(1) as [ReturnType<typeof layers>[0]];
+  discovery.announce([{ ...blob, linked: 4 }]);
+  discovery.announce([{ ...blob, stalled: true }]);
+  await until(() => tracker.announced().length === 1, 'announced');
+  t.same(tracker.announced(), [{ ...blob, linked: 4, stalled: true }]);
+  for (const client of tracker.server.clients) client.terminate();
+  await until(() => tracker.announced().length === 2, 'announced again');
+  t.same(tracker.announced().at(-1), blob);
+});
+
 t.test('a tracker that falls silent is left and dialled again', async (t) => {
   const tracker = await recordingTracker(t, { silent: true });
   const discovery = start(t, [tracker.url]);

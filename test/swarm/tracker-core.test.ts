@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
+import { ENOUGH_NEIGHBOURS } from '../../lib/swarm/joining.ts';
 import { TrackerCore, type TrackerCoreOptions } from '../../lib/swarm/tracker-core.ts';
 
 const BLOB = 'sha256:aa';
@@ -17,23 +18,26 @@ function setUp(options: Partial<TrackerCoreOptions> = {}, supernodes = 0): Track
   return tracker;
 }
 
-/** Everyone joins and announces once. @returns links, both ways */
+/** Everyone joins and announces, and once more when links are few after that. @returns links, both ways */
 function crowd(
   tracker: TrackerCore,
   nodes: number,
   zone: (node: number) => string = () => '',
 ): Map<string, Set<string>> {
   const links = new Map<string, Set<string>>();
-  for (let i = 0; i < nodes; i++) {
-    const id = `n${i}`;
-    tracker.join(member(id, 'node', zone(i)), 0);
-    links.set(id, new Set());
+  const announce = (id: string): void => {
     for (const peer of tracker.announce(id, BLOB, WANTS, 0)) {
       if (peer.role === 'supernode') continue;
       links.get(id)!.add(peer.id);
       links.get(peer.id)!.add(id);
     }
+  };
+  for (let i = 0; i < nodes; i++) {
+    tracker.join(member(`n${i}`, 'node', zone(i)), 0);
+    links.set(`n${i}`, new Set());
+    announce(`n${i}`);
   }
+  for (const [id, others] of links) if (others.size < ENOUGH_NEIGHBOURS) announce(id);
   return links;
 }
 
@@ -74,7 +78,7 @@ await t.test('zones are dense inside and linked among each other', async (t) => 
       else remote++;
     }
   }
-  t.ok(Math.abs(local / 400 - 10) < 1, `${local / 400} in the own zone`);
+  t.ok(Math.abs(local / 400 - 8) < 1, `${local / 400} in the own zone`);
   t.ok(Math.abs(remote / 400 - 4) < 1, `${remote / 400} in others`);
 });
 
@@ -145,8 +149,23 @@ await t.test('a node that lost neighbours gets new ones when it announces again'
   t.ok(before.length >= 6);
   for (const id of before) tracker.leave(id, 0);
   const after = tracker.announce('n50', BLOB, { have: 'some' }, 0).map(({ id }) => id);
-  t.equal(after.length, 5);
+  t.equal(after.length, 10);
   for (const id of after) t.notOk(before.includes(id));
+});
+
+await t.test('a node that tells how many it is linked to is filled up as if it had so many', async (t) => {
+  const tracker = setUp();
+  crowd(tracker, 100);
+  const known = tracker.announce('n50', BLOB, { have: 'some' }, 0).map(({ id }) => id);
+  t.ok(known.length >= 10);
+  t.equal(tracker.announce('n50', BLOB, { have: 'some', linked: 12 }, 0).length, known.length);
+  t.equal(tracker.announce('n50', BLOB, { have: 'some', linked: 10 }, 0).length, known.length, 'enough');
+  const more = tracker.announce('n50', BLOB, { have: 'some', linked: 6 }, 0).map(({ id }) => id);
+  t.equal(more.length, known.length + 4, 'four instead of those that are lost');
+  t.same(more.slice(0, known.length), known);
+  const anew = tracker.announce('n50', BLOB, { have: 'some', linked: 0 }, 0).map(({ id }) => id);
+  t.equal(anew.length, 18, 'ten new ones, for which the oldest make room');
+  t.same(anew.slice(0, 8), more.slice(-8));
 });
 
 await t.test('silent members expire, with all their links', async (t) => {
@@ -202,7 +221,7 @@ await t.test('a supernode that comes or goes moves only its own blobs', async (t
 });
 
 await t.test('whatever the members do, counts add up and nobody meets itself or a stranger', async () => {
-  const step = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.nat(15), fc.nat(2));
+  const step = fc.tuple(fc.integer({ min: 0, max: 7 }), fc.nat(15), fc.nat(2));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
       const tracker = setUp({ newcomerLinks: 2, degreeCap: 6, degree: 2 });
@@ -220,7 +239,8 @@ await t.test('whatever the members do, counts add up and nobody meets itself or 
         } else if (op === 3) tracker.withdraw(id, `b${blob}`);
         else if (op === 4) for (const gone of tracker.expire(now, 30)) living.delete(gone);
         else {
-          const state = { have: (['none', 'some', 'all'] as const)[blob]!, stalled: op === 6 };
+          const have = (['none', 'some', 'all'] as const)[blob]!;
+          const state = { have, stalled: op === 6, ...(op === 7 ? { linked: who } : {}) };
           const ids = tracker.announce(id, `b${blob}`, state, now).map((peer) => peer.id);
           if (ids.includes(id)) throw new Error('meets itself');
           if (new Set(ids).size !== ids.length) throw new Error('meets one twice');

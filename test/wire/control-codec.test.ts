@@ -25,6 +25,7 @@ const MESSAGES: readonly ControlMessage[] = [
     blobs: [
       { digest, size: 0, have: 'none', stalled: true },
       { digest: other, size: 2 ** 40, have: 'all' },
+      { digest: other, size: 1, have: 'some', linked: 7 },
     ],
   },
   { type: 'withdraw', digests: [digest, other] },

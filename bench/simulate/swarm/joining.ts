@@ -1,5 +1,6 @@
 import type { PeerInfo } from '../../../lib/core/node.ts';
-import { TrackerCore } from '../../../lib/swarm/tracker-core.ts';
+import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../../lib/swarm/joining.ts';
+import { type AnnounceState, TrackerCore } from '../../../lib/swarm/tracker-core.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import type { World } from './world.ts';
@@ -14,10 +15,6 @@ const COME_BACK_MS = 500;
 /** What a node tells the tracker. */
 const Says = { joins: 0, again: 1, stalls: 2, complete: 3 } as const;
 const ALL_BLOBS = -1;
-/** A node with fewer neighbours asks for more so long after its first announcement, milliseconds. */
-const FEW_NEIGHBOURS = 10;
-const ASK_AGAIN_MS = 100;
-
 /** How links come and go. */
 export interface LinkEvents {
   up(a: number, b: number): void;
@@ -35,11 +32,14 @@ export class Joining {
   /** When the registry has answered all requests that came so far. */
   #registryFreeAt = 0;
   #trackerFreeAt = 0;
+  /** Node -> 1 once it has had its first answer. */
+  readonly #askedAgain: Uint8Array;
 
   constructor(world: World, events: LinkEvents) {
     this.#world = world;
     this.#events = events;
     const { nodes, profile, seeds } = world.scenario;
+    this.#askedAgain = new Uint8Array(nodes);
     this.#tracker = new TrackerCore({ ownersPerBlob: Math.min(profile.owners, seeds) }, world.rng);
     for (let seed = nodes; seed < nodes + seeds; seed++) this.#join(seed);
   }
@@ -70,7 +70,6 @@ export class Joining {
     }
     this.#world.startsAt[node] = readyAt;
     this.#announce(node, ALL_BLOBS, Says.joins, readyAt);
-    wheel.add(readyAt + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);
   }
 
   /** The node has the whole blob: others may have its supernode's attention. */
@@ -82,7 +81,12 @@ export class Joining {
   askAgain(node: number): void {
     const { tally, wheel } = this.#world;
     if (this.#world.isDead(node) || tally.missing[node] === 0) return;
-    if (this.#neighbours(node) < FEW_NEIGHBOURS) this.#announce(node, ALL_BLOBS, Says.again, wheel.now);
+    if (this.#neighbours(node) < ENOUGH_NEIGHBOURS) this.#announce(node, ALL_BLOBS, Says.again, wheel.now);
+  }
+
+  /** A link is broken. */
+  lost(node: number, other: number): void {
+    if (this.#world.isSeed(other) || this.#neighbours(node) < TOO_FEW_NEIGHBOURS) this.stalled(node);
   }
 
   /** Nodes that it is linked to. */
@@ -136,7 +140,9 @@ export class Joining {
     blobs.forEach(({ pieces }, each) => {
       const held = core.held(each);
       if (held === pieces) return;
-      const state = { have: held === 0 ? 'none' : 'some', stalled: says === Says.stalls } as const;
+      const have = held === 0 ? 'none' : 'some';
+      const state: AnnounceState =
+        says === Says.again ? { have, linked: this.#neighbours(node) } : { have, stalled: says === Says.stalls };
       for (const peer of this.#tracker.announce(String(node), keyOf(each), state, wheel.now)) {
         peers.set(peer.id, peer);
       }
@@ -148,6 +154,10 @@ export class Joining {
   /** The node dials whom the tracker named. */
   told(node: number, answer: number): void {
     const { scenario, links, wheel } = this.#world;
+    if (this.#askedAgain[node] === 0) {
+      this.#askedAgain[node] = 1;
+      wheel.add(wheel.now + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);
+    }
     for (const peer of this.#answers[answer]!) {
       const other = Number(peer.id);
       if (this.#world.isBanned(node, other)) continue;

@@ -233,7 +233,8 @@ export class Simulation {
       this.#talk.act(end);
     }
     links.disconnect(a, ab);
-    for (const end of [a, b]) if (!this.#world.isSeed(end) && !this.#world.isDead(end)) this.#joining.stalled(end);
+    if (!this.#world.isDead(a)) this.#joining.lost(a, b);
+    if (!this.#world.isSeed(b) && !this.#world.isDead(b)) this.#joining.lost(b, a);
   }
 
   /** Nodes die without a word; their neighbours find out when they hear nothing. */
