@@ -41,6 +41,8 @@ export const Happens = {
   seedsLost: 19,
   /** node: it looks whether it has enough neighbours. */
   askAgain: 20,
+  /** node: the registry has told it its layers. */
+  ready: 21,
 } as const;
 
 /** Free slots up and down in one number: an event carries few. */

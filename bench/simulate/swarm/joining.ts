@@ -69,7 +69,13 @@ export class Joining {
       readyAt = this.#registryFreeAt + REQUESTS_OF_CALLER * 2 * scenario.latencyMs;
     }
     this.#world.startsAt[node] = readyAt;
-    this.#announce(node, ALL_BLOBS, Says.joins, readyAt);
+    if (readyAt > wheel.now) wheel.add(readyAt, Happens.ready, node, 0, 0, 0);
+    else this.ready(node);
+  }
+
+  /** The node knows its layers, and asks the tracker who has them. */
+  ready(node: number): void {
+    this.#announce(node, ALL_BLOBS, Says.joins, this.#world.wheel.now);
   }
 
   /** The node has the whole blob: others may have its supernode's attention. */

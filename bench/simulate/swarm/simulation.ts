@@ -136,6 +136,9 @@ export class Simulation {
       case Happens.asked:
         this.#joining.asked(a);
         break;
+      case Happens.ready:
+        this.#joining.ready(a);
+        break;
       case Happens.announce:
         this.#joining.announced(a, b, c);
         break;
