@@ -97,6 +97,13 @@ await t.test('requests wait in line at the registry', async (t) => {
   t.ok(Math.max(...free.seconds) < 1.3);
 });
 
+await t.test('who stands in line at the registry keeps nobody waiting at the tracker', async (t) => {
+  const change = { profile: PROFILES.daemon, registryRequestRate: 50, seedCrash: { count: 1, atMs: 300 } };
+  const sorted = [...simulate(change).seconds].sort((a, b) => a - b);
+  // Three are there when the only owner dies, and the next ones come each 80 ms; the last one at 4.8 s.
+  t.ok(sorted[5]! < 1.8, `${sorted[5]} s`);
+});
+
 await t.test('requests at the registry: four of each caller, and reads of the seeds', async (t) => {
   // One seed reads the layer from end to end in one request.
   t.equal(simulate({ nodes: 30, seeds: 1 }).originRequests, 30 * REQUESTS_OF_CALLER + 1);
