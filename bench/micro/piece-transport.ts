@@ -40,7 +40,13 @@ async function serve(): Promise<void> {
     {
       link: (link) => link.close('pieces only'),
       // What the buffer holds is good enough: only the receiver is measured.
-      piece: () => ({ kind: 'serve', size: BLOB_BYTES, read: async () => {}, done: () => {} }),
+      piece: () => ({
+        kind: 'serve',
+        size: BLOB_BYTES,
+        read: async () => {},
+        idle: () => {},
+        done: () => {},
+      }),
     },
   );
   process.stdout.write(`${address.port}\n`);

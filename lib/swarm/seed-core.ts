@@ -2,6 +2,7 @@ import type { Bitfield } from '../core/bitfield.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
+import type { Spread } from './reading-plan.ts';
 import { SeedBlob } from './seed-blob.ts';
 import { SlotList } from './slots.ts';
 
@@ -262,6 +263,19 @@ export class SeedCore {
   /** Linked nodes that say they hold the piece. */
   holders(slot: number, piece: number): number {
     return this.#blobs[slot]?.shared.holders(piece) ?? 0;
+  }
+
+  /** How the linked nodes stand with the blob. */
+  spread(slot: number): Spread {
+    const shared = this.#blobs[slot]?.shared;
+    let lackers = 0;
+    let copies = 0;
+    for (let row = 0; shared !== undefined && row < shared.rows; row++) {
+      const held = shared.heldBy(row);
+      copies += held;
+      if (held < shared.pieces) lackers++;
+    }
+    return { sharers: shared?.rows ?? 0, lackers, copies };
   }
 
   /** Makes offers until the slots are full or nobody lacks what may be given. */

@@ -51,13 +51,13 @@ export class Conversation {
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
     const news = neighbour.openOurs(blob.handle, info);
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
+      // One piece ahead of all others: it will hear which they are before it reads any of them.
+      if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob).slice(0, 1));
       neighbour.send({ type: 'origin', handle: blob.handle, ...blob.origin });
     }
     if (!neighbour.meet(blob.digest)) return;
     this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
-    const held: number[] = [];
-    for (let index = 0; index < info.pieces; index++) if (stored.have.has(index)) held.push(index);
-    if (held.length > 0) this.#sendHave(neighbour, blob, held);
+    if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob));
   }
 
   /** Takes back that we share the blob. */
@@ -165,4 +165,10 @@ export class Conversation {
       this.#log.warn({ digest, error: describeError(error) }, 'blob could not be opened for a neighbour');
     }
   }
+}
+
+function heldPieces({ info, stored }: SharedBlob): number[] {
+  const held: number[] = [];
+  for (let index = 0; index < info.pieces; index++) if (stored.have.has(index)) held.push(index);
+  return held;
 }

@@ -22,6 +22,7 @@ export class Neighbour {
   slot = -1;
   readonly #theirs = new Map<number, TheirBlob>();
   readonly #theirHandles = new Map<Digest, number>();
+  readonly #holdsSome = new Set<Digest>();
   readonly #opened = new Set<Digest>();
   readonly #met = new Set<Digest>();
   readonly #send: (message: PeerMessage) => void;
@@ -63,8 +64,19 @@ export class Neighbour {
     if (blob === undefined) return undefined;
     this.#theirs.delete(handle);
     this.#theirHandles.delete(blob.digest);
+    this.#holdsSome.delete(blob.digest);
     this.#met.delete(blob.digest);
     return blob.digest;
+  }
+
+  /** It says that it holds pieces of a blob of its, whether or not we share that one yet. */
+  noteHave(handle: number): void {
+    const blob = this.#theirs.get(handle);
+    if (blob !== undefined) this.#holdsSome.add(blob.digest);
+  }
+
+  holdsSome(digest: Digest): boolean {
+    return this.#holdsSome.has(digest);
   }
 
   /** Whether we told this neighbour that we share the blob. */

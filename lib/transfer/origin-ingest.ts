@@ -1,11 +1,13 @@
 import { pieceHash } from '../core/digest.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
-import { pieceLength, pieceOffset } from '../core/geometry.ts';
+import { type BlobInfo, pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
+import type { PieceProof } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
 import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
+import { ReadingPlan, type ReadingView, type Run } from '../swarm/reading-plan.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -13,6 +15,13 @@ import type { SharedBlob } from './shared-blob.ts';
 /** Attempts in a row without a new piece before a registry read is given up. */
 const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 200;
+/** When nodes hold pieces already, they have so long to say which, and are asked again every so often. */
+const LISTEN_MS = 200;
+const LOOK_MS = 500;
+/** What need not be read is read all the same when it is shorter than this: another request would take as long. */
+const SHORT_GAP_BYTES = 8 * 1024 * 1024;
+/** The same as a share of the blob, so that gaps do not add up to much of a small one. */
+const SHORT_GAP_SHARE = 1 / 16;
 
 export interface IngestDeps {
   readonly origin: OriginClient;
@@ -22,9 +31,19 @@ export interface IngestDeps {
   readonly log: Logger;
 }
 
+export interface IngestHost {
+  /** The blob as the core knows it. */
+  readonly view: ReadingView;
+  /** Whether a node said already that it holds pieces, or we do: then not all of it need be read. */
+  heldSomewhere(): boolean;
+  /** The piece is on disk. */
+  landed(index: number): void;
+}
+
 /**
- * Reads a blob from the registry into the store, piece by piece, each offered to the swarm as soon as it is on disk.
- * A broken read goes on from the last whole piece. `origins` are the ways to read it, the first caller's first; one that
+ * Reads into the store what nobody holds of a blob, piece by piece, each offered to the swarm as soon as it is on disk,
+ * for as long as nodes share the blob and it is incomplete here: what a node held may be gone with it. A broken read
+ * goes on from the last whole piece. `origins` are the ways to read it, the first caller's first; one that
  * the registry refuses is dropped from the list.
  * @throws the last UPSTREAM_* error, STORE_*, ABORTED
  */
@@ -33,18 +52,26 @@ export async function ingest(
   blob: SharedBlob,
   origins: BlobOrigin[],
   sink: PieceSink,
-  landed: (index: number) => void,
+  host: IngestHost,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log, rng } = deps;
-  const generation = blob.stored.proof(0)?.generation ?? randomHex(rng, 8);
+  if (host.heldSomewhere()) await delay(clock, LISTEN_MS, signal);
+  const plan = new ReadingPlan(host.view, shortGap(blob.info), clock.now());
+  const generation = firstProof(blob)?.generation ?? randomHex(rng, 8);
   let attempt = 0;
   for (;;) {
     const before = blob.stored.have.count;
     const origin = origins[0];
-    if (blob.stored.have.complete || origin === undefined) return;
+    if (blob.stored.have.complete || blob.failure !== undefined) return;
+    if (origin === undefined || host.view.spread().sharers === 0) return;
+    const run = plan.next(clock.now());
+    if (run === undefined) {
+      await delay(clock, LOOK_MS, signal);
+      continue;
+    }
     try {
-      await readOnce(deps, blob, origin, generation, sink, landed, signal);
+      await readRun(deps, { blob, origin, generation, run, plan }, sink, host, signal);
     } catch (error) {
       if (!(error instanceof DamselflyError) || !error.code.startsWith('UPSTREAM_')) throw error;
       const refused = !isWorthRetrying(error);
@@ -68,20 +95,40 @@ export async function ingest(
   }
 }
 
-/** One registry read, from the first missing piece to the end. The next piece fills while the last one is written. */
-async function readOnce(
+/** Proof of a piece that an earlier read of ours brought. */
+function firstProof({ info, stored }: SharedBlob): PieceProof | undefined {
+  let held = 0;
+  while (held < info.pieces && !stored.have.has(held)) held++;
+  return stored.proof(held);
+}
+
+/** Pieces of a gap in what is to be read that does not end a run. */
+function shortGap({ pieceBytes, size }: BlobInfo): number {
+  return Math.floor(Math.min(SHORT_GAP_BYTES, size * SHORT_GAP_SHARE) / pieceBytes);
+}
+
+interface Read {
+  readonly blob: SharedBlob;
+  readonly origin: BlobOrigin;
+  readonly generation: string;
+  readonly run: Run;
+  readonly plan: ReadingPlan;
+}
+
+/** One registry read, to its end or to where it is not worth it any more. The next piece fills while one is written. */
+async function readRun(
   deps: IngestDeps,
-  blob: SharedBlob,
-  origin: BlobOrigin,
-  generation: string,
+  { blob, origin, generation, run, plan }: Read,
   sink: PieceSink,
-  landed: (index: number) => void,
+  host: IngestHost,
   signal: AbortSignal,
 ): Promise<void> {
-  const { info, stored } = blob;
-  let index = stored.have.firstClear();
-  const read = { origin, digest: blob.digest, start: pieceOffset(info, index) };
-  const body = await deps.origin.readBlob(read, { signal });
+  const { info } = blob;
+  let index = run.first;
+  const start = pieceOffset(info, run.first);
+  // Without an end when that is the blob's: most registries answer a whole blob faster than a part of it.
+  const end = run.end === info.pieces ? {} : { end: pieceOffset(info, run.end) };
+  const body = await deps.origin.readBlob({ origin, digest: blob.digest, start, ...end }, { signal });
   if (body.size !== info.size) {
     const facts = { digest: blob.digest, told: info.size, registry: body.size };
     throw new DamselflyError('UPSTREAM_BROKEN', 'the registry has the blob with another size', facts);
@@ -93,7 +140,7 @@ async function readOnce(
     try {
       const proof = { index: at, hash: pieceHash(full.bytes), generation, signature: new Uint8Array() };
       await sink.accept(blob, proof, full.bytes, 'origin');
-      landed(at);
+      host.landed(at);
     } finally {
       full.release();
     }
@@ -113,6 +160,10 @@ async function readOnce(
         await writing;
         writing = land(index++, full);
         writing.catch(() => {});
+        if (index < run.end && !plan.goesOn(run, index)) {
+          await writing;
+          return;
+        }
       }
     }
     await writing;

@@ -57,13 +57,21 @@ export interface PieceFetchOptions {
   readonly onProgress?: (receivedBytes: number) => void;
 }
 
+/** An upload of which the receiver takes nothing for so long is idle: a receiver suspects its sender as soon. */
+export const IDLE_UPLOAD_MS = 300;
+
 /** What a peer server asks for each piece request. */
 export type PieceAdmission =
-  /** `read` fills `into` from byte `offset` of the blob; `done` is called exactly once, when the response has ended. */
+  /**
+   * `read` fills `into` from byte `offset` of the blob; `done` is called exactly once, when the response has ended.
+   * Before that `idle` is called at most once, when the receiver has taken nothing for {@link IDLE_UPLOAD_MS} to twice
+   * that; the upload goes on, should it wake up.
+   */
   | {
       readonly kind: 'serve';
       readonly size: number;
       read(offset: number, into: Uint8Array): Promise<void>;
+      idle(): void;
       done(sentBytes: number): void;
     }
   | { readonly kind: 'busy'; readonly freeSlots: number }

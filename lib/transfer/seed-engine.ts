@@ -12,7 +12,7 @@ import { BlobTable } from './blob-table.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
-import { ingest } from './origin-ingest.ts';
+import { type IngestHost, ingest } from './origin-ingest.ts';
 import { PieceSink } from './piece-sink.ts';
 import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -138,6 +138,7 @@ export class SeedEngine {
         return;
       }
       case 'have': {
+        neighbour.noteHave(message.handle);
         const blob = this.#meant(neighbour, message.handle);
         if (blob === undefined) return;
         this.#decide((core, now) => {
@@ -212,15 +213,13 @@ export class SeedEngine {
         each.repository === origin.repository &&
         each.authorization === origin.authorization,
     );
-    if (!known && origins.length < MAX_ORIGINS) origins.push(origin);
+    // The newest may be valid longest: it takes the place of the last one.
+    if (!known) origins[Math.min(origins.length, MAX_ORIGINS - 1)] = origin;
     if (this.#ingesting.has(blob)) return;
-    const landed = (index: number): void => {
-      this.#decide((core, now) => core.landed(blob.slot, index, now));
-    };
     const run = (async () => {
       try {
         await this.#sink.check(blob);
-        await ingest(this.#deps, blob, origins, this.#sink, landed, this.#ending.signal);
+        await ingest(this.#deps, blob, origins, this.#sink, this.#ingestHost(blob), this.#ending.signal);
         await this.#sink.check(blob);
         if (blob.failure !== undefined) throw blob.failure;
       } catch (error) {
@@ -232,11 +231,27 @@ export class SeedEngine {
         }
       } finally {
         this.#ingesting.delete(blob);
-        // Credentials live no longer than the read they were given for.
+        // Credentials live no longer than the reading they were given for.
         this.#origins.delete(blob);
       }
     })();
     this.#ingesting.set(blob, run);
+  }
+
+  #ingestHost(blob: SharedBlob): IngestHost {
+    const { slot } = blob;
+    const core = this.#core;
+    return {
+      view: {
+        pieces: blob.info.pieces,
+        has: (piece) => core.has(slot, piece),
+        holders: (piece) => core.holders(slot, piece),
+        spread: () => core.spread(slot),
+      },
+      heldSomewhere: () =>
+        blob.stored.have.count > 0 || this.#neighbours.all().some((node) => node.holdsSome(blob.digest)),
+      landed: (index) => this.#decide((core, now) => core.landed(slot, index, now)),
+    };
   }
 
   #refuse(neighbour: Neighbour, digest: Digest, error: unknown): void {

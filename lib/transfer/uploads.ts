@@ -12,11 +12,14 @@ export interface UploadsHost {
   /** Takes an upload slot of the core. @returns whether there was one for this neighbour */
   admit(neighbour: Neighbour, blob: SharedBlob, piece: number): boolean;
   freeSlots(neighbour: Neighbour): number;
-  /** An upload to the neighbour is over. */
+  /** An upload to the neighbour needs its slot no more. */
   ended(neighbour: Neighbour): void;
 }
 
-/** Answers piece requests, and gives each slot back exactly once, also when the link goes before the upload ends. */
+/**
+ * Answers piece requests, and gives each slot back exactly once, also when the link goes before the upload ends, or the
+ * receiver takes nothing any more.
+ */
 export class Uploads {
   readonly #deps: { readonly clock: Clock; readonly metrics: Metrics };
   readonly #host: UploadsHost;
@@ -45,18 +48,24 @@ export class Uploads {
     const { metrics } = this.#deps;
     this.#active.set(neighbour, (this.#active.get(neighbour) ?? 0) + 1);
     metrics.uploadsActive.set(++this.#total);
+    let holdsSlot = true;
+    const release = (): void => {
+      const count = this.#active.get(neighbour);
+      if (!holdsSlot || count === undefined) return;
+      holdsSlot = false;
+      if (count === 1) this.#active.delete(neighbour);
+      else this.#active.set(neighbour, count - 1);
+      this.#host.ended(neighbour);
+    };
     return {
       kind: 'serve',
       size: stored.info.size,
       read: (offset, into) => stored.read(offset, into),
+      idle: release,
       done: (sentBytes) => {
         metrics.uploadsActive.set(--this.#total);
         metrics.sentBytes.inc({ to: 'peer' }, sentBytes);
-        const count = this.#active.get(neighbour);
-        if (count === undefined) return;
-        if (count === 1) this.#active.delete(neighbour);
-        else this.#active.set(neighbour, count - 1);
-        this.#host.ended(neighbour);
+        release();
       },
     };
   }

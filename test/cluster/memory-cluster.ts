@@ -190,6 +190,8 @@ export class MemoryCluster {
   crash(member: Member<PeerEngine> | Member<SeedEngine>): void {
     this.network.crash(member.name);
     void member.deps.discovery.close();
+    // The process is gone with it, and with the process what it reads from the registry.
+    void member.engine.close();
   }
 }
 

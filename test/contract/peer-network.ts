@@ -2,14 +2,16 @@ import type { Test } from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { hasCode } from '../../lib/core/errors.ts';
 import type { ByteRange } from '../../lib/core/range.ts';
-import type {
-  Address,
-  Link,
-  PeerListener,
-  PeerNetwork,
-  PeerServerHandlers,
-  PieceAdmission,
+import {
+  type Address,
+  IDLE_UPLOAD_MS,
+  type Link,
+  type PeerListener,
+  type PeerNetwork,
+  type PeerServerHandlers,
+  type PieceAdmission,
 } from '../../lib/transfer/seams.ts';
+import { defer, listenTo, NEVER, patternBytes, servedBlob, within } from './peer-network-parts.ts';
 
 /** Two hosts on one network. */
 export interface PeerNetworkFixture {
@@ -17,77 +19,11 @@ export interface PeerNetworkFixture {
   readonly server: PeerNetwork;
   /** Where `server` is to listen. */
   readonly listenOn: Address;
+  /** From now on the client's host takes nothing that is sent to it, without a word; or it does again. */
+  freezeClient(frozen: boolean): void;
 }
 
-type Serve = Extract<PieceAdmission, { kind: 'serve' }>;
 const FROM = 'a'.repeat(40);
-export const NEVER = new AbortController().signal;
-const DEADLINE_MS = 10_000;
-
-/** Bytes that differ at every offset that matters: no shifted or repeated chunk looks right. */
-export function patternBytes(length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 17 + (i >>> 16) * 7) & 0xff;
-  return bytes;
-}
-
-/** Fails the test when the promise does not settle in time. */
-export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: nothing happened in time`)), DEADLINE_MS);
-  });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** A promise and what settles it. */
-export function defer<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  return Promise.withResolvers<T>();
-}
-
-/** A served blob that notes what was sent of it. */
-export function servedBlob(
-  bytes: Uint8Array,
-): Serve & { readonly sent: number[]; readonly ended: Promise<number> } {
-  const sent: number[] = [];
-  const ended = defer<number>();
-  return {
-    kind: 'serve',
-    size: bytes.length,
-    sent,
-    ended: ended.promise,
-    async read(offset, into) {
-      into.set(bytes.subarray(offset, offset + into.length));
-    },
-    done(sentBytes) {
-      sent.push(sentBytes);
-      ended.resolve(sentBytes);
-    },
-  };
-}
-
-/** What one end of a link heard. */
-export function listenTo(link: Link): {
-  readonly messages: string[];
-  readonly closed: Promise<string>;
-  closings: number;
-} {
-  const closed = defer<string>();
-  const heard = { messages: [] as string[], closed: closed.promise, closings: 0 };
-  link.listen({
-    message: (message) => void heard.messages.push(Buffer.from(message).toString()),
-    closed(reason) {
-      heard.closings++;
-      closed.resolve(reason);
-    },
-  });
-  return heard;
-}
-
 /** What every PeerNetwork does; `create` gives a fresh pair and cleans up in teardown. */
 export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFixture): Promise<void> {
   const blob = patternBytes(5 * 1024 * 1024 + 321);
@@ -97,8 +33,9 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
     t: Test,
     piece: PeerServerHandlers['piece'],
     link: PeerServerHandlers['link'] = noLinks,
-  ): Promise<{ client: PeerNetwork; server: PeerNetwork; listener: PeerListener; get: Get }> => {
-    const { client, server, listenOn } = create(t);
+  ): Promise<Omit<PeerNetworkFixture, 'listenOn'> & { listener: PeerListener; get: Get }> => {
+    const { listenOn, ...fixture } = create(t);
+    const { client, server } = fixture;
     const listener = await server.listen(listenOn, { piece, link });
     t.teardown(() => listener.close());
     const get: Get = (range, options = {}) => {
@@ -110,7 +47,7 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
       });
       return within(fetched, 'fetch').then(() => into);
     };
-    return { client, server, listener, get };
+    return { ...fixture, listener, get };
   };
   type Get = (
     range: ByteRange,
@@ -210,6 +147,47 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
     t.ok((await within(admission.ended, 'done')) < blob.length, 'the server stops early');
     t.ok(same(into, snapshot), 'the memory belongs to the caller again');
     t.equal(admission.sent.length, 1);
+  });
+
+  await t.test('an upload that nobody takes says so once, and goes on when it is taken again', async (t) => {
+    // More than what any network buffers on the way.
+    const size = 16 * 1024 * 1024;
+    const served = servedBlob(new Uint8Array(size));
+    const idle = defer<void>();
+    const { freezeClient, get } = await serve(t, () => ({
+      ...served,
+      idle() {
+        served.idle();
+        idle.resolve();
+      },
+    }));
+    let frozen = false;
+    const onProgress = (): void => {
+      if (!frozen) freezeClient(true);
+      frozen = true;
+    };
+    const transfer = get({ start: 0, end: size }, { onProgress });
+    await within(idle.promise, 'idle');
+    t.same(served.sent, [], 'the upload has not ended');
+    freezeClient(false);
+    t.equal((await transfer).length, size);
+    t.equal(await within(served.ended, 'done'), size);
+    t.same(served.idled, [0]);
+    t.equal(served.sent.length, 1);
+  });
+
+  await t.test('a read that takes long is not idleness of the receiver', async (t) => {
+    const admission = servedBlob(blob);
+    const { get } = await serve(t, () => ({
+      ...admission,
+      async read(offset, into) {
+        await new Promise((resolve) => setTimeout(resolve, 3 * IDLE_UPLOAD_MS));
+        await admission.read(offset, into);
+      },
+    }));
+    await get({ start: 0, end: 1000 });
+    await within(admission.ended, 'done');
+    t.same(admission.idled, []);
   });
 
   await t.test('a failing read ends the transfer, not the server', async (t) => {

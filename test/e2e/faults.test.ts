@@ -84,8 +84,9 @@ t.test('one of two supernodes killed in the middle ends no pull', { skip }, asyn
   const outcomes = await pullAll(stage, cluster, async () => cluster.supernodes[0]?.kill('SIGKILL'));
   t.match(outcomes, Array(NODES).fill(complete(stage)));
   const ratio = countersSince(before, await stage.registry.counters()).bytes / stage.image.bytes;
-  // The new owner reads anew what the old one had not passed on, while nodes that wait step aside.
-  t.ok(ratio < NODES, `the registry sent ${ratio.toFixed(3)}x the image, direct pulls take ${NODES}x`);
+  // The new owner reads what the old one had not passed on, and what was on its way when it died.
+  t.comment(`the registry sent ${ratio.toFixed(3)}x the image`);
+  t.ok(ratio <= 1.3, `the registry sent ${ratio.toFixed(3)}x the image`);
 });
 
 t.test('the tracker killed in the middle ends no pull', { skip }, async (t) => {

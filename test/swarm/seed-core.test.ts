@@ -203,3 +203,20 @@ await t.test('a removed or lost blob is offered no more', async (t) => {
   core.uploaded(node, 50);
   t.equal(core.freeSlots, 2);
 });
+
+await t.test(
+  'how nodes stand with a blob: who shares it, who lacks something, what they hold together',
+  async (t) => {
+    const { blob, core, peer } = setUp({}, new Bitfield(PIECES));
+    t.same(core.spread(blob), { sharers: 0, lackers: 0, copies: 0 });
+    const [all, some] = [peer(0, 1), peer(1, 1), peer(0, 1)];
+    for (let piece = 0; piece < PIECES; piece++) core.peerHas(all ?? -1, blob, piece, 1);
+    core.peerHas(some ?? -1, blob, 3, 1);
+    t.same(core.spread(blob), { sharers: 3, lackers: 2, copies: PIECES + 1 });
+    core.landed(blob, 3, 2);
+    core.landed(blob, 4, 2);
+    t.same(core.spread(blob), { sharers: 3, lackers: 2, copies: PIECES + 1 }, 'whatever we hold');
+    core.removePeer(all ?? -1, 3);
+    t.same(core.spread(blob), { sharers: 2, lackers: 2, copies: 1 });
+  },
+);

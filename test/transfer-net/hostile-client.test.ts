@@ -9,7 +9,7 @@ import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network.ts';
 import type { Link, PeerServerHandlers } from '../../lib/transfer/seams.ts';
-import { defer, listenTo, patternBytes, servedBlob, within } from '../contract/peer-network.ts';
+import { defer, listenTo, patternBytes, servedBlob, within } from '../contract/peer-network-parts.ts';
 
 const MIB = 1024 * 1024;
 const blob = Buffer.from(patternBytes(16 * MIB));

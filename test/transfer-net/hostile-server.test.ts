@@ -8,7 +8,7 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network.ts';
 import { parsePieceResponse } from '../../lib/transfer/http/piece-response.ts';
-import { defer, listenTo, NEVER, patternBytes, within } from '../contract/peer-network.ts';
+import { defer, listenTo, NEVER, patternBytes, within } from '../contract/peer-network-parts.ts';
 
 const body = Buffer.from(patternBytes(100_000));
 const digest = digestOf(body);

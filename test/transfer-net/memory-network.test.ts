@@ -5,7 +5,7 @@ import { createRng } from '../../lib/runtime/rng.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import type { Address, Link, PeerNetwork } from '../../lib/transfer/seams.ts';
-import { listenTo, NEVER, patternBytes, servedBlob } from '../contract/peer-network.ts';
+import { listenTo, NEVER, patternBytes, servedBlob } from '../contract/peer-network-parts.ts';
 
 const MIB = 1024 * 1024;
 const blob = patternBytes(4 * MIB);

@@ -1,3 +1,4 @@
+import { connect, type Socket } from 'node:net';
 import t from 'tap';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
@@ -9,16 +10,34 @@ import { peerNetworkContract } from '../contract/peer-network.ts';
 await t.test('over HTTP and WebSocket', async (t) => {
   await peerNetworkContract(t, (t) => {
     const deps = { clock: createSystemClock(), log: silentLog() };
-    const client = createHttpPeerNetwork(deps);
+    const sockets: Socket[] = [];
+    const client = createHttpPeerNetwork(deps, {
+      connect(to) {
+        const socket = connect(to);
+        sockets.push(socket);
+        return socket;
+      },
+    });
     const server = createHttpPeerNetwork(deps);
     t.teardown(() => Promise.all([client.close(), server.close()]));
-    return { client, server, listenOn: { host: '127.0.0.1', port: 0 } };
+    const freezeClient = (frozen: boolean): void => {
+      for (const socket of sockets) {
+        if (frozen) socket.pause();
+        else socket.resume();
+      }
+    };
+    return { client, server, listenOn: { host: '127.0.0.1', port: 0 }, freezeClient };
   });
 });
 
 await t.test('in memory', async (t) => {
   await peerNetworkContract(t, () => {
     const network = createMemoryNetwork({ clock: createSystemClock(), rng: createRng(1) });
-    return { client: network.host('a'), server: network.host('b'), listenOn: { host: 'b', port: 0 } };
+    const freezeClient = (frozen: boolean): void => {
+      if (frozen) network.partition('a', 'b');
+      else network.heal('a', 'b');
+    };
+    const [client, server] = [network.host('a'), network.host('b', { upBytesPerSecond: 1e8 })];
+    return { client, server, listenOn: { host: 'b', port: 0 }, freezeClient };
   });
 });

@@ -2,13 +2,13 @@ import type { ServerResponse } from 'node:http';
 import { DamselflyError } from '../../core/errors.ts';
 import { type ByteRange, contentRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { PieceAdmission } from '../seams.ts';
+import { IDLE_UPLOAD_MS, type PieceAdmission } from '../seams.ts';
 
 /** Reads of 1 MiB cost about 40 % less CPU a byte than the usual 64 KiB ones; larger gains little more. */
 const CHUNK_BYTES = 1024 * 1024;
 /** Memory kept between uploads: enough for the uploads that a node runs at once. */
 const MAX_KEPT_BUFFERS = 8;
-/** A receiver that does not take one chunk in this time has lost its claim to an upload slot. */
+/** A receiver that does not take one chunk in this time is cut off; its upload slot it has lost long before. */
 const SEND_STALL_MS = 30_000;
 
 /** Buffers that uploads borrow; grows with the uploads at once, shrinks back to a few. */
@@ -41,6 +41,14 @@ export async function sendPiece(
 ): Promise<void> {
   const buffer = deps.buffers.take();
   let sentBytes = 0;
+  let writing = false;
+  let idle = false;
+  // The socket's own timer sees each byte that the network takes of a chunk. Without a listener it would end the socket.
+  response.setTimeout(IDLE_UPLOAD_MS, () => {
+    if (!writing || idle) return;
+    idle = true;
+    admission.idle();
+  });
   try {
     response.writeHead(206, {
       'Content-Type': 'application/octet-stream',
@@ -51,7 +59,9 @@ export async function sendPiece(
       const offset = range.start + sentBytes;
       const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, range.end - offset));
       await admission.read(offset, chunk);
+      writing = true;
       await writeChunk(response, chunk, deps.clock);
+      writing = false;
       sentBytes += chunk.length;
     }
     response.end();

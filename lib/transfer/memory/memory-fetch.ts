@@ -1,9 +1,18 @@
 import { DamselflyError } from '../../core/errors.ts';
-import type { PeerServerHandlers, PieceAdmission, PieceFetchOptions, PieceRequest } from '../seams.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import {
+  IDLE_UPLOAD_MS,
+  type PeerServerHandlers,
+  type PieceAdmission,
+  type PieceFetchOptions,
+  type PieceRequest,
+} from '../seams.ts';
 import type { MemoryMedium } from './memory-medium.ts';
 
 /** What is carried at once: small enough that a slow sender still shows progress several times a second. */
 const CHUNK_BYTES = 256 * 1024;
+
+type Serve = Extract<PieceAdmission, { kind: 'serve' }>;
 
 /** What the network knows of the serving side. */
 export interface MemoryServer {
@@ -28,7 +37,7 @@ export interface MemoryFetch {
  */
 export function startMemoryFetch(
   hosts: { readonly from: string; readonly server: MemoryServer },
-  medium: MemoryMedium,
+  deps: { readonly clock: Clock; readonly medium: MemoryMedium },
   transfer: {
     readonly request: PieceRequest;
     readonly into: Uint8Array;
@@ -37,6 +46,7 @@ export function startMemoryFetch(
   settled: (error: DamselflyError | undefined) => void,
 ): MemoryFetch {
   const { server } = hosts;
+  const { clock, medium } = deps;
   const { request, into, onProgress } = transfer;
   const toServer = medium.channel(hosts.from, server.host);
   const toClient = medium.channel(server.host, hosts.from);
@@ -44,8 +54,11 @@ export function startMemoryFetch(
   let receivedBytes = 0;
   let sentBytes = 0;
   let release: ((sentBytes: number) => void) | undefined;
+  let idle = false;
+  let cancelWatch = (): void => {};
 
   const releaseSlot = (): void => {
+    cancelWatch();
     const done = release;
     release = undefined;
     done?.(sentBytes);
@@ -74,11 +87,22 @@ export function startMemoryFetch(
     if (receivedBytes === into.length) settle();
   };
 
-  const sendNext = (admission: Extract<PieceAdmission, { kind: 'serve' }>): void => {
+  /** Tells the server when the receiver does not take the chunk that is being sent; a full uplink is not its fault. */
+  const watch = (admission: Serve): void => {
+    if (idle) return;
+    cancelWatch = clock.after(IDLE_UPLOAD_MS, () => {
+      idle = medium.partitioned(hosts.from, server.host);
+      if (idle) admission.idle();
+      else watch(admission);
+    });
+  };
+
+  const sendNext = (admission: Serve): void => {
     server.whenFlowing(() => {
       if (over) return;
       const chunk = new Uint8Array(Math.min(CHUNK_BYTES, into.length - sentBytes));
       const sent = (): void => {
+        cancelWatch();
         if (over) return;
         sentBytes += chunk.length;
         if (sentBytes === into.length) releaseSlot();
@@ -88,6 +112,7 @@ export function startMemoryFetch(
         () => {
           if (over) return;
           if (sentBytes === 0) server.spoil(chunk);
+          watch(admission);
           toClient.carry(chunk.length, () => arrived(chunk), sent);
         },
         () => answerWith('PEER_UNREACHABLE', 'the peer ended the transfer'),

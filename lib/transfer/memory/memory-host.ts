@@ -117,7 +117,7 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
         const onAbort = (): void => fetch.settle(abortedError(signal));
         const transfer = { request, into, onProgress };
         const server = deps.serverAt(target, address.port);
-        const fetch = startMemoryFetch({ from: self.name, server }, medium, transfer, (error) => {
+        const fetch = startMemoryFetch({ from: self.name, server }, deps, transfer, (error) => {
           signal.removeEventListener('abort', onAbort);
           ownFetches.delete(fetch);
           self.fetches.delete(entry);
