@@ -108,7 +108,9 @@ export function formatReport(scenario: Scenario, result: Report): string {
     `read from the registry  ${result.originRatio.toFixed(2)} x the image, ${result.originRequestsPerNode.toFixed(2)} requests a node`,
     `sent by one node        ${result.uploadMaxRatio.toFixed(2)} x the image at most`,
   ];
-  if (scenario.zones > 1) lines.push(`between zones           ${result.crossZoneRatio.toFixed(2)} x the image`);
+  if (scenario.zones > 1) {
+    lines.push(`between zones           ${result.crossZoneRatio.toFixed(2)} x the image`);
+  }
   if (result.piecesRejected > 0) {
     lines.push(`pieces rejected         ${result.piecesRejected}, senders banned ${result.bans} times`);
   }

@@ -31,7 +31,13 @@ export class OwnSpeed {
   #since = 0;
   #slots: number;
 
-  constructor(options: PeerCoreOptions, blobs: BlobList, peers: Neighbours, fetches: Fetches, uploads: UploadSlots) {
+  constructor(
+    options: PeerCoreOptions,
+    blobs: BlobList,
+    peers: Neighbours,
+    fetches: Fetches,
+    uploads: UploadSlots,
+  ) {
     this.#options = options;
     this.#blobs = blobs;
     this.#peers = peers;

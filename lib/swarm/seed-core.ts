@@ -35,7 +35,7 @@ const DEFAULT_OPTIONS: SeedCoreOptions = {
 };
 
 /** The supernode's own zone in {@link SeedCore.addPeer}. */
-export const OWN_ZONE = 0;
+const OWN_ZONE = 0;
 /** Weight of the last gift in what is usual: about the last eight count. */
 const PACE_WEIGHT = 1 / 8;
 /** A peer that takes so many times the usual is slow: gifts to it hold our slots, and others wait for what it gets. */

@@ -247,7 +247,11 @@ export class TrackerCore {
       if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other);
     }
     if (local > 0) {
-      this.#sample(place, place.swarm.inZone(zone), local * (newcomer ? CANDIDATES_PER_LINK : FILL_CANDIDATES_PER_LINK));
+      this.#sample(
+        place,
+        place.swarm.inZone(zone),
+        local * (newcomer ? CANDIDATES_PER_LINK : FILL_CANDIDATES_PER_LINK),
+      );
       this.#linkBest(place, local, stalled);
     }
     if (remote > 0 && place.swarm.zones.length > 1) {

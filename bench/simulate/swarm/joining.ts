@@ -65,7 +65,8 @@ export class Joining {
     let readyAt = wheel.now;
     if (scenario.profile.joinTakesTime) {
       this.#registryFreeAt =
-        Math.max(wheel.now, this.#registryFreeAt) + (REQUESTS_OF_CALLER * 1000) / scenario.registryRequestRate;
+        Math.max(wheel.now, this.#registryFreeAt) +
+        (REQUESTS_OF_CALLER * 1000) / scenario.registryRequestRate;
       readyAt = this.#registryFreeAt + REQUESTS_OF_CALLER * 2 * scenario.latencyMs;
     }
     this.#world.startsAt[node] = readyAt;
@@ -148,7 +149,9 @@ export class Joining {
       if (held === pieces) return;
       const have = held === 0 ? 'none' : 'some';
       const state: AnnounceState =
-        says === Says.again ? { have, linked: this.#neighbours(node) } : { have, stalled: says === Says.stalls };
+        says === Says.again
+          ? { have, linked: this.#neighbours(node) }
+          : { have, stalled: says === Says.stalls };
       for (const peer of this.#tracker.announce(String(node), keyOf(each), state, wheel.now)) {
         peers.set(peer.id, peer);
       }
@@ -194,7 +197,10 @@ export class Joining {
   #join(end: number): void {
     const { scenario, wheel } = this.#world;
     const role = end < scenario.nodes ? 'node' : 'supernode';
-    this.#tracker.join({ id: String(end), role, host: '', port: 0, zone: String(zoneOf(scenario, end)) }, wheel.now);
+    this.#tracker.join(
+      { id: String(end), role, host: '', port: 0, zone: String(zoneOf(scenario, end)) },
+      wheel.now,
+    );
   }
 }
 

@@ -1,7 +1,6 @@
+import { ReadingPlan, type Run } from '../../../lib/swarm/reading-plan.ts';
 import type { World } from './world.ts';
 
-/** When a node may read from the registry itself: nothing came for so long, milliseconds. */
-const PATIENCE_MS = { alone: 500, unseeded: 2000, seeded: 4600 } as const;
 /** A seed that takes over hears first what its nodes hold already, milliseconds. */
 const LISTEN_MS = 200;
 
@@ -10,8 +9,6 @@ export interface ReadingHost {
   /** Seeds that own the blob now. */
   owners(blob: number): number[];
   act(end: number): void;
-  /** Nobody sends anything: the node asks the tracker for others. */
-  stalled(node: number): void;
 }
 
 /** A read of one piece from the registry. */
@@ -21,7 +18,15 @@ interface Read {
   readonly piece: number;
 }
 
-/** All reads from the registry: each seed its part of a blob, once, and nodes to whom nobody sends anything. */
+/** One seed's reading of one blob. */
+interface Part {
+  readonly plan: ReadingPlan;
+  run: Run | undefined;
+  /** The piece to read next. */
+  at: number;
+}
+
+/** All reads from the registry: each seed its part of a blob, once, and whatever nodes read for themselves. */
 export class Reading {
   readonly #world: World;
   readonly #host: ReadingHost;
@@ -33,14 +38,12 @@ export class Reading {
   readonly #reading = new Set<string>();
   /** `seed:blob` -> not before this time. */
   readonly #notBefore = new Map<string, number>();
-  readonly #progressAt: Float64Array;
-  readonly #progressPieces: Int32Array;
+  /** `seed:blob` -> what it reads. */
+  readonly #parts = new Map<string, Part>();
 
   constructor(world: World, host: ReadingHost) {
     this.#world = world;
     this.#host = host;
-    this.#progressAt = new Float64Array(world.scenario.nodes);
-    this.#progressPieces = new Int32Array(world.scenario.nodes);
   }
 
   /** A node that wants the blob is linked to a seed that owns it. */
@@ -55,6 +58,15 @@ export class Reading {
     }
     if (this.#world.seeds[seed - nodes]!.has(blob, 0) && owners.length === 1) return;
     this.#proceed(seed, blob);
+  }
+
+  /** A node reads one piece for itself. */
+  readFor(node: number, blob: number, piece: number): void {
+    const { flows, registry, tally } = this.#world;
+    const flow = flows.open(registry, node, this.#world.bytesOf(blob, piece));
+    this.#reads.set(flow, { end: node, blob, piece });
+    tally.originRequests++;
+    flows.start(flow);
   }
 
   isRead(flow: number): boolean {
@@ -95,71 +107,46 @@ export class Reading {
     });
   }
 
-  /** Every 100 ms: a node to whom nobody sends anything reads for itself. */
-  tickNode(node: number): void {
-    const { tally, wheel, links, scenario, registry, flows, startsAt } = this.#world;
-    const missing = tally.missing[node]!;
-    const now = wheel.now;
-    if (now < startsAt[node]!) return;
-    if (missing !== this.#progressPieces[node]) {
-      this.#progressPieces[node] = missing;
-      this.#progressAt[node] = now;
-      return;
-    }
-    let seeded = false;
-    let company = false;
-    for (let link = 0; link < links.count(node); link++) {
-      const other = links.other(node, link);
-      if (other < 0) continue;
-      company = true;
-      if (other >= scenario.nodes) seeded = true;
-    }
-    const patienceMs = seeded ? PATIENCE_MS.seeded : company ? PATIENCE_MS.unseeded : PATIENCE_MS.alone;
-    if (now - Math.max(this.#progressAt[node]!, startsAt[node]!) < patienceMs) return;
-    this.#progressAt[node] = now;
-    const core = this.#world.node(node);
-    const found = this.#pieceToRead(node);
-    if (found !== undefined && core.reserve(found.blob, found.piece)) {
-      const flow = flows.open(registry, node, this.#world.bytesOf(found.blob, found.piece));
-      this.#reads.set(flow, { end: node, ...found });
-      tally.originRequests++;
-      flows.start(flow);
-    }
-    this.#host.stalled(node);
-  }
-
-  /** Nodes that fall back together start at different places. */
-  #pieceToRead(node: number): { blob: number; piece: number } | undefined {
-    const core = this.#world.nodes[node]!;
-    const { blobs } = this.#world.scenario;
-    for (let blob = 0; blob < blobs.length; blob++) {
-      const { pieces } = blobs[blob]!;
-      const from = this.#world.rng.int(pieces);
-      for (let i = 0; i < pieces; i++) {
-        const piece = (from + i) % pieces;
-        if (!core.has(blob, piece) && core.holders(blob, piece) === 0) return { blob, piece };
-      }
-    }
-    return undefined;
-  }
-
-  /** Reads the next piece of the seed's part that it lacks and nobody else is known to hold. */
+  /** Reads the next piece of the seed's part that its plan names. */
   #proceed(seed: number, blob: number): void {
-    const { flows, registry, scenario, tally, wheel } = this.#world;
+    const { flows, registry, tally, wheel } = this.#world;
     const key = `${seed}:${blob}`;
     if (this.#world.isDead(seed) || this.#reading.has(key) || wheel.now < this.#notBefore.get(key)!) return;
-    const core = this.#world.seeds[seed - scenario.nodes]!;
-    const { pieces } = scenario.blobs[blob]!;
-    for (let piece = 0; piece < pieces; piece++) {
-      if (core.has(blob, piece) || core.holders(blob, piece) > 0) continue;
-      if (this.#ownerOf(blob, piece) !== seed) continue;
-      const flow = flows.open(registry, seed, this.#world.bytesOf(blob, piece));
-      this.#reading.add(key);
-      this.#reads.set(flow, { end: seed, blob, piece });
-      if (piece === 0 || !core.has(blob, piece - 1)) tally.originRequests++;
-      flows.start(flow);
-      return;
+    let part = this.#parts.get(key);
+    if (part === undefined) {
+      part = { plan: this.#planOf(seed, blob), run: undefined, at: 0 };
+      this.#parts.set(key, part);
     }
+    if (part.run === undefined || part.at >= part.run.end || !part.plan.goesOn(part.run, part.at)) {
+      const before = part.at;
+      part.run = part.plan.next(wheel.now);
+      if (part.run === undefined) return;
+      part.at = part.run.first;
+      // The next stripe of the same part comes over the same connection.
+      if (before === 0 || !this.#isNextStripe(blob, before - 1, part.at)) tally.originRequests++;
+    }
+    const piece = part.at++;
+    const flow = flows.open(registry, seed, this.#world.bytesOf(blob, piece));
+    this.#reading.add(key);
+    this.#reads.set(flow, { end: seed, blob, piece });
+    flows.start(flow);
+  }
+
+  #isNextStripe(blob: number, before: number, piece: number): boolean {
+    return piece - before === this.#first[blob]!.length;
+  }
+
+  /** As the supernode's own; the parts of others count as read. */
+  #planOf(seed: number, blob: number): ReadingPlan {
+    const { scenario, wheel } = this.#world;
+    const core = this.#world.seeds[seed - scenario.nodes]!;
+    const view = {
+      pieces: scenario.blobs[blob]!.pieces,
+      has: (piece: number) => core.has(blob, piece) || this.#ownerOf(blob, piece) !== seed,
+      holders: (piece: number) => core.holders(blob, piece),
+      spread: () => core.spread(blob),
+    };
+    return new ReadingPlan(view, 0, wheel.now);
   }
 
   /** The seed that reads the piece: pieces are dealt out in turn, and those of a dead seed among the owners that live. */

@@ -6,10 +6,11 @@ import type { Physics } from '../physics/fluid-links.ts';
 import type { Scenario } from '../scenario.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
+import { FallingBack } from './falling-back.ts';
 import { Joining } from './joining.ts';
 import { Reading } from './reading.ts';
-import { freeSlots, Transfers } from './transfers.ts';
 import { Talk } from './talk.ts';
+import { freeSlots, Transfers } from './transfers.ts';
 import { World } from './world.ts';
 
 const TICK_MS = 100;
@@ -30,6 +31,7 @@ export class Simulation {
   readonly #world: World;
   readonly #joining: Joining;
   readonly #reading: Reading;
+  readonly #fallingBack: FallingBack;
   readonly #transfers: Transfers;
   readonly #talk: Talk;
   /** Nodes that died before they had everything. */
@@ -49,6 +51,9 @@ export class Simulation {
     this.#reading = new Reading(world, {
       owners: (blob) => this.#joining.owners(blob),
       act,
+    });
+    this.#fallingBack = new FallingBack(world, {
+      readFor: (node, blob, piece) => this.#reading.readFor(node, blob, piece),
       stalled: (node) => this.#joining.stalled(node),
     });
     this.#transfers = new Transfers(world, act, (end, link) => this.#ban(end, world.links.other(end, link)));
@@ -187,7 +192,11 @@ export class Simulation {
     const { scenario, wheel } = this.#world;
     const zone = (zoneOf(scenario, other) - zoneOf(scenario, end) + scenario.zones) % scenario.zones;
     if (this.#world.isSeed(end)) return this.#world.seeds[end - scenario.nodes]!.addPeer(zone);
-    return this.#world.nodes[end]!.addPeer(this.#world.isSeed(other) ? 'supernode' : 'node', zone === 0, wheel.now);
+    return this.#world.nodes[end]!.addPeer(
+      this.#world.isSeed(other) ? 'supernode' : 'node',
+      zone === 0,
+      wheel.now,
+    );
   }
 
   /** Both tell which blobs they share and what they hold of them; a seed shares what it owns. */
@@ -249,7 +258,9 @@ export class Simulation {
       this.#die(node);
       for (let link = 0; link < links.count(node); link++) {
         const other = links.other(node, link);
-        if (other >= 0) wheel.add(wheel.now + scenario.profile.linkLostMs, Happens.linkDown, other, node, 0, 0);
+        if (other >= 0) {
+          wheel.add(wheel.now + scenario.profile.linkLostMs, Happens.linkDown, other, node, 0, 0);
+        }
       }
     }
   }
@@ -295,7 +306,7 @@ export class Simulation {
         this.#transfers.progress(end, FRESH_MS);
         this.#world.node(end).tick(wheel.now);
         this.#talk.act(end);
-        this.#reading.tickNode(end);
+        this.#fallingBack.tick(end);
       } else {
         // Ends what it keeps for neighbours that do not come.
         this.#world.nodes[end]!.tick(wheel.now);

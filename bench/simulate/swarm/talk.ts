@@ -84,7 +84,9 @@ export class Talk {
       const dueAt = Math.max(wheel.now, this.#toldAt[node]! + scenario.profile.haveDelayMs);
       wheel.add(dueAt, Happens.haveDue, node, 0, 0, 0);
     }
-    if (this.#world.nodes[node]!.held(blob) === scenario.blobs[blob]!.pieces) this.#deeds.complete(node, blob);
+    if (this.#world.nodes[node]!.held(blob) === scenario.blobs[blob]!.pieces) {
+      this.#deeds.complete(node, blob);
+    }
   }
 
   #sendSlots(end: number, link: number, hungry: boolean): void {
@@ -140,7 +142,10 @@ export class Talk {
     const { scenario, wheel } = this.#world;
     const message = this.#news.send(node);
     this.#toldAt[node] = wheel.now;
-    const slots = packSlots(this.#world.nodes[node]!.freeUploadsFor(EVERYONE), this.#world.nodes[node]!.freeDownloads);
+    const slots = packSlots(
+      this.#world.nodes[node]!.freeUploadsFor(EVERYONE),
+      this.#world.nodes[node]!.freeDownloads,
+    );
     const near = wheel.now + scenario.latencyMs;
     if (scenario.zones === 1) wheel.add(near, Happens.have, node, message, slots, Hearers.all);
     else {
@@ -160,15 +165,19 @@ export class Talk {
     for (let link = 0; link < count; link++) {
       const to = links.other(from, link);
       if (to < 0 || world.isDead(to)) continue;
-      if (hearers !== Hearers.all && (from % zones === (to < nodes ? to : to - nodes) % zones) !== (hearers === Hearers.near)) {
+      if (
+        hearers !== Hearers.all &&
+        (from % zones === (to < nodes ? to : to - nodes) % zones) !== (hearers === Hearers.near)
+      ) {
         continue;
       }
       // Who has everything has no use for it, and would only cost time.
       if (to < nodes && tally.missing[to] === 0) continue;
       const back = links.back(from, link);
       const told = links.told(from, link);
-      if (to >= nodes || this.#open[to] === 1 || told === 1 || slots >> 8 > 0) this.#tell(to, back, news, slots);
-      else {
+      if (to >= nodes || this.#open[to] === 1 || told === 1 || slots >> 8 > 0) {
+        this.#tell(to, back, news, slots);
+      } else {
         for (let i = 1; i < news.length; i++) if (world.inbox.add(to, back, news[i]!)) world.node(to);
       }
     }

@@ -1,5 +1,5 @@
-import type { World } from './world.ts';
 import { Happens, packSlots } from './events.ts';
+import type { World } from './world.ts';
 
 /** How long a sender waits for a receiver that takes nothing: as long as a receiver waits for a byte. */
 const UPLOAD_STALL_MS = 300;
@@ -87,7 +87,14 @@ export class Transfers {
       else world.flows.start(flow);
     } else {
       const soon = now + world.latencyMs(from, to);
-      world.wheel.add(soon, Happens.busy, flow, this.#of[flow * SIZE + GENERATION]!, freeSlots(core, link), 0);
+      world.wheel.add(
+        soon,
+        Happens.busy,
+        flow,
+        this.#of[flow * SIZE + GENERATION]!,
+        freeSlots(core, link),
+        0,
+      );
     }
     this.#act(from);
   }
@@ -170,7 +177,13 @@ export class Transfers {
   cancel(end: number, request: number): Upload | undefined {
     const { flows } = this.#world;
     for (let flow = 0; flow * SIZE < this.#of.length; flow++) {
-      if (this.#of[flow * SIZE + STATE] === State.free || flows.to[flow] !== end || this.#of[flow * SIZE + REQUEST] !== request) continue;
+      if (
+        this.#of[flow * SIZE + STATE] === State.free ||
+        flows.to[flow] !== end ||
+        this.#of[flow * SIZE + REQUEST] !== request
+      ) {
+        continue;
+      }
       const running = this.#of[flow * SIZE + STATE] === State.running;
       const upload = { end: flows.from[flow]!, link: this.#linkOfSender(flow) };
       if (running) flows.stop(flow);
@@ -190,7 +203,12 @@ export class Transfers {
   progress(end: number, olderThanMs: number): void {
     const { flows, wheel } = this.#world;
     for (const flow of flows.into(end)) {
-      if (this.#of[flow * SIZE + STATE] !== State.running || wheel.now - this.#of[flow * SIZE + STARTED_AT]! < olderThanMs) continue;
+      if (
+        this.#of[flow * SIZE + STATE] !== State.running ||
+        wheel.now - this.#of[flow * SIZE + STARTED_AT]! < olderThanMs
+      ) {
+        continue;
+      }
       this.#world.node(end).progressed(this.#of[flow * SIZE + REQUEST]!, wheel.now);
     }
   }
@@ -218,7 +236,14 @@ export class Transfers {
 
   #stalls(flow: number): void {
     const { wheel } = this.#world;
-    wheel.add(wheel.now + UPLOAD_STALL_MS, Happens.uploadStalls, flow, this.#of[flow * SIZE + GENERATION]!, 0, 0);
+    wheel.add(
+      wheel.now + UPLOAD_STALL_MS,
+      Happens.uploadStalls,
+      flow,
+      this.#of[flow * SIZE + GENERATION]!,
+      0,
+      0,
+    );
   }
 
   /** The link between both ends of a transfer, as the sender knows it. */

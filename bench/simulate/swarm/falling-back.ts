@@ -1,0 +1,74 @@
+import type { World } from './world.ts';
+
+/** A node reads from the registry itself when nothing came for so long, milliseconds: as lib/transfer has it. */
+const PATIENCE_MS = { alone: 500, unseeded: 2000, seeded: 4600 } as const;
+
+export interface FallingBackHost {
+  /** Reads one piece from the registry. */
+  readFor(node: number, blob: number, piece: number): void;
+  /** Nobody sends anything: the node asks the tracker for others. */
+  stalled(node: number): void;
+}
+
+/** Nodes to whom nobody sends anything. */
+export class FallingBack {
+  readonly #world: World;
+  readonly #host: FallingBackHost;
+  /** Node -> when it last got a piece, and how many it missed then. */
+  readonly #progressAt: Float64Array;
+  readonly #missing: Int32Array;
+
+  constructor(world: World, host: FallingBackHost) {
+    this.#world = world;
+    this.#host = host;
+    this.#progressAt = new Float64Array(world.scenario.nodes);
+    this.#missing = new Int32Array(world.scenario.nodes);
+  }
+
+  /** Every 100 ms: whether the node has waited too long. */
+  tick(node: number): void {
+    const { tally, wheel, startsAt } = this.#world;
+    const missing = tally.missing[node]!;
+    const { now } = wheel;
+    if (now < startsAt[node]!) return;
+    if (missing !== this.#missing[node]) {
+      this.#missing[node] = missing;
+      this.#progressAt[node] = now;
+      return;
+    }
+    if (now - Math.max(this.#progressAt[node]!, startsAt[node]!) < this.#patienceMs(node)) return;
+    this.#progressAt[node] = now;
+    const core = this.#world.node(node);
+    const found = this.#pieceToRead(node);
+    if (found !== undefined && core.reserve(found.blob, found.piece)) {
+      this.#host.readFor(node, found.blob, found.piece);
+    }
+    this.#host.stalled(node);
+  }
+
+  #patienceMs(node: number): number {
+    const { links, scenario } = this.#world;
+    let company = false;
+    for (let link = 0; link < links.count(node); link++) {
+      const other = links.other(node, link);
+      if (other >= scenario.nodes) return PATIENCE_MS.seeded;
+      if (other >= 0) company = true;
+    }
+    return company ? PATIENCE_MS.unseeded : PATIENCE_MS.alone;
+  }
+
+  /** Nodes that fall back together start at different places. */
+  #pieceToRead(node: number): { blob: number; piece: number } | undefined {
+    const core = this.#world.nodes[node]!;
+    const { blobs } = this.#world.scenario;
+    for (let blob = 0; blob < blobs.length; blob++) {
+      const { pieces } = blobs[blob]!;
+      const from = this.#world.rng.int(pieces);
+      for (let i = 0; i < pieces; i++) {
+        const piece = (from + i) % pieces;
+        if (!core.has(blob, piece) && core.holders(blob, piece) === 0) return { blob, piece };
+      }
+    }
+    return undefined;
+  }
+}
