@@ -1,23 +1,23 @@
 import { imageBytes, type Scenario } from './scenario.ts';
 
 /**
- * The least time, in seconds, in which any scheme could serve every node of a flash crowd that is not slow: the fluid
- * bound (Kumar and Ross 2006) with the registry in front. The registry, the seeds, one node's link, all uploads
- * together, and the borders between zones each set a limit. Slow nodes take no more of the uploads than their own links
- * do. Only seeds read from the registry: what nodes that fall back on it read is left out.
+ * The least time, in seconds, in which any scheme could serve every node of a flash crowd: the fluid bound (Kumar and
+ * Ross 2006) with the registry in front. The registry, the seeds, one node's link, all uploads together, and the borders
+ * between zones each set a limit. Only seeds read from the registry: what nodes that fall back on it read is left out.
+ * With slow nodes, one node's link is that of a fast one, and the uploads serve all nodes: a scheme that lets the slow
+ * ones wait could have the fast ones done in `bytes / nodeRate`.
  */
 export function idealSeconds(scenario: Scenario): number {
   const { nodes, nodeRate, seeds, seedRate, registryRate, slow } = scenario;
   const bytes = imageBytes(scenario);
   const slowNodes = Math.round(nodes * (slow?.share ?? 0));
   const slowRate = nodeRate * (slow?.rate ?? 1);
-  const fast = nodes - slowNodes;
-  const uploads = seeds * seedRate + fast * nodeRate + slowNodes * slowRate;
+  const uploads = seeds * seedRate + (nodes - slowNodes) * nodeRate + slowNodes * slowRate;
   return Math.max(
     bytes / registryRate,
     bytes / (seeds * seedRate),
     bytes / nodeRate,
-    (fast * bytes) / (uploads - slowNodes * slowRate),
+    (nodes * bytes) / uploads,
     borderSeconds(scenario),
   );
 }

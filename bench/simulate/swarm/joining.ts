@@ -1,6 +1,6 @@
 import type { PeerInfo } from '../../../lib/core/node.ts';
 import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../../lib/swarm/joining.ts';
-import { type AnnounceState, TrackerCore } from '../../../lib/swarm/tracker-core.ts';
+import { TrackerCore } from '../../../lib/swarm/tracker-core.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import type { World } from './world.ts';
@@ -147,11 +147,7 @@ export class Joining {
     blobs.forEach(({ pieces }, each) => {
       const held = core.held(each);
       if (held === pieces) return;
-      const have = held === 0 ? 'none' : 'some';
-      const state: AnnounceState =
-        says === Says.again
-          ? { have, linked: this.#neighbours(node) }
-          : { have, stalled: says === Says.stalls };
+      const state = { have: held === 0 ? 'none' : 'some', stalled: says === Says.stalls } as const;
       for (const peer of this.#tracker.announce(String(node), keyOf(each), state, wheel.now)) {
         peers.set(peer.id, peer);
       }
