@@ -1,4 +1,5 @@
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
+import { ENOUGH_NEIGHBOURS } from '../../lib/swarm/joining.ts';
 import { PeerCore } from '../../lib/swarm/peer-core.ts';
 import { SeedCore } from '../../lib/swarm/seed-core.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
@@ -113,12 +114,15 @@ export class Mesh {
     for (let end = 0; end < nodes + seeds; end++) {
       tracker.join({ id: String(end), role: end < nodes ? 'node' : 'supernode', ...info }, 0);
     }
-    for (let node = 0; node < nodes; node++) {
-      for (const peer of tracker.announce(String(node), 'blob', { have: 'none' }, 0)) {
-        this.#connect(node, Number(peer.id));
-        this.#connect(Number(peer.id), node);
+    const announce = (node: number): void => {
+      for (const { id } of tracker.announce(String(node), 'blob', { have: 'none' }, 0)) {
+        if (this.#peerOf(node, Number(id)) >= 0) continue;
+        this.#connect(node, Number(id));
+        this.#connect(Number(id), node);
       }
-    }
+    };
+    for (let node = 0; node < nodes; node++) announce(node);
+    for (let node = 0; node < nodes; node++) if (this.#peers[node]!.size < ENOUGH_NEIGHBOURS) announce(node);
   }
 
   /** One side of a link. */
