@@ -89,9 +89,9 @@ export class Members {
     const now = clock.now();
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
-    for (const blob of blobs) {
-      const { digest } = blob;
-      const peers = core.announce(id, digest, blob, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
+    for (const { digest, have, stalled } of blobs) {
+      const state = stalled === undefined ? { have } : { have, stalled };
+      const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
       if (peers.length > 0) found.push({ digest, peers });
     }
     return found;

@@ -7,13 +7,11 @@ export interface Announcement {
   readonly size: number;
   /** `none` wants all, `some` holds verified pieces, `all` seeds. */
   readonly have: 'none' | 'some' | 'all';
-  /** No progress with the neighbours it has: give it others, and the owning supernode. */
-  readonly stalled?: boolean;
   /**
-   * Nodes that it is linked to in this swarm, or about to be: the tracker does not notice when a link is lost. Both
-   * this and `stalled` are true of the moment, and not repeated when the connection comes back.
+   * No progress with the neighbours it has: give it others, and the owning supernode. True of the moment, and not
+   * repeated when the connection comes back.
    */
-  readonly linked?: number;
+  readonly stalled?: boolean;
 }
 
 /**

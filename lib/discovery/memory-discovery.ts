@@ -10,7 +10,7 @@ export interface NeighbourChooser {
   announce(
     id: string,
     digestKey: string,
-    state: Pick<Announcement, 'have' | 'stalled' | 'linked'>,
+    state: Pick<Announcement, 'have' | 'stalled'>,
     now: number,
   ): readonly PeerInfo[];
   withdraw(id: string, digestKey: string): void;

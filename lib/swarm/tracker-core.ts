@@ -43,8 +43,6 @@ export interface AnnounceState {
   readonly have: 'none' | 'some' | 'all';
   /** Its neighbours are of no use: give it others, and the owning supernodes. */
   readonly stalled?: boolean;
-  /** Nodes that it is really linked to in this swarm: it is filled up as if it had so many. */
-  readonly linked?: number;
 }
 
 /**
@@ -134,7 +132,7 @@ export class TrackerCore {
       return [];
     }
     const stalled = state.stalled === true;
-    const linked = this.#linkMore(place, known === undefined, state);
+    const linked = this.#linkMore(place, known === undefined, stalled);
     const peers = this.#seedsFor(place, stalled).map((seed) => seed.info);
     const from = stalled ? place.neighbours.length - linked : 0;
     for (let i = from; i < place.neighbours.length; i++) peers.push(place.neighbours[i]!.member.info);
@@ -221,21 +219,18 @@ export class TrackerCore {
 
   /**
    * Links a newcomer to a few (later comers bring more), fills up a node that has been here for a while, and gives a
-   * stalled one as many new ones as a newcomer. Links that a node does not have, although it should, count as lost ones
-   * of its zone. @returns how many links were made
+   * stalled one as many new ones as a newcomer. @returns how many links were made
    */
-  #linkMore(place: Place, newcomer: boolean, state: AnnounceState): number {
+  #linkMore(place: Place, newcomer: boolean, stalled: boolean): number {
     const { newcomerLinks, remoteLinks, degree, degreeCap } = this.#options;
-    const stalled = state.stalled === true;
     const zone = place.member.info.zone;
     const near = place.neighbours.filter((other) => other.member.info.zone === zone).length;
     const far = place.neighbours.length - near;
-    const lost = place.neighbours.length - (state.linked ?? place.neighbours.length);
-    let local = newcomer || stalled ? newcomerLinks : degree - near + lost;
+    let local = newcomer || stalled ? newcomerLinks : degree - near;
     let remote = newcomer || stalled ? remoteLinks : remoteLinks - far;
-    // Old links make room: those of a stalled node are of no use, and those that are lost count here only.
+    // Old links make room: those of a stalled node are of no use.
     const room = degreeCap - Math.max(0, local) - Math.max(0, remote);
-    while ((stalled || lost > 0) && place.neighbours.length > Math.max(0, room)) {
+    while (stalled && place.neighbours.length > Math.max(0, room)) {
       unlink(place, place.neighbours[0]!);
       this.#links--;
     }

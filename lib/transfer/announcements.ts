@@ -1,5 +1,5 @@
 import type { PeerInfo } from '../core/node.ts';
-import type { Announcement, Discovery } from '../discovery/discovery.ts';
+import type { Discovery } from '../discovery/discovery.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../swarm/joining.ts';
@@ -27,25 +27,33 @@ export class Announcements {
   readonly #deps: AnnouncementsDeps;
   readonly #host: AnnouncementsHost;
 
+  /** Blobs that were announced as by a newcomer, and not answered yet. */
+  readonly #newcomers = new WeakSet<SharedBlob>();
+
   constructor(deps: AnnouncementsDeps, host: AnnouncementsHost) {
     this.#deps = deps;
     this.#host = host;
   }
 
-  /** A client wants the blob: asks for neighbours, and a moment later for more when they are few. */
+  /** A client wants the blob: asks for neighbours. */
   join(blob: SharedBlob): void {
-    this.#announce(blob, {});
-    this.#askAgainSoon(blob);
+    this.#newcomers.add(blob);
+    this.#announce(blob, false);
+  }
+
+  /** The tracker named neighbours: when it took us for a newcomer, a moment later we ask for more if they are few. */
+  answered(blob: SharedBlob): void {
+    if (this.#newcomers.delete(blob)) this.#askAgainSoon(blob);
   }
 
   /** The neighbours of the blob are of no use: asks for others, and for its supernode. */
   stalled(blob: SharedBlob): void {
-    this.#announce(blob, { stalled: true });
+    this.#announce(blob, true);
   }
 
   /** A tracker takes us for a newcomer. Discovery itself repeats what was announced. */
   connected(blobs: readonly SharedBlob[]): void {
-    for (const blob of blobs) if (isWanted(blob)) this.#askAgainSoon(blob);
+    for (const blob of blobs) if (isWanted(blob)) this.#newcomers.add(blob);
   }
 
   /** Its links end here: whatever it was the only source of, or nearly so, needs others. */
@@ -62,7 +70,7 @@ export class Announcements {
     const orphans = blobs.filter((blob) => this.#isOrphan(blob));
     if (orphans.length === 0) return;
     this.#deps.clock.after(this.#deps.rng.float() * ORPHAN_JITTER_MS, () => {
-      for (const blob of orphans) if (this.#isOrphan(blob)) this.#announce(blob, {});
+      for (const blob of orphans) if (this.#isOrphan(blob)) this.#announce(blob, false);
     });
   }
 
@@ -71,7 +79,7 @@ export class Announcements {
       if (blob.retired || blob.stored.complete) return;
       const chosen = this.#host.dialling().filter(({ id, role }) => role === 'node' && blob.chosen.has(id));
       const linked = this.#sharingNodes(blob).length + chosen.length;
-      if (linked < ENOUGH_NEIGHBOURS) this.#announce(blob, { linked });
+      if (linked < ENOUGH_NEIGHBOURS) this.#announce(blob, false);
     });
   }
 
@@ -87,9 +95,9 @@ export class Announcements {
     return nodes.filter((node) => node.sharesWithUs(blob.digest));
   }
 
-  #announce({ digest, info, stored }: SharedBlob, more: Pick<Announcement, 'stalled' | 'linked'>): void {
+  #announce({ digest, info, stored }: SharedBlob, stalled: boolean): void {
     const have = stored.complete ? 'all' : stored.have.count > 0 ? 'some' : 'none';
-    this.#deps.discovery.announce([{ digest, size: info.size, have, ...more }]);
+    this.#deps.discovery.announce([{ digest, size: info.size, have, ...(stalled ? { stalled } : {}) }]);
   }
 }
 

@@ -136,6 +136,7 @@ export class PeerEngine implements BlobSource {
         const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
         if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
         for (const peer of peers) blob?.chosen.add(peer.id);
+        if (blob !== undefined) this.#announcements.answered(blob);
         for (const peer of peers) this.#introduce(blob, peer);
       },
       reachable: (reachable) => {

@@ -17,8 +17,6 @@ const MAX_HOST_CHARS = 253;
 const MAX_ZONE_CHARS = 64;
 /** Room for a PEM chain of three certificates. */
 const MAX_IDENTITY_CHARS = 16 * 1024;
-/** Far more links than a member keeps. */
-const MAX_LINKED = 65_535;
 const MAX_TYPE_CHARS = 64;
 const MIN_HEARTBEAT_MS = 100;
 const MAX_HEARTBEAT_MS = 60_000;
@@ -51,7 +49,6 @@ const announcement = z.object({
   size: count.max(MAX_BLOB_BYTES),
   have: z.enum(['none', 'some', 'all']),
   stalled: z.boolean().exactOptional(),
-  linked: count.max(MAX_LINKED).exactOptional(),
 });
 const hello = z.object({
   type: z.literal('hello'),

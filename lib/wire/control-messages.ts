@@ -26,8 +26,6 @@ export interface BlobAnnouncement {
   readonly size: number;
   readonly have: 'none' | 'some' | 'all';
   readonly stalled?: boolean;
-  /** Nodes that the member is linked to in this swarm; absent when it says nothing of that. */
-  readonly linked?: number;
 }
 
 /** Peers to connect to for one blob, the supernodes that own it first. */

@@ -153,21 +153,6 @@ await t.test('a node that lost neighbours gets new ones when it announces again'
   for (const id of after) t.notOk(before.includes(id));
 });
 
-await t.test('a node that tells how many it is linked to is filled up as if it had so many', async (t) => {
-  const tracker = setUp();
-  crowd(tracker, 100);
-  const known = tracker.announce('n50', BLOB, { have: 'some' }, 0).map(({ id }) => id);
-  t.ok(known.length >= 10);
-  t.equal(tracker.announce('n50', BLOB, { have: 'some', linked: 12 }, 0).length, known.length);
-  t.equal(tracker.announce('n50', BLOB, { have: 'some', linked: 10 }, 0).length, known.length, 'enough');
-  const more = tracker.announce('n50', BLOB, { have: 'some', linked: 6 }, 0).map(({ id }) => id);
-  t.equal(more.length, known.length + 4, 'four instead of those that are lost');
-  t.same(more.slice(0, known.length), known);
-  const anew = tracker.announce('n50', BLOB, { have: 'some', linked: 0 }, 0).map(({ id }) => id);
-  t.equal(anew.length, 18, 'ten new ones, for which the oldest make room');
-  t.same(anew.slice(0, 8), more.slice(-8));
-});
-
 await t.test('silent members expire, with all their links', async (t) => {
   const tracker = setUp({}, 1);
   crowd(tracker, 3);
@@ -221,7 +206,7 @@ await t.test('a supernode that comes or goes moves only its own blobs', async (t
 });
 
 await t.test('whatever the members do, counts add up and nobody meets itself or a stranger', async () => {
-  const step = fc.tuple(fc.integer({ min: 0, max: 7 }), fc.nat(15), fc.nat(2));
+  const step = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.nat(15), fc.nat(2));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
       const tracker = setUp({ newcomerLinks: 2, degreeCap: 6, degree: 2 });
@@ -240,7 +225,7 @@ await t.test('whatever the members do, counts add up and nobody meets itself or 
         else if (op === 4) for (const gone of tracker.expire(now, 30)) living.delete(gone);
         else {
           const have = (['none', 'some', 'all'] as const)[blob]!;
-          const state = { have, stalled: op === 6, ...(op === 7 ? { linked: who } : {}) };
+          const state = { have, stalled: op === 6 };
           const ids = tracker.announce(id, `b${blob}`, state, now).map((peer) => peer.id);
           if (ids.includes(id)) throw new Error('meets itself');
           if (new Set(ids).size !== ids.length) throw new Error('meets one twice');

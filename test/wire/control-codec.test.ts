@@ -25,7 +25,7 @@ const MESSAGES: readonly ControlMessage[] = [
     blobs: [
       { digest, size: 0, have: 'none', stalled: true },
       { digest: other, size: 2 ** 40, have: 'all' },
-      { digest: other, size: 1, have: 'some', linked: 7 },
+      { digest: other, size: 1, have: 'some' },
     ],
   },
   { type: 'withdraw', digests: [digest, other] },

@@ -49,8 +49,7 @@ class TrackerDiscovery implements Discovery {
   readonly #shared = new Map<Digest, Shared>();
   /** To be announced with the next batch. */
   readonly #dirty = new Set<Digest>();
-  /** What else is to be said of them: true of now only. */
-  readonly #asides = new Map<Digest, Pick<Announcement, 'stalled' | 'linked'>>();
+  readonly #stalled = new Set<Digest>();
   readonly #withdrawals = new Map<TrackerLink, Digest[]>();
   #listener: DiscoveryListener | undefined;
   #wasReachable = false;
@@ -84,13 +83,11 @@ class TrackerDiscovery implements Discovery {
   }
 
   announce(announcements: readonly Announcement[]): void {
-    for (const { digest, size, have, ...aside } of announcements) {
-      this.#shared.set(digest, {
-        announcement: { digest, size, have },
-        link: this.#shared.get(digest)?.link,
-      });
+    for (const { stalled, ...announcement } of announcements) {
+      const { digest } = announcement;
+      this.#shared.set(digest, { announcement, link: this.#shared.get(digest)?.link });
       this.#dirty.add(digest);
-      this.#asides.set(digest, { ...this.#asides.get(digest), ...aside });
+      if (stalled === true) this.#stalled.add(digest);
     }
     this.#flushWithin(BATCH_MS);
   }
@@ -100,7 +97,7 @@ class TrackerDiscovery implements Discovery {
       const link = this.#shared.get(digest)?.link;
       this.#shared.delete(digest);
       this.#dirty.delete(digest);
-      this.#asides.delete(digest);
+      this.#stalled.delete(digest);
       if (link !== undefined) this.#withdrawFrom(link, digest);
     }
     this.#flushWithin(BATCH_MS);
@@ -132,11 +129,11 @@ class TrackerDiscovery implements Discovery {
       shared.link = owner;
       const { announcement } = shared;
       const batch = batches.get(owner) ?? [];
-      batch.push({ ...announcement, ...this.#asides.get(digest) });
+      batch.push(this.#stalled.has(digest) ? { ...announcement, stalled: true } : announcement);
       batches.set(owner, batch);
     }
     this.#dirty.clear();
-    this.#asides.clear();
+    this.#stalled.clear();
     // Withdrawals first: of a blob withdrawn and announced again within one batch, the announcement must win.
     for (const [link, digests] of this.#withdrawals) {
       for (const chunk of chunks(digests)) link.send({ type: 'withdraw', digests: chunk });
