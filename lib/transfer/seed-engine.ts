@@ -218,10 +218,13 @@ export class SeedEngine {
     if (this.#ingesting.has(blob)) return;
     const run = (async () => {
       try {
-        await this.#sink.check(blob);
-        await ingest(this.#deps, blob, origins, this.#sink, this.#ingestHost(blob), this.#ending.signal);
-        await this.#sink.check(blob);
-        if (blob.failure !== undefined) throw blob.failure;
+        // Once more for a node that came when all others had just gone.
+        do {
+          await this.#sink.check(blob);
+          await ingest(this.#deps, blob, origins, this.#sink, this.#ingestHost(blob), this.#ending.signal);
+          await this.#sink.check(blob);
+          if (blob.failure !== undefined) throw blob.failure;
+        } while (!blob.stored.have.complete && this.#core.spread(blob.slot).sharers > 0);
       } catch (error) {
         if (this.#ending.signal.aborted) return;
         this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
