@@ -5,7 +5,7 @@ import { link, type Member, type Place, TrackedSwarm, unlink } from './tracked-s
 
 /** How a {@link TrackerCore} links members. */
 export interface TrackerCoreOptions {
-  /** Already joined nodes of its zone that a newcomer is linked to; later ones double that. @default 5 */
+  /** Already joined nodes of its zone that a newcomer is linked to; later ones bring more. @default 3 */
   readonly newcomerLinks: number;
   /** The same for nodes of other zones. @default 2 */
   readonly remoteLinks: number;
