@@ -351,3 +351,25 @@ await t.test('a kept slot is given on when nobody comes for it', async (t) => {
   core.removePeer(peers[1]!, 110);
   t.equal(core.freeUploadsFor(peers[0]!), 1, 'and is free again when that peer goes');
 });
+
+await t.test('a free slot goes to the waiting peer that lacks most', async (t) => {
+  const core = new PeerCore({ uploadSlots: 1 }, createRng(1));
+  const have = new Bitfield(16);
+  have.setAll();
+  const blob = core.addBlob(16, have, 0, 0);
+  const [user, rich, poor] = [ALL, ALL.slice(3), ALL.slice(12)].map((held) => {
+    const peer = core.addPeer(NODE, true, 0);
+    core.peerShares(peer, blob);
+    for (const piece of held) core.peerHas(peer, blob, piece, 0);
+    return peer;
+  }) as [number, number, number];
+  t.ok(core.admit(user, blob, 0, 0));
+  core.peerSlots(rich, 0, 4, true, 5);
+  core.peerSlots(poor, 0, 4, true, 6);
+  core.uploaded(user, 10);
+  t.same(
+    actionsOf(core).map(({ kind, peer }) => [kind, peer]),
+    [['slots', poor]],
+    'although the other one waits longer',
+  );
+});

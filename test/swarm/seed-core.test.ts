@@ -220,3 +220,62 @@ await t.test(
     t.same(core.spread(blob), { sharers: 2, lackers: 2, copies: 1 });
   },
 );
+
+await t.test('each further zone has four slots more, as long as somebody is there', async (t) => {
+  const { core, peer } = setUp({}, new Bitfield(PIECES));
+  t.equal(core.freeSlots, 8);
+  peer(0, 1);
+  const far = [peer(1, 1), peer(1, 1), peer(2, 1)];
+  t.equal(core.freeSlots, 16);
+  core.removePeer(far[0]!, 0);
+  t.equal(core.freeSlots, 16);
+  for (const each of far.slice(1)) core.removePeer(each, 0);
+  t.equal(core.freeSlots, 8);
+});
+
+await t.test('a gift that takes four times as long as usual is given again at once', async (t) => {
+  const { core, blob, offers, peer } = setUp({ slots: 2 }, new Bitfield(64));
+  const [quick, slow] = [peer(0, 1), peer(0, 0)];
+  for (let piece = 0; piece < 10; piece++) {
+    core.landed(blob, piece, piece * 20);
+    t.same(offers(), [[quick, piece]]);
+    core.admit(quick, blob, piece, piece * 20);
+    core.uploaded(quick, piece * 20 + 10);
+    core.peerHas(quick, blob, piece, piece * 20 + 10);
+    core.peerHas(slow, blob, piece, piece * 20 + 10);
+    core.peerSlots(quick, 0, piece < 9 ? 1 : 0, false, piece * 20 + 10);
+  }
+  core.peerSlots(slow, 0, 1, false, 200);
+  core.landed(blob, 10, 200);
+  t.same(offers(), [[slow, 10]]);
+  core.admit(slow, blob, 10, 200);
+  core.peerSlots(quick, 0, 1, false, 220);
+  core.tick(230);
+  t.same(offers(), [], 'it may still spread');
+  core.tick(250);
+  t.same(offers(), [[quick, 10]]);
+});
+
+await t.test('peers that take twice as long as usual are served last', async (t) => {
+  const { core, blob, offers, peer } = setUp({ slots: 1 }, new Bitfield(64));
+  const [slow, quick] = [peer(0, 0), peer(0, 0)];
+  const give = (to: number, piece: number, now: number, tookMs: number): void => {
+    core.peerSlots(to, 0, 1, false, now);
+    core.landed(blob, piece, now);
+    t.same(offers(), [[to, piece]]);
+    core.admit(to, blob, piece, now);
+    core.uploaded(to, now + tookMs);
+    for (const each of [slow, quick]) core.peerHas(each, blob, piece, now + tookMs);
+    core.peerSlots(to, 0, 0, false, now + tookMs);
+  };
+  for (let i = 0; i < 8; i++) {
+    give(quick, 2 * i, i * 1000, 10);
+    give(slow, 2 * i + 1, i * 1000 + 500, 100);
+  }
+  // The slow one has waited longer.
+  give(quick, 16, 9000, 10);
+  core.peerSlots(slow, 0, 1, false, 9100);
+  core.peerSlots(quick, 0, 1, false, 9100);
+  core.landed(blob, 17, 9200);
+  t.same(offers(), [[quick, 17]]);
+});
