@@ -92,7 +92,8 @@ export class Members {
     for (const { digest, have, stalled } of blobs) {
       const state = stalled === undefined ? { have } : { have, stalled };
       const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
-      if (peers.length > 0) found.push({ digest, peers });
+      if (peers.length === 0) continue;
+      found.push({ digest, peers, ...(core.owners(digest).length > 0 ? { owned: true } : {}) });
     }
     return found;
   }

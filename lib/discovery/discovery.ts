@@ -30,8 +30,11 @@ export interface Discovery {
 }
 
 export interface DiscoveryListener {
-  /** Peers to connect to for this blob, supernodes that own it first. Never includes the process itself. */
-  neighbours(digest: Digest, peers: readonly PeerInfo[]): void;
+  /**
+   * Peers to connect to for this blob, supernodes that own it first. Never includes the process itself.
+   * @param owned whether there is a supernode that owns it, among the peers or not
+   */
+  neighbours(digest: Digest, peers: readonly PeerInfo[], owned: boolean): void;
   /** A tracker became reachable, or the last one stopped being so. */
   reachable(reachable: boolean): void;
   /** Supernodes came or went. What is incomplete is announced again by itself, but not at once. */

@@ -14,6 +14,8 @@ export interface NeighbourChooser {
     now: number,
   ): readonly PeerInfo[];
   withdraw(id: string, digestKey: string): void;
+  /** Supernodes that own the blob. */
+  owners(digestKey: string): readonly PeerInfo[];
   readonly epoch: number;
 }
 
@@ -172,12 +174,13 @@ class MemoryDiscovery implements Discovery {
       for (const announcement of announcements) {
         const { digest } = announcement;
         const peers = chooser.announce(this.peer.id, digest, announcement, now);
-        if (peers.length > 0) this.#tracker.answer(this, () => this.#found(digest, peers));
+        const owned = chooser.owners(digest).length > 0;
+        if (peers.length > 0) this.#tracker.answer(this, () => this.#found(digest, peers, owned));
       }
     });
   }
 
-  #found(digest: Digest, peers: readonly PeerInfo[]): void {
-    if (this.#shared.has(digest)) this.#listener?.neighbours(digest, peers);
+  #found(digest: Digest, peers: readonly PeerInfo[], owned: boolean): void {
+    if (this.#shared.has(digest)) this.#listener?.neighbours(digest, peers, owned);
   }
 }

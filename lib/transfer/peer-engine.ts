@@ -131,12 +131,15 @@ export class PeerEngine implements BlobSource {
   start(): void {
     const { clock, discovery } = this.#deps;
     discovery.listen({
-      neighbours: (digest, peers) => {
+      neighbours: (digest, peers, owned) => {
         const blob = this.#blobs.get(digest);
         const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
         if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
         for (const peer of peers) blob?.chosen.add(peer.id);
-        if (blob !== undefined) this.#announcements.answered(blob);
+        if (blob !== undefined) {
+          blob.owned = owned;
+          this.#announcements.answered(blob);
+        }
         for (const peer of peers) this.#introduce(blob, peer);
       },
       reachable: (reachable) => {

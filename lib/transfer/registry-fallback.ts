@@ -85,7 +85,10 @@ export class RegistryFallback {
       this.#host.inFlight(blob) > 0 || this.#host.sharers(blob).length > 0 || this.#host.supernodeExpected();
     const idleMs = this.#deps.clock.now() - blob.lastProgressMs;
     // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
-    const patient = this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
+    // And in a large crowd on slow links the first piece takes its time: were everybody to step in, the registry would
+    // have the crowd that the supernode is there to spare it.
+    const young = blob.owned && blob.stored.have.count === 0;
+    const patient = young || this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
     const patienceMs = !company ? ALONE_MS : patient ? SEEDED_STALL_MS : STALL_MS;
     const spread = 1 + (patient ? SEEDED_SPREAD : SPREAD) * this.#share(blob, 'wait');
     if (idleMs < patienceMs * spread) return false;

@@ -18,6 +18,8 @@ export class SharedBlob {
   origin: BlobOrigin | undefined;
   /** Ids of the supernodes that own it, as discovery told. */
   owners: ReadonlySet<string> = new Set();
+  /** Whether discovery knows of a supernode that owns it, be it linked to us or not. */
+  owned = false;
   /** Ids of the neighbours that discovery chose for it. */
   readonly chosen = new Set<string>();
   /** Clients reading it now. */

@@ -79,14 +79,20 @@ const neighbours = z
     type: z.literal('neighbours'),
     peers: z.array(peer).max(MAX_PEERS_PER_MESSAGE),
     blobs: z
-      .array(z.object({ digest, peers: z.array(count).max(MAX_NEIGHBOURS_PER_BLOB) }))
+      .array(
+        z.object({
+          digest,
+          peers: z.array(count).max(MAX_NEIGHBOURS_PER_BLOB),
+          owned: z.literal(true).exactOptional(),
+        }),
+      )
       .max(MAX_BLOBS_PER_MESSAGE),
   })
   .transform((message, context): ControlMessage => {
-    const blobs = message.blobs.map(({ digest, peers }): BlobNeighbours => {
+    const blobs = message.blobs.map(({ peers, ...blob }): BlobNeighbours => {
       const known = peers.map((index) => message.peers[index]).filter((found) => found !== undefined);
       if (known.length < peers.length) context.addIssue('a blob names a peer that is not there');
-      return { digest, peers: known };
+      return { ...blob, peers: known };
     });
     return { type: 'neighbours', blobs };
   });
@@ -111,7 +117,7 @@ function encodeNeighbours(blobs: readonly BlobNeighbours[]): object {
     indexes.set(info.id, peers.length);
     return peers.push(info) - 1;
   };
-  const named = blobs.map(({ digest, peers: of }) => ({ digest, peers: of.map(indexOf) }));
+  const named = blobs.map((blob) => ({ ...blob, peers: blob.peers.map(indexOf) }));
   return { type: 'neighbours', peers, blobs: named };
 }
 

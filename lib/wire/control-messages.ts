@@ -32,6 +32,8 @@ export interface BlobAnnouncement {
 export interface BlobNeighbours {
   readonly digest: Digest;
   readonly peers: readonly PeerInfo[];
+  /** A supernode that is there owns the blob, whether or not it is among the peers. */
+  readonly owned?: true;
 }
 
 /**

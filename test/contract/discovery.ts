@@ -21,6 +21,8 @@ interface Node {
   changes(): number;
   /** Ids of everyone it was told of for the blob, in order, repeats included. */
   told(digest: Digest): string[];
+  /** Whether the last it heard of the blob was that a supernode owns it. */
+  owned(digest: Digest): boolean | undefined;
 }
 
 let ports = 20_000;
@@ -47,18 +49,28 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
         zone: '',
       };
       const told = new Map<Digest, string[]>();
+      const ownedNow = new Map<Digest, boolean>();
       const reachable: boolean[] = [];
       let changes = 0;
       const discovery = rig.connect(peer);
       const listener: DiscoveryListener = {
-        neighbours: (digest, peers) =>
-          void told.set(digest, [...(told.get(digest) ?? []), ...peers.map(({ id }) => id)]),
+        neighbours: (digest, peers, owned) => {
+          told.set(digest, [...(told.get(digest) ?? []), ...peers.map(({ id }) => id)]);
+          ownedNow.set(digest, owned);
+        },
         reachable: (now) => void reachable.push(now),
         supernodesChanged: () => void changes++,
       };
       discovery.listen(listener);
       t.teardown(() => discovery.close());
-      return { peer, discovery, reachable, changes: () => changes, told: (digest) => told.get(digest) ?? [] };
+      return {
+        peer,
+        discovery,
+        reachable,
+        changes: () => changes,
+        told: (digest) => told.get(digest) ?? [],
+        owned: (digest) => ownedNow.get(digest),
+      };
     };
     let acks = 0;
     /** Everything that the node said before has arrived: needs a supernode, whom the tracker names for any blob. */
@@ -69,6 +81,19 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     };
     return { rig, start, settled };
   };
+
+  t.test('a node is told whether a supernode owns the blob, and again when that is over', async (t) => {
+    const { rig, start } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const [first, second] = [start('first'), start('second')];
+    const digest = blob('layer');
+    first.discovery.announce([share(digest)]);
+    await rig.until(() => first.owned(digest) === true, 'it is owned');
+    second.discovery.announce([share(digest)]);
+    await rig.until(() => second.owned(digest) === true, 'for the second one too');
+    await supernode.discovery.close();
+    await rig.until(() => second.owned(digest) === false, 'nobody owns it any more');
+  });
 
   t.test('a newcomer is told of those who share the blob, and never of itself', async (t) => {
     const { rig, start, settled } = await setUp(t);

@@ -130,7 +130,7 @@ t.test('a member without a host is known by the address it comes from', async (t
   const other = await join(peerNamed('b'));
   other.send({ type: 'announce', blobs: [{ digest: layer(1), size: 1, have: 'none' }] });
   t.same((await other.next('neighbours')).blobs, [
-    { digest: layer(1), peers: [{ ...peerNamed('a', 'supernode'), host: '127.0.0.1' }] },
+    { digest: layer(1), peers: [{ ...peerNamed('a', 'supernode'), host: '127.0.0.1' }], owned: true },
   ]);
 });
 

@@ -32,7 +32,7 @@ const MESSAGES: readonly ControlMessage[] = [
   {
     type: 'neighbours',
     blobs: [
-      { digest, peers: [peer(0), peer(1), peer(2)] },
+      { digest, peers: [peer(0), peer(1), peer(2)], owned: true },
       { digest: other, peers: [peer(2), peer(0)] },
     ],
   },

@@ -1,6 +1,10 @@
+import { pieceCount } from '../scenario.ts';
 import type { World } from './world.ts';
 
-/** A node reads from the registry itself when nothing came for so long, milliseconds: as lib/transfer has it. */
+/**
+ * A node reads from the registry itself when nothing came for so long, milliseconds: as lib/transfer has it. One that
+ * has nothing yet waits as if a seed were its neighbour, because it knows that there is one.
+ */
 const PATIENCE_MS = { alone: 500, unseeded: 2000, seeded: 4600 } as const;
 
 export interface FallingBackHost {
@@ -17,12 +21,14 @@ export class FallingBack {
   /** Node -> when it last got a piece, and how many it missed then. */
   readonly #progressAt: Float64Array;
   readonly #missing: Int32Array;
+  readonly #pieces: number;
 
   constructor(world: World, host: FallingBackHost) {
     this.#world = world;
     this.#host = host;
     this.#progressAt = new Float64Array(world.scenario.nodes);
     this.#missing = new Int32Array(world.scenario.nodes);
+    this.#pieces = pieceCount(world.scenario);
   }
 
   /** Every 100 ms: whether the node has waited too long. */
@@ -49,11 +55,13 @@ export class FallingBack {
   #patienceMs(node: number): number {
     const { links, scenario } = this.#world;
     let company = false;
+    const young = this.#world.tally.missing[node] === this.#pieces;
     for (let link = 0; link < links.count(node); link++) {
       const other = links.other(node, link);
       if (other >= scenario.nodes) return PATIENCE_MS.seeded;
       if (other >= 0) company = true;
     }
+    if (company && young) return PATIENCE_MS.seeded;
     return company ? PATIENCE_MS.unseeded : PATIENCE_MS.alone;
   }
 

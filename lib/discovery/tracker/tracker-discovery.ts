@@ -173,10 +173,10 @@ class TrackerDiscovery implements Discovery {
 
   #receive(link: TrackerLink, message: ControlMessage): void {
     if (message.type === 'neighbours') {
-      for (const { digest, peers } of message.blobs) {
+      for (const { digest, peers, owned } of message.blobs) {
         if (!this.#shared.has(digest)) continue;
         const others = peers.filter((peer) => peer.id !== this.#selfId);
-        if (others.length > 0) this.#tell((listener) => listener.neighbours(digest, others));
+        if (others.length > 0) this.#tell((listener) => listener.neighbours(digest, others, owned === true));
       }
     } else if (message.type === 'epoch') {
       for (const [digest, { announcement, link: owner }] of this.#shared) {
