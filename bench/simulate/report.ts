@@ -3,6 +3,9 @@ import { idealSeconds } from './limit.ts';
 import type { Outcome } from './outcome.ts';
 import { imageBytes, pieceCount, type Scenario } from './scenario.ts';
 
+/** The strategy that is ours; others are models. */
+const OWN = 'damselfly';
+
 /** Percentiles over the nodes that count, nearest rank. */
 export interface Percentiles {
   readonly p50: number;
@@ -97,6 +100,7 @@ export function formatReport(scenario: Scenario, result: Report): string {
   const row = (name: string, values: Percentiles, digits: number): string =>
     `${name.padEnd(18)}${[values.p50, values.p99, values.p999, values.max].map((v) => v.toFixed(digits).padStart(9)).join('')}`;
   const lines = [
+    `${result.strategy === OWN ? OWN : `model "${result.strategy}"`}, profile ${result.profile}, RNG seed ${result.rngSeed}`,
     `${nodes} nodes at ${formatRate(nodeRate)} pull ${formatBytes(imageBytes(scenario))} in ${result.pieces} pieces;`,
     `${seeds} seeds at ${formatRate(seedRate)}; nobody can be faster than ${result.idealSeconds.toFixed(3)} s`,
     '',
