@@ -13,6 +13,8 @@ const SLOW = 1.5;
 const GENEROUS = 1.25;
 /** Below this it may try one slot more. */
 const KEEPS_UP = 1.25;
+/** What neighbours got in the window that is looked at. Decisions do not nest, so that all cores share it. */
+let gains = new Int32Array(32);
 
 /**
  * How many slots a node should use for its own speed. A slow machine with as many transfers as everybody holds slots of
@@ -75,7 +77,8 @@ export class OwnSpeed {
 
   /** Median of the pieces that neighbours got in this window, of those that got any; 0 when they are too few. */
   #usualGain(slot: number, blob: SharedBlob): number {
-    const gains: number[] = [];
+    if (gains.length < blob.rows) gains = new Int32Array(blob.rows * 2);
+    let count = 0;
     let before = this.#before[slot] ?? new Int32Array(0);
     for (let row = 0; row < blob.rows; row++) {
       const peer = blob.sharer(row);
@@ -86,12 +89,20 @@ export class OwnSpeed {
       }
       const held = blob.heldBy(row);
       const had = before[peer]! - 1;
-      if (had >= 0 && held > had) gains.push(held - had);
+      if (had >= 0 && held > had) insert(held - had, count++);
       before[peer] = held + 1;
     }
     this.#before[slot] = before;
-    if (gains.length < FEW) return 0;
-    gains.sort((a, b) => a - b);
-    return gains[gains.length >> 1]!;
+    return count < FEW ? 0 : gains[count >> 1]!;
   }
+}
+
+/** Puts a gain where it belongs among the first `count`, which are in order. */
+function insert(gain: number, count: number): void {
+  let at = count;
+  while (at > 0 && gains[at - 1]! > gain) {
+    gains[at] = gains[at - 1]!;
+    at--;
+  }
+  gains[at] = gain;
 }
