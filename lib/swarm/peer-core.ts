@@ -278,7 +278,7 @@ export class PeerCore {
     this.#uploads.release(peer, now);
   }
 
-  /** To be called about every 100 ms: suspicion, zones, pauses. */
+  /** To be called about every 50 ms: suspicion, zones, pauses. */
   tick(now: number): void {
     this.#fetches.releaseStale(now);
     this.#speed.look(now);

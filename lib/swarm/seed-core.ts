@@ -228,7 +228,7 @@ export class SeedCore {
     this.#fill(now);
   }
 
-  /** To be called about every 100 ms: ends what waited too long. */
+  /** To be called about every 50 ms: ends what waited too long. */
   tick(now: number): void {
     const { offerTimeoutMs, confirmTimeoutMs, declineMs } = this.#options;
     const gifts = this.#gifts;

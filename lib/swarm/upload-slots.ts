@@ -4,6 +4,9 @@ import type { Neighbours } from './neighbours.ts';
 import type { PeerCoreOptions } from './peer-core-options.ts';
 import { removeAt } from './slots.ts';
 
+/** A peer that lacks at most so many of our pieces is nearly as far as we are. */
+const NEARLY = 32;
+
 /**
  * The upload slots of one node. Nobody queues for a piece: who comes too late is refused, and told when there is a slot
  * for it. A slot that becomes free is kept for one peer at a time, until that peer takes it or tells its own slots
@@ -121,21 +124,31 @@ export class UploadSlots {
 
   /** Keeps free slots for those who wait, and tells them. */
   #giveOut(now: number): void {
-    while (this.#free > 0 && this.#waiting.length > 0) {
-      let neediest = -1;
-      let most = 0;
-      for (let at = 0; at < this.#waiting.length; at++) {
-        const lacked = this.#blobs.lackedBy(this.#waiting[at]!);
-        if (lacked <= most) continue;
-        most = lacked;
-        neediest = at;
-      }
-      if (neediest < 0) return;
-      const next = this.#waiting[neediest]!;
-      removeAt(this.#waiting, neediest);
+    while (this.#free > 0) {
+      const at = this.#nextInLine();
+      if (at < 0) return;
+      const next = this.#waiting[at]!;
+      removeAt(this.#waiting, at);
       this.#keep(next, now);
       this.#actions.push(Action.slots, next, -1, -1, -1);
     }
+  }
+
+  /**
+   * Place in line of whose turn it is, or -1: the first one's; unless that is nearly as far as we are. Then of all those
+   * the one that lacks most: few can serve them, and who falls behind there ends last.
+   */
+  #nextInLine(): number {
+    let best = -1;
+    let most = 0;
+    for (let at = 0; at < this.#waiting.length; at++) {
+      const lacked = this.#blobs.lackedBy(this.#waiting[at]!);
+      if (best < 0 ? lacked === 0 : lacked <= most || lacked > NEARLY) continue;
+      best = at;
+      most = lacked;
+      if (most > NEARLY) break;
+    }
+    return best;
   }
 
   #stopWaiting(peer: number): void {

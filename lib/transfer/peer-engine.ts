@@ -25,7 +25,7 @@ import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
 
 /** How often time passes for the core: suspicion, back-off, fallback. */
-const TICK_MS = 100;
+const TICK_MS = 50;
 /** A blob that nobody reads and no neighbour asked for is closed after this long; it stays in the store. */
 const IDLE_CLOSE_MS = 5 * 60_000;
 /** A client waits for it, or nobody does. */

@@ -18,7 +18,7 @@ import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
 
-const TICK_MS = 100;
+const TICK_MS = 50;
 /** A blob that no node asks for is closed after this long; it stays in the store. */
 const IDLE_CLOSE_MS = 5 * 60_000;
 /** Callers whose right may be tried for one blob, should the registry refuse the first. */

@@ -13,7 +13,7 @@ import { Talk } from './talk.ts';
 import { freeSlots, Transfers } from './transfers.ts';
 import { World } from './world.ts';
 
-const TICK_MS = 100;
+const TICK_MS = 50;
 /** Ends tick in groups, so that not all of them do at the same moment. */
 const TICK_GROUPS = 100;
 /** A transfer so young is not late, and its core need not hear of its bytes at every tick. */
