@@ -1,5 +1,4 @@
 import t from 'tap';
-import { Bitfield } from '../../lib/core/bitfield.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { PeerCore } from '../../lib/swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../../lib/swarm/peer-core-options.ts';
