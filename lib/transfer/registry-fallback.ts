@@ -9,23 +9,15 @@ import type { Trace } from '../observe/trace.ts';
 import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
+import { ALONE_MS, SEEDED_STALL_MS, STALL_MS } from '../swarm/patience.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** Without a byte for so long, although peers are there, the node reads from the registry itself. */
-const STALL_MS = 2000;
-/**
- * The same beside a living supernode: slow is not failed, and it reads the registry for everybody already. With the
- * spread and a tick it stays under the 5 s after which clients think that nobody answers.
- */
-const SEEDED_STALL_MS = 4600;
 /** Nodes do not all step in at the same instant, but up to this share of the wait later, by node and blob. */
 const SPREAD = 0.2;
 const SEEDED_SPREAD = 0.04;
-/** The same when nobody is there who could send one. */
-const ALONE_MS = 500;
 /** A client waits for the same piece so long: it comes next, whoever else may be reading it too. */
 const IMPATIENT_MS = 4000;
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */

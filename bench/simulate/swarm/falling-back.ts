@@ -1,11 +1,6 @@
+import { ALONE_MS, SEEDED_STALL_MS, STALL_MS } from '../../../lib/swarm/patience.ts';
 import { pieceCount } from '../scenario.ts';
 import type { World } from './world.ts';
-
-/**
- * A node reads from the registry itself when nothing came for so long, milliseconds: as lib/transfer has it. One that
- * has nothing yet waits as if a seed were its neighbour, because it knows that there is one.
- */
-const PATIENCE_MS = { alone: 500, unseeded: 2000, seeded: 4600 } as const;
 
 export interface FallingBackHost {
   /** Reads one piece from the registry. */
@@ -52,17 +47,18 @@ export class FallingBack {
     this.#host.stalled(node);
   }
 
+  /** One that has nothing yet waits as if a seed were its neighbour, because it knows that there is one. */
   #patienceMs(node: number): number {
     const { links, scenario } = this.#world;
     let company = false;
     const young = this.#world.tally.missing[node] === this.#pieces;
     for (let link = 0; link < links.count(node); link++) {
       const other = links.other(node, link);
-      if (other >= scenario.nodes) return PATIENCE_MS.seeded;
+      if (other >= scenario.nodes) return SEEDED_STALL_MS;
       if (other >= 0) company = true;
     }
-    if (company && young) return PATIENCE_MS.seeded;
-    return company ? PATIENCE_MS.unseeded : PATIENCE_MS.alone;
+    if (company && young) return SEEDED_STALL_MS;
+    return company ? STALL_MS : ALONE_MS;
   }
 
   /** Nodes that fall back together start at different places. */
