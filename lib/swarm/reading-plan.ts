@@ -26,6 +26,8 @@ export interface Run {
   readonly stuck: boolean;
 }
 
+/** When nodes hold pieces already, they have so long to say which before the first run is chosen, milliseconds. */
+export const LISTEN_MS = 200;
 /** When next to no copies have been made for so long, milliseconds, nodes do not get from each other what they lack. */
 const STUCK_MS = 10_000;
 /** Pieces that each node that lacks some gets in that time, if they get along at all. */

@@ -7,7 +7,7 @@ import type { Logger } from '../observe/log.ts';
 import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
-import { ReadingPlan, type ReadingView, type Run } from '../swarm/reading-plan.ts';
+import { LISTEN_MS, ReadingPlan, type ReadingView, type Run } from '../swarm/reading-plan.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -15,8 +15,7 @@ import type { SharedBlob } from './shared-blob.ts';
 /** Attempts in a row without a new piece before a registry read is given up. */
 const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 200;
-/** When nodes hold pieces already, they have so long to say which, and are asked again every so often. */
-const LISTEN_MS = 200;
+/** How often a supernode looks whether there is something to read now. */
 const LOOK_MS = 500;
 /** What need not be read is read all the same when it is shorter than this: another request would take as long. */
 const SHORT_GAP_BYTES = 8 * 1024 * 1024;

@@ -1,8 +1,5 @@
-import { ReadingPlan, type Run } from '../../../lib/swarm/reading-plan.ts';
+import { LISTEN_MS, ReadingPlan, type Run } from '../../../lib/swarm/reading-plan.ts';
 import type { World } from './world.ts';
-
-/** A seed that takes over hears first what its nodes hold already, milliseconds. */
-const LISTEN_MS = 200;
 
 /** Whom the reader asks about the cluster. */
 export interface ReadingHost {

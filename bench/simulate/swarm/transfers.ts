@@ -1,8 +1,9 @@
+import { DEFAULT_PEER_CORE_OPTIONS } from '../../../lib/swarm/peer-core-options.ts';
 import { Happens, packSlots } from './events.ts';
 import type { World } from './world.ts';
 
 /** How long a sender waits for a receiver that takes nothing: as long as a receiver waits for a byte. */
-const UPLOAD_STALL_MS = 300;
+const UPLOAD_STALL_MS = DEFAULT_PEER_CORE_OPTIONS.suspectMs;
 
 /** A slot of an end for one of its neighbours. */
 export interface Upload {
