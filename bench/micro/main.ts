@@ -32,8 +32,9 @@ try {
     },
   });
   if (values.help) process.stdout.write(HELP);
-  else
-    {process.exitCode = await measure(rowsNamed(values.row), parseCount('--runs', values.runs), values.json);}
+  else {
+    process.exitCode = await measure(rowsNamed(values.row), parseCount('--runs', values.runs), values.json);
+  }
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`);
   process.exitCode = exitCodeOf(error, signal);

@@ -24,7 +24,7 @@ export interface RowContext {
   /** Interleaved pairs to measure. */
   readonly runs: number;
   /** One line of progress. */
-  say(text: string): void;
+  readonly say: (text: string) => void;
 }
 
 /** One row of the data plane table: a question about the real parts, and how to answer it. */
