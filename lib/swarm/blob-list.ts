@@ -1,6 +1,11 @@
 import type { SharedBlob } from './shared-blob.ts';
 import { removeAt, SlotList } from './slots.ts';
 
+/** A node that holds so many pieces of what it wants has enough to trade with several neighbours at once. */
+const BEGUN = 2;
+/** A neighbour that holds so many is not at the beginning any more, and neither is the swarm. */
+const GROWN = 8;
+
 /** The blobs of a node by number, and the incomplete ones in the order in which they are wanted. */
 export class BlobList {
   readonly #slots = new SlotList();
@@ -86,6 +91,21 @@ export class BlobList {
       if (blob.inFlight === 0 && blob.supernodes > 0) return true;
     }
     return false;
+  }
+
+  /**
+   * Whether the node and its neighbours have just begun with all that it wants. A piece spreads fastest then when each
+   * copy is made at full speed and passed on, one after the other.
+   */
+  get young(): boolean {
+    let held = 0;
+    for (let i = 0; i < this.#wanted.length; i++) {
+      const blob = this.#blobs[this.#wanted[i]!]!;
+      held += blob.count;
+      // What is asked for now is not counted as held by anyone.
+      if (held >= BEGUN || blob.anyHolds(GROWN - blob.inFlight)) return false;
+    }
+    return this.#wanted.length > 0;
   }
 
   /** Whether we hold a piece that the peer lacks, of a blob that it shares with us. */

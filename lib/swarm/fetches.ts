@@ -46,10 +46,11 @@ export class Fetches {
 
   /**
    * Download slots that are free. As many pieces may wait for the disk as there are slots: a slow disk slows the
-   * requests down in the end, and memory stays bounded.
+   * requests down in the end, and memory stays bounded. In a young swarm there is one slot.
    */
   get free(): number {
-    return Math.max(0, this.#free);
+    if (this.#free <= 0) return 0;
+    return this.#blobs.young ? Math.max(0, this.#free - this.#slots + 1) : this.#free;
   }
 
   /** From now on so many at a time; more that are under way go on. */

@@ -109,6 +109,14 @@ export class PieceTable {
     return this.count - this.#table[record + LACKS]! + this.#table[record + USEFUL]!;
   }
 
+  /** Whether a neighbour, supernodes not counted, holds at least so many pieces. */
+  anyHolds(pieces: number): boolean {
+    for (let row = 0; row < this.rows; row++) {
+      if (this.heldBy(row) >= pieces && !this.#isSupernode(row)) return true;
+    }
+    return false;
+  }
+
   /** Bits of the pieces, 32 times `word` and following, that we hold and the peer in that row lacks. */
   lacking(row: number, word: number): number {
     const group = this.#group(word);

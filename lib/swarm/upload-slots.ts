@@ -91,7 +91,7 @@ export class UploadSlots {
     this.#peers.setUploads(peer, uploads - 1);
     this.#active--;
     if (this.#blobs.usefulTo(peer)) this.#keep(peer, now);
-    else this.#giveOut(now);
+    this.#giveOut(now);
   }
 
   /** The peer is gone, and its uploads with it. */
@@ -114,7 +114,7 @@ export class UploadSlots {
   }
 
   get #free(): number {
-    return this.#slots - this.#active - this.#kept;
+    return (this.#blobs.young ? 1 : this.#slots) - this.#active - this.#kept;
   }
 
   #keep(peer: number, now: number): void {

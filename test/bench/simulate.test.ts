@@ -37,7 +37,8 @@ await t.test(
       const change = { nodes: 1, seeds: 1, seedRate: 100 * MIB, blobs: [simulatedBlob(pieces * MIB, MIB)] };
       const [took] = simulate(change).seconds;
       const wanted = (pieces + 1) / 100;
-      t.ok(took! >= wanted && took! < wanted + 0.001, `${pieces} pieces: ${took} s instead of ${wanted}`);
+      // The first two come one after the other, each with its own way there and back.
+      t.ok(took! >= wanted && took! < wanted + 0.002, `${pieces} pieces: ${took} s instead of ${wanted}`);
     }
   },
 );
