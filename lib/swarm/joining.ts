@@ -1,6 +1,7 @@
 /**
- * A node with fewer linked neighbours in a swarm asks the tracker for more. The tracker gives a newcomer few links: those
- * who come early get many more from later ones, and late ones would be left with few.
+ * A node with fewer linked neighbours of its own zone in a swarm asks the tracker for more. The tracker gives a newcomer
+ * few links: those who come early get many more from later ones, and late ones would be left with few. Those of other
+ * zones do not count: bytes come from the own one, and early nodes have their links taken up by comers from elsewhere.
  */
 export const ENOUGH_NEIGHBOURS = 10;
 /** How long after it first asked, milliseconds: when a crowd comes together, most of it has come by then. */

@@ -16,6 +16,8 @@ export interface AnnouncementsDeps {
 }
 
 export interface AnnouncementsHost {
+  /** Our own. */
+  zone(): string;
   /** Linked neighbours. */
   neighbours(): readonly Neighbour[];
   /** Peers that are being dialled. */
@@ -41,7 +43,7 @@ export class Announcements {
     this.#announce(blob, false);
   }
 
-  /** The tracker named neighbours: when it took us for a newcomer, a moment later we ask for more if they are few. */
+  /** The tracker named neighbours: when it took us for a newcomer, a moment later we ask for more if few are near. */
   answered(blob: SharedBlob): void {
     if (this.#newcomers.delete(blob)) this.#askAgainSoon(blob);
   }
@@ -78,8 +80,11 @@ export class Announcements {
     this.#deps.clock.after(ASK_AGAIN_MS, () => {
       if (blob.retired || blob.stored.complete) return;
       const chosen = this.#host.dialling().filter(({ id, role }) => role === 'node' && blob.chosen.has(id));
-      const linked = this.#sharingNodes(blob).length + chosen.length;
-      if (linked < ENOUGH_NEIGHBOURS) this.#announce(blob, false);
+      const zone = this.#host.zone();
+      const near = [...this.#sharingNodes(blob).map(({ peer }) => peer), ...chosen].filter(
+        (peer) => peer.zone === zone,
+      );
+      if (near.length < ENOUGH_NEIGHBOURS) this.#announce(blob, false);
     });
   }
 

@@ -78,6 +78,7 @@ export class PeerEngine implements BlobSource {
       supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
     });
     this.#announcements = new Announcements(deps, {
+      zone: () => deps.self().zone,
       neighbours: () => this.#neighbours.all(),
       dialling: () => this.#neighbours.dialling(),
     });

@@ -24,8 +24,8 @@ async function setUp() {
   const blob = new SharedBlob(stored, createBufferPool({ budgetBytes: 1 << 20 }), 1, 1, 0);
   const neighbours: Neighbour[] = [];
   /** A link to a peer that shares the blob too. */
-  const link = (name: string, role: Role = 'node'): Neighbour => {
-    const peer: PeerInfo = { id: name.padStart(40, '0'), role, host: name, port: 1, zone: '' };
+  const link = (name: string, role: Role = 'node', zone = 'here'): Neighbour => {
+    const peer: PeerInfo = { id: name.padStart(40, '0'), role, host: name, port: 1, zone };
     const neighbour = new Neighbour(peer, () => {});
     neighbour.noteOpen(1, sample.info);
     neighbour.openOurs(blob.handle, sample.info);
@@ -49,7 +49,7 @@ async function setUp() {
   const dialling: PeerInfo[] = [];
   const announcements = new Announcements(
     { clock, discovery, rng: createRng(1) },
-    { neighbours: () => neighbours, dialling: () => dialling },
+    { zone: () => 'here', neighbours: () => neighbours, dialling: () => dialling },
   );
   const runTo = (ms: number): void => {
     while (clock.advanceToNext(ms));
@@ -105,6 +105,16 @@ t.test('a node with ten that share the blob, or with the whole blob, does not as
   gone.blob.retired = true;
   gone.runTo(1000);
   t.equal(gone.said.length, 1);
+});
+
+t.test('neighbours of other zones do not count', async (t) => {
+  const { announcements, blob, link, runTo, said } = await setUp();
+  for (let i = 0; i < 9; i++) link(`${i}`);
+  for (let i = 10; i < 19; i++) link(`${i}`, 'node', 'there');
+  announcements.join(blob);
+  announcements.answered(blob);
+  runTo(1000);
+  t.equal(said.length, 2);
 });
 
 t.test('whom the tracker chose and we are dialling counts as linked', async (t) => {

@@ -84,11 +84,12 @@ export class Joining {
     this.#announce(node, blob, Says.complete, this.#world.wheel.now);
   }
 
-  /** Those who came early have many neighbours by now, and late ones few: these ask again. */
+  /** Those who came early have many neighbours by now, and late ones few: who has few in its zone asks again. */
   askAgain(node: number): void {
     const { tally, wheel } = this.#world;
     if (this.#world.isDead(node) || tally.missing[node] === 0) return;
-    if (this.#neighbours(node) < ENOUGH_NEIGHBOURS) this.#announce(node, ALL_BLOBS, Says.again, wheel.now);
+    if (this.#neighbours(node, true) < ENOUGH_NEIGHBOURS)
+      {this.#announce(node, ALL_BLOBS, Says.again, wheel.now);}
   }
 
   /** A link is broken. */
@@ -96,13 +97,15 @@ export class Joining {
     if (this.#world.isSeed(other) || this.#neighbours(node) < TOO_FEW_NEIGHBOURS) this.stalled(node);
   }
 
-  /** Nodes that it is linked to. */
-  #neighbours(node: number): number {
+  /** Nodes that it is linked to. @param ofZone only those of its own zone */
+  #neighbours(node: number, ofZone = false): number {
     const { links, scenario } = this.#world;
+    const zone = zoneOf(scenario, node);
     let neighbours = 0;
     for (let link = 0; link < links.count(node); link++) {
       const other = links.other(node, link);
-      if (other >= 0 && other < scenario.nodes) neighbours++;
+      if (other < 0 || other >= scenario.nodes) continue;
+      if (!ofZone || zoneOf(scenario, other) === zone) neighbours++;
     }
     return neighbours;
   }
