@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { VERSION } from '../lib/core/version.ts';
 import { pullCommand } from './commands/pull.ts';
+import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
 import { daemonCommand } from './daemon/command.ts';
 
@@ -12,5 +13,6 @@ export function dfgetCli(): Command {
     .addCommand(daemonCommand())
     .addCommand(pullCommand())
     .addCommand(statusCommand())
+    .addCommand(setupCommand())
     .showHelpAfterError('(dfget --help shows every command)');
 }

@@ -6,7 +6,8 @@ export interface DaemonStatus {
   readonly id: string;
   readonly zone: string;
   readonly upstreams: readonly string[];
-  readonly proxy: readonly { readonly host: string; readonly port: number }[];
+  /** With the registry that a listener is for, if it is for one. */
+  readonly proxy: readonly { readonly host: string; readonly port: number; readonly upstream?: string }[];
   readonly peer: string;
   readonly admin: string;
   readonly tracker: { readonly reachable: boolean };

@@ -23,7 +23,7 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
       { listeners: config.proxyListen, ...(defaultUpstream === undefined ? {} : { defaultUpstream }) },
     );
     host.onClose(() => proxy.close());
-    const status = (): object => describeDaemon(host, proxy);
+    const status = (): DaemonStatus => describeDaemon(host, proxy, config);
     const api = await startLocalApi({ blobs: engine, origin, status, clock, log }, config.socket);
     host.onClose(() => api.close());
     const proxies = proxy.addresses.map((at, index) => ({
@@ -47,14 +47,21 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
 }
 
 /** What `dfget status` shows. */
-function describeDaemon(host: PeerHost<PeerEngine>, proxy: RegistryProxy): DaemonStatus {
+function describeDaemon(
+  host: PeerHost<PeerEngine>,
+  proxy: RegistryProxy,
+  config: DaemonConfig,
+): DaemonStatus {
   const stored = host.store.list();
   const { id, zone } = host.self();
   return {
     id,
     zone,
     upstreams: host.origin.upstreams,
-    proxy: proxy.addresses,
+    proxy: proxy.addresses.map((at, index) => {
+      const upstream = config.proxyListen[index]?.upstream;
+      return upstream === undefined ? at : { ...at, upstream };
+    }),
     peer: host.peerAddress,
     admin: host.adminAddress,
     tracker: { reachable: host.discovery.reachable },
