@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { VERSION } from '../lib/core/version.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { pauseCommand, resumeCommand } from './commands/pause.ts';
 import { pullCommand } from './commands/pull.ts';
 import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
@@ -14,5 +16,8 @@ export function dfgetCli(): Command {
     .addCommand(pullCommand())
     .addCommand(statusCommand())
     .addCommand(setupCommand())
+    .addCommand(doctorCommand())
+    .addCommand(pauseCommand())
+    .addCommand(resumeCommand())
     .showHelpAfterError('(dfget --help shows every command)');
 }

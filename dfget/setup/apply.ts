@@ -201,5 +201,6 @@ function finish(files: MachineFiles, configuration: string, record: SetupRecord)
     return;
   }
   files.removeTree(recordFolder(configuration));
+  files.removeFolder(dirname(recordFolder(configuration)));
   for (const folder of record.folders.toReversed()) files.removeFolder(folder);
 }

@@ -24,7 +24,17 @@ export const buildkitSetup: SetupClient = {
     for (const registry of registries) text = withMirror(text, registry);
     for (const mirror of new Set(registries.map((registry) => registry.mirror)))
       text = withPlainHttp(text, mirror);
-    return { files: [{ path: BUILDKIT_CONFIG, text, needsRestart: true }], notes: [] };
+    return {
+      files: [
+        {
+          path: BUILDKIT_CONFIG,
+          text,
+          needsRestart: true,
+          lack: 'a registry, or the mirror itself, is missing',
+        },
+      ],
+      notes: [],
+    };
   },
 };
 

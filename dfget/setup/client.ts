@@ -24,6 +24,8 @@ export interface PlannedFile {
   readonly text: string;
   /** The client reads it only when it starts, or is told to. */
   readonly needsRestart: boolean;
+  /** What it means when the file does not say so yet. */
+  readonly lack: string;
 }
 
 export interface SetupPlan {

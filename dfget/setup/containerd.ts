@@ -38,7 +38,12 @@ export function registryTable(version: string | undefined): readonly string[] {
 
 function planConfigPath(view: ConfigView): { folder: string; file: PlannedFile; notes: string[] } {
   const before = view.read(CONTAINERD_CONFIG);
-  const planned = (text: string): PlannedFile => ({ path: CONTAINERD_CONFIG, text, needsRestart: true });
+  const planned = (text: string): PlannedFile => ({
+    path: CONTAINERD_CONFIG,
+    text,
+    needsRestart: true,
+    lack: 'it has no config_path, so that Kubernetes pulls ignore every hosts.toml',
+  });
   if (before === undefined) {
     // Version 2 is understood by every containerd from 1.3 to 2.x.
     const table = `[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = ${quoted(CERTS_FOLDER)}\n`;

@@ -37,7 +37,17 @@ export const dockerSetup: SetupClient = {
         'dockerd names no registry: the daemon needs --default-upstream docker.io, unless it is its only upstream',
       );
     }
-    return { files: [{ path: DOCKER_CONFIG, text, needsRestart: true }], notes };
+    return {
+      files: [
+        {
+          path: DOCKER_CONFIG,
+          text,
+          needsRestart: true,
+          lack: 'the mirror is not among its registry-mirrors',
+        },
+      ],
+      notes,
+    };
   },
 };
 

@@ -12,15 +12,16 @@ export function planHosts(view: ConfigView, folder: string, registry: WantedRegi
   const path = `${folder}/${name}/hosts.toml`;
   const host = `http://${registry.mirror}`;
   const block = [`[host.${quoted(host)}]`, '  capabilities = ["pull", "resolve"]'];
+  const lack = `containerd is not told to ask ${host}`;
   const before = view.read(path);
   if (before === undefined) {
     requireNothingHidden(view, folder, name);
     const text = [WRITTEN_BY, `server = ${quoted(registryUrl(registry))}`, '', ...block, ''].join('\n');
-    return { path, text, needsRestart: false };
+    return { path, text, needsRestart: false, lack };
   }
   const file = openToml(path, before);
   if (file.items.some((item) => startsWithPath(item.path, ['host', host]))) {
-    return { path, text: before, needsRestart: false };
+    return { path, text: before, needsRestart: false, lack };
   }
   const index = file.items.findIndex((item) => item.kind === 'header');
   const top = index === -1 ? file.items : file.items.slice(0, index);
@@ -32,7 +33,7 @@ export function planHosts(view: ConfigView, folder: string, registry: WantedRegi
     first === undefined
       ? linesAtEnd(before, block)
       : linesBefore(before, aboveComments(before, first.start, top.at(-1)?.end ?? 0), [...block, '']);
-  return { path, text: applyEdits(before, [edit]), needsRestart: false };
+  return { path, text: applyEdits(before, [edit]), needsRestart: false, lack };
 }
 
 /** The first of the comment lines right above the line of `at`, or that line; never at or before `limit`. */

@@ -15,7 +15,12 @@ export const k3sSetup: SetupClient = {
     let text = view.read(K3S_CONFIG) ?? `${WRITTEN_BY}\n`;
     for (const registry of registries) text = withMirror(text, registry);
     const notes = ['on agents the service is k3s-agent: systemctl restart k3s-agent'];
-    return { files: [{ path: K3S_CONFIG, text, needsRestart: true }], notes };
+    return {
+      files: [
+        { path: K3S_CONFIG, text, needsRestart: true, lack: 'a registry has no endpoint at the mirror' },
+      ],
+      notes,
+    };
   },
 };
 

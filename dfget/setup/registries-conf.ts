@@ -13,6 +13,7 @@ import type { TomlItem, TomlValue } from './toml-outline.ts';
 
 const MAIN_FILE = '/etc/containers/registries.conf';
 const DROP_INS = '/etc/containers/registries.conf.d';
+const LACK = 'a registry has no mirror here';
 const OWN_FILE = `${DROP_INS}/damselfly.conf`;
 
 /** Podman, Buildah and Skopeo: read their files at each pull. */
@@ -76,12 +77,16 @@ function planRegistries(view: ConfigView, registries: readonly WantedRegistry[])
     path: file.path,
     text: applyEdits(file.text, edits.get(file) ?? []),
     needsRestart: true,
+    lack: LACK,
   }));
   if (added.length > 0) {
     const own = planned.find(({ path }) => path === OWN_FILE);
     const text = `${[own?.text ?? `${WRITTEN_BY}\n`, ...added.map((line) => `${line}\n`)].join('')}`;
     return {
-      files: [...planned.filter((file) => file !== own), { path: OWN_FILE, text, needsRestart: true }],
+      files: [
+        ...planned.filter((file) => file !== own),
+        { path: OWN_FILE, text, needsRestart: true, lack: LACK },
+      ],
       notes: notesOn(registries),
     };
   }
