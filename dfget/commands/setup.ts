@@ -132,8 +132,9 @@ function asJson({ changes, command, ...rest }: Told): object {
 
 function asText({ changes, client, command, dryRun, restarted, undo }: Told): string {
   const lines: string[] = [];
-  if (changes.files.length === 0)
+  if (changes.files.length === 0) {
     lines.push(undo ? `${client}: nothing to undo` : `${client}: set up already`);
+  }
   for (const file of changes.files) {
     lines.push(dryRun ? diffOf(file).trimEnd() : `${DONE[actionOf(file)]} ${file.path}`);
   }

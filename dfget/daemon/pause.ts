@@ -9,7 +9,7 @@ const ALL = 'all';
 
 /** The kill switch: clients of a paused upstream get the registry's own answers, past store and swarm. */
 export interface Pause {
-  isPaused(upstream: string): boolean;
+  readonly isPaused: (upstream: string) => boolean;
   /** Names of upstreams, or `all`. */
   readonly paused: readonly string[];
   /** From the next request on, and after a restart too. @throws UPSTREAM_UNKNOWN */

@@ -13,20 +13,20 @@ export interface Patient {
   /** The daemon's own account; undefined when none answers. */
   readonly status: DaemonStatus | undefined;
   /** What each registry answers the daemon. */
-  registries(): Promise<readonly RegistryAnswer[]>;
+  readonly registries: () => Promise<readonly RegistryAnswer[]>;
   /** @throws Error when there is no answer */
-  get(url: string): Promise<HttpAnswer>;
-  readText(path: string): string | undefined;
+  readonly get: (url: string) => Promise<HttpAnswer>;
+  readonly readText: (path: string) => string | undefined;
   /** Names in a folder, sorted. */
-  list(folder: string): readonly string[];
+  readonly list: (folder: string) => readonly string[];
   /** Bytes of a file. */
-  sizeOf(path: string): number;
+  readonly sizeOf: (path: string) => number;
   /** Of the file system that a folder is on. */
-  space(folder: string): { readonly freeBytes: number; readonly totalBytes: number } | undefined;
+  readonly space: (folder: string) => { readonly freeBytes: number; readonly totalBytes: number } | undefined;
   /** What `program --version` prints; undefined when it is not installed. */
-  version(program: string): string | undefined;
+  readonly version: (program: string) => string | undefined;
   /** Milliseconds since the epoch. */
-  now(): number;
+  readonly now: () => number;
 }
 
 /** What a check found. */

@@ -57,8 +57,9 @@ function tooOld(name: string, version: string): Finding[] {
   const match = name === 'containerd' ? /\bv?(\d+)\.(\d+)\.\d+/.exec(version) : null;
   if (match === null) return [];
   const [major, minor] = [Number(match[1]), Number(match[2])];
-  if (major > HOSTS_TOML_SINCE[0] || (major === HOSTS_TOML_SINCE[0] && minor >= HOSTS_TOML_SINCE[1]))
+  if (major > HOSTS_TOML_SINCE[0] || (major === HOSTS_TOML_SINCE[0] && minor >= HOSTS_TOML_SINCE[1])) {
     return [];
+  }
   const says = `containerd ${major}.${minor} ignores hosts.toml, which 1.5 and newer read`;
   const cure = 'apt-get install --only-upgrade containerd';
   return [{ check: 'client containerd', state: 'problem', says, cure }];

@@ -22,8 +22,9 @@ export const buildkitSetup: SetupClient = {
   plan(view, registries) {
     let text = view.read(BUILDKIT_CONFIG) ?? `${WRITTEN_BY}\n`;
     for (const registry of registries) text = withMirror(text, registry);
-    for (const mirror of new Set(registries.map((registry) => registry.mirror)))
+    for (const mirror of new Set(registries.map((registry) => registry.mirror))) {
       text = withPlainHttp(text, mirror);
+    }
     return {
       files: [
         {
@@ -49,8 +50,9 @@ function withMirror(text: string, { name, url, mirror }: WantedRegistry): string
   const line = `  mirrors = [${quoted(mirror)}]`;
   const header = headerAt(file, table);
   if (header !== undefined) return applyEdits(text, [underHeader(file, header, line)]);
-  if (isInline(file, table))
+  if (isInline(file, table)) {
     refuse(file.path, `write the settings of ${name} under [registry.${quoted(name)}]`);
+  }
   const plain = url?.startsWith('http://') === true ? ['  http = true'] : [];
   return applyEdits(text, [linesAtEnd(text, [`[registry.${quoted(name)}]`, line, ...plain])]);
 }
@@ -63,7 +65,8 @@ function withPlainHttp(text: string, mirror: string): string {
   if (http !== undefined) refuse(file.path, `it says http = ${http.text} of the mirror ${mirror}: say true`);
   const header = headerAt(file, table);
   if (header !== undefined) return applyEdits(text, [underHeader(file, header, '  http = true')]);
-  if (isInline(file, table))
+  if (isInline(file, table)) {
     refuse(file.path, `write the settings of ${mirror} under [registry.${quoted(mirror)}]`);
+  }
   return applyEdits(text, [linesAtEnd(text, [`[registry.${quoted(mirror)}]`, '  http = true'])]);
 }

@@ -62,8 +62,9 @@ function read(text: string): Registries {
   } catch (error) {
     refuse(K3S_CONFIG, `it is not YAML (${(error as Error).message.split('\n')[0] ?? ''}): correct it`);
   }
-  if (typeof value !== 'object' || Array.isArray(value))
+  if (typeof value !== 'object' || Array.isArray(value)) {
     refuse(K3S_CONFIG, 'it is not a YAML mapping: correct it');
+  }
   return value as Registries;
 }
 

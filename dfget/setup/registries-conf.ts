@@ -150,8 +150,9 @@ function mirrorsOf({ items }: Entry): (string | undefined)[] {
 /** Where the entry's own settings end and its mirrors may begin. */
 function endOfOwn({ file, items }: Entry): number {
   const inline = items.find((item) => item.kind === 'value' && samePath(item.path, ['registry', 'mirror']));
-  if (inline !== undefined)
+  if (inline !== undefined) {
     refuse(file.path, 'write the mirrors of the registry as [[registry.mirror]] tables');
+  }
   const rest = items.slice(1);
   const next = rest.findIndex((item) => item.kind === 'header');
   const own = next === -1 ? rest : rest.slice(0, next);
