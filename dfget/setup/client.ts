@@ -13,9 +13,9 @@ export interface WantedRegistry {
 /** The files of a machine as a plan sees them. */
 export interface ConfigView {
   /** Text of a file; undefined when there is none. @throws SETUP_REFUSED when it is not text */
-  read(path: string): string | undefined;
+  readonly read: (path: string) => string | undefined;
   /** Names in a folder, sorted; none when there is no such folder. */
-  list(folder: string): readonly string[];
+  readonly list: (folder: string) => readonly string[];
 }
 
 export interface PlannedFile {

@@ -10,7 +10,6 @@ const skip =
 
 /** A swarm in trouble. */
 const broken: BlobSource = {
-  // biome-ignore lint/correctness/useYield: it never gets so far
   async *open() {
     throw new DamselflyError('INTERNAL', 'the swarm is broken');
   },
