@@ -12,7 +12,7 @@ import {
   valueAt,
 } from './toml-edit.ts';
 
-export const BUILDKIT_CONFIG = '/etc/buildkit/buildkitd.toml';
+const BUILDKIT_CONFIG = '/etc/buildkit/buildkitd.toml';
 
 /** BuildKit: mirrors a registry in buildkitd.toml, and plain HTTP for the mirror itself. */
 export const buildkitSetup: SetupClient = {

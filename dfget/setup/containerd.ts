@@ -15,7 +15,7 @@ import {
   valueAt,
 } from './toml-edit.ts';
 
-export const CONTAINERD_CONFIG = '/etc/containerd/config.toml';
+const CONTAINERD_CONFIG = '/etc/containerd/config.toml';
 const CERTS_FOLDER = '/etc/containerd/certs.d';
 
 /** containerd: a hosts.toml a registry, and in config.toml the config_path that makes its CRI plugin read them. */
@@ -30,7 +30,7 @@ export const containerdSetup: SetupClient = {
 };
 
 /** The table of the CRI plugin's registry settings, by the version of the configuration. */
-export function registryTable(version: string | undefined): readonly string[] {
+function registryTable(version: string | undefined): readonly string[] {
   if (version === '3') return ['plugins', 'io.containerd.cri.v1.images', 'registry'];
   if (version === '2') return ['plugins', 'io.containerd.grpc.v1.cri', 'registry'];
   return ['plugins', 'cri', 'registry'];

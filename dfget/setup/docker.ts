@@ -3,7 +3,7 @@ import { addToJsonArray } from './json-edit.ts';
 import { refuse } from './refuse.ts';
 import { applyEdits } from './text-edit.ts';
 
-export const DOCKER_CONFIG = '/etc/docker/daemon.json';
+const DOCKER_CONFIG = '/etc/docker/daemon.json';
 /** Where distributions and administrators put dockerd's flags. */
 const FLAG_FILES = ['/etc/default/docker', '/etc/sysconfig/docker', '/etc/systemd/system/docker.service'];
 const DROP_INS = '/etc/systemd/system/docker.service.d';

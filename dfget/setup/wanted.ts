@@ -69,7 +69,7 @@ export function servedByDaemon({ upstreams, proxy }: DaemonStatus): Served {
 }
 
 /** As the configuration file of the daemon under `root` tells it, and the environment on this machine itself. */
-export function servedByConfig(root: string): Served {
+function servedByConfig(root: string): Served {
   const { upstream, proxyListen } = loadConfig(daemonConfig, {
     flags: {},
     env: root === '/' ? process.env : {},

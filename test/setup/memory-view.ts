@@ -21,7 +21,7 @@ export function plannedFiles(
   return { ...files, ...Object.fromEntries(plan.files.map(({ path, text }) => [path, text])) };
 }
 
-export const MIRROR = '127.0.0.1:65001';
+const MIRROR = '127.0.0.1:65001';
 
 export function registry(name: string, more: Partial<WantedRegistry> = {}): WantedRegistry {
   return { name, mirror: MIRROR, ownListener: false, ...more };
