@@ -131,6 +131,49 @@ for (const { name, programs, before, registry, image, pull } of cases) {
 }
 
 t.test(
+  'without flags setup asks the daemon, and restarts the client only when told and needed',
+  { skip: noRegistry },
+  async (t) => {
+    const folder = await stage.makeFolder('restart');
+    const log = join(folder, 'systemctl.log');
+    await writeFile(join(folder, 'systemctl'), `#!/bin/sh\necho "$@" >>${log}\n`, { mode: 0o755 });
+    await writeFile(log, '');
+    // The machine itself, but for what it keeps in /etc and /var/lib: that is gone with the command.
+    const script = `set -e
+      mount -t tmpfs none /etc; mount -t tmpfs none /var/lib; mkdir /etc/buildkit
+      printf '# mine' >/etc/buildkit/buildkitd.toml
+      dfget() { ${bin('dfget')} "$@" --socket ${socket()}; }
+      dfget setup buildkit; cat ${log}; echo ---
+      dfget setup buildkit --restart; cat ${log}; echo ---
+      dfget setup buildkit --undo --restart; cat ${log}; echo ---
+      cat /etc/buildkit/buildkitd.toml; ls /var/lib`;
+    // Extra certificates lie in the /etc that is hidden.
+    const env = { NODE_EXTRA_CA_CERTS: '', PATH: `${folder}:${process.env['PATH'] ?? ''}` };
+    const { code, output } = await run('unshare', ['--mount', 'sh', '-c', script], { env });
+    t.equal(code, 0, output);
+    const [first = '', second = '', third = '', last = ''] = output.split('---\n');
+    t.match(first, /changed .*\nthen, for buildkit to read it: systemctl restart buildkit\n$/);
+    t.equal(second, 'buildkit: set up already\n', 'nothing changed, nothing is restarted');
+    t.equal(third, 'changed /etc/buildkit/buildkitd.toml\nrestart buildkit\n');
+    t.equal(last, '# mine');
+    const wrong = await run(bin('dfget'), ['setup', 'buildkit', '--root', folder, '--restart', '--json']);
+    t.match(wrong, { code: 2, stdout: /"code":"CONFIG_INVALID"/ });
+    const refused = await run(bin('dfget'), [
+      'setup',
+      'docker',
+      '--root',
+      folder,
+      '--upstream',
+      'a.b',
+      '--proxy',
+      'x:1',
+    ]);
+    t.match(refused, { code: 1, output: /SETUP_REFUSED.*docker\.io only/ });
+    t.match(await run(bin('dfget'), ['setup', 'lxc']), { code: 1, output: /containerd, docker, podman/ });
+  },
+);
+
+t.test(
   'pause makes blobs come from the registry at once, resume makes them come from here again',
   { skip: noRegistry },
   async (t) => {
