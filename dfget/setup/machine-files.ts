@@ -1,6 +1,7 @@
 import {
   chmodSync,
   chownSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -58,6 +59,8 @@ export function createMachineFiles(root: string): MachineFiles {
     if (base !== '/' && relative(base, real).startsWith('..')) {
       refuse(path, `a link leads out of ${root}, to ${real}`);
     }
+    if (isLink(real))
+      refuse(path, 'it is a link to a file that is not there: make that file, or delete the link');
     return real;
   };
   const attempt = <T>(path: string, action: () => T): T => {
@@ -143,6 +146,10 @@ function rightsOf(path: string): FileRights | undefined {
     if (isAbsent(error)) return undefined;
     throw error;
   }
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
 /** With every link on the way followed; of what does not exist yet, the part that does. */

@@ -45,6 +45,19 @@ async function dfget(...args: string[]): Promise<string> {
   return output;
 }
 
+/** Podman needs more of its files than the test is about. */
+async function prepareMachine(
+  name: string,
+  root: string,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  if (name === 'podman') await cp('/etc/containers', join(root, 'etc/containers'), { recursive: true });
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text);
+  }
+}
+
 /** Every file below a folder, by its path. */
 async function filesBelow(folder: string): Promise<Record<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -56,6 +69,8 @@ async function filesBelow(folder: string): Promise<Record<string, string>> {
 
 const cases: readonly {
   readonly name: string;
+  /** Which of its files it reads. */
+  readonly how: string;
   readonly programs: readonly string[];
   /** What is on the machine before: text by path under its root, from the client's data folder. */
   readonly before: (folder: string) => Readonly<Record<string, string>>;
@@ -65,6 +80,7 @@ const cases: readonly {
 }[] = [
   {
     name: 'containerd',
+    how: 'hosts.toml and config_path',
     programs: ['containerd', 'runc'],
     before: (folder) => ({ 'etc/containerd/config.toml': containerdSections(folder) }),
     registry: () => `${NAMESPACE}=${stage.registry.url}`,
@@ -73,6 +89,7 @@ const cases: readonly {
   },
   {
     name: 'podman',
+    how: 'an entry in registries.conf',
     programs: ['podman', 'runc'],
     before: () => ({
       // The registry's own entry, as an administrator has to have it for a registry without TLS.
@@ -83,7 +100,17 @@ const cases: readonly {
     pull: podmanPull,
   },
   {
+    name: 'podman',
+    how: 'a file of its own',
+    programs: ['podman', 'runc'],
+    before: () => ({}),
+    registry: () => `${NAMESPACE}=${stage.registry.url}`,
+    image: () => `${NAMESPACE}/${stage.repository}:${stage.image.tag}`,
+    pull: podmanPull,
+  },
+  {
     name: 'docker',
+    how: 'daemon.json',
     programs: ['dockerd', 'docker', 'containerd', 'runc'],
     before: () => ({ 'etc/docker/daemon.json': '{"log-driver": "json-file"}' }),
     registry: () => 'docker.io',
@@ -92,19 +119,15 @@ const cases: readonly {
   },
 ];
 
-for (const { name, programs, before, registry, image, pull } of cases) {
+for (const { name, how, programs, before, registry, image, pull } of cases) {
   const skip = noRegistry || skipReason({ programs });
   t.test(
-    `${name} pulls through the mirror with the files that setup wrote, and undo takes them back`,
+    `${name} pulls through the mirror as setup wrote it (${how}), and undo takes it back`,
     { skip },
     async (t) => {
-      const root = await stage.makeFolder(`${name}-machine`);
-      const folder = await stage.makeFolder(`${name}-data`);
-      if (name === 'podman') await cp('/etc/containers', join(root, 'etc/containers'), { recursive: true });
-      for (const [path, text] of Object.entries(before(folder))) {
-        await mkdir(dirname(join(root, path)), { recursive: true });
-        await writeFile(join(root, path), text);
-      }
+      const root = await stage.makeFolder(`${name}-${how}-machine`.replaceAll(' ', '-'));
+      const folder = await stage.makeFolder(`${name}-${how}-data`.replaceAll(' ', '-'));
+      await prepareMachine(name, root, before(folder));
       const original = await filesBelow(root);
       const flags = [name, '--root', root, '--upstream', registry(), '--proxy', mirror()];
 
@@ -126,6 +149,26 @@ for (const { name, programs, before, registry, image, pull } of cases) {
 
       await dfget('setup', name, '--root', root, '--undo');
       t.same(await filesBelow(root), original, 'undone, byte for byte');
+    },
+  );
+}
+
+for (const { name, how, programs, before, registry, image, pull } of cases) {
+  // Without the mirror dockerd asks docker.io, which is not here.
+  if (name === 'docker') continue;
+  const skip = noRegistry || skipReason({ programs });
+  t.test(
+    `${name} (${how}) goes to the registry by itself when the mirror is not there`,
+    { skip },
+    async (t) => {
+      const root = await stage.makeFolder(`${name}-${how}-alone-machine`.replaceAll(' ', '-'));
+      const folder = await stage.makeFolder(`${name}-${how}-alone-data`.replaceAll(' ', '-'));
+      await prepareMachine(name, root, before(folder));
+      await dfget('setup', name, '--root', root, '--upstream', registry(), '--proxy', '127.0.0.1:1');
+      const since = await stage.registry.counters();
+      await pull({ root, folder, image: image() });
+      const { bytes } = countersSince(since, await stage.registry.counters());
+      t.ok(bytes >= stage.image.bytes, `the registry sent ${bytes} bytes`);
     },
   );
 }

@@ -230,6 +230,12 @@ t.test('links are followed to the file that they mean, but not out of the root',
     code: 'SETUP_REFUSED',
     message: /leads out of/,
   });
+  rmSync(link);
+  symlinkSync('nothing', link);
+  t.throws(() => planSetup(machine.files, dockerSetup, [registry('docker.io')]), {
+    code: 'SETUP_REFUSED',
+    message: /link to a file that is not there/,
+  });
 });
 
 t.test('what is not text is refused', async (t) => {
