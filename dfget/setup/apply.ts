@@ -10,6 +10,7 @@ import {
   type RecordedFile,
   readOriginal,
   recordFolder,
+  removeRecord,
   type SetupRecord,
   saveRecord,
   sha256,
@@ -82,10 +83,9 @@ export function planSetup(
   const dropped = record.files.filter(({ path }) => !planned.has(path));
   changes.push(...restored(files, configuration, dropped));
 
-  const made = [
-    ...files.missingFolders(dirname(recordFolder(configuration))),
-    ...changes.flatMap(({ path, after }) => (after === undefined ? [] : files.missingFolders(dirname(path)))),
-  ];
+  const made = changes.flatMap(({ path, after }) =>
+    after === undefined ? [] : files.missingFolders(dirname(path)),
+  );
   const folders = [...new Set([...record.folders, ...made])];
   return {
     files: changes,
@@ -200,7 +200,6 @@ function finish(files: MachineFiles, configuration: string, record: SetupRecord)
     saveRecord(files, configuration, record);
     return;
   }
-  files.removeTree(recordFolder(configuration));
-  files.removeFolder(dirname(recordFolder(configuration)));
   for (const folder of record.folders.toReversed()) files.removeFolder(folder);
+  removeRecord(files, configuration);
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { MachineFiles } from './machine-files.ts';
 import { refuse } from './refuse.ts';
 
-/** Where it is kept what a client's files were before. */
+/** Where it is kept what a client's files were before; ours, and the one above it too. */
 const FOLDER = '/var/lib/damselfly/setup';
 /** Configurations may hold passwords. */
 const PRIVATE = { mode: 0o600, uid: -1, gid: -1 };
@@ -52,6 +53,13 @@ export function loadRecord(files: MachineFiles, configuration: string): SetupRec
       `it is damaged: put the originals beside it back by hand, and delete ${recordFolder(configuration)}`,
     );
   }
+}
+
+/** Nothing is left to undo. */
+export function removeRecord(files: MachineFiles, configuration: string): void {
+  files.removeTree(recordFolder(configuration));
+  files.removeFolder(FOLDER);
+  files.removeFolder(dirname(FOLDER));
 }
 
 export function saveRecord(files: MachineFiles, configuration: string, record: SetupRecord): void {

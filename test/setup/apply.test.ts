@@ -94,6 +94,17 @@ t.test('undo puts back every byte, mode and folder', async (t) => {
   t.same(planUndo(machine.files, containerdSetup).files, [], 'then there is nothing to undo');
 });
 
+t.test('two clients are undone in any order', async (t) => {
+  const machine = createMachine(t);
+  const before = machine.everything();
+  planSetup(machine.files, containerdSetup, harbor).carryOut();
+  planSetup(machine.files, buildkitSetup, harbor).carryOut();
+  planUndo(machine.files, containerdSetup).carryOut();
+  t.match(machine.files.read('/etc/buildkit/buildkitd.toml')?.bytes.toString(), /65001/);
+  planUndo(machine.files, buildkitSetup).carryOut();
+  t.same(machine.everything(), before);
+});
+
 t.test('planning alone changes nothing; a second setup neither', async (t) => {
   const machine = createMachine(t);
   machine.write(CONFIG, OLD);
@@ -178,8 +189,6 @@ t.test('stopped after any write, setup can be undone, and can be done again', as
   for (let writes = 0; ; writes++) {
     const machine = createMachine(t);
     machine.write(CONFIG, OLD);
-    // A folder of its own may be left empty by a stop before anything is noted down.
-    mkdirSync(join(machine.root, 'var/lib/damselfly'));
     const before = machine.everything();
     const stopped = stopsAfter(writes, machine.files, (files) => {
       planSetup(files, containerdSetup, [...harbor, registry('quay.io')]).carryOut();
