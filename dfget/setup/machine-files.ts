@@ -59,8 +59,9 @@ export function createMachineFiles(root: string): MachineFiles {
     if (base !== '/' && relative(base, real).startsWith('..')) {
       refuse(path, `a link leads out of ${root}, to ${real}`);
     }
-    if (isLink(real))
+    if (isLink(real)) {
       refuse(path, 'it is a link to a file that is not there: make that file, or delete the link');
+    }
     return real;
   };
   const attempt = <T>(path: string, action: () => T): T => {
