@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { pauseCommand, resumeCommand } from '../dfget/commands/pause.ts';
 import { VERSION } from '../lib/core/version.ts';
 import { supernodeCommand } from '../supernode/command.ts';
 import { trackerCommand } from '../tracker/command.ts';
@@ -12,6 +13,8 @@ export function damselflyCli(): Command {
     .addCommand(upCommand())
     .addCommand(trackerCommand())
     .addCommand(supernodeCommand())
+    .addCommand(pauseCommand())
+    .addCommand(resumeCommand())
     .addHelpText('after', '\nThe node daemon and everything asked of a node: dfget --help')
     .showHelpAfterError('(damselfly --help shows every command)');
 }

@@ -1,6 +1,9 @@
 import { Command } from 'commander';
 import { VERSION } from '../lib/core/version.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { pauseCommand, resumeCommand } from './commands/pause.ts';
 import { pullCommand } from './commands/pull.ts';
+import { setupCommand } from './commands/setup.ts';
 import { statusCommand } from './commands/status.ts';
 import { daemonCommand } from './daemon/command.ts';
 
@@ -12,5 +15,9 @@ export function dfgetCli(): Command {
     .addCommand(daemonCommand())
     .addCommand(pullCommand())
     .addCommand(statusCommand())
+    .addCommand(setupCommand())
+    .addCommand(doctorCommand())
+    .addCommand(pauseCommand())
+    .addCommand(resumeCommand())
     .showHelpAfterError('(dfget --help shows every command)');
 }

@@ -1,11 +1,19 @@
 import { Client } from 'undici';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
-import { type DaemonStatus, ORIGIN_AUTHORIZATION } from './local-protocol.ts';
+import {
+  type DaemonStatus,
+  ORIGIN_AUTHORIZATION,
+  type PauseAnswer,
+  type RegistryAnswer,
+} from './local-protocol.ts';
 
 /** The other dfget commands' way to the daemon: its socket. As a BlobSource it reads through the daemon's swarm. */
 export interface DaemonClient extends BlobSource {
   status(signal: AbortSignal): Promise<DaemonStatus>;
+  registries(signal: AbortSignal): Promise<readonly RegistryAnswer[]>;
+  /** Makes pulls of one upstream, or of `all`, go straight to the registry, or no longer. @returns what is paused then */
+  setPause(action: 'pause' | 'resume', upstream: string, signal: AbortSignal): Promise<readonly string[]>;
   manifest(
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
@@ -19,7 +27,12 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     new Client('http://daemon', { socketPath, headersTimeout: 0, bodyTimeout: 0 });
   const open = new Set<Client>();
 
-  const get = async (path: string, headers: Record<string, string>, signal: AbortSignal) => {
+  const ask = async (
+    path: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+    body: object | null = null,
+  ) => {
     const client = connect();
     open.add(client);
     const done = (): void => {
@@ -27,7 +40,10 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       void client.destroy();
     };
     try {
-      const response = await client.request({ method: 'GET', path, headers, signal });
+      const response = await client.request({
+        ...(body === null ? { method: 'GET' } : { method: 'POST', body: JSON.stringify(body) }),
+        ...{ path, headers, signal },
+      });
       if (response.statusCode >= 300) throw errorOf(await response.body.json());
       return { response, done };
     } catch (error) {
@@ -36,17 +52,25 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     }
   };
 
+  const askJson = async (path: string, signal: AbortSignal, body?: object): Promise<unknown> => {
+    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
+    const { done, response } = await ask(path, headers, signal, body);
+    try {
+      return await response.body.json();
+    } finally {
+      done();
+    }
+  };
+
   return {
-    async status(signal) {
-      const { done, response } = await get('/v1/status', {}, signal);
-      try {
-        return (await response.body.json()) as DaemonStatus;
-      } finally {
-        done();
-      }
+    status: async (signal) => (await askJson('/v1/status', signal)) as DaemonStatus,
+    registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
+    async setPause(action, upstream, signal) {
+      const { paused } = (await askJson(`/v1/${action}`, signal, { upstream })) as PauseAnswer;
+      return paused;
     },
     async manifest(query, signal) {
-      const { done, response } = await get(
+      const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,
         {},
         signal,
@@ -71,7 +95,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       const headers: Record<string, string> = {};
       if (origin.authorization !== undefined) headers[ORIGIN_AUTHORIZATION] = origin.authorization;
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
-      const { done, response } = await get(`/v1/blobs/${digest}?${query.toString()}`, headers, signal);
+      const { done, response } = await ask(`/v1/blobs/${digest}?${query.toString()}`, headers, signal);
       try {
         yield* response.body as AsyncIterable<Uint8Array>;
       } catch (error) {
@@ -93,7 +117,11 @@ function errorOf(body: unknown): DamselflyError {
 }
 
 function translate(error: unknown, socketPath: string, signal: AbortSignal): unknown {
-  if (signal.aborted) return abortedError(signal);
+  if (signal.aborted && (signal.reason as Error).name !== 'TimeoutError') return abortedError(signal);
+  if (signal.aborted) {
+    const message = `the daemon behind ${socketPath} does not answer in time; when it is stopped, clients go to the registry by themselves`;
+    return new DamselflyError('DAEMON_UNREACHABLE', message, { socketPath });
+  }
   if (error instanceof DamselflyError) return error;
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'EACCES') {

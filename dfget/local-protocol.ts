@@ -1,15 +1,35 @@
 /** Header that carries the Authorization for the registry over the daemon's socket. */
 export const ORIGIN_AUTHORIZATION = 'damselfly-origin-authorization';
 
+/** One entry of the answer of `GET /v1/registries`: what a registry says to the daemon's `GET /v2/`, or why it says nothing. */
+export type RegistryAnswer =
+  | { readonly name: string; readonly status: number; readonly date: string | null }
+  | {
+      readonly name: string;
+      readonly failed: string;
+      /** Its certificate was not accepted. */
+      readonly certificate: boolean;
+    };
+
+/** Answer of `POST /v1/pause` and `POST /v1/resume`, which take `{upstream}`. */
+export interface PauseAnswer {
+  readonly paused: readonly string[];
+}
+
 /** Answer of `GET /v1/status`. */
 export interface DaemonStatus {
   readonly id: string;
   readonly zone: string;
   readonly upstreams: readonly string[];
-  readonly proxy: readonly { readonly host: string; readonly port: number }[];
+  /** With the registry that a listener is for, if it is for one. */
+  readonly proxy: readonly { readonly host: string; readonly port: number; readonly upstream?: string }[];
   readonly peer: string;
   readonly admin: string;
-  readonly tracker: { readonly reachable: boolean };
+  readonly tracker: { readonly reachable: boolean; readonly urls: readonly string[] };
+  /** Upstreams whose pulls go straight to the registry, or `all`. */
+  readonly paused: readonly string[];
+  /** Where its store is. */
+  readonly dataDir: string;
   readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };
   readonly neighbours: readonly {
     readonly id: string;

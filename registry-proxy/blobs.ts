@@ -22,6 +22,8 @@ export interface BlobDeps {
   readonly log: Logger;
   /** Fires when the proxy closes: ends questions that several clients share. */
   readonly closing: AbortSignal;
+  /** See RegistryProxyDeps. */
+  readonly isPaused?: (upstream: string) => boolean;
 }
 
 /**
@@ -31,7 +33,12 @@ export interface BlobDeps {
 export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, digest: string): Promise<void> {
   const startedMs = deps.clock.now();
   if (!isDigest(digest)) {
-    await relayUnverifiable(deps, exchange, digest);
+    await relayBlob(deps, exchange, digest);
+    return;
+  }
+  if (deps.isPaused?.(exchange.upstream) === true) {
+    deps.metrics.fallback.inc({ reason: 'paused' });
+    await relayBlob(deps, exchange, digest);
     return;
   }
   const verdict = await rightToRead(deps, exchange, digest);
@@ -164,8 +171,8 @@ function matches(header: string | undefined, etag: string): boolean {
   return tags.includes(etag) || tags.includes('*');
 }
 
-/** Blobs under digests that nobody here can verify go from the registry to the client, and nowhere else. */
-async function relayUnverifiable(deps: BlobDeps, exchange: ClientExchange, digest: string): Promise<void> {
+/** From the registry to the client, and nowhere else: blobs that nobody here can verify, and all when paused. */
+async function relayBlob(deps: BlobDeps, exchange: ClientExchange, digest: string): Promise<void> {
   const { upstream, repository, request, signal } = exchange;
   const headers = callerHeaders(exchange, ['range', 'if-range', 'if-none-match']);
   const path = `/v2/${repository}/blobs/${digest}`;

@@ -21,6 +21,8 @@ export interface RegistryProxyDeps {
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Whether the registry's own answers are to be given, past every store and peer. Default: never. */
+  readonly isPaused?: (upstream: string) => boolean;
 }
 
 /** Answers one request. Never rejects; `listenerUpstream` is the registry that the listener is for, if it is for one. */

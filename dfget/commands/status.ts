@@ -33,6 +33,9 @@ function describe(status: DaemonStatus): string {
     `mirror      ${status.proxy.map(({ host, port }) => `http://${host}:${port}`).join(', ')}`,
     `registries  ${status.upstreams.join(', ') || 'none: give some with --upstream NAME=URL'}`,
     `tracker     ${status.tracker.reachable ? 'reachable' : 'not reachable: blobs come from the registry and known peers'}`,
+    ...(status.paused.length === 0
+      ? []
+      : [`paused      ${status.paused.join(', ')}: pulls go straight to the registry until "dfget resume"`]),
     `store       ${store.complete} blobs complete, ${store.blobs - store.complete} in part, ${formatBytes(store.bytes)}`,
     `neighbours  ${neighbours.length}`,
     ...neighbours.map(

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { joinAddress } from '../../lib/observe/admin-server.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
@@ -6,6 +7,7 @@ import { createRegistryProxy, type RegistryProxy } from '../../registry-proxy/se
 import type { DaemonStatus } from '../local-protocol.ts';
 import type { DaemonConfig } from './config.ts';
 import { startLocalApi } from './local-api.ts';
+import { loadPause, type Pause } from './pause.ts';
 
 /**
  * A node daemon: registry proxy, swarm peer and store on one machine.
@@ -18,13 +20,15 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     const { engine, metrics, origin } = host;
     const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
     const defaultUpstream = config.defaultUpstream ?? only;
+    const pause = await loadPause({ log, metrics }, { folder: config.dataDir, upstreams: origin.upstreams });
+    host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
-      { origin, blobs: engine, metrics, log, clock },
+      { origin, blobs: engine, metrics, log, clock, isPaused: pause.isPaused },
       { listeners: config.proxyListen, ...(defaultUpstream === undefined ? {} : { defaultUpstream }) },
     );
     host.onClose(() => proxy.close());
-    const status = (): object => describeDaemon(host, proxy);
-    const api = await startLocalApi({ blobs: engine, origin, status, clock, log }, config.socket);
+    const status = (): DaemonStatus => describeDaemon(host, proxy, pause, config);
+    const api = await startLocalApi({ blobs: engine, origin, pause, status, clock, log }, config.socket);
     host.onClose(() => api.close());
     const proxies = proxy.addresses.map((at, index) => ({
       upstream: config.proxyListen[index]?.upstream ?? null,
@@ -47,17 +51,27 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
 }
 
 /** What `dfget status` shows. */
-function describeDaemon(host: PeerHost<PeerEngine>, proxy: RegistryProxy): DaemonStatus {
+function describeDaemon(
+  host: PeerHost<PeerEngine>,
+  proxy: RegistryProxy,
+  pause: Pause,
+  config: DaemonConfig,
+): DaemonStatus {
   const stored = host.store.list();
   const { id, zone } = host.self();
   return {
     id,
     zone,
     upstreams: host.origin.upstreams,
-    proxy: proxy.addresses,
+    proxy: proxy.addresses.map((at, index) => {
+      const upstream = config.proxyListen[index]?.upstream;
+      return upstream === undefined ? at : { ...at, upstream };
+    }),
     peer: host.peerAddress,
     admin: host.adminAddress,
-    tracker: { reachable: host.discovery.reachable },
+    tracker: { reachable: host.discovery.reachable, urls: config.tracker },
+    paused: pause.paused,
+    dataDir: resolve(config.dataDir),
     store: {
       blobs: stored.length,
       complete: stored.filter((blob) => blob.complete).length,

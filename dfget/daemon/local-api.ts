@@ -11,11 +11,14 @@ import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
-import { ORIGIN_AUTHORIZATION } from '../local-protocol.ts';
+import { ORIGIN_AUTHORIZATION, type PauseAnswer } from '../local-protocol.ts';
+import type { Pause } from './pause.ts';
+import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
   readonly blobs: BlobSource;
-  readonly origin: Pick<OriginClient, 'readManifest'>;
+  readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
+  readonly pause: Pause;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   readonly clock: Clock;
@@ -27,6 +30,7 @@ const blobQuery = z.object({
   upstream: z.string(),
   repository: z.string(),
 });
+const pauseBody = z.object({ upstream: z.string() });
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
 
 /**
@@ -34,10 +38,19 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
  * versioned; errors are `{code, message, facts}`.
  */
 export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
-  const { blobs, clock, log, origin: registry } = deps;
+  const { blobs, clock, log, origin: registry, pause } = deps;
   const server = fastify({ logger: false, forceCloseConnections: true });
 
   server.get('/v1/status', async () => deps.status());
+
+  server.get('/v1/registries', async (_request, reply) => askRegistries(registry, goneSignal(reply)));
+
+  for (const action of ['pause', 'resume'] as const) {
+    server.post(`/v1/${action}`, async (request): Promise<PauseAnswer> => {
+      await pause[action](pauseBody.parse(request.body).upstream);
+      return { paused: pause.paused };
+    });
+  }
 
   server.get('/v1/manifest', async (request, reply) => {
     const { reference, repository, upstream } = manifestQuery.parse(request.query);

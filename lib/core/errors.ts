@@ -22,6 +22,10 @@ export const ERROR_CODES = {
   PEER_BUSY: { status: 503, meaning: 'a peer has no free upload slot' },
   TRACKER_UNREACHABLE: { status: 502, meaning: 'no tracker answers' },
   DAEMON_UNREACHABLE: { status: 502, meaning: 'no daemon listens on the local socket' },
+  SETUP_REFUSED: {
+    status: 409,
+    meaning: "a container client's configuration cannot be changed, or changed back, without harm",
+  },
   STORE_FULL: { status: 507, meaning: 'the disk or the quota of the store is full' },
   STORE_FAILED: { status: 500, meaning: 'the store could not read or write' },
   ABORTED: { status: 499, meaning: 'the caller gave up' },

@@ -11,6 +11,8 @@ export interface AdminOptions {
   readonly checks: () => Readonly<Record<string, boolean>>;
   /** Said in `/readyz` besides the checks, for example that nothing is encrypted. */
   readonly notes?: readonly string[];
+  /** More of them, as they are now. */
+  readonly moreNotes?: () => readonly string[];
   /** Gauges are brought up to date before they are read. */
   readonly refresh?: () => void;
 }
@@ -22,15 +24,17 @@ export interface AdminServer {
 
 /** `/healthz` (the process lives), `/readyz` (it can do its work, check by check) and `/metrics` (Prometheus text). */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
-  const { checks, host, notes = [], port, refresh, registry } = options;
+  const { checks, host, moreNotes, notes = [], port, refresh, registry } = options;
   const server = fastify({ logger: false, forceCloseConnections: true });
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get('/readyz', async (_request, reply) => {
     const results = checks();
     const ready = Object.values(results).every(Boolean);
-    return reply
-      .code(ready ? 200 : 503)
-      .send({ status: ready ? 'ready' : 'not ready', checks: results, notes });
+    return reply.code(ready ? 200 : 503).send({
+      status: ready ? 'ready' : 'not ready',
+      checks: results,
+      notes: [...notes, ...(moreNotes?.() ?? [])],
+    });
   });
   server.get('/metrics', async (_request, reply) => {
     refresh?.();

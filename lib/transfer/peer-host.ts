@@ -41,6 +41,8 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly adminAddress: string;
   /** Closes later-opened things first; whatever is added here goes before everything in the host. */
   onClose(closer: () => Promise<void>): void;
+  /** `/readyz` says these too. */
+  addNotes(notes: () => readonly string[]): void;
   close(): Promise<void>;
 }
 
@@ -96,11 +98,13 @@ export async function openPeerHost<E extends Engine>(
     late.engine = engine;
     engine.start();
     closers.push(() => engine.close());
+    const moreNotes: (() => readonly string[])[] = [];
     const admin = await startAdminServer({
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
       notes: ['insecure: connections between peers are neither encrypted nor authenticated'],
+      moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list();
         metrics.storeBlobs.set(blobs.length);
@@ -115,6 +119,7 @@ export async function openPeerHost<E extends Engine>(
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
       onClose: (closer) => void closers.push(closer),
+      addNotes: (notes) => void moreNotes.push(notes),
       close,
     };
   } catch (error) {

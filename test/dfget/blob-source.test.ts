@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
+import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
@@ -60,7 +61,10 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
   const { engine, registry } = await createNode();
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
-  const deps = { blobs: engine, origin: registry.client(), status: () => ({ id: 'x' }), clock, log };
+  const metrics = createMetrics({ defaults: false });
+  const pause = await loadPause({ log, metrics }, { folder, upstreams: ['registry.test'] });
+  const status = (): object => ({ id: 'x' });
+  const deps = { blobs: engine, origin: registry.client(), pause, status, clock, log };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {

@@ -63,11 +63,12 @@ export async function startProxy(
   upstreams: readonly Upstream[],
   options: Partial<RegistryProxyConfig> & {
     readonly blobs?: BlobSource;
+    readonly isPaused?: (upstream: string) => boolean;
     /** For tests of silent registries; the real limits by default. */
     readonly headersTimeoutMs?: number;
   } = {},
 ): Promise<ProxyFixture> {
-  const { blobs: given, headersTimeoutMs, ...config } = options;
+  const { blobs: given, headersTimeoutMs, isPaused = () => false, ...config } = options;
   const metrics = createMetrics({ defaults: false });
   const clock = createShiftedClock();
   const log = silentLog();
@@ -77,7 +78,7 @@ export async function startProxy(
   );
   const blobs = given ?? straightSource(origin);
   const proxy = await createRegistryProxy(
-    { origin, blobs, metrics, log, clock },
+    { origin, blobs, metrics, log, clock, isPaused },
     { listeners: [{ host: '127.0.0.1', port: 0 }], ...config },
   );
   const ports = proxy.addresses.map(({ port }) => port);

@@ -1,0 +1,42 @@
+import { describeError } from '../../lib/core/errors.ts';
+import { joinAddress } from '../../lib/observe/admin-server.ts';
+import type { Check, Finding } from './check.ts';
+
+/** Whether the daemon runs, serves something, and is not paused. */
+export const checkDaemon: Check = ({ status }) => {
+  if (status === undefined) {
+    const says =
+      'no daemon answers on the socket: clients go to the registry, or fail where they know nothing else';
+    return [{ check: 'daemon', state: 'problem', says, cure: 'dfget daemon' }];
+  }
+  const findings: Finding[] = [
+    { check: 'daemon', state: 'ok', says: `runs as node ${status.id.slice(0, 8)}` },
+  ];
+  if (status.upstreams.length === 0) {
+    const cure = 'dfget daemon --upstream harbor.corp=https://harbor.corp';
+    findings.push({ check: 'upstreams', state: 'problem', says: 'the daemon serves no registry', cure });
+  }
+  for (const name of status.paused) {
+    const says = `${name === 'all' ? 'everything' : name} is paused: pulls go straight to the registry`;
+    findings.push({ check: 'pause', state: 'warning', says, cure: `dfget resume ${name}` });
+  }
+  return findings;
+};
+
+/** Whether clients on this machine reach the mirror where the daemon says that it listens. */
+export const checkMirror: Check = async (patient) => {
+  const { status } = patient;
+  return await Promise.all(
+    (status?.proxy ?? []).map(async ({ host, port }): Promise<Finding> => {
+      const local = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+      const url = `http://${joinAddress(local, port)}/v2/`;
+      try {
+        const answer = await patient.get(url);
+        return { check: 'mirror', state: 'ok', says: `${url} answers ${answer.status}` };
+      } catch (error) {
+        const says = `${url} does not answer, though the daemon listens there: ${describeError(error)}`;
+        return { check: 'mirror', state: 'problem', says, cure: `curl -v ${url}` };
+      }
+    }),
+  );
+};

@@ -1,0 +1,33 @@
+import type { RegistryAnswer } from '../local-protocol.ts';
+import type { Check, Finding } from './check.ts';
+import { clockSkew } from './clock-skew.ts';
+
+/** Whether the daemon reaches the registries, trusts them, and has the time that they have. */
+export const checkRegistries: Check = async (patient) => {
+  if (patient.status === undefined) return [];
+  const answers = await patient.registries();
+  return answers.flatMap((answer) => findingsOf(answer, patient.now()));
+};
+
+function findingsOf(answer: RegistryAnswer, nowMs: number): Finding[] {
+  const { name } = answer;
+  if ('failed' in answer) {
+    const trusted = answer.certificate
+      ? {
+          says: `its certificate is not accepted (${answer.failed}): start the daemon with the CA that signed it`,
+          cure: 'NODE_EXTRA_CA_CERTS=/path/of/ca.pem dfget daemon',
+        }
+      : { says: `it does not answer the daemon: ${answer.failed}`, cure: `curl -v https://${name}/v2/` };
+    return [{ check: `registry ${name}`, state: 'problem', ...trusted }];
+  }
+  const skew = clockSkew(name, answer.date, nowMs);
+  // 401 is how a registry that wants a login says that it is one.
+  if (answer.status < 300 || answer.status === 401) {
+    return [{ check: `registry ${name}`, state: 'ok', says: `answers ${answer.status}` }, ...skew];
+  }
+  const says = `it answers ${answer.status} where a registry says 200 or 401: the upstream's URL may be wrong`;
+  return [
+    { check: `registry ${name}`, state: 'problem', says, cure: `curl -v https://${name}/v2/` },
+    ...skew,
+  ];
+}
