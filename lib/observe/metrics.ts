@@ -32,6 +32,12 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
     fallback: counter('fallback_total', 'Times the node read from the registry itself', ['reason']),
     authorization: counter('authorization_total', 'Verdicts on the right to read', ['verdict']),
+    upstreamTrust: new Gauge({
+      name: 'damselfly_upstream_trust',
+      help: '1 for the trust mode of each upstream: whose rights decide what a caller may read',
+      labelNames: ['upstream', 'trust'],
+      registers,
+    }),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     links: gauge('peer_links', 'Neighbours connected now'),
