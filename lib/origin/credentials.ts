@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BoundedMap } from '../core/bounded-map.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -57,11 +58,11 @@ export function createCredentials(
 ): Credentials {
   const { exchange, clock, log, closing, secrets } = deps;
   // Repositories whose challenges ask for the same scope of the same service share a token.
-  const scopes = new Map<string, string>();
-  const tokens = new Map<string, Known>();
+  const scopes = new BoundedMap<string>(MAX_KNOWN);
+  const tokens = new BoundedMap<Known>(MAX_KNOWN);
   const flights = new SingleFlight<Known | undefined>();
   /** A refresh token that took the place of the configured one, by that one's hash. */
-  const rotated = new Map<string, string>();
+  const rotated = new BoundedMap<string>(MAX_KNOWN);
 
   const known = (place: string): string | undefined => {
     const entry = tokens.get(scopes.get(place) ?? '');
@@ -94,7 +95,7 @@ export function createCredentials(
     const token = await requestToken(exchange, question, closing);
     if (token === undefined) return undefined;
     if (secret?.kind === 'refresh' && token.refreshToken !== undefined) {
-      keep(rotated, hashOf(secret.token), token.refreshToken);
+      rotated.set(hashOf(secret.token), token.refreshToken);
     }
     const lifeMs = token.validSeconds * 1000;
     const marginMs = Math.min(TOKEN_MARGIN_MS, lifeMs / 5);
@@ -127,14 +128,14 @@ export function createCredentials(
       const basic = challenges.some(({ scheme }) => scheme === 'basic');
       if (bearer === undefined && !basic) return undefined;
       const scope = bearer === undefined ? `basic ${place}` : scopeOf(bearer, place);
-      keep(scopes, place, scope);
+      scopes.set(place, scope);
       const entry = await flights.run(
         scope,
         () => (bearer === undefined ? answerBasic(place, refused) : answerBearer(bearer, place)),
         signal,
       );
       if (entry === undefined) tokens.delete(scope);
-      else keep(tokens, scope, entry);
+      else tokens.set(scope, entry);
       return entry?.authorization;
     },
   };
@@ -143,13 +144,6 @@ export function createCredentials(
 /** What a token is for. Without a scope in the challenge it is for the place. */
 function scopeOf({ parameters }: Challenge, place: string): string {
   return JSON.stringify([parameters['realm'], parameters['service'], parameters['scope'] ?? place]);
-}
-
-function keep<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  const oldest = map.keys().next();
-  if (map.size >= MAX_KNOWN && oldest.done !== true) map.delete(oldest.value);
-  map.set(key, value);
 }
 
 function hashOf(secret: string): string {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../core/bounded-map.ts';
 import { claimsOf } from './authorization.ts';
 
 /** Callers remembered; the one not seen for longest goes first. */
@@ -9,16 +10,12 @@ const MAX_CALLERS = 1_000;
  * say; a token counts only once the registry itself has taken it, so that nobody can pass for another.
  */
 export class NewestAuthorization {
-  readonly #byCaller = new Map<string, string>();
+  readonly #byCaller = new BoundedMap<string>(MAX_CALLERS);
 
   /** The registry gave what was asked for in this repository with this Authorization. */
   accepted(repository: string, authorization: string): void {
     const key = keyOf(repository, authorization);
-    if (key === undefined) return;
-    this.#byCaller.delete(key);
-    const oldest = this.#byCaller.keys().next();
-    if (this.#byCaller.size >= MAX_CALLERS && oldest.done !== true) this.#byCaller.delete(oldest.value);
-    this.#byCaller.set(key, authorization);
+    if (key !== undefined) this.#byCaller.set(key, authorization);
   }
 
   /** The newest one of the caller who sent this one; this one when none is known. */

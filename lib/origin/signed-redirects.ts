@@ -1,3 +1,4 @@
+import { BoundedMap } from '../core/bounded-map.ts';
 import type { Clock } from '../runtime/clock.ts';
 
 /** Registries sign addresses of their storage for about twenty minutes. */
@@ -7,16 +8,13 @@ const MAX_KEPT = 1_000;
 /** Where the registry last sent us for each blob: such an address needs no Authorization as long as it is valid. */
 export class SignedRedirects {
   readonly #clock: Clock;
-  readonly #byPath = new Map<string, { readonly url: URL; readonly untilMs: number }>();
+  readonly #byPath = new BoundedMap<{ readonly url: URL; readonly untilMs: number }>(MAX_KEPT);
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   keep(path: string, url: URL): void {
-    this.#byPath.delete(path);
-    const oldest = this.#byPath.keys().next();
-    if (this.#byPath.size >= MAX_KEPT && oldest.done !== true) this.#byPath.delete(oldest.value);
     this.#byPath.set(path, { url, untilMs: this.#clock.now() + KEPT_MS });
   }
 
