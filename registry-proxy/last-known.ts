@@ -134,7 +134,6 @@ function manifestKey(name: string, reference: string, accept: string): string {
   return reference.includes(':') ? `${name} ${reference}` : `${name} ${reference} ${accept}`;
 }
 
-
 /** Whether an answer does: a gateway's word that there is no registry behind it. */
 export function isAwayAnswer(answer: { readonly status: number } | { readonly kind: 'allowed' }): boolean {
   return 'status' in answer && answer.status >= 502 && answer.status <= 504;

@@ -22,17 +22,15 @@ export type Right = Verdict & { readonly notes?: Headers };
  * it said last, where the policy allows that.
  * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, UPSTREAM_BROKEN, ABORTED
  */
-export async function rightToRead(
-  deps: RightDeps,
-  exchange: ClientExchange,
-  digest: Digest,
-): Promise<Right> {
+export async function rightToRead(deps: RightDeps, exchange: ClientExchange, digest: Digest): Promise<Right> {
   const { lastKnown, verdicts } = deps;
   const { upstream, signal } = exchange;
   const asker = askerOf(exchange);
   const stale = (): Right | undefined => {
     const found = lastKnown.blob(asker, digest);
-    return found === undefined ? undefined : { kind: 'allowed', size: found.value.size, notes: found.headers };
+    return found === undefined
+      ? undefined
+      : { kind: 'allowed', size: found.value.size, notes: found.headers };
   };
   const atOnce = lastKnown.isAway(upstream) ? stale() : undefined;
   if (atOnce !== undefined) return atOnce;
@@ -77,7 +75,8 @@ async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Di
     const verdict = await verdicts.of(asker, { kind: 'manifest', digest: manifest }, ask, closing);
     if (verdict.kind === 'allowed') {
       verdicts.learn(asker, listing);
-      for (const blob of listing.blobs) deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });
+      for (const blob of listing.blobs)
+        deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });
       return { kind: 'allowed', size };
     }
     if (verdict.kind === 'unclear') return verdict;

@@ -45,7 +45,12 @@ export function chooseUpstream(question: UpstreamQuestion): UpstreamChoice {
   // A question about a whole registry, without a name to protect: where there is one registry, it is about that. Clients
   // that put the registry in the path learn from it, before they name anything, that they must log in.
   const [only] = upstreams;
-  if (question.name === undefined && only !== undefined && upstreams.length === 1 && isServed(upstreams, only)) {
+  if (
+    question.name === undefined &&
+    only !== undefined &&
+    upstreams.length === 1 &&
+    isServed(upstreams, only)
+  ) {
     return found(only, undefined);
   }
   return {

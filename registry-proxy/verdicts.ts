@@ -1,9 +1,9 @@
+import { BoundedMap } from '../lib/core/bounded-map.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import { SingleFlight } from '../lib/core/single-flight.ts';
 import type { Metrics } from '../lib/observe/metrics.ts';
 import { claimsOf } from '../lib/origin/authorization.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
-import { BoundedMap } from '../lib/core/bounded-map.ts';
 import type { Asker, CallerNames } from './callers.ts';
 import type { Headers } from './exchange.ts';
 
@@ -124,7 +124,8 @@ export function createVerdicts(deps: {
     forget(asker, blob) {
       remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
       const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
-      if (listing !== undefined) remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
+      if (listing !== undefined)
+        remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
       listings.delete(`${names.holder(asker)} ${blob}`);
     },
   };

@@ -56,7 +56,8 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
 /** @throws CONFIG_INVALID */
 function stalePolicy({ staleIfError, tagsWhenDown }: DaemonConfig): StalePolicy {
   if (staleIfError === 0 && tagsWhenDown === 'stale') {
-    const told = '--tags-when-down stale: say for how long after they were last read, with --stale-if-error 24h';
+    const told =
+      '--tags-when-down stale: say for how long after they were last read, with --stale-if-error 24h';
     throw new DamselflyError('CONFIG_INVALID', told);
   }
   return { staleIfErrorMs: staleIfError, tags: tagsWhenDown ?? (staleIfError === 0 ? 'refuse' : 'stale') };

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { DamselflyError } from '../core/errors.ts';
 import type { UpstreamConfig } from './upstream.ts';
 
-const PEM_FILES = ['ca', 'clientCert', 'clientKey', 'verifyTokens'] as const;
+const PEM_FILES = ['ca', 'clientCert', 'clientKey'] as const;
 
 /**
  * The upstreams with the text of their PEM files instead of the paths, and `authFiles` after their own: files of
@@ -47,6 +47,9 @@ function checkAuthFile(what: string, path: string): void {
     JSON.parse(text);
   } catch {
     // The parser's own words would repeat a part of the file.
-    throw new DamselflyError('CONFIG_INVALID', `${what} ${path}: not JSON; expected docker's config.json or containers' auth.json`);
+    throw new DamselflyError(
+      'CONFIG_INVALID',
+      `${what} ${path}: not JSON; expected docker's config.json or containers' auth.json`,
+    );
   }
 }

@@ -5,8 +5,8 @@ import { refuse } from './values.ts';
  * Whose rights decide what a caller of the node may read: its own, or, for callers that send none, the node's. `node`
  * makes everybody who reaches the proxy one tenant.
  */
-export const TRUST_MODES = ['caller', 'node'] as const;
-export type TrustMode = (typeof TRUST_MODES)[number];
+const TRUST_MODES = ['caller', 'node'] as const;
+type TrustMode = (typeof TRUST_MODES)[number];
 
 export interface UpstreamConfig {
   /** As clients spell the registry: `harbor.corp`, `docker.io`; a `*` stands for one or more labels: `*.gcr.io`. */
@@ -30,32 +30,65 @@ export interface UpstreamConfig {
   /** Takes any certificate that the registry shows. */
   readonly insecureSkipVerify?: boolean;
   readonly trust?: TrustMode;
-  /** Path of a PEM file with the certificates or public keys that sign the registry's tokens: they are checked here. */
-  readonly verifyTokens?: string;
 }
 
 const EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
 const NAME = /^[a-z0-9*](?:[a-z0-9.:_*-]*[a-z0-9*])?$/i;
 
-/** Names as in the file; unknown ones are refused. */
+/** Names as in the file, with what the documentation says of each; unknown ones are refused. */
 const fileForm = z.strictObject({
-  name: z.string(),
-  url: z.union([z.string(), z.array(z.string()).min(1)]),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  'auth-file': z.string().optional(),
+  name: z
+    .string()
+    .describe(
+      'the registry as images name it; `*` in it stands for one or more labels of a host name: `*.gcr.io`',
+    ),
+  url: z
+    .union([z.string(), z.array(z.string()).min(1)])
+    .describe(
+      'where it is; a list for several addresses of one registry, which are asked in order, those that fail last. For a name with `*` the host is `*` too: `https://*`',
+    ),
+  username: z.string().optional().describe('our account there, a robot account for example'),
+  password: z.string().optional().describe('its password or token'),
+  'auth-file': z
+    .string()
+    .optional()
+    .describe(
+      "docker's `config.json` or containers' `auth.json` with the credentials, before those of `--auth-file`",
+    ),
   'credential-helper': z
     .string()
-    .regex(/^[A-Za-z0-9._-]+$/, 'expected the end of a program name: ecr-login for docker-credential-ecr-login')
-    .optional(),
-  'token-hosts': z.array(z.string()).optional(),
-  ca: z.string().optional(),
-  'client-cert': z.string().optional(),
-  'client-key': z.string().optional(),
-  'insecure-skip-verify': z.boolean().optional(),
-  trust: z.enum(TRUST_MODES).optional(),
-  'verify-tokens': z.string().optional(),
+    .regex(
+      /^[A-Za-z0-9._-]+$/,
+      'expected the end of a program name: ecr-login for docker-credential-ecr-login',
+    )
+    .optional()
+    .describe('`ecr-login`: the program `docker-credential-ecr-login` is asked for the credentials'),
+  'token-hosts': z
+    .array(z.string())
+    .optional()
+    .describe('hosts of other domains whose token service may be sent the credentials, by https'),
+  ca: z.string().optional().describe('PEM file of authorities to trust for it besides those of the machine'),
+  'client-cert': z
+    .string()
+    .optional()
+    .describe('PEM file of our certificate, shown to these addresses alone'),
+  'client-key': z.string().optional().describe('PEM file of its key'),
+  'insecure-skip-verify': z
+    .boolean()
+    .optional()
+    .describe('takes any certificate of these addresses; said aloud at start and in `/readyz`'),
+  trust: z
+    .enum(TRUST_MODES)
+    .optional()
+    .describe(
+      '`caller` (default): every caller reads with its own credentials. `node`: callers that send none read with those of the upstream; said aloud at start, in `/readyz` and in `damselfly_upstream_trust`',
+    ),
 });
+
+/** What an upstream's entries in a file are called, and what they mean: for the documentation. */
+export const UPSTREAM_FIELDS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(fileForm.shape).map(([name, field]) => [name, field.description ?? '']),
+);
 
 /** `NAME=URL` (credentials may stand in the URL), or in a file an object with the names of {@link fileForm}. */
 export const upstream = () =>
@@ -68,13 +101,17 @@ export const upstream = () =>
     if (parsed.success) return read(parsed.data, context);
     const [issue] = parsed.error.issues;
     const where = issue?.path.join('.') ?? '';
-    return refuse(context, `${EXPECTED}, or an object of ${Object.keys(fileForm.shape).join(', ')}; ${where}: ${issue?.message}`);
+    return refuse(
+      context,
+      `${EXPECTED}, or an object of ${Object.keys(fileForm.shape).join(', ')}; ${where}: ${issue?.message}`,
+    );
   });
 
 function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig {
   const [first, ...others] = [given.url].flat().map(parseAddress);
   const addresses = [first, ...others];
-  if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name)) return refuse(context, EXPECTED);
+  if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name))
+    return refuse(context, EXPECTED);
   const pattern = given.name.includes('*');
   if (addresses.some((address) => (address?.url.hostname === '*') !== pattern)) {
     return refuse(context, 'a url with the host * for a name with a * and for no other: *.gcr.io=https://*');
@@ -96,7 +133,6 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
     clientKey: given['client-key'],
     insecureSkipVerify: given['insecure-skip-verify'],
     trust: given.trust,
-    verifyTokens: given['verify-tokens'],
   };
   const set = Object.entries(optional).filter(([, value]) => value !== undefined);
   return { name: given.name.toLowerCase(), url: shown(first.url), ...Object.fromEntries(set) };

@@ -17,7 +17,11 @@ interface Read {
  * for on our own account at once.
  * @throws UPSTREAM_REFUSED (`facts.status`) for anything but 200 and 206; UPSTREAM_UNREACHABLE, ABORTED
  */
-export async function askAsReader(registry: Registry, read: Read, signal: AbortSignal): Promise<OriginResponse> {
+export async function askAsReader(
+  registry: Registry,
+  read: Read,
+  signal: AbortSignal,
+): Promise<OriginResponse> {
   const { origin, path } = read;
   let response: OriginResponse | undefined;
   for (const ask of waysToRead(registry, read, signal)) {
@@ -32,12 +36,16 @@ export async function askAsReader(registry: Registry, read: Read, signal: AbortS
   }
   const status = response?.status ?? 0;
   if (response !== undefined) await discard(response);
-  throw new DamselflyError('UPSTREAM_REFUSED', `the registry answered ${status} for a ${read.kind}${adviceFor(status)}`, {
-    status,
-    upstream: origin.upstream,
-    repository: origin.repository,
-    path,
-  });
+  throw new DamselflyError(
+    'UPSTREAM_REFUSED',
+    `the registry answered ${status} for a ${read.kind}${adviceFor(status)}`,
+    {
+      status,
+      upstream: origin.upstream,
+      repository: origin.repository,
+      path,
+    },
+  );
 }
 
 function* waysToRead(
@@ -53,7 +61,8 @@ function* waysToRead(
       yield () => askAsGiven(registry, { ...request, headers: { ...headers, authorization: each } }, signal);
     }
     const signed = registry.redirects.of(path);
-    if (signed !== undefined) yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);
+    if (signed !== undefined)
+      yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);
     if (!hasCredentials(registry)) return;
   }
   yield () => askAsOurselves(registry, { ...request, headers: { ...headers } }, signal);
@@ -69,5 +78,7 @@ async function askStorage(
 }
 
 function adviceFor(status: number): string {
-  return status === 401 ? ': log in to it, or give the upstream credentials (username and password, or auth-file)' : '';
+  return status === 401
+    ? ': log in to it, or give the upstream credentials (username and password, or auth-file)'
+    : '';
 }

@@ -2,7 +2,9 @@ import { canonicalRegistry } from '../oci/reference.ts';
 import type { Secret } from './secret.ts';
 
 /** What a file of credentials says of a registry: the secret itself, or the program that has it. */
-export type StoredSecret = Secret | { readonly kind: 'helper'; readonly helper: string; readonly server: string };
+export type StoredSecret =
+  | Secret
+  | { readonly kind: 'helper'; readonly helper: string; readonly server: string };
 
 /** Key and question of the default registry in all those files. */
 const DOCKER_SERVER = 'https://index.docker.io/v1/';
@@ -15,7 +17,11 @@ const TOKEN_USER = '<token>';
  * Finds a registry's credentials in a file in the form of docker's config.json or containers' auth.json: a helper for
  * the registry, else the entry of the longest path that `registry/repository` lies under, else the helper for all.
  */
-export function findStoredSecret(file: unknown, registry: string, repository: string): StoredSecret | undefined {
+export function findStoredSecret(
+  file: unknown,
+  registry: string,
+  repository: string,
+): StoredSecret | undefined {
   const { auths, credHelpers, credsStore } = objectOf(file);
   const server = serverName(registry);
   const helpers = Object.entries(objectOf(credHelpers)).map(([key, helper]) => [keyOf(key), helper] as const);
@@ -45,11 +51,13 @@ export function secretOfHelper(answer: unknown): Secret | undefined {
 
 function secretOf(entry: unknown): Secret | undefined {
   const { auth, identitytoken, username, password } = objectOf(entry);
-  if (typeof identitytoken === 'string' && identitytoken !== '') return { kind: 'refresh', token: identitytoken };
+  if (typeof identitytoken === 'string' && identitytoken !== '')
+    return { kind: 'refresh', token: identitytoken };
   if (typeof auth === 'string' && auth !== '') {
     const text = Buffer.from(auth, 'base64').toString();
     const colon = text.indexOf(':');
-    if (colon > 0) return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
+    if (colon > 0)
+      return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
   }
   if (typeof username === 'string' && typeof password === 'string' && username !== '') {
     return { kind: 'password', username, password };

@@ -70,7 +70,10 @@ export class Endpoints<E extends { readonly host: string }> {
     health.failures++;
     health.downUntilMs = this.#deps.clock.now() + downMs;
     if (this.#all.length > 1) {
-      this.#deps.log.warn({ endpoint: endpoint.host, downMs }, 'an address of the registry fails: others first');
+      this.#deps.log.warn(
+        { endpoint: endpoint.host, downMs },
+        'an address of the registry fails: others first',
+      );
     }
   }
 }

@@ -55,11 +55,7 @@ export function followRedirects(
   };
 }
 
-function redirected(
-  request: HttpRequest,
-  location: string,
-  forbidden: (url: URL) => boolean,
-): HttpRequest {
+function redirected(request: HttpRequest, location: string, forbidden: (url: URL) => boolean): HttpRequest {
   const url = URL.parse(location, request.url.href);
   const sameHost = url?.origin === request.url.origin;
   if (url === null || !isHttp(url) || (!sameHost && forbidden(url))) {

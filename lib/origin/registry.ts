@@ -13,7 +13,7 @@ export interface Endpoint {
   readonly exchange: HttpExchange;
   readonly credentials: Credentials;
   /** Where a path of the API is. */
-  at(path: string): URL;
+  readonly at: (path: string) => URL;
 }
 
 /** A registry as everything here asks it. */
@@ -85,7 +85,7 @@ export function hasCredentials({ endpoints }: Registry): boolean {
 }
 
 /** What needs one right: the repository of a path, or the path itself where it is about none. */
-export function placeOf(path: string): string {
+function placeOf(path: string): string {
   const bare = path.replace(/\?.*$/, '');
   return /^\/v2\/(.+)\/(?:manifests|blobs|referrers|tags)\//.exec(bare)?.[1] ?? bare;
 }

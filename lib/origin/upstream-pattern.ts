@@ -17,7 +17,9 @@ function isHostName(text: string): boolean {
   if (!isRegistryHost(text) || text !== text.toLowerCase()) return false;
   const labels = text.replace(/:\d+$/, '').split('.');
   const top = labels.at(-1) ?? '';
-  return labels.length > 1 && !labels.includes('') && /[a-z]/.test(top) && !/^0x/.test(top) && top !== 'localhost';
+  return (
+    labels.length > 1 && !labels.includes('') && /[a-z]/.test(top) && !/^0x/.test(top) && top !== 'localhost'
+  );
 }
 
 function patternOf(name: string): RegExp {

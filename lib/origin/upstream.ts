@@ -26,8 +26,6 @@ export interface Upstream {
   readonly insecureSkipVerify?: boolean;
   /** `node`: callers without credentials read with ours. Default `caller`. */
   readonly trust?: 'caller' | 'node';
-  /** PEM text of the certificates or public keys that sign the registry's tokens. */
-  readonly verifyTokens?: string;
 }
 
 /** Where the Docker registry's API is: its other names answer people. */

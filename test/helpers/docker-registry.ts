@@ -38,7 +38,11 @@ export interface DockerRegistryOptions {
   readonly password?: string;
   readonly tls?: Certificate;
   /** Tokens of this service are taken; `authorization` is what images are pushed with. */
-  readonly tokens?: { readonly realm: string; readonly certificate: Certificate; readonly authorization: string };
+  readonly tokens?: {
+    readonly realm: string;
+    readonly certificate: Certificate;
+    readonly authorization: string;
+  };
 }
 
 /** Starts the real distribution registry on a free port, its data in a temporary folder. */

@@ -21,14 +21,17 @@ export async function startRelay(target: string): Promise<Relay> {
     const { headers, method = '', url = '' } = request;
     const seen = { method, url, headers, status: 0, sentBytes: 0 };
     relay.seen.push(seen);
-    const onward = httpRequest({ host: hostname, port, method, path: url, headers, agent: false }, (answer) => {
-      seen.status = answer.statusCode ?? 0;
-      response.writeHead(seen.status, answer.headers);
-      answer.on('data', (chunk: Buffer) => {
-        seen.sentBytes += chunk.length;
-      });
-      answer.pipe(response);
-    });
+    const onward = httpRequest(
+      { host: hostname, port, method, path: url, headers, agent: false },
+      (answer) => {
+        seen.status = answer.statusCode ?? 0;
+        response.writeHead(seen.status, answer.headers);
+        answer.on('data', (chunk: Buffer) => {
+          seen.sentBytes += chunk.length;
+        });
+        answer.pipe(response);
+      },
+    );
     onward.on('error', () => response.destroy());
     request.pipe(onward);
   });

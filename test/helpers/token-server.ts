@@ -51,7 +51,12 @@ export async function startTokenServer(
   const seen: SeenQuestion[] = [];
   const http = createServer((request, response) => {
     void read(request, accounts).then((question) => {
-      const { account, grant, scope, service } = question ?? { account: '?', grant: '?', scope: '', service: '' };
+      const { account, grant, scope, service } = question ?? {
+        account: '?',
+        grant: '?',
+        scope: '',
+        service: '',
+      };
       seen.push({ method: request.method ?? '', grant, account: account ?? '', scope });
       const refused = question === undefined || service !== SERVICE;
       if (refused || (server.oauthOnly && request.method === 'GET')) {

@@ -1,5 +1,6 @@
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
@@ -39,53 +40,61 @@ async function read(client: OriginClient): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-await t.test('a registry with a certificate of its own is read with its CA, or when any will do', { skip }, async (t) => {
-  const tls = makeCertificate(t.testdir({}));
-  const registry = await startDockerRegistry({ tls });
-  t.teardown(() => registry.close());
-  await registry.pushBlob('a/b', BYTES);
-  const { url } = registry;
-  t.equal(await read(clientOf(t, { url, ca: tls.cert })), BYTES.toString());
-  t.equal(await read(clientOf(t, { url, insecureSkipVerify: true })), BYTES.toString());
-  await t.rejects(read(clientOf(t, { url })), { code: 'UPSTREAM_UNREACHABLE' });
-  const plain = await startFaultOrigin((_request, response) => {
-    send(response, 307, '', { location: `${url}/v2/a/b/blobs/${DIGEST}` });
-  });
-  t.teardown(() => plain.close());
-  await t.rejects(
-    read(clientOf(t, { url: plain.url, insecureSkipVerify: true })),
-    { code: 'UPSTREAM_UNREACHABLE' },
-    'what it redirects to must still show a good certificate',
-  );
-});
+await t.test(
+  'a registry with a certificate of its own is read with its CA, or when any will do',
+  { skip },
+  async (t) => {
+    const tls = makeCertificate(t.testdir({}));
+    const registry = await startDockerRegistry({ tls });
+    t.teardown(() => registry.close());
+    await registry.pushBlob('a/b', BYTES);
+    const { url } = registry;
+    t.equal(await read(clientOf(t, { url, ca: tls.cert })), BYTES.toString());
+    t.equal(await read(clientOf(t, { url, insecureSkipVerify: true })), BYTES.toString());
+    await t.rejects(read(clientOf(t, { url })), { code: 'UPSTREAM_UNREACHABLE' });
+    const plain = await startFaultOrigin((_request, response) => {
+      send(response, 307, '', { location: `${url}/v2/a/b/blobs/${DIGEST}` });
+    });
+    t.teardown(() => plain.close());
+    await t.rejects(
+      read(clientOf(t, { url: plain.url, insecureSkipVerify: true })),
+      { code: 'UPSTREAM_UNREACHABLE' },
+      'what it redirects to must still show a good certificate',
+    );
+  },
+);
 
-await t.test('our own certificate is shown to a registry that asks for one, and to no other host', { skip }, async (t) => {
-  const folder = t.testdir({});
-  const theirs = makeCertificate(folder, 'theirs');
-  const ours = makeCertificate(folder, 'ours');
-  const seen: string[] = [];
-  const start = async (answer: (path: string) => string | undefined): Promise<string> => {
-    const options = { cert: theirs.cert, key: theirs.key, ca: ours.cert, requestCert: true };
-    const server = createTlsServer({ ...options, rejectUnauthorized: false }, (request, response) => {
-      const { subject } = (request.socket as import('node:tls').TLSSocket).getPeerCertificate();
-      seen.push(subject === undefined ? 'nobody' : String(subject.CN));
-      const location = answer(request.url ?? '');
-      if (location === undefined) send(response, 200, BYTES);
-      else send(response, 307, '', { location });
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    t.teardown(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  };
-  const storage = await start(() => undefined);
-  const url = await start(() => `${storage}/signed`);
-  const own = { ca: theirs.cert, clientCert: ours.cert, clientKey: ours.key };
-  t.equal(await read(clientOf(t, { url, ...own })), BYTES.toString());
-  t.same(seen, ['ours', 'nobody']);
-});
+await t.test(
+  'our own certificate is shown to a registry that asks for one, and to no other host',
+  { skip },
+  async (t) => {
+    const folder = t.testdir({});
+    const theirs = makeCertificate(folder, 'theirs');
+    const ours = makeCertificate(folder, 'ours');
+    const seen: string[] = [];
+    const start = async (answer: (path: string) => string | undefined): Promise<string> => {
+      const options = { cert: theirs.cert, key: theirs.key, ca: ours.cert, requestCert: true };
+      const server = createTlsServer({ ...options, rejectUnauthorized: false }, (request, response) => {
+        const { subject } = (request.socket as TLSSocket).getPeerCertificate();
+        seen.push(subject === undefined ? 'nobody' : String(subject.CN));
+        const location = answer(request.url ?? '');
+        if (location === undefined) send(response, 200, BYTES);
+        else send(response, 307, '', { location });
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.teardown(() => {
+        server.closeAllConnections();
+        server.close();
+      });
+      return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    };
+    const storage = await start(() => undefined);
+    const url = await start(() => `${storage}/signed`);
+    const own = { ca: theirs.cert, clientCert: ours.cert, clientKey: ours.key };
+    t.equal(await read(clientOf(t, { url, ...own })), BYTES.toString());
+    t.same(seen, ['ours', 'nobody']);
+  },
+);
 
 await t.test(
   'several addresses of one registry are asked in order, the failing ones last until they have rested',
@@ -121,28 +130,31 @@ await t.test(
   },
 );
 
-await t.test("a gateway's word that nobody is there counts as a failure, a registry's refusal does not", async (t) => {
-  const second = await startFaultOrigin((_request, response) => send(response, 200, BYTES));
-  const first = await startFaultOrigin();
-  t.teardown(async () => {
-    await first.close();
-    await second.close();
-  });
-  const client = clientOf(t, { url: first.url, replicas: [second.url] }, new FakeClock());
-  first.answer = (_request, response) => send(response, 404, '');
-  await t.rejects(read(client), { code: 'UPSTREAM_REFUSED', facts: { status: 404 } });
-  t.equal(second.seen.length, 0);
-  first.answer = (_request, response) => send(response, 502, '');
-  t.equal(await read(client), BYTES.toString());
-  const push = { upstream: 'reg', method: 'POST', path: '/v2/a/b/blobs/uploads/', headers: {} };
-  second.answer = (_request, response) => send(response, 502, '');
-  const body = (async function* () {
-    yield BYTES;
-  })();
-  const before = first.seen.length + second.seen.length;
-  await discard(await client.request({ ...push, body }, { signal }));
-  t.equal(first.seen.length + second.seen.length, before + 1, 'what has a body is sent once');
-});
+await t.test(
+  "a gateway's word that nobody is there counts as a failure, a registry's refusal does not",
+  async (t) => {
+    const second = await startFaultOrigin((_request, response) => send(response, 200, BYTES));
+    const first = await startFaultOrigin();
+    t.teardown(async () => {
+      await first.close();
+      await second.close();
+    });
+    const client = clientOf(t, { url: first.url, replicas: [second.url] }, new FakeClock());
+    first.answer = (_request, response) => send(response, 404, '');
+    await t.rejects(read(client), { code: 'UPSTREAM_REFUSED', facts: { status: 404 } });
+    t.equal(second.seen.length, 0);
+    first.answer = (_request, response) => send(response, 502, '');
+    t.equal(await read(client), BYTES.toString());
+    const push = { upstream: 'reg', method: 'POST', path: '/v2/a/b/blobs/uploads/', headers: {} };
+    second.answer = (_request, response) => send(response, 502, '');
+    const body = (async function* () {
+      yield BYTES;
+    })();
+    const before = first.seen.length + second.seen.length;
+    await discard(await client.request({ ...push, body }, { signal }));
+    t.equal(first.seen.length + second.seen.length, before + 1, 'what has a body is sent once');
+  },
+);
 
 await t.test('each address has its own tokens', async (t) => {
   const startOne = async (name: string) => {
@@ -162,78 +174,110 @@ await t.test('each address has its own tokens', async (t) => {
   t.notOk(second.seen.some(({ headers }) => headers.authorization === 'Bearer one'));
 });
 
-await t.test('a registry that is busy is asked again within 4 s, later each time and never at the same moment', async (t) => {
-  const run = async (statuses: readonly [number, string?][], seed: number) => {
-    const clock = new FakeClock();
-    const times: number[] = [];
-    const left = [...statuses];
-    const ask = async (): Promise<OriginResponse> => {
-      times.push(clock.now());
-      const [status, after] = left.shift() ?? [200];
-      const body = (async function* () {})();
-      return { status, headers: after === undefined ? {} : { 'retry-after': after }, body };
+await t.test(
+  'a registry that is busy is asked again within 4 s, later each time and never at the same moment',
+  async (t) => {
+    const run = async (statuses: readonly [number, string?][], seed: number) => {
+      const clock = new FakeClock();
+      const times: number[] = [];
+      const left = [...statuses];
+      const ask = async (): Promise<OriginResponse> => {
+        times.push(clock.now());
+        const [status, after] = left.shift() ?? [200];
+        const body = (async function* () {})();
+        return { status, headers: after === undefined ? {} : { 'retry-after': after }, body };
+      };
+      const asking = askPatiently({ clock, rng: createRng(seed) }, ask, signal);
+      let done = false;
+      void asking.finally(() => {
+        done = true;
+      });
+      for (;;) {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (done) return { status: (await asking).status, times };
+        clock.advanceToNext();
+      }
     };
-    const asking = askPatiently({ clock, rng: createRng(seed) }, ask, signal);
-    let done = false;
-    void asking.finally(() => {
-      done = true;
+    const twice = await run([[429], [503]], 1);
+    t.equal(twice.status, 200);
+    t.equal(twice.times.length, 3);
+    t.not((await run([[429]], 2)).times[1], (await run([[429]], 3)).times[1], 'spread');
+    const told = await run([[429, '2']], 1);
+    t.ok((told.times[1] ?? 0) >= 2_000, 'not before its Retry-After');
+    const late = await run([[429, '30']], 1);
+    t.same(late, { status: 429, times: [0] }, 'too late for any client: the answer as it is');
+    const always = await run(
+      Array.from({ length: 50 }, () => [503]),
+      4,
+    );
+    t.equal(always.status, 503);
+    t.ok((always.times.at(-1) ?? 0) <= 4_000);
+    t.equal((await run([[500]], 1)).times.length, 1, 'a failure is no queue');
+
+    let refusals = 2;
+    const registry = await startFaultOrigin((_request, response) => {
+      if (refusals-- > 0) send(response, 429, '{}');
+      else send(response, 200, BYTES);
     });
-    for (;;) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (done) return { status: (await asking).status, times };
-      clock.advanceToNext();
+    t.teardown(() => registry.close());
+    const head = { upstream: 'reg', method: 'GET', path: '/v2/a/b/manifests/1', headers: {} };
+    const answer = await clientOf(t, { url: registry.url }).request(head, { signal });
+    t.equal(answer.status, 200);
+    t.equal(registry.seen.length, 3);
+    await discard(answer);
+  },
+);
+
+await t.test(
+  'an allow-list with patterns holds host names, and no address however it is written',
+  async (t) => {
+    const names = ['harbor.corp', '10.0.0.5:5000', '*.gcr.io', '*.pkg.dev', '*.corp:5000'];
+    for (const [asked, found] of [
+      ['harbor.corp', 'harbor.corp'],
+      ['10.0.0.5:5000', '10.0.0.5:5000'],
+      ['eu.gcr.io', '*.gcr.io'],
+      ['a.b.gcr.io', '*.gcr.io'],
+      ['europe-docker.pkg.dev', '*.pkg.dev'],
+      ['x.corp:5000', '*.corp:5000'],
+    ] as const) {
+      t.equal(findUpstreamName(names, asked), found, asked);
     }
-  };
-  const twice = await run([[429], [503]], 1);
-  t.equal(twice.status, 200);
-  t.equal(twice.times.length, 3);
-  t.not((await run([[429]], 2)).times[1], (await run([[429]], 3)).times[1], 'spread');
-  const told = await run([[429, '2']], 1);
-  t.ok((told.times[1] ?? 0) >= 2_000, 'not before its Retry-After');
-  const late = await run([[429, '30']], 1);
-  t.same(late, { status: 429, times: [0] }, 'too late for any client: the answer as it is');
-  const always = await run(Array.from({ length: 50 }, () => [503]), 4);
-  t.equal(always.status, 503);
-  t.ok((always.times.at(-1) ?? 0) <= 4_000);
-  t.equal((await run([[500]], 1)).times.length, 1, 'a failure is no queue');
-
-  let refusals = 2;
-  const registry = await startFaultOrigin((_request, response) => {
-    if (refusals-- > 0) send(response, 429, '{}');
-    else send(response, 200, BYTES);
-  });
-  t.teardown(() => registry.close());
-  const head = { upstream: 'reg', method: 'GET', path: '/v2/a/b/manifests/1', headers: {} };
-  const answer = await clientOf(t, { url: registry.url }).request(head, { signal });
-  t.equal(answer.status, 200);
-  t.equal(registry.seen.length, 3);
-  await discard(answer);
-});
-
-await t.test('an allow-list with patterns holds host names, and no address however it is written', async (t) => {
-  const names = ['harbor.corp', '10.0.0.5:5000', '*.gcr.io', '*.pkg.dev', '*.corp:5000'];
-  for (const [asked, found] of [
-    ['harbor.corp', 'harbor.corp'],
-    ['10.0.0.5:5000', '10.0.0.5:5000'],
-    ['eu.gcr.io', '*.gcr.io'],
-    ['a.b.gcr.io', '*.gcr.io'],
-    ['europe-docker.pkg.dev', '*.pkg.dev'],
-    ['x.corp:5000', '*.corp:5000'],
-  ] as const) {
-    t.equal(findUpstreamName(names, asked), found, asked);
-  }
-  const outside = ['gcr.io', '.gcr.io', 'eu.gcr.io:5000', 'eu.gcr.io.evil.com', 'evilgcr.io', 'x.corp', '*.gcr.io'];
-  for (const asked of [...outside, 'eu.gcr.io/x', 'user@eu.gcr.io', 'EU.gcr.io', '', '10.0.0.6:5000']) {
-    t.equal(findUpstreamName(names, asked), undefined, asked);
-  }
-  const addresses = ['169.254.169.254', '127.0.0.1', '10.1.2.3', '2130706433', '0x7f.0.0.1', '127.1', 'localhost'];
-  for (const asked of [...addresses, 'a.localhost', '[::1]', '[::ffff:127.0.0.1]', '1.2.3.0x4', '017700000001']) {
-    t.equal(findUpstreamName(['*'], asked), undefined, `case 46: ${asked}`);
-  }
-  t.equal(findUpstreamName(['*'], 'quay.io'), '*');
-  const [url] = upstreamUrls({ name: '*.gcr.io', url: 'https://*/path' }, 'eu.gcr.io');
-  t.equal(url?.href, 'https://eu.gcr.io/path');
-});
+    const outside = [
+      'gcr.io',
+      '.gcr.io',
+      'eu.gcr.io:5000',
+      'eu.gcr.io.evil.com',
+      'evilgcr.io',
+      'x.corp',
+      '*.gcr.io',
+    ];
+    for (const asked of [...outside, 'eu.gcr.io/x', 'user@eu.gcr.io', 'EU.gcr.io', '', '10.0.0.6:5000']) {
+      t.equal(findUpstreamName(names, asked), undefined, asked);
+    }
+    const addresses = [
+      '169.254.169.254',
+      '127.0.0.1',
+      '10.1.2.3',
+      '2130706433',
+      '0x7f.0.0.1',
+      '127.1',
+      'localhost',
+    ];
+    for (const asked of [
+      ...addresses,
+      'a.localhost',
+      '[::1]',
+      '[::ffff:127.0.0.1]',
+      '1.2.3.0x4',
+      '017700000001',
+    ]) {
+      t.equal(findUpstreamName(['*'], asked), undefined, `case 46: ${asked}`);
+    }
+    t.equal(findUpstreamName(['*'], 'quay.io'), '*');
+    const [url] = upstreamUrls({ name: '*.gcr.io', url: 'https://*/path' }, 'eu.gcr.io');
+    t.equal(url?.href, 'https://eu.gcr.io/path');
+  },
+);
 
 await t.test('case 46: a name that leads to a forbidden address is not connected to', async (t) => {
   for (const [address, always, strictly] of [

@@ -62,7 +62,8 @@ async function read(client: OriginClient): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-const basic = (user: string, password: string): string => Buffer.from(`${user}:${password}`).toString('base64');
+const basic = (user: string, password: string): string =>
+  Buffer.from(`${user}:${password}`).toString('base64');
 
 /** A folder on the PATH for as long as the test runs. */
 function onPath(t: Test, folder: string): void {
@@ -149,35 +150,39 @@ await t.test(
   },
 );
 
-await t.test("credentials come from docker's and containers' files, the longest path first", { skip }, async (t) => {
-  const { url } = await start(t);
-  const files: [string, object][] = [
-    ['docker', { auths: { reg: { auth: basic(ROBOT, 'p:w') } } }],
-    ['user and password apart', { auths: { 'https://reg': { username: ROBOT, password: 'p:w' } } }],
-    [
-      'containers, by repository',
-      {
-        auths: {
-          reg: { auth: basic('nobody', 'pw') },
-          'reg/team': { auth: basic('nobody', 'pw') },
-          'reg/team/app': { auth: basic(ROBOT, 'p:w') },
-          'reg/team/application': { auth: basic('nobody', 'pw') },
+await t.test(
+  "credentials come from docker's and containers' files, the longest path first",
+  { skip },
+  async (t) => {
+    const { url } = await start(t);
+    const files: [string, object][] = [
+      ['docker', { auths: { reg: { auth: basic(ROBOT, 'p:w') } } }],
+      ['user and password apart', { auths: { 'https://reg': { username: ROBOT, password: 'p:w' } } }],
+      [
+        'containers, by repository',
+        {
+          auths: {
+            reg: { auth: basic('nobody', 'pw') },
+            'reg/team': { auth: basic('nobody', 'pw') },
+            'reg/team/app': { auth: basic(ROBOT, 'p:w') },
+            'reg/team/application': { auth: basic('nobody', 'pw') },
+          },
         },
-      },
-    ],
-  ];
-  for (const [name, content] of files) {
+      ],
+    ];
+    for (const [name, content] of files) {
+      const file = join(t.testdir({}), 'auth.json');
+      writeFileSync(file, JSON.stringify(content));
+      t.equal(await read(clientOf(t, { url, authFiles: [file] })), BYTES.toString(), name);
+    }
     const file = join(t.testdir({}), 'auth.json');
-    writeFileSync(file, JSON.stringify(content));
-    t.equal(await read(clientOf(t, { url, authFiles: [file] })), BYTES.toString(), name);
-  }
-  const file = join(t.testdir({}), 'auth.json');
-  writeFileSync(file, '{}');
-  const client = clientOf(t, { url, authFiles: [file] });
-  await t.rejects(read(client), { code: 'UPSTREAM_REFUSED' });
-  writeFileSync(file, JSON.stringify({ auths: { reg: { auth: basic(ROBOT, 'p:w') } } }));
-  t.equal(await read(client), BYTES.toString(), 'a file that changed is read again');
-});
+    writeFileSync(file, '{}');
+    const client = clientOf(t, { url, authFiles: [file] });
+    await t.rejects(read(client), { code: 'UPSTREAM_REFUSED' });
+    writeFileSync(file, JSON.stringify({ auths: { reg: { auth: basic(ROBOT, 'p:w') } } }));
+    t.equal(await read(client), BYTES.toString(), 'a file that changed is read again');
+  },
+);
 
 await t.test('credentials come from credential helpers', { skip }, async (t) => {
   const { url } = await start(t);
@@ -193,7 +198,11 @@ await t.test('credentials come from credential helpers', { skip }, async (t) => 
   for (const content of [{ credHelpers: { reg: 'good' } }, { auths: { reg: {} }, credsStore: 'good' }]) {
     const file = join(folder, 'config.json');
     writeFileSync(file, JSON.stringify(content));
-    t.equal(await read(clientOf(t, { url, authFiles: [file] })), BYTES.toString(), Object.keys(content).join());
+    t.equal(
+      await read(clientOf(t, { url, authFiles: [file] })),
+      BYTES.toString(),
+      Object.keys(content).join(),
+    );
   }
 });
 

@@ -50,7 +50,11 @@ await t.test(
     proxy.clock.shiftMs += 3600_000;
     for (const path of [TAG, `/v2/a/b/manifests/${manifest}`]) {
       const answer = await ask(proxy.port, path);
-      t.match(answer, { status: 200, headers: { warning: WARNING, 'docker-content-digest': manifest } }, path);
+      t.match(
+        answer,
+        { status: 200, headers: { warning: WARNING, 'docker-content-digest': manifest } },
+        path,
+      );
       t.same(answer.body, before.body);
       t.equal(answer.headers['content-type'], before.headers['content-type']);
       const head = await ask(proxy.port, path, { method: 'HEAD' });
@@ -76,15 +80,19 @@ await t.test(
   },
 );
 
-await t.test('case 20: without the policy nothing is served while the registry is away', { skip }, async (t) => {
-  const { blob, proxy, relay } = await start(t, { staleIfErrorMs: 0, tags: 'refuse' });
-  await ask(proxy.port, TAG);
-  relay.away = true;
-  t.equal((await ask(proxy.port, TAG)).status, 502);
-  t.equal((await ask(proxy.port, blob)).status, 200, 'the verdict of this minute stands');
-  proxy.clock.shiftMs += 60_000;
-  t.equal((await ask(proxy.port, blob)).status, 502);
-});
+await t.test(
+  'case 20: without the policy nothing is served while the registry is away',
+  { skip },
+  async (t) => {
+    const { blob, proxy, relay } = await start(t, { staleIfErrorMs: 0, tags: 'refuse' });
+    await ask(proxy.port, TAG);
+    relay.away = true;
+    t.equal((await ask(proxy.port, TAG)).status, 502);
+    t.equal((await ask(proxy.port, blob)).status, 200, 'the verdict of this minute stands');
+    proxy.clock.shiftMs += 60_000;
+    t.equal((await ask(proxy.port, blob)).status, 502);
+  },
+);
 
 await t.test('tags can be refused although digests are served', { skip }, async (t) => {
   const { manifest, proxy, relay } = await start(t, { staleIfErrorMs: DAY_MS, tags: 'refuse' });
@@ -126,9 +134,12 @@ await t.test(
 await t.test('what the registry has refused since is not served when it is away', { skip }, async (t) => {
   const { blob, proxy, registry, relay } = await start(t, STALE);
   await ask(proxy.port, TAG);
-  await fetch(`${registry.url}/v2/a/b/manifests/${(await ask(proxy.port, TAG)).headers['docker-content-digest'] as string}`, {
-    method: 'DELETE',
-  });
+  await fetch(
+    `${registry.url}/v2/a/b/manifests/${(await ask(proxy.port, TAG)).headers['docker-content-digest'] as string}`,
+    {
+      method: 'DELETE',
+    },
+  );
   await fetch(`${registry.url}${blob}`, { method: 'DELETE' });
   proxy.clock.shiftMs += 60_001;
   t.equal((await ask(proxy.port, TAG)).status, 404);

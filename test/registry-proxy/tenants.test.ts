@@ -211,7 +211,13 @@ await t.test('case 40: no secret reaches a log, a metric or an answer', { skip }
   const basic = `Basic ${Buffer.from('carol:carol-secret').toString('base64')}`;
   const answers: Answer[] = [];
   for (const authorization of [alice, basic, 'Bearer nonsense-secret']) {
-    for (const path of ['manifests/v1', 'manifests/none', `blobs/${digests[0]}`, `blobs/${UNKNOWN}`, 'tags/list']) {
+    for (const path of [
+      'manifests/v1',
+      'manifests/none',
+      `blobs/${digests[0]}`,
+      `blobs/${UNKNOWN}`,
+      'tags/list',
+    ]) {
       answers.push(await ask(proxy.port, `/v2/team/app/${path}`, as(authorization)));
     }
   }
@@ -224,6 +230,12 @@ await t.test('case 40: no secret reaches a log, a metric or an answer', { skip }
     await proxy.metrics.registry.metrics(),
     ...answers.map((answer) => `${JSON.stringify(answer.headers)}${answer.body.toString()}`),
   ].join('\n');
-  const secrets = [alice.slice(7), alice.split('.').at(-1) ?? '', basic.slice(6), 'nonsense-secret', 'push-secret'];
+  const secrets = [
+    alice.slice(7),
+    alice.split('.').at(-1) ?? '',
+    basic.slice(6),
+    'nonsense-secret',
+    'push-secret',
+  ];
   for (const secret of secrets) t.notOk(text.includes(secret), `${secret.slice(0, 12)}… is nowhere`);
 });

@@ -55,7 +55,9 @@ await t.test('trust: node with a registry that asks for passwords', { skip }, as
   const registry = await startDockerRegistry({ user: 'robot$p+x', password: 'p:w' });
   const upstream = { name: 'reg', url: registry.url, username: 'robot$p+x', password: 'p:w' };
   const proxy = await startProxy([{ ...upstream, trust: 'node' }], { defaultUpstream: 'reg' });
-  const wrong = await startProxy([{ ...upstream, password: 'no', trust: 'node' }], { defaultUpstream: 'reg' });
+  const wrong = await startProxy([{ ...upstream, password: 'no', trust: 'node' }], {
+    defaultUpstream: 'reg',
+  });
   t.teardown(async () => {
     await proxy.close();
     await wrong.close();

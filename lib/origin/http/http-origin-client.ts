@@ -91,8 +91,10 @@ export function createOriginClient(
       const { body, method, path } = request;
       const headers = relayedHeaders(request);
       const asked = { kind: kindOf(path), method, path, headers, ...(body === undefined ? {} : { body }) };
-      const asNode = registry.trust === 'node' && headers['authorization'] === undefined && body === undefined;
-      const ask = (): Promise<OriginResponse> => (asNode ? askAsOurselves : askAsGiven)(registry, asked, signal);
+      const asNode =
+        registry.trust === 'node' && headers['authorization'] === undefined && body === undefined;
+      const ask = (): Promise<OriginResponse> =>
+        (asNode ? askAsOurselves : askAsGiven)(registry, asked, signal);
       return await (body === undefined ? askPatiently(registry, ask, signal) : ask());
     },
     async readBlob(read, { signal }) {

@@ -29,7 +29,11 @@ export function createSecretSource(deps: { readonly log: Logger }, upstream: Ups
       return undefined;
     }
   };
-  const inFile = async (path: string, repository: string, signal: AbortSignal): Promise<Secret | undefined> => {
+  const inFile = async (
+    path: string,
+    repository: string,
+    signal: AbortSignal,
+  ): Promise<Secret | undefined> => {
     try {
       const found = findStoredSecret(JSON.parse(await readFile(path, 'utf8')), name, repository);
       return found?.kind === 'helper' ? await ask(found.helper, found.server, signal) : found;
@@ -59,7 +63,7 @@ function runHelper(helper: string, server: string, signal: AbortSignal): Promise
       `docker-credential-${helper}`,
       ['get'],
       { timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_BYTES, signal },
-      (error, stdout) => (error === null ? resolve(stdout) : reject(error)),
+      (error, stdout) => (error instanceof Error ? reject(error) : resolve(stdout)),
     );
     // A helper that ends without reading is no failure of ours.
     child.stdin?.on('error', () => {});

@@ -1,5 +1,5 @@
-import { type LookupFunction } from 'node:net';
 import { lookup } from 'node:dns';
+import { type LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import { Agent, request as undiciRequest } from 'undici';
@@ -59,7 +59,9 @@ export function createUndiciExchange(
         timeout: options.connectTimeoutMs,
         lookup: guardedLookup(strict),
         ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
-        ...(own && clientCert !== undefined && clientKey !== undefined ? { cert: clientCert, key: clientKey } : {}),
+        ...(own && clientCert !== undefined && clientKey !== undefined
+          ? { cert: clientCert, key: clientKey }
+          : {}),
         ...(own && insecureSkipVerify === true ? { rejectUnauthorized: false } : {}),
       },
       headersTimeout: options.headersTimeoutMs,
