@@ -28,6 +28,8 @@ export interface TokenServer {
   /** By name; may be changed while it runs. */
   readonly accounts: Record<string, Account>;
   readonly seen: SeenQuestion[];
+  /** Every token that was ever given. */
+  readonly issued: string[];
   /** Life of the tokens in seconds. */
   validSeconds: number;
   /** Takes only POST. */
@@ -85,6 +87,7 @@ export async function startTokenServer(
     realm: `http://127.0.0.1:${(http.address() as AddressInfo).port}/token`,
     accounts,
     seen,
+    issued: [],
     validSeconds: 300,
     oauthOnly: false,
     issue(account, scope) {
@@ -101,7 +104,9 @@ export async function startTokenServer(
         access: granted(accounts[account], scope),
       };
       const signed = `${part({ typ: 'JWT', alg: 'RS256', x5c })}.${part(claims)}`;
-      return `${signed}.${sign('RSA-SHA256', Buffer.from(signed), certificate.key).toString('base64url')}`;
+      const signature = sign('RSA-SHA256', Buffer.from(signed), certificate.key).toString('base64url');
+      server.issued.push(`${signed}.${signature}`);
+      return `${signed}.${signature}`;
     },
     async close() {
       http.closeAllConnections();
