@@ -3,7 +3,6 @@ import { type Digest, isDigest } from '../lib/core/digest.ts';
 import { DamselflyError, describeError, hasCode } from '../lib/core/errors.ts';
 import { contentRange, parseRange, type RangeRequest } from '../lib/core/range.ts';
 import type { Logger } from '../lib/observe/log.ts';
-import type { Metrics } from '../lib/observe/metrics.ts';
 import { OCTET_STREAM } from '../lib/oci/media-types.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer, sendError } from './answer.ts';
@@ -14,7 +13,6 @@ import type { Verdict } from './verdicts.ts';
 
 export interface BlobDeps extends RightDeps {
   readonly blobs: BlobSource;
-  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
 }

@@ -52,7 +52,7 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
   const wallClockMs = deps.wallClockMs ?? (() => Date.now());
   const verdicts = createVerdicts({ ...deps, wallClockMs, names });
   const lastKnown = new LastKnown({ ...deps, names }, stale);
-  const parts = { ...deps, verdicts, lastKnown, closing };
+  const parts = { ...deps, verdicts, lastKnown, wallClockMs, closing };
   // Our name in Via: a request that comes back to us would otherwise go round for ever.
   const pseudonym = `damselfly-${randomBytes(6).toString('hex')}`;
   let underWay = 0;

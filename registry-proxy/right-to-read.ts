@@ -1,4 +1,5 @@
 import type { Digest } from '../lib/core/digest.ts';
+import type { Metrics } from '../lib/observe/metrics.ts';
 import { isWorthRetrying, type OriginClient } from '../lib/origin/origin-client.ts';
 import type { Asker } from './callers.ts';
 import { type ClientExchange, callerHeaders, type Headers } from './exchange.ts';
@@ -10,6 +11,9 @@ export interface RightDeps {
   readonly origin: OriginClient;
   readonly verdicts: Verdicts;
   readonly lastKnown: LastKnown;
+  readonly metrics: Metrics;
+  /** Milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
   /** Fires when the proxy closes: ends questions that several clients share. */
   readonly closing: AbortSignal;
 }
@@ -26,6 +30,8 @@ export async function rightToRead(deps: RightDeps, exchange: ClientExchange, dig
   const { lastKnown, verdicts } = deps;
   const { upstream, signal } = exchange;
   const asker = askerOf(exchange);
+  const proven = provenRight(deps, asker, digest);
+  if (proven !== undefined) return proven;
   const stale = (): Right | undefined => {
     const found = lastKnown.blob(asker, digest);
     return found === undefined
@@ -53,6 +59,23 @@ export async function rightToRead(deps: RightDeps, exchange: ClientExchange, dig
   }
 }
 
+/**
+ * The right that a signed token proves, where the upstream says that tokens do. A token is about a repository: that the
+ * blob is in it, the registry must have said to somebody.
+ */
+function provenRight(
+  { metrics, origin, verdicts, wallClockMs }: RightDeps,
+  asker: Asker,
+  digest: Digest,
+): Verdict | undefined {
+  const { authorization } = asker;
+  const size = authorization === undefined ? undefined : verdicts.sizeIn(asker, digest);
+  if (authorization === undefined || size === undefined) return undefined;
+  if (!origin.provesRight({ ...asker, authorization, wallMs: wallClockMs() })) return undefined;
+  metrics.authorization.inc({ verdict: 'proven' });
+  return { kind: 'allowed', size };
+}
+
 /** Whose right it is. */
 export function askerOf({ upstream, repository, request }: ClientExchange): Asker {
   return { upstream, repository, authorization: request.headers.authorization };
@@ -76,10 +99,12 @@ async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Di
     if (verdict.kind === 'allowed') {
       verdicts.learn(asker, listing);
       for (const blob of listing.blobs)
-        deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });
+        {deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });}
       return { kind: 'allowed', size };
     }
     if (verdict.kind === 'unclear') return verdict;
   }
-  return await askForBlob(origin, { ...question, digest }, closing);
+  const verdict = await askForBlob(origin, { ...question, digest }, closing);
+  if (verdict.kind === 'allowed') verdicts.notePresent(asker, digest, verdict.size);
+  return verdict;
 }

@@ -44,6 +44,10 @@ export interface Verdicts {
    * that one answers for all its blobs.
    */
   listing(asker: Asker, blob: Digest): Listing | undefined;
+  /** The registry said to somebody, just now, that it has the blob in this repository. */
+  notePresent(repository: Omit<Asker, 'authorization'>, blob: Digest, size: number): void;
+  /** The blob's size, when the registry said so within the last minute. */
+  sizeIn(repository: Omit<Asker, 'authorization'>, blob: Digest): number | undefined;
   forget(asker: Asker, blob: Digest): void;
 }
 
@@ -68,6 +72,8 @@ export function createVerdicts(deps: {
   const { clock, metrics, names, wallClockMs } = deps;
   const remembered = new BoundedMap<Remembered>(MAX_VERDICTS);
   const listings = new BoundedMap<{ readonly listing: Listing; readonly untilMs: number }>(MAX_VERDICTS);
+  /** What is in a repository, by registry, repository and blob. */
+  const present = new BoundedMap<{ readonly size: number; readonly untilMs: number }>(MAX_VERDICTS);
   const flights = new SingleFlight<Verdict>();
 
   const keyOf = (asker: Asker, { digest, kind }: Subject): string =>
@@ -82,6 +88,10 @@ export function createVerdicts(deps: {
     if (verdict.kind === 'unclear') return;
     const lifeMs = verdict.kind === 'refused' ? REFUSED_MS : Math.min(ALLOWED_MS, tokenLifeMs(authorization));
     remembered.set(key, { verdict, untilMs: clock.now() + lifeMs });
+  };
+
+  const notePresent: Verdicts['notePresent'] = ({ repository, upstream }, digest, size) => {
+    present.set(`${upstream} ${repository} ${digest}`, { size, untilMs: clock.now() + ALLOWED_MS });
   };
 
   /** What is left of a signed token's life: the registry would not take it afterwards, and so do we not. */
@@ -114,6 +124,7 @@ export function createVerdicts(deps: {
         // A size that the registry itself has told is better than what a manifest's author wrote.
         const known = valid(key);
         remember(asker, key, known?.kind === 'allowed' ? known : { kind: 'allowed', size });
+        notePresent(asker, digest, known?.kind === 'allowed' ? known.size : size);
         listings.set(`${holder} ${digest}`, { listing, untilMs });
       }
     },
@@ -121,11 +132,17 @@ export function createVerdicts(deps: {
       const found = listings.get(`${names.holder(asker)} ${blob}`);
       return found !== undefined && found.untilMs > clock.now() ? found.listing : undefined;
     },
+    notePresent,
+    sizeIn({ repository, upstream }, blob) {
+      const found = present.get(`${upstream} ${repository} ${blob}`);
+      return found !== undefined && found.untilMs > clock.now() ? found.size : undefined;
+    },
     forget(asker, blob) {
+      present.delete(`${asker.upstream} ${asker.repository} ${blob}`);
       remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
       const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
       if (listing !== undefined)
-        remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
+        {remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));}
       listings.delete(`${names.holder(asker)} ${blob}`);
     },
   };

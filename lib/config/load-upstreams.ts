@@ -24,10 +24,13 @@ export function loadUpstreams(
       const path = config[key];
       return path === undefined ? [] : [[key, read(path, `upstream ${name}: cannot read the ${key} file`)]];
     });
+    const { verify } = config;
+    const keys = verify === undefined ? '' : read(verify.keys, `upstream ${name}: cannot read the verify-keys file`);
     const files = [...(config.authFiles ?? []), ...authFiles];
     return {
       ...config,
       ...(Object.fromEntries(texts) as Partial<UpstreamConfig>),
+      ...(verify === undefined ? {} : { verify: { ...verify, keys } }),
       ...(files.length === 0 ? {} : { authFiles: files }),
     };
   });

@@ -30,6 +30,8 @@ export interface UpstreamConfig {
   /** Takes any certificate that the registry shows. */
   readonly insecureSkipVerify?: boolean;
   readonly trust?: TrustMode;
+  /** Signed tokens are checked here; `keys` is the path of a PEM file. */
+  readonly verify?: { readonly keys: string; readonly issuer: string; readonly service: string };
 }
 
 const EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
@@ -83,6 +85,15 @@ const fileForm = z.strictObject({
     .describe(
       '`caller` (default): every caller reads with its own credentials. `node`: callers that send none read with those of the upstream; said aloud at start, in `/readyz` and in `damselfly_upstream_trust`',
     ),
+  verify: z
+    .literal('jwt')
+    .optional()
+    .describe(
+      '`jwt`: a signed token that grants pulling is believed without asking the registry, for blobs that the registry is known to have in that repository; needs the three below',
+    ),
+  'verify-keys': z.string().optional().describe('PEM file of the certificates or public keys that sign the tokens'),
+  'verify-issuer': z.string().optional().describe('`iss` of those tokens'),
+  'verify-service': z.string().optional().describe('`aud` of those tokens: `service` in the registry\'s challenge'),
 });
 
 /** What an upstream's entries in a file are called, and what they mean: for the documentation. */
@@ -111,7 +122,7 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   const [first, ...others] = [given.url].flat().map(parseAddress);
   const addresses = [first, ...others];
   if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name))
-    return refuse(context, EXPECTED);
+    {return refuse(context, EXPECTED);}
   const pattern = given.name.includes('*');
   if (addresses.some((address) => (address?.url.hostname === '*') !== pattern)) {
     return refuse(context, 'a url with the host * for a name with a * and for no other: *.gcr.io=https://*');
@@ -121,7 +132,9 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   if ((given['client-cert'] === undefined) !== (given['client-key'] === undefined)) {
     return refuse(context, 'client-cert and client-key together');
   }
+  const verify = verification(given, context);
   const optional = {
+    verify,
     replicas: others.length === 0 ? undefined : others.map((address) => shown(address?.url)),
     username,
     password,
@@ -136,6 +149,16 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   };
   const set = Object.entries(optional).filter(([, value]) => value !== undefined);
   return { name: given.name.toLowerCase(), url: shown(first.url), ...Object.fromEntries(set) };
+}
+
+function verification(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig['verify'] {
+  const { 'verify-keys': keys, 'verify-issuer': issuer, 'verify-service': service, verify } = given;
+  const parts = [keys, issuer, service].filter((part) => part !== undefined);
+  if (verify === undefined && parts.length === 0) return undefined;
+  if (verify === undefined || keys === undefined || issuer === undefined || service === undefined) {
+    return refuse(context, 'verify: jwt together with verify-keys, verify-issuer and verify-service');
+  }
+  return { keys, issuer, service };
 }
 
 interface Address {

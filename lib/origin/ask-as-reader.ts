@@ -62,7 +62,7 @@ function* waysToRead(
     }
     const signed = registry.redirects.of(path);
     if (signed !== undefined)
-      yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);
+      {yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);}
     if (!hasCredentials(registry)) return;
   }
   yield () => askAsOurselves(registry, { ...request, headers: { ...headers } }, signal);

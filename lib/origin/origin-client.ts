@@ -13,6 +13,18 @@ export interface OriginClient {
    */
   trust(upstream: string): 'caller' | 'node';
   /**
+   * Whether the Authorization is a signed token that by itself proves the right to pull from the repository now, where
+   * the upstream says whose tokens do (`verify: jwt`). False means only that the registry has to be asked.
+   * @throws UPSTREAM_UNKNOWN
+   */
+  provesRight(right: {
+    readonly upstream: string;
+    readonly repository: string;
+    readonly authorization: string;
+    /** Milliseconds since the epoch. */
+    readonly wallMs: number;
+  }): boolean;
+  /**
    * One HTTP exchange with the registry, under the rights that {@link trust} tells, redirects followed, for the registry
    * proxy to relay. `path` starts with `/v2/`. The status is the registry's, whatever it is; a 429 or 503 has then been
    * asked again for up to 4 s.

@@ -5,6 +5,7 @@ import type { Endpoints } from './endpoints.ts';
 import { discard, type HttpExchange, type HttpRequest } from './exchange.ts';
 import type { NewestAuthorization } from './newest-authorization.ts';
 import type { OriginResponse } from './origin-client.ts';
+import type { GrantsPull } from './signed-token.ts';
 import type { SignedRedirects } from './signed-redirects.ts';
 
 /** One address of a registry. */
@@ -19,6 +20,7 @@ export interface Endpoint {
 /** A registry as everything here asks it. */
 export interface Registry {
   readonly trust: 'caller' | 'node';
+  readonly grantsPull: GrantsPull;
   readonly endpoints: Endpoints<Endpoint>;
   readonly newest: NewestAuthorization;
   readonly redirects: SignedRedirects;

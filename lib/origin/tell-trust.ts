@@ -16,7 +16,7 @@ export function tellTrust(upstreams: readonly Upstream[], metrics: Metrics, log:
       );
     }
     if (insecureSkipVerify === true)
-      notes.push(`insecure-skip-verify for ${name}: any certificate is taken for it`);
+      {notes.push(`insecure-skip-verify for ${name}: any certificate is taken for it`);}
     for (const note of notes) log.warn({ upstream: name }, note);
     return notes;
   });

@@ -1,4 +1,5 @@
 import { DamselflyError } from '../core/errors.ts';
+import type { TokenVerification } from './signed-token.ts';
 
 /** A registry that blobs and manifests are read from, or, with `*` in its name, a family of them. */
 export interface Upstream {
@@ -26,6 +27,8 @@ export interface Upstream {
   readonly insecureSkipVerify?: boolean;
   /** `node`: callers without credentials read with ours. Default `caller`. */
   readonly trust?: 'caller' | 'node';
+  /** Signed tokens that are believed without asking the registry. */
+  readonly verify?: TokenVerification;
 }
 
 /** Where the Docker registry's API is: its other names answer people. */

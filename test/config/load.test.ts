@@ -88,6 +88,10 @@ t.test('an upstream in a file has everything that can be said of a registry', as
     client-key: /etc/k.pem
     insecure-skip-verify: true
     trust: node
+    verify: jwt
+    verify-keys: /etc/token.pem
+    verify-issuer: issuer
+    verify-service: harbor-registry
   - "*.gcr.io=https://*"
 `);
   t.same(loadConfig(daemonConfig, { ...none, flags: { config } }).upstream, [
@@ -105,6 +109,7 @@ t.test('an upstream in a file has everything that can be said of a registry', as
       clientKey: '/etc/k.pem',
       insecureSkipVerify: true,
       trust: 'node',
+      verify: { keys: '/etc/token.pem', issuer: 'issuer', service: 'harbor-registry' },
     },
     { name: '*.gcr.io', url: 'https://*' },
   ]);
@@ -120,6 +125,7 @@ t.test('an upstream that cannot be meant is refused, with what it may be and no 
     /credential-helper: expected the end of a program name/,
   );
   t.match(refused(`{ ${base}, client-cert: /x }`), /client-cert and client-key together/);
+  t.match(refused(`{ ${base}, verify: jwt }`), /verify: jwt together with verify-keys/);
   t.match(refused('"*.gcr.io=https://gcr.io"'), /a url with the host \* for a name with a \*/);
   t.match(refused('"gcr.io=https://*"'), /a url with the host \*/);
   t.match(refused('7'), /expected NAME=URL/);
@@ -149,6 +155,8 @@ t.test('files of an upstream are read at the start, those with credentials only 
     t.throws(() => loadUpstreams(configs, files), { code: 'CONFIG_INVALID', message });
   };
   fails([{ ...upstream, ca: '/nonexistent' }], [], /^upstream a.corp: cannot read the ca file: /);
+  const verify = { keys: '/nonexistent', issuer: 'i', service: 's' };
+  fails([{ ...upstream, verify }], [], /^upstream a.corp: cannot read the verify-keys file: /);
   fails([upstream], ['/nonexistent'], /^--auth-file: cannot read it: /);
   fails(
     [{ ...upstream, authFiles: [broken] }],

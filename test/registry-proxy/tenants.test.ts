@@ -6,7 +6,7 @@ import { digestOf } from '../../lib/core/digest.ts';
 import { makeCertificate } from '../helpers/certificate.ts';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { type Relay, startRelay } from '../helpers/relay.ts';
-import { startTokenServer, type TokenServer } from '../helpers/token-server.ts';
+import { ISSUER, SERVICE, startTokenServer, type TokenServer } from '../helpers/token-server.ts';
 import { type Answer, ask, type ProxyFixture, startProxy, warmSource } from './fixture.ts';
 
 // A real registry that takes signed tokens, a token service, and a proxy whose store is warm.
@@ -29,7 +29,7 @@ interface Stage {
   readonly log: string[];
 }
 
-async function start(t: Test): Promise<Stage> {
+async function start(t: Test, offline = false): Promise<Stage> {
   const folder = t.testdir({});
   const certificate = makeCertificate(folder);
   const tokens = await startTokenServer(certificate, {
@@ -50,8 +50,10 @@ async function start(t: Test): Promise<Stage> {
   });
   const { layers, manifest } = await registry.pushImage('team/app', 'v1', LAYERS);
   await registry.pushBlob('public/app', LAYERS[0] ?? Buffer.alloc(0));
+  const verify = { keys: certificate.cert, issuer: ISSUER, service: SERVICE };
+  const upstream = { name: 'reg', url: relay.url, username: 'pusher', password: 'push-secret' };
   const proxy = await startProxy(
-    [{ name: 'reg', url: relay.url, username: 'pusher', password: 'push-secret' }],
+    [{ ...upstream, ...(offline ? { verify } : {}) }],
     { defaultUpstream: 'reg', blobs: warmSource(...LAYERS), log: pino({ level: 'trace' }, sink) },
   );
   t.teardown(async () => {
@@ -239,3 +241,31 @@ await t.test('case 40: no secret reaches a log, a metric or an answer', { skip }
   ];
   for (const secret of secrets) t.notOk(text.includes(secret), `${secret.slice(0, 12)}… is nowhere`);
 });
+
+await t.test(
+  'verify: jwt: a signed token is believed for blobs that the registry has in that repository, and for no others',
+  { skip },
+  async (t) => {
+    const { digests, proxy, relay, tokens } = await start(t, true);
+    const alice = (): object => as(`Bearer ${tokens.issue('alice', 'repository:team/app:pull')}`);
+    const blob = `/v2/team/app/blobs/${digests[0]}`;
+    await ask(proxy.port, '/v2/team/app/manifests/v1', alice());
+    relay.seen.length = 0;
+    for (const digest of digests) {
+      t.equal((await ask(proxy.port, `/v2/team/app/blobs/${digest}`, alice())).status, 200);
+    }
+    t.same(relay.seen, [], 'six new tokens, nothing asked');
+    const reader = as(`Bearer ${tokens.issue('bob', 'repository:public/app:pull')}`);
+    t.equal((await ask(proxy.port, blob, reader)).status, 401, 'case 36: granted elsewhere');
+    t.ok(relay.seen.length > 0, "the registry's own answer");
+    const elsewhere = `/v2/public/app/blobs/${digests[1]}`;
+    t.equal((await ask(proxy.port, elsewhere, reader)).status, 404, 'a right to the repository is none to what is not in it');
+    tokens.validSeconds = -120;
+    t.equal((await ask(proxy.port, blob, alice())).status, 401, 'run out');
+    tokens.validSeconds = 300;
+    relay.seen.length = 0;
+    proxy.clock.shiftMs += 60_000;
+    t.equal((await ask(proxy.port, blob, alice())).status, 200);
+    t.ok(relay.seen.length > 0, 'that it is there is asked again after a minute');
+  },
+);

@@ -86,6 +86,8 @@ export function createOriginClient(
   return {
     upstreams: names,
     trust: (upstream) => registryOf(upstream).trust,
+    provesRight: ({ authorization, repository, upstream, wallMs }) =>
+      registryOf(upstream).grantsPull(authorization, repository, wallMs),
     async request(request, { signal }) {
       const registry = registryOf(request.upstream);
       const { body, method, path } = request;

@@ -7,6 +7,7 @@ import { Endpoints } from '../endpoints.ts';
 import { followRedirects } from '../exchange.ts';
 import { NewestAuthorization } from '../newest-authorization.ts';
 import type { Endpoint, Registry } from '../registry.ts';
+import { createTokenVerifier } from '../signed-token.ts';
 import { SignedRedirects } from '../signed-redirects.ts';
 import { isLinkLocal, isOwnOrAddress } from '../trust.ts';
 import { type Upstream, upstreamUrls } from '../upstream.ts';
@@ -61,6 +62,7 @@ export function openRegistry(
   });
   return {
     trust: upstream.trust ?? 'caller',
+    grantsPull: upstream.verify === undefined ? () => false : createTokenVerifier(upstream.verify),
     endpoints: new Endpoints(deps, endpoints),
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),

@@ -53,6 +53,7 @@ export class MemoryOrigin {
     return {
       upstreams: ['memory.test'],
       trust: () => 'caller',
+      provesRight: () => false,
       request: refuse,
       readManifest: () =>
         refuse().then(() => ({ bytes: new Uint8Array(), digest: '' as Digest, mediaType: '' })),
