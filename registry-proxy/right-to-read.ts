@@ -98,8 +98,9 @@ async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Di
     const verdict = await verdicts.of(asker, { kind: 'manifest', digest: manifest }, ask, closing);
     if (verdict.kind === 'allowed') {
       verdicts.learn(asker, listing);
-      for (const blob of listing.blobs)
-        {deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });}
+      for (const blob of listing.blobs) {
+        deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });
+      }
       return { kind: 'allowed', size };
     }
     if (verdict.kind === 'unclear') return verdict;

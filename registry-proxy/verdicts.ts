@@ -141,8 +141,9 @@ export function createVerdicts(deps: {
       present.delete(`${asker.upstream} ${asker.repository} ${blob}`);
       remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
       const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
-      if (listing !== undefined)
-        {remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));}
+      if (listing !== undefined) {
+        remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
+      }
       listings.delete(`${names.holder(asker)} ${blob}`);
     },
   };

@@ -25,7 +25,8 @@ export function loadUpstreams(
       return path === undefined ? [] : [[key, read(path, `upstream ${name}: cannot read the ${key} file`)]];
     });
     const { verify } = config;
-    const keys = verify === undefined ? '' : read(verify.keys, `upstream ${name}: cannot read the verify-keys file`);
+    const keys =
+      verify === undefined ? '' : read(verify.keys, `upstream ${name}: cannot read the verify-keys file`);
     const files = [...(config.authFiles ?? []), ...authFiles];
     return {
       ...config,

@@ -91,9 +91,15 @@ const fileForm = z.strictObject({
     .describe(
       '`jwt`: a signed token that grants pulling is believed without asking the registry, for blobs that the registry is known to have in that repository; needs the three below',
     ),
-  'verify-keys': z.string().optional().describe('PEM file of the certificates or public keys that sign the tokens'),
+  'verify-keys': z
+    .string()
+    .optional()
+    .describe('PEM file of the certificates or public keys that sign the tokens'),
   'verify-issuer': z.string().optional().describe('`iss` of those tokens'),
-  'verify-service': z.string().optional().describe('`aud` of those tokens: `service` in the registry\'s challenge'),
+  'verify-service': z
+    .string()
+    .optional()
+    .describe("`aud` of those tokens: `service` in the registry's challenge"),
 });
 
 /** What an upstream's entries in a file are called, and what they mean: for the documentation. */
@@ -121,8 +127,9 @@ export const upstream = () =>
 function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig {
   const [first, ...others] = [given.url].flat().map(parseAddress);
   const addresses = [first, ...others];
-  if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name))
-    {return refuse(context, EXPECTED);}
+  if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name)) {
+    return refuse(context, EXPECTED);
+  }
   const pattern = given.name.includes('*');
   if (addresses.some((address) => (address?.url.hostname === '*') !== pattern)) {
     return refuse(context, 'a url with the host * for a name with a * and for no other: *.gcr.io=https://*');

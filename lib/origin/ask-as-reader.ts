@@ -61,8 +61,9 @@ function* waysToRead(
       yield () => askAsGiven(registry, { ...request, headers: { ...headers, authorization: each } }, signal);
     }
     const signed = registry.redirects.of(path);
-    if (signed !== undefined)
-      {yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);}
+    if (signed !== undefined) {
+      yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);
+    }
     if (!hasCredentials(registry)) return;
   }
   yield () => askAsOurselves(registry, { ...request, headers: { ...headers } }, signal);

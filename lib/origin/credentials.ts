@@ -7,7 +7,7 @@ import { type Challenge, parseChallenges } from './challenge.ts';
 import type { HttpExchange } from './exchange.ts';
 import { basicAuthorization, type Secret, type SecretSource } from './secret.ts';
 import { requestToken } from './token-request.ts';
-import { isLinkLocal, mayReceiveCredentials } from './trust.ts';
+import { mayReceiveCredentials } from './trust.ts';
 import { isHttp, type Upstream } from './upstream.ts';
 
 /** Authorization for reads on our own account, at one address of a registry. */
@@ -52,11 +52,13 @@ export function createCredentials(
     readonly log: Logger;
     readonly closing: AbortSignal;
     readonly secrets: SecretSource;
+    /** Hosts that no registry may send us to, unless it is there itself. */
+    readonly forbidden: (url: URL) => boolean;
   },
   upstream: Pick<Upstream, 'name' | 'tokenHosts'>,
   at: URL,
 ): Credentials {
-  const { exchange, clock, log, closing, secrets } = deps;
+  const { exchange, clock, log, closing, secrets, forbidden } = deps;
   // Repositories whose challenges ask for the same scope of the same service share a token.
   const scopes = new BoundedMap<string>(MAX_KNOWN);
   const tokens = new BoundedMap<Known>(MAX_KNOWN);
@@ -71,7 +73,7 @@ export function createCredentials(
 
   const answerBearer = async (challenge: Challenge, place: string): Promise<Known | undefined> => {
     const realm = URL.parse(challenge.parameters['realm'] ?? '');
-    if (realm === null || !isHttp(realm) || (isLinkLocal(realm) && realm.hostname !== at.hostname)) {
+    if (realm === null || !isHttp(realm) || (forbidden(realm) && realm.hostname !== at.hostname)) {
       return undefined;
     }
     realm.username = '';

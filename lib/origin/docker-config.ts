@@ -51,13 +51,15 @@ export function secretOfHelper(answer: unknown): Secret | undefined {
 
 function secretOf(entry: unknown): Secret | undefined {
   const { auth, identitytoken, username, password } = objectOf(entry);
-  if (typeof identitytoken === 'string' && identitytoken !== '')
-    {return { kind: 'refresh', token: identitytoken };}
+  if (typeof identitytoken === 'string' && identitytoken !== '') {
+    return { kind: 'refresh', token: identitytoken };
+  }
   if (typeof auth === 'string' && auth !== '') {
     const text = Buffer.from(auth, 'base64').toString();
     const colon = text.indexOf(':');
-    if (colon > 0)
-      {return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };}
+    if (colon > 0) {
+      return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
+    }
   }
   if (typeof username === 'string' && typeof password === 'string' && username !== '') {
     return { kind: 'password', username, password };

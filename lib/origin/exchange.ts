@@ -1,7 +1,6 @@
 import { DamselflyError, hasCode } from '../core/errors.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { OriginResponse } from './origin-client.ts';
-import { isLinkLocal } from './trust.ts';
 import { isHttp } from './upstream.ts';
 
 /** What a request is for, as the metrics tell it. */
@@ -33,10 +32,7 @@ const PRIVATE_HEADERS = ['authorization', 'cookie'];
  * another host that is `forbidden`. The answer says where it came from when that is another host.
  * @throws also UPSTREAM_BROKEN for redirects that lead nowhere
  */
-export function followRedirects(
-  exchange: HttpExchange,
-  forbidden: (url: URL) => boolean = isLinkLocal,
-): HttpExchange {
+export function followRedirects(exchange: HttpExchange, forbidden: (url: URL) => boolean): HttpExchange {
   return async (request, signal) => {
     let current = request;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {

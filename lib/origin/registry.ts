@@ -5,8 +5,8 @@ import type { Endpoints } from './endpoints.ts';
 import { discard, type HttpExchange, type HttpRequest } from './exchange.ts';
 import type { NewestAuthorization } from './newest-authorization.ts';
 import type { OriginResponse } from './origin-client.ts';
-import type { GrantsPull } from './signed-token.ts';
 import type { SignedRedirects } from './signed-redirects.ts';
+import type { GrantsPull } from './signed-token.ts';
 
 /** One address of a registry. */
 export interface Endpoint {

@@ -41,7 +41,9 @@ export function createTokenVerifier({ issuer, keys: pem, service }: TokenVerific
     if (parts === null) return false;
     const [, signed = '', head = '', payload = '', signature = ''] = parts;
     const header = decode(head);
-    const algorithm = Object.hasOwn(ALGORITHMS, String(header['alg'])) ? ALGORITHMS[String(header['alg'])] : undefined;
+    const algorithm = Object.hasOwn(ALGORITHMS, String(header['alg']))
+      ? ALGORITHMS[String(header['alg'])]
+      : undefined;
     if (algorithm === undefined || 'crit' in header) return false;
     const claims = decode(payload);
     return (
@@ -78,7 +80,9 @@ function grants(access: unknown, repository: string): boolean {
   return entries.some((entry) => {
     const { actions, name, type } = objectOf(entry);
     const allowed: unknown[] = Array.isArray(actions) ? actions : [];
-    return type === 'repository' && name === repository && (allowed.includes('pull') || allowed.includes('*'));
+    return (
+      type === 'repository' && name === repository && (allowed.includes('pull') || allowed.includes('*'))
+    );
   });
 }
 
@@ -90,7 +94,12 @@ function isSignedBy(
 ): boolean {
   if (key.asymmetricKeyType !== type) return false;
   try {
-    return verify(hash, Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'));
+    return verify(
+      hash,
+      Buffer.from(signed),
+      { key, dsaEncoding: 'ieee-p1363' },
+      Buffer.from(signature, 'base64url'),
+    );
   } catch {
     return false;
   }

@@ -15,8 +15,9 @@ export function tellTrust(upstreams: readonly Upstream[], metrics: Metrics, log:
         `trust: node for ${name}: callers without credentials read what the node's own may; everyone who reaches the proxy is one tenant`,
       );
     }
-    if (insecureSkipVerify === true)
-      {notes.push(`insecure-skip-verify for ${name}: any certificate is taken for it`);}
+    if (insecureSkipVerify === true) {
+      notes.push(`insecure-skip-verify for ${name}: any certificate is taken for it`);
+    }
     for (const note of notes) log.warn({ upstream: name }, note);
     return notes;
   });

@@ -129,8 +129,9 @@ t.test('an upstream that cannot be meant is refused, with what it may be and no 
   t.match(refused('"*.gcr.io=https://gcr.io"'), /a url with the host \* for a name with a \*/);
   t.match(refused('"gcr.io=https://*"'), /a url with the host \*/);
   t.match(refused('7'), /expected NAME=URL/);
-  for (const text of [`{ ${base}, trust: everyone }`, `{ ${base}, x: y }`])
-    {t.notMatch(refused(text), /hunter2/);}
+  for (const text of [`{ ${base}, trust: everyone }`, `{ ${base}, x: y }`]) {
+    t.notMatch(refused(text), /hunter2/);
+  }
 });
 
 t.test('files of an upstream are read at the start, those with credentials only tried', async (t) => {

@@ -59,7 +59,13 @@ async function start(t: Test, trust: 'caller' | 'node'): Promise<Scene> {
   });
   t.teardown(() => shaper.close());
   const config = join(folder, 'config.yaml');
-  const upstream = { name: NAMESPACE, url: `http://${shaper.address}`, username: 'node', password: 'node-secret', trust };
+  const upstream = {
+    name: NAMESPACE,
+    url: `http://${shaper.address}`,
+    username: 'node',
+    password: 'node-secret',
+    trust,
+  };
   await writeFile(config, JSON.stringify({ upstream: [upstream] }));
   const cluster = await startCluster({
     ...{ folder, nodes: 2, supernodes: 1, upstreams: {}, logLevel: 'debug' },
@@ -77,7 +83,9 @@ function urlOf({ cluster, layer }: Scene, node: number, path = `blobs/${layer}`)
 /** Whatever all processes of the cluster have said. */
 async function saidBy({ cluster }: Scene): Promise<string> {
   const logs = cluster.members.map(({ logFile }) => readFile(logFile, 'utf8'));
-  const metrics = cluster.daemons.map(({ ready }) => fetch(`http://${ready.admin}/metrics`).then((it) => it.text()));
+  const metrics = cluster.daemons.map(({ ready }) =>
+    fetch(`http://${ready.admin}/metrics`).then((it) => it.text()),
+  );
   return (await Promise.all([...logs, ...metrics])).join('\n');
 }
 
@@ -95,7 +103,7 @@ await t.test(
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     let killed: Promise<void> | undefined;
-    for await (const chunk of answer.body ?? []) {
+    for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
       chunks.push(chunk);
       bytes += chunk.length;
       if (performance.now() > diesMs + 500) killed ??= scene.cluster.supernodes[0]?.kill('SIGKILL');
@@ -119,7 +127,9 @@ await t.test(
       t.equal(answer.status, 200);
       t.ok(Buffer.from(await answer.arrayBuffer()).equals(LAYER));
       const admin = `http://${scene.cluster.daemons[node]?.ready.admin}`;
-      t.match(await (await fetch(`${admin}/readyz`)).json(), { notes: [/insecure/, /^trust: node for registry\.test/] });
+      t.match(await (await fetch(`${admin}/readyz`)).json(), {
+        notes: [/insecure/, /^trust: node for registry\.test/],
+      });
       t.match(
         await (await fetch(`${admin}/metrics`)).text(),
         /damselfly_upstream_trust\{upstream="registry\.test",trust="node"\} 1/,

@@ -73,6 +73,8 @@ await t.test('any other token grants nothing', async (t) => {
 
 await t.test('a file without keys is refused', async (t) => {
   for (const text of ['', 'hello', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----']) {
-    t.throws(() => createTokenVerifier({ keys: text, issuer: 'i', service: 's' }), { code: 'CONFIG_INVALID' });
+    t.throws(() => createTokenVerifier({ keys: text, issuer: 'i', service: 's' }), {
+      code: 'CONFIG_INVALID',
+    });
   }
 });

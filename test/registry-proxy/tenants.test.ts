@@ -52,10 +52,11 @@ async function start(t: Test, offline = false): Promise<Stage> {
   await registry.pushBlob('public/app', LAYERS[0] ?? Buffer.alloc(0));
   const verify = { keys: certificate.cert, issuer: ISSUER, service: SERVICE };
   const upstream = { name: 'reg', url: relay.url, username: 'pusher', password: 'push-secret' };
-  const proxy = await startProxy(
-    [{ ...upstream, ...(offline ? { verify } : {}) }],
-    { defaultUpstream: 'reg', blobs: warmSource(...LAYERS), log: pino({ level: 'trace' }, sink) },
-  );
+  const proxy = await startProxy([{ ...upstream, ...(offline ? { verify } : {}) }], {
+    defaultUpstream: 'reg',
+    blobs: warmSource(...LAYERS),
+    log: pino({ level: 'trace' }, sink),
+  });
   t.teardown(async () => {
     await proxy.close();
     await relay.close();
@@ -259,7 +260,11 @@ await t.test(
     t.equal((await ask(proxy.port, blob, reader)).status, 401, 'case 36: granted elsewhere');
     t.ok(relay.seen.length > 0, "the registry's own answer");
     const elsewhere = `/v2/public/app/blobs/${digests[1]}`;
-    t.equal((await ask(proxy.port, elsewhere, reader)).status, 404, 'a right to the repository is none to what is not in it');
+    t.equal(
+      (await ask(proxy.port, elsewhere, reader)).status,
+      404,
+      'a right to the repository is none to what is not in it',
+    );
     tokens.validSeconds = -120;
     t.equal((await ask(proxy.port, blob, alice())).status, 401, 'run out');
     tokens.validSeconds = 300;

@@ -7,8 +7,8 @@ import { Endpoints } from '../endpoints.ts';
 import { followRedirects } from '../exchange.ts';
 import { NewestAuthorization } from '../newest-authorization.ts';
 import type { Endpoint, Registry } from '../registry.ts';
-import { createTokenVerifier } from '../signed-token.ts';
 import { SignedRedirects } from '../signed-redirects.ts';
+import { createTokenVerifier } from '../signed-token.ts';
 import { isLinkLocal, isOwnOrAddress } from '../trust.ts';
 import { type Upstream, upstreamUrls } from '../upstream.ts';
 import { createSecretSource } from './secret-source.ts';
@@ -56,7 +56,11 @@ export function openRegistry(
     return {
       host: base.host,
       exchange,
-      credentials: createCredentials({ ...deps, exchange, closing, secrets }, { ...upstream, name }, base),
+      credentials: createCredentials(
+        { ...deps, exchange, closing, secrets, forbidden },
+        { ...upstream, name },
+        base,
+      ),
       at: (path) => new URL(`${base.origin}${prefix}${path}`),
     };
   });
