@@ -1,5 +1,6 @@
 import { BoundedMap } from '../lib/core/bounded-map.ts';
 import type { Digest } from '../lib/core/digest.ts';
+import { DamselflyError } from '../lib/core/errors.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import type { Asker, CallerNames } from './callers.ts';
 import type { Headers } from './exchange.ts';
@@ -10,6 +11,20 @@ export interface StalePolicy {
   readonly staleIfErrorMs: number;
   /** Whether that holds for tags too, whose digest may have moved since. */
   readonly tags: 'refuse' | 'stale';
+}
+
+/**
+ * What the settings `--stale-if-error` (milliseconds) and `--tags-when-down` mean together.
+ * @throws CONFIG_INVALID when one contradicts the other
+ */
+export function stalePolicy(
+  staleIfErrorMs: number,
+  tags: StalePolicy['tags'] = staleIfErrorMs === 0 ? 'refuse' : 'stale',
+): StalePolicy {
+  if (staleIfErrorMs > 0 || tags === 'refuse') return { staleIfErrorMs, tags };
+  const told =
+    '--tags-when-down stale: say for how long after they were last read, with --stale-if-error 24h';
+  throw new DamselflyError('CONFIG_INVALID', told);
 }
 
 export interface KeptManifest {
@@ -26,6 +41,8 @@ export type Stale<T> = { readonly value: T; readonly headers: Headers };
 
 const MAX_RIGHTS = 50_000;
 const MAX_MANIFESTS = 10_000;
+/** Registries that a pattern stands for can be named without end. */
+const MAX_AWAY = 1_000;
 /** Manifest bodies kept, in bytes. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 /** After a failure the registry is not waited for again, where there is something to serve, for so long. */
@@ -48,7 +65,7 @@ export class LastKnown {
   readonly #manifests = new BoundedMap<Entry<Omit<KeptManifest, 'body'>>>(MAX_MANIFESTS);
   readonly #bodies = new Map<Digest, Uint8Array>();
   #bodyBytes = 0;
-  readonly #awayUntilMs = new Map<string, number>();
+  readonly #awayUntilMs = new BoundedMap<number>(MAX_AWAY);
 
   constructor(deps: { readonly clock: Clock; readonly names: CallerNames }, policy: StalePolicy) {
     this.#clock = deps.clock;
@@ -61,7 +78,7 @@ export class LastKnown {
     const name = this.#lasting(asker);
     if (name === undefined) return;
     this.#awayUntilMs.delete(asker.upstream);
-    if (verdict.kind === 'refused') this.#blobs.delete(`${name} ${digest}`);
+    if (verdict.kind === 'refused' && this.#speaksForAll(asker)) this.#blobs.delete(`${name} ${digest}`);
     else if (verdict.kind === 'allowed') {
       this.#blobs.set(`${name} ${digest}`, { value: { size: verdict.size }, atMs: this.#clock.now() });
     }
@@ -86,7 +103,9 @@ export class LastKnown {
   /** The registry refused it, or has it no more. */
   forgetManifest(asker: Asker, reference: string, accept: string): void {
     const name = this.#lasting(asker);
-    if (name !== undefined) this.#manifests.delete(manifestKey(name, reference, accept));
+    if (name !== undefined && this.#speaksForAll(asker)) {
+      this.#manifests.delete(manifestKey(name, reference, accept));
+    }
   }
 
   manifest(asker: Asker, reference: string, accept: string): Stale<KeptManifest> | undefined {
@@ -108,6 +127,11 @@ export class LastKnown {
 
   #lasting(asker: Asker): string | undefined {
     return this.#policy.staleIfErrorMs === 0 ? undefined : this.#names.lasting(asker);
+  }
+
+  /** Under `trust: node` one name stands for everybody: the refusal of one caller's own credentials is its own. */
+  #speaksForAll(asker: Asker): boolean {
+    return asker.authorization === undefined || this.#names.lasting(asker) === this.#names.exact(asker);
   }
 
   #fresh<T>({ upstream }: Asker, entry: Entry<T> | undefined): Stale<T> | undefined {

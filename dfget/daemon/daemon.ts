@@ -1,9 +1,8 @@
-import { DamselflyError } from '../../lib/core/errors.ts';
 import { joinAddress } from '../../lib/observe/admin-server.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { openPeerHost, type PeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
-import type { StalePolicy } from '../../registry-proxy/last-known.ts';
+import { stalePolicy } from '../../registry-proxy/last-known.ts';
 import { createRegistryProxy, type RegistryProxy } from '../../registry-proxy/server.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
 import type { DaemonConfig } from './config.ts';
@@ -25,7 +24,7 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
       { origin, blobs: engine, metrics, log, clock, wallClockMs: deps.wallClockMs },
       {
         listeners: config.proxyListen,
-        stale: stalePolicy(config),
+        stale: stalePolicy(config.staleIfError, config.tagsWhenDown),
         ...(defaultUpstream === undefined ? {} : { defaultUpstream }),
       },
     );
@@ -51,16 +50,6 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     await host.close();
     throw error;
   }
-}
-
-/** @throws CONFIG_INVALID */
-function stalePolicy({ staleIfError, tagsWhenDown }: DaemonConfig): StalePolicy {
-  if (staleIfError === 0 && tagsWhenDown === 'stale') {
-    const told =
-      '--tags-when-down stale: say for how long after they were last read, with --stale-if-error 24h';
-    throw new DamselflyError('CONFIG_INVALID', told);
-  }
-  return { staleIfErrorMs: staleIfError, tags: tagsWhenDown ?? (staleIfError === 0 ? 'refuse' : 'stale') };
 }
 
 /** What `dfget status` shows. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Upstream } from '../../lib/origin/upstream.ts';
-import type { StalePolicy } from '../../registry-proxy/last-known.ts';
+import { type StalePolicy, stalePolicy } from '../../registry-proxy/last-known.ts';
 import { type DockerRegistry, isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { type Relay, startRelay } from '../helpers/relay.ts';
 import { ask, errorCode, type ProxyFixture, startProxy, warmSource } from './fixture.ts';
@@ -122,6 +122,7 @@ await t.test(
 
     const tenant = await start(t, STALE, { ...user, trust: 'node' });
     t.equal((await ask(tenant.proxy.port, TAG)).status, 200);
+    t.equal((await ask(tenant.proxy.port, TAG, { headers: { authorization: guess } })).status, 401);
     tenant.relay.away = true;
     tenant.proxy.clock.shiftMs += 60_001;
     for (const headers of [{}, { authorization: 'Bearer x' }]) {
@@ -157,4 +158,11 @@ await t.test('case 19: a tag that moved is seen by the next pull', { skip }, asy
   t.not(moved, manifest);
   t.equal((await ask(proxy.port, TAG, { method: 'HEAD' })).headers['docker-content-digest'], moved);
   t.equal((await ask(proxy.port, TAG)).headers['docker-content-digest'], moved);
+});
+
+await t.test('how long and whether tags too are settings that must fit', async (t) => {
+  t.same(stalePolicy(0), { staleIfErrorMs: 0, tags: 'refuse' });
+  t.same(stalePolicy(DAY_MS), { staleIfErrorMs: DAY_MS, tags: 'stale' });
+  t.same(stalePolicy(DAY_MS, 'refuse'), { staleIfErrorMs: DAY_MS, tags: 'refuse' });
+  t.throws(() => stalePolicy(0, 'stale'), { code: 'CONFIG_INVALID', message: /--stale-if-error 24h/ });
 });
