@@ -11,6 +11,7 @@ import { makeCertificate } from '../helpers/certificate.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { podman } from '../helpers/clients/containers-image.ts';
 import { startDockerRegistry } from '../helpers/docker-registry.ts';
+import { type Relay, startRelay } from '../helpers/relay.ts';
 import { NAMESPACE } from '../helpers/stage.ts';
 import { startTokenServer, type TokenServer } from '../helpers/token-server.ts';
 
@@ -27,6 +28,8 @@ interface Scene {
   readonly cluster: Cluster;
   readonly folder: string;
   readonly image: GeneratedImage;
+  /** What the registry is asked by the whole cluster. */
+  readonly relay: Relay;
   /** Digest of {@link LAYER}, the one layer of the image `v1`. */
   readonly layer: string;
 }
@@ -51,7 +54,9 @@ async function start(t: Test, trust: 'caller' | 'node'): Promise<Scene> {
     ...{ folder: join(folder, 'image'), tag: 'small', totalBytes: 2 * MIB, layers: 2, seed: 'tenants' },
   });
   await pushImage(image, { registry: registry.url, repository: 'team/app', authorization });
-  const target = { host: '127.0.0.1', port: Number(new URL(registry.url).port) };
+  const relay = await startRelay(registry.url);
+  t.teardown(() => relay.close());
+  const target = { host: '127.0.0.1', port: Number(new URL(relay.url).port) };
   const shaper = await createShaper({
     listen: { host: '127.0.0.1', port: 0 },
     target,
@@ -72,7 +77,7 @@ async function start(t: Test, trust: 'caller' | 'node'): Promise<Scene> {
     ...{ daemonFlags: ['--config', config], supernodeFlags: ['--config', config] },
   });
   t.teardown(() => cluster.stop());
-  return { tokens, cluster, folder, image, layer: layers[0] ?? '' };
+  return { tokens, cluster, folder, image, relay, layer: layers[0] ?? '' };
 }
 
 function urlOf({ cluster, layer }: Scene, node: number, path = `blobs/${layer}`): string {
@@ -140,14 +145,25 @@ await t.test(
     });
     t.equal(refused.status, 401, "the caller's own credentials are the ones that count");
     if (skipReason(podman) === false) {
-      const podmanFolder = join(scene.folder, 'podman');
-      await mkdir(podmanFolder);
-      const pulled = await podman.pull({
-        ...{ namespace: NAMESPACE, registry: '127.0.0.1:1', repository: 'team/app', tag: 'small' },
-        folder: podmanFolder,
-        mirror: `${scene.cluster.daemons[0]?.ready.proxy[0]?.address}/${NAMESPACE}`,
-      });
-      t.equal(pulled.manifestDigest, scene.image.manifest.digest, 'podman, which sends a mirror nothing');
+      const pull = async (name: string): Promise<void> => {
+        const podmanFolder = join(scene.folder, name);
+        await mkdir(podmanFolder);
+        const pulled = await podman.pull({
+          ...{ namespace: NAMESPACE, registry: '127.0.0.1:1', repository: 'team/app', tag: 'small' },
+          folder: podmanFolder,
+          mirror: `${scene.cluster.daemons[0]?.ready.proxy[0]?.address}/${NAMESPACE}`,
+        });
+        t.equal(pulled.manifestDigest, scene.image.manifest.digest, 'podman, which sends a mirror nothing');
+      };
+      await pull('podman-cold');
+      scene.relay.seen.length = 0;
+      await pull('podman-warm');
+      const asked = scene.relay.seen.map(({ method, url }) => `${method} ${url}`);
+      t.ok(asked.length > 0 && asked.length <= 4, `a warm pull asks the registry: ${asked.join(', ')}`);
+      t.notOk(
+        asked.some((each) => each.includes('/blobs/')),
+        'and not for a blob',
+      );
     }
     const said = await saidBy(scene);
     t.match(said, /trust: node for registry\.test: callers without credentials/);
