@@ -8,7 +8,9 @@ import type { OriginClient } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { sendError, sendFailure } from './answer.ts';
 import { answerBlob } from './blobs.ts';
+import { createCallerNames } from './callers.ts';
 import type { ClientExchange } from './exchange.ts';
+import { LastKnown, type StalePolicy } from './last-known.ts';
 import { answerListing } from './listings.ts';
 import { answerManifest } from './manifests.ts';
 import { parseTarget, type Target } from './route.ts';
@@ -23,6 +25,15 @@ export interface RegistryProxyDeps {
   readonly clock: Clock;
   /** Whether the registry's own answers are to be given, past every store and peer. Default: never. */
   readonly isPaused?: (upstream: string) => boolean;
+  /** Milliseconds since the epoch, to tell when tokens run out. */
+  readonly wallClockMs?: () => number;
+}
+
+export interface AnswererOptions {
+  readonly defaultUpstream?: string;
+  readonly stale?: StalePolicy;
+  /** Ends questions to registries that several clients share. */
+  readonly closing: AbortSignal;
 }
 
 /** Answers one request. Never rejects; `listenerUpstream` is the registry that the listener is for, if it is for one. */
@@ -32,18 +43,18 @@ export type Answerer = (
   listenerUpstream: string | undefined,
 ) => Promise<void>;
 
+const NEVER_STALE: StalePolicy = { staleIfErrorMs: 0, tags: 'refuse' };
 /** Requests in progress at once; each holds a few chunks at most. More are told to come later, or to go elsewhere. */
 const MAX_REQUESTS = 2_048;
 
-/**
- * What stands between a server and the handlers: limits, routing, and an answer to every failure.
- * @param options.closing ends questions to registries that several clients share
- */
-export function createAnswerer(
-  deps: RegistryProxyDeps,
-  options: { readonly defaultUpstream?: string; readonly closing: AbortSignal },
-): Answerer {
-  const parts = { ...deps, verdicts: createVerdicts(deps), closing: options.closing };
+/** What stands between a server and the handlers: limits, routing, and an answer to every failure. */
+export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions): Answerer {
+  const { closing, stale = NEVER_STALE } = options;
+  const names = createCallerNames((upstream) => deps.origin.trust(upstream));
+  const wallClockMs = deps.wallClockMs ?? (() => Date.now());
+  const verdicts = createVerdicts({ ...deps, wallClockMs, names });
+  const lastKnown = new LastKnown({ ...deps, names }, stale);
+  const parts = { ...deps, verdicts, lastKnown, wallClockMs, closing };
   // Our name in Via: a request that comes back to us would otherwise go round for ever.
   const pseudonym = `damselfly-${randomBytes(6).toString('hex')}`;
   let underWay = 0;
@@ -79,9 +90,11 @@ export function createAnswerer(
       return;
     }
     const { route, ns } = target;
+    const registryHeader = headerOf(request, 'x-dragonfly-registry');
     const choice = chooseUpstream({
       upstreams: deps.origin.upstreams,
       ns,
+      registryHeader,
       name: 'name' in route ? route.name : undefined,
       listenerUpstream,
       defaultUpstream: options.defaultUpstream,
@@ -91,7 +104,7 @@ export function createAnswerer(
       const via = `${seen === undefined ? '' : `${seen}, `}1.1 ${pseudonym}`;
       const exchange = { ...connection, upstream, repository, via, ...(ns === undefined ? {} : { ns }) };
       await answerFound(exchange, target);
-    } else if (route.kind === 'ping' && ns === undefined) {
+    } else if (route.kind === 'ping' && ns === undefined && registryHeader === undefined) {
       // Clients that name the registry in the path ask this first: there is no registry yet whose answer it could be.
       sendEmptyPing(response);
     } else if (choice.kind === 'unknown') {
@@ -148,6 +161,11 @@ function acceptTarget({ request, response }: Connection): FoundTarget | undefine
     sendError(response, { status: 404, code: 'UNSUPPORTED', message });
   }
   return undefined;
+}
+
+/** A header's value; undefined when it is absent or empty. */
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  return [request.headers[name]].flat().join(', ') || undefined;
 }
 
 function sendEmptyPing(response: ServerResponse): void {

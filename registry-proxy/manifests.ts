@@ -2,8 +2,8 @@ import { type Digest, digestAlgorithm, digestOf, isDigest } from '../lib/core/di
 import { DamselflyError } from '../lib/core/errors.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest } from '../lib/oci/manifest.ts';
 import { isForeignLayer } from '../lib/oci/media-types.ts';
-import { readBody } from '../lib/origin/exchange.ts';
-import type { OriginClient, OriginResponse } from '../lib/origin/origin-client.ts';
+import { discard, readBody } from '../lib/origin/exchange.ts';
+import { isWorthRetrying, type OriginClient, type OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer } from './answer.ts';
 import {
@@ -14,53 +14,122 @@ import {
   oneHeader,
   relayedHeaders,
 } from './exchange.ts';
+import { isAwayAnswer, type LastKnown } from './last-known.ts';
+import { askerOf } from './right-to-read.ts';
 import type { Verdicts } from './verdicts.ts';
 
+export interface ManifestDeps {
+  readonly origin: OriginClient;
+  readonly verdicts: Verdicts;
+  readonly lastKnown: LastKnown;
+  readonly clock: Clock;
+}
+
 /**
- * GET and HEAD of a manifest: always the registry's own answer to this caller, now. A manifest that does not have the
- * digest it was asked by, or was said to have, goes no further.
+ * GET and HEAD of a manifest: always the registry's own answer to this caller, now; while the registry is away, where the
+ * policy allows that, what it last gave this caller. A manifest that does not have the digest it was asked by, or was said
+ * to have, goes no further.
  * @throws UPSTREAM_*, DIGEST_MISMATCH, ABORTED
  */
 export async function answerManifest(
-  deps: { readonly origin: OriginClient; readonly verdicts: Verdicts; readonly clock: Clock },
+  deps: ManifestDeps,
   exchange: ClientExchange,
   reference: string,
 ): Promise<void> {
-  const { upstream, repository, request, response, signal } = exchange;
-  const method = request.method ?? 'GET';
-  const answer = await deps.origin.request(
-    {
-      upstream,
-      method,
-      path: `/v2/${repository}/manifests/${reference}`,
-      headers: callerHeaders(exchange, ['if-none-match']),
-    },
-    { signal },
-  );
+  const { lastKnown } = deps;
+  const { upstream, signal } = exchange;
+  if (lastKnown.isAway(upstream) && sendKept(deps, exchange, reference)) return;
+  let answer: OriginResponse;
+  try {
+    answer = await askForManifest(deps, exchange, reference);
+  } catch (error) {
+    if (signal.aborted || !isWorthRetrying(error)) throw error;
+    lastKnown.noteAway(upstream);
+    if (sendKept(deps, exchange, reference)) return;
+    throw error;
+  }
+  if (isAwayAnswer(answer)) {
+    lastKnown.noteAway(upstream);
+    if (sendKept(deps, exchange, reference)) {
+      await discard(answer);
+      return;
+    }
+  }
+  await relayManifest(deps, exchange, reference, answer);
+}
+
+function askForManifest(
+  { origin }: ManifestDeps,
+  exchange: ClientExchange,
+  reference: string,
+): Promise<OriginResponse> {
+  const { upstream, repository, request, signal } = exchange;
+  const path = `/v2/${repository}/manifests/${reference}`;
+  const headers = callerHeaders(exchange, ['if-none-match']);
+  return origin.request({ upstream, method: request.method ?? 'GET', path, headers }, { signal });
+}
+
+/** The registry's answer, checked, passed on and remembered. */
+async function relayManifest(
+  deps: ManifestDeps,
+  exchange: ClientExchange,
+  reference: string,
+  answer: OriginResponse,
+): Promise<void> {
+  const { request, response } = exchange;
+  const asker = askerOf(exchange);
+  const { accept = '' } = request.headers;
   if (answer.status !== 200) {
+    if ([401, 403, 404].includes(answer.status)) deps.lastKnown.forgetManifest(asker, reference, accept);
     await relayAnswer(deps, exchange, answer);
     return;
   }
   const told = oneHeader(answer, 'docker-content-digest');
+  const mediaType = oneHeader(answer, 'content-type') ?? '';
   const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
-  if (method === 'HEAD') {
+  if (request.method === 'HEAD') {
     requireAgreement(digests);
-    await relayAnswer(deps, exchange, answer, digestHeader(digests[0]));
+    const [digest] = digests;
+    const size = Number(oneHeader(answer, 'content-length') ?? Number.NaN);
+    if (digest !== undefined && Number.isSafeInteger(size)) {
+      deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size });
+    }
+    await relayAnswer(deps, exchange, answer, digestHeader(digest));
     return;
   }
   const body = await readManifest(answer);
   for (const digest of digests) requireDigest(body, digest);
-  deps.verdicts.learn(
-    { upstream, repository, authorization: request.headers.authorization },
-    listedBlobs(body),
-  );
+  const digest = digests[0] ?? digestOf(body);
+  const blobs = listedBlobs(body);
+  deps.verdicts.learn(asker, { manifest: digest, blobs });
+  for (const { digest: blob, size } of blobs) deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
+  deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size: body.length, body });
   response.writeHead(200, {
     ...relayedHeaders(answer),
     ...commonHeaders(exchange),
-    ...digestHeader(digests[0] ?? digestOf(body)),
+    ...digestHeader(digest),
     'content-length': String(body.length),
   });
   response.end(body);
+}
+
+/** Answers with what the registry last gave this caller. @returns false when there is nothing that may be given */
+function sendKept({ lastKnown }: ManifestDeps, exchange: ClientExchange, reference: string): boolean {
+  const { request, response } = exchange;
+  const kept = lastKnown.manifest(askerOf(exchange), reference, request.headers.accept ?? '');
+  const head = request.method === 'HEAD';
+  if (kept === undefined || (!head && kept.value.body === undefined)) return false;
+  const { body, digest, mediaType, size } = kept.value;
+  response.writeHead(200, {
+    ...commonHeaders(exchange),
+    ...kept.headers,
+    ...digestHeader(digest),
+    etag: `"${digest}"`,
+    'content-type': mediaType,
+    'content-length': String(size),
+  });
+  response.end(head ? undefined : body);
+  return true;
 }
 
 async function readManifest(answer: OriginResponse): Promise<Uint8Array> {

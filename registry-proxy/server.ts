@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { type Clock, every } from '../lib/runtime/clock.ts';
 import { createAnswerer, type RegistryProxyDeps } from './dispatch.ts';
+import type { StalePolicy } from './last-known.ts';
+import { isServed } from './upstream-name.ts';
 
 export interface ListenerConfig {
   readonly host: string;
@@ -16,6 +18,8 @@ export interface RegistryProxyConfig {
   readonly listeners: readonly ListenerConfig[];
   /** Registry of requests that name none. */
   readonly defaultUpstream?: string;
+  /** What is served while a registry is away; default: nothing. */
+  readonly stale?: StalePolicy;
 }
 
 export interface RegistryProxy {
@@ -81,7 +85,7 @@ function requireUpstreams(
   { listeners, defaultUpstream }: RegistryProxyConfig,
 ): void {
   for (const name of [defaultUpstream, ...listeners.map(({ upstream }) => upstream)]) {
-    if (name === undefined || origin.upstreams.includes(name)) continue;
+    if (name === undefined || isServed(origin.upstreams, name)) continue;
     const message = `the proxy is to serve ${JSON.stringify(name)}, which is not among the upstreams`;
     throw new DamselflyError('CONFIG_INVALID', message, { upstream: name });
   }
