@@ -48,6 +48,7 @@ export class PieceSink {
     blob.check.offer(proof.index, bytes);
     blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
+    if (source === 'origin') blob.registryBytes += bytes.length;
     if (source === 'supernode') blob.lastSupernodeMs = blob.lastProgressMs;
     metrics.receivedBytes.inc({ source }, bytes.length);
     const event = { kind: 'piece', digest: blob.digest, index: proof.index, source } as const;

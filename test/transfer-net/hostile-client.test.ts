@@ -30,7 +30,7 @@ async function peer(
   const { maxConnections } = options;
   const network = createHttpPeerNetwork(
     { clock, log: silentLog() },
-    maxConnections === undefined ? {} : { maxConnections },
+    maxConnections === undefined ? {} : { maxConnections: () => maxConnections },
   );
   const links: Link[] = [];
   const listener = await network.listen(
@@ -155,8 +155,34 @@ await t.test('a head that takes too long is not waited for', async (t) => {
   t.match((await talk('GET /v1/blobs/')).toString(), /^HTTP\/1.1 408 /);
 });
 
-await t.test('more connections than allowed are closed at once', async (t) => {
-  const { open } = await peer(t, {}, { maxConnections: 2 });
+await t.test('who comes when there are enough connections is told to ask elsewhere', async (t) => {
+  const { open, talk, dial } = await peer(t, {}, { maxConnections: 2 });
+  const [first, second] = [await open(), await open()];
+  const refused = (await talk(get('0-9'))).toString('latin1');
+  t.match(refused, /^HTTP\/1.1 503 [^]*Damselfly-Free-Slots: 0/);
+  await t.rejects(within(dial(), 'dial'), { message: 'refused' });
+  t.notOk(first.destroyed || second.destroyed, 'those that were there go on');
+  first.destroy();
+  await once(first, 'close');
+  t.match(
+    (await talk(get('0-9'), 300)).toString('latin1'),
+    /^HTTP\/1.1 206 /,
+    'and then there is room again',
+  );
+});
+
+await t.test('a connection that idles between two requests makes room', async (t) => {
+  const { open, talk } = await peer(t, {}, { maxConnections: 1 });
+  const idle = await open();
+  idle.write(get('0-9'));
+  await within(once(idle, 'data'), 'answer');
+  const closed = once(idle, 'close');
+  t.match((await talk(get('0-9'), 300)).toString('latin1'), /^HTTP\/1.1 206 /);
+  await within(closed, 'close');
+});
+
+await t.test('twice as many connections as allowed are not even answered', async (t) => {
+  const { open } = await peer(t, {}, { maxConnections: 1 });
   const [first, second] = [await open(), await open()];
   const third = await open();
   await within(once(third, 'close'), 'close');

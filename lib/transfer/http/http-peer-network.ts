@@ -10,8 +10,8 @@ import { createConnectionPool } from './connection-pool.ts';
 import { listenForPeers } from './peer-listener.ts';
 
 export interface HttpPeerNetworkOptions {
-  /** Connections that the peer port holds at once, links included; more are closed at once. @default 1024 */
-  readonly maxConnections?: number;
+  /** Connections that the peer port holds at once, links included; may change. @default 1024 */
+  readonly maxConnections?: () => number;
   /** Opens connections to peers. @default `net.connect` */
   readonly connect?: Connect;
 }
@@ -24,7 +24,7 @@ export function createHttpPeerNetwork(
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork {
   const connect: Connect = options.connect ?? ((to) => netConnect(to));
-  const maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+  const maxConnections = options.maxConnections ?? (() => DEFAULT_MAX_CONNECTIONS);
   const pool = createConnectionPool({ clock: deps.clock, connect });
   const dialled = new Set<WsLink>();
   let closed = false;

@@ -39,7 +39,10 @@ export async function sendPiece(
   range: ByteRange,
   deps: { readonly clock: Clock; readonly buffers: SendBuffers },
 ): Promise<void> {
+  const { pace } = admission;
   const buffer = deps.buffers.take();
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
   let sentBytes = 0;
   let writing = false;
   let idle = false;
@@ -57,7 +60,10 @@ export async function sendPiece(
     });
     while (range.start + sentBytes < range.end) {
       const offset = range.start + sentBytes;
-      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, range.end - offset));
+      const most = Math.min(CHUNK_BYTES, range.end - offset);
+      const chunk = buffer.subarray(0, Math.min(most, pace?.quantumBytes ?? most));
+      const turn = pace?.take(chunk.length, gone.signal);
+      if (turn !== undefined) await turn;
       await admission.read(offset, chunk);
       writing = true;
       await writeChunk(response, chunk, deps.clock);
