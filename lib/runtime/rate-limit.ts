@@ -16,6 +16,8 @@ export interface Pace {
 
 /** Less would cost more in calls than it brings in evenness. */
 const LEAST_QUANTUM_BYTES = 1024;
+/** So many quanta at least make up a burst: those who began before others came took no more than that. */
+const QUANTA_PER_BURST = 8;
 
 interface Waiter {
   readonly bytes: number;
@@ -56,7 +58,8 @@ export class RateLimit implements Pace {
 
   get quantumBytes(): number {
     const { burstBytes } = this.#bucket;
-    return Math.max(LEAST_QUANTUM_BYTES, Math.floor(burstBytes / (this.#waiters.size + 1)));
+    const quanta = Math.max(QUANTA_PER_BURST, 2 * (this.#waiters.size + 1));
+    return Math.max(LEAST_QUANTUM_BYTES, Math.floor(burstBytes / quanta));
   }
 
   take(bytes: number, signal?: AbortSignal): Promise<void> | undefined {

@@ -164,11 +164,10 @@ await t.test('who comes when there are enough connections is told to ask elsewhe
   t.notOk(first.destroyed || second.destroyed, 'those that were there go on');
   first.destroy();
   await once(first, 'close');
-  t.match(
-    (await talk(get('0-9'), 300)).toString('latin1'),
-    /^HTTP\/1.1 206 /,
-    'and then there is room again',
-  );
+  // It is the peer's side of the connection that counts, and that ends a moment later.
+  let answer = '503';
+  while (answer.includes('503')) answer = (await talk(get('0-9'), 1)).toString('latin1');
+  t.match(answer, /^HTTP\/1.1 206 /, 'and then there is room again');
 });
 
 await t.test('a connection that idles between two requests makes room', async (t) => {
@@ -177,7 +176,7 @@ await t.test('a connection that idles between two requests makes room', async (t
   idle.write(get('0-9'));
   await within(once(idle, 'data'), 'answer');
   const closed = once(idle, 'close');
-  t.match((await talk(get('0-9'), 300)).toString('latin1'), /^HTTP\/1.1 206 /);
+  t.match((await talk(get('0-9'), 1)).toString('latin1'), /^HTTP\/1.1 206 /);
   await within(closed, 'close');
 });
 
