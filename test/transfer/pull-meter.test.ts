@@ -9,7 +9,11 @@ function setUp() {
   const clock = new FakeClock();
   const limits = new Limits(clock);
   /** Bytes come in at a rate for so long. */
-  const receive = (bytesPerSecond: number, forMs: number, kind: 'download' | 'registry' = 'download'): void => {
+  const receive = (
+    bytesPerSecond: number,
+    forMs: number,
+    kind: 'download' | 'registry' = 'download',
+  ): void => {
     for (let step = 0; step < forMs / 10; step++) {
       clock.advanceToNext(clock.now() + 10);
       void limits[kind].take(bytesPerSecond / 100);
