@@ -344,7 +344,9 @@ export class SeedCore {
   /** After this long a gift may never be passed on. */
   get #patienceMs(): number {
     const { stuckMs } = this.#options;
-    return this.#paceMs === 0 ? stuckMs : Math.min(stuckMs, STUCK * this.#paceMs);
+    if (this.#paceMs === 0) return stuckMs;
+    // On a slow line every gift takes long: to give it twice would only take longer.
+    return Math.min(Math.max(stuckMs, SLOW * this.#paceMs), STUCK * this.#paceMs);
   }
 
   /** What is usual for all peers, and for this one, moves a little towards the time of a gift that arrived. */

@@ -48,6 +48,22 @@ t.test('a supernode with little upload sends no more than that, and every pull e
   }
 });
 
+t.test('however slow a supernode is, it gives each piece about once', async (t) => {
+  const rate = MIB / 8;
+  const { cluster, right, seconds } = await pullAll(
+    {
+      seed: 3,
+      nodes: 4,
+      supernodes: 1,
+      limits: (name) => (name.startsWith('super') ? { uploadRate: rate } : {}),
+    },
+    4 * MIB,
+  );
+  t.ok(right);
+  const sent = await total(cluster.supernodes[0]!, 'sentBytes', { to: 'peer' });
+  t.ok(sent <= 1.15 * 4 * MIB, `${sent} bytes in ${seconds} s`);
+});
+
 t.test('a node receives no faster than it may, and gets the blob', async (t) => {
   const rate = MIB;
   const { cluster, digest, right } = await pullAll({
