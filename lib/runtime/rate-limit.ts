@@ -17,7 +17,7 @@ export interface Pace {
 /** Less would cost more in calls than it brings in evenness. */
 const LEAST_QUANTUM_BYTES = 1024;
 /** So many quanta at least make up a burst: those who began before others came took no more than that. */
-const QUANTA_PER_BURST = 8;
+const QUANTA_PER_BURST = 3;
 
 interface Waiter {
   readonly bytes: number;
