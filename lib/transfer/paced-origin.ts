@@ -4,7 +4,7 @@ import type { Limits } from './limits.ts';
 /** The registries, read no faster than the node may read them, and no faster than it may receive at all. */
 export function pacedOrigin(origin: OriginClient, limits: Limits): OriginClient {
   return {
-    upstreams: origin.upstreams,
+    ...origin,
     async request(request, options) {
       const response = await origin.request(request, options);
       return { ...response, body: paced(response.body, limits, options.signal) };
@@ -13,8 +13,6 @@ export function pacedOrigin(origin: OriginClient, limits: Limits): OriginClient 
       const body = await origin.readBlob(read, options);
       return { ...body, bytes: paced(body.bytes, limits, options.signal) };
     },
-    readManifest: (read, options) => origin.readManifest(read, options),
-    close: () => origin.close(),
   };
 }
 
