@@ -2,7 +2,7 @@
 declare module 'bittorrent-tracker/server' {
   import type { RemoteInfo, Socket } from 'node:dgram';
   import { EventEmitter } from 'node:events';
-  import type { IncomingMessage, ServerResponse } from 'node:http';
+  import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 
   export interface AnnounceParams {
     readonly type: 'http' | 'udp';
@@ -42,18 +42,21 @@ declare module 'bittorrent-tracker/server' {
 
   export default class Server extends EventEmitter {
     constructor(options: {
-      readonly http: false;
+      /** @default true */
+      readonly http?: false;
       readonly udp: false;
       readonly ws: false;
       readonly stats: false;
-      /** What clients are told to wait between announces, milliseconds. */
-      readonly interval: number;
+      /** What clients are told to wait between announces, milliseconds. @default 600,000 */
+      readonly interval?: number;
     });
+    http: HttpServer | null;
     udp4: Socket | null;
     udp6: Socket | null;
     onHttpRequest(request: IncomingMessage, response: ServerResponse): void;
     onUdpRequest(message: Buffer, from: RemoteInfo): void;
     getSwarm(infoHash: string, callback: Callback<Swarm>): void;
+    listen(port: number, host: string, callback: () => void): void;
     close(callback?: () => void): void;
   }
 }

@@ -3,14 +3,15 @@ import { describeError, hasCode } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { decodeControl, encodeControl } from '../lib/wire/control-codec.ts';
-import { CONTROL_PROTOCOL_VERSION, type ControlMessage } from '../lib/wire/control-messages.ts';
-import type { MemberSession, Members } from './members.ts';
+import {
+  type BlobAnnouncement,
+  CONTROL_PROTOCOL_VERSION,
+  type ControlMessage,
+} from '../lib/wire/control-messages.ts';
+import type { AnnounceQueue, Announcer } from './announce-queue.ts';
+import { HEARTBEAT_MS, type MemberSession, type Members } from './members.ts';
 import type { TrackerMetrics } from './metrics.ts';
 
-/** How often a member speaks at least; see lib/wire/control-messages. */
-const HEARTBEAT_MS = 5_000;
-/** A connection that has not said hello by then is none of ours. */
-const HELLO_TIMEOUT_MS = 10_000;
 /** A member that does not read what it asked for is dropped; it can dial again. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
 /** Blobs in one answer, so that even the longest names stay within one control message. */
@@ -27,16 +28,16 @@ export interface ControlSessionDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly members: Members;
+  readonly announcements: AnnounceQueue;
   readonly metrics: TrackerMetrics;
   readonly trackerId: string;
 }
 
 /** One member's control connection, from its hello to its end. */
-export class ControlSession implements MemberSession {
+export class ControlSession implements MemberSession, Announcer {
   readonly #socket: WebSocket;
   readonly #remoteHost: string;
   readonly #deps: ControlSessionDeps;
-  readonly #cancelHello: () => void;
   /** Id of the member, once it has said hello. */
   #id: string | undefined;
   #newSwarms = 0;
@@ -45,15 +46,15 @@ export class ControlSession implements MemberSession {
     this.#socket = socket;
     this.#remoteHost = remoteHost;
     this.#deps = deps;
-    this.#cancelHello = deps.clock.after(HELLO_TIMEOUT_MS, () => this.#refuse('hello', 'no hello in time'));
+    deps.members.expect(this);
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     socket.on('error', (error) => {
       deps.metrics.refused.inc({ reason: 'socket' });
       deps.log.debug({ remoteHost, problem: describeError(error) }, 'control connection failed');
     });
     socket.on('close', () => {
-      this.#cancelHello();
-      if (this.#id !== undefined) deps.members.leave(this, this.#id);
+      deps.announcements.forget(this);
+      deps.members.leave(this, this.#id);
     });
   }
 
@@ -68,7 +69,24 @@ export class ControlSession implements MemberSession {
   }
 
   end(reason: string): void {
-    this.#close(CloseCode.policy, reason);
+    if (this.#id === undefined) this.#refuse('hello', reason);
+    else this.#close(CloseCode.policy, reason);
+  }
+
+  isNew({ digest, have }: BlobAnnouncement): boolean {
+    return have !== 'all' && this.#id !== undefined && !this.#deps.members.shares(this.#id, digest);
+  }
+
+  answer(blobs: readonly BlobAnnouncement[]): void {
+    const { members } = this.#deps;
+    if (this.#id === undefined || this.#socket.readyState !== WebSocket.OPEN) return;
+    const before = members.swarms;
+    const found = members.announce(this.#id, blobs);
+    this.#newSwarms += members.swarms - before;
+    for (let at = 0; at < found.length; at += BLOBS_PER_ANSWER) {
+      this.sendText(encodeControl({ type: 'neighbours', blobs: found.slice(at, at + BLOBS_PER_ANSWER) }));
+    }
+    if (this.#newSwarms > MAX_NEW_SWARMS) this.#refuse('too-many', 'too many blobs');
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -93,7 +111,7 @@ export class ControlSession implements MemberSession {
   }
 
   #dispatch(message: ControlMessage): void {
-    const { members } = this.#deps;
+    const { members, announcements } = this.#deps;
     if (this.#id === undefined) {
       if (message.type === 'hello') this.#greet(message);
       else this.#refuse('hello', `${message.type} before hello`);
@@ -105,9 +123,10 @@ export class ControlSession implements MemberSession {
         this.sendText(encodeControl(message));
         return;
       case 'announce':
-        this.#announce(this.#id, message);
+        announcements.add(this, message.blobs);
         return;
       case 'withdraw':
+        announcements.flush(this);
         members.withdraw(this.#id, message.digests);
         return;
       case 'hello':
@@ -120,7 +139,6 @@ export class ControlSession implements MemberSession {
 
   #greet(hello: ControlMessage & { type: 'hello' }): void {
     const { members, trackerId } = this.#deps;
-    this.#cancelHello();
     const { peer } = hello;
     this.#id = peer.id;
     const epoch = members.join(this, peer.host === '' ? { ...peer, host: this.#remoteHost } : peer);
@@ -131,20 +149,9 @@ export class ControlSession implements MemberSession {
         trackerId,
         clusterTimeMs: Date.now(),
         epoch,
-        heartbeatMs: HEARTBEAT_MS,
+        heartbeatMs: HEARTBEAT_MS[peer.role],
       }),
     );
-  }
-
-  #announce(id: string, { blobs }: ControlMessage & { type: 'announce' }): void {
-    const { members } = this.#deps;
-    const before = members.swarms;
-    const found = members.announce(id, blobs);
-    this.#newSwarms += members.swarms - before;
-    for (let at = 0; at < found.length; at += BLOBS_PER_ANSWER) {
-      this.sendText(encodeControl({ type: 'neighbours', blobs: found.slice(at, at + BLOBS_PER_ANSWER) }));
-    }
-    if (this.#newSwarms > MAX_NEW_SWARMS) this.#refuse('too-many', 'too many blobs');
   }
 
   #refuse(reason: 'hello' | 'malformed' | 'too-many', text: string): void {

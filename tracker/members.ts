@@ -1,5 +1,5 @@
 import type { Digest } from '../lib/core/digest.ts';
-import type { PeerInfo } from '../lib/core/node.ts';
+import type { PeerInfo, Role } from '../lib/core/node.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import { type Clock, every } from '../lib/runtime/clock.ts';
 import type { TrackerCore } from '../lib/swarm/tracker-core.ts';
@@ -11,8 +11,15 @@ import {
 } from '../lib/wire/control-messages.ts';
 import type { TrackerMetrics } from './metrics.ts';
 
-/** Silence after which a member counts as gone: three of its heartbeats. */
-const MEMBER_TTL_MS = 15_000;
+/**
+ * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
+ * dial; of a supernode everybody must hear soon.
+ */
+export const HEARTBEAT_MS: Readonly<Record<Role, number>> = { node: 30_000, supernode: 5_000 };
+/** Heartbeats missed after which a member counts as gone. */
+const SILENT_HEARTBEATS = 3;
+/** A connection that has not said hello by then is none of ours. */
+const HELLO_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 1_000;
 /** Supernodes of a rollout come and go together; one broadcast for the whole burst. */
 const EPOCH_DELAY_MS = 100;
@@ -42,6 +49,8 @@ export interface MembersDeps {
 export class Members {
   readonly #deps: MembersDeps;
   readonly #members = new Map<string, Member>();
+  /** Connections without a hello -> since when; the oldest first. */
+  readonly #expected = new Map<MemberSession, number>();
   readonly #cancelSweep: () => void;
   #cancelEpoch: (() => void) | undefined;
   /** The set of supernodes that everybody was told about. */
@@ -54,9 +63,15 @@ export class Members {
     this.#cancelSweep = every(deps.clock, SWEEP_MS, () => this.#sweep());
   }
 
+  /** A connection is there, whose hello is to come. */
+  expect(session: MemberSession): void {
+    this.#expected.set(session, this.#deps.clock.now());
+  }
+
   /** The process behind the session joins; an older session of the same id ends. @returns the current epoch */
   join(session: MemberSession, peer: PeerInfo): number {
     const { core, clock, log } = this.#deps;
+    this.#expected.delete(session);
     const before = this.#members.get(peer.id);
     // A process that comes back announces all it has; what it said before may no longer be true.
     if (before !== undefined) core.leave(peer.id, clock.now());
@@ -68,10 +83,11 @@ export class Members {
     return core.epoch;
   }
 
-  /** The session ended; does nothing when the member has another one by now. */
-  leave(session: MemberSession, id: string): void {
+  /** The session ended, of a member or without a hello; does nothing when the member has another one by now. */
+  leave(session: MemberSession, id: string | undefined): void {
     const { core, clock, log } = this.#deps;
-    if (this.#members.get(id)?.session !== session) return;
+    this.#expected.delete(session);
+    if (id === undefined || this.#members.get(id)?.session !== session) return;
     const role = core.member(id)?.role;
     this.#members.delete(id);
     core.leave(id, clock.now());
@@ -83,7 +99,7 @@ export class Members {
     this.#deps.core.seen(id, this.#deps.clock.now());
   }
 
-  /** @returns the neighbours of those blobs that have any to connect to */
+  /** @returns the neighbours of each blob that the member lacks, were it nobody: a member waits for its answer */
   announce(id: string, blobs: readonly BlobAnnouncement[]): BlobNeighbours[] {
     const { core, clock, metrics } = this.#deps;
     const now = clock.now();
@@ -92,10 +108,15 @@ export class Members {
     for (const { digest, have, stalled } of blobs) {
       const state = stalled === undefined ? { have } : { have, stalled };
       const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
-      if (peers.length === 0) continue;
+      if (have === 'all') continue;
       found.push({ digest, peers, ...(core.owners(digest).length > 0 ? { owned: true } : {}) });
     }
     return found;
+  }
+
+  /** Whether the member has announced the blob. */
+  shares(id: string, digest: Digest): boolean {
+    return this.#deps.core.shares(id, digest);
   }
 
   withdraw(id: string, digests: readonly Digest[]): void {
@@ -118,7 +139,12 @@ export class Members {
     this.#sweptAtMs = now;
     // After a pause of this process the heartbeats lie unread in the sockets: read them before judging anybody.
     if (late) return;
-    for (const id of core.expire(now, MEMBER_TTL_MS)) {
+    for (const [session, sinceMs] of this.#expected) {
+      if (now - sinceMs < HELLO_TIMEOUT_MS) break;
+      this.#expected.delete(session);
+      session.end('no hello in time');
+    }
+    for (const id of core.expire(now, ({ role }) => SILENT_HEARTBEATS * HEARTBEAT_MS[role])) {
       const member = this.#members.get(id);
       this.#members.delete(id);
       member?.session.end('silent for too long');

@@ -7,6 +7,7 @@ import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
+import { AnnounceQueue } from './announce-queue.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { Members } from './members.ts';
@@ -46,11 +47,12 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   const { log, clock, rng } = deps;
   const metrics = createTrackerMetrics({ defaults: options.processMetrics !== false });
   const members = new Members({ log, clock, metrics, core: new TrackerCore({}, rng) });
+  const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
   let announce: AnnounceServer;
   try {
-    control = await createControlServer({ log, clock, members, metrics, trackerId }, options.listen);
+    control = await createControlServer({ log, clock, members, announcements, metrics, trackerId }, options.listen);
     const swarms = new BittorrentSwarms({ clock, rng });
     announce = await createAnnounceServer(
       { log, clock, swarms, metrics },
@@ -58,6 +60,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     );
   } catch (error) {
     await control?.close();
+    announcements.close();
     members.close();
     throw error;
   }
@@ -67,6 +70,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await Promise.all([control.close(), announce.close()]);
+    announcements.close();
     members.close();
     log.info('tracker closed');
   };

@@ -52,7 +52,6 @@ export interface AnnounceState {
 export class TrackerCore {
   readonly #options: TrackerCoreOptions;
   readonly #rng: Rng;
-  /** Longest unseen first. */
   readonly #members = new Map<string, Member>();
   readonly #swarms = new Map<string, TrackedSwarm>();
   #supernodes: readonly PeerInfo[] = [];
@@ -99,17 +98,12 @@ export class TrackerCore {
     const member = this.#members.get(id);
     if (member === undefined) return;
     member.seenAt = now;
-    this.#members.delete(id);
-    this.#members.set(id, member);
   }
 
-  /** Removes members not seen for more than `ttlMs`. @returns their ids */
-  expire(now: number, ttlMs: number): string[] {
+  /** Removes members not seen for longer than `ttlMs` says. @returns their ids */
+  expire(now: number, ttlMs: (info: PeerInfo) => number): string[] {
     const gone: string[] = [];
-    for (const [id, member] of this.#members) {
-      if (now - member.seenAt <= ttlMs) break;
-      gone.push(id);
-    }
+    for (const [id, { info, seenAt }] of this.#members) if (now - seenAt > ttlMs(info)) gone.push(id);
     for (const id of gone) this.leave(id, now);
     return gone;
   }
@@ -143,6 +137,11 @@ export class TrackerCore {
   withdraw(id: string, digestKey: string): void {
     const place = this.#members.get(id)?.places.get(digestKey);
     if (place !== undefined) this.#exit(place);
+  }
+
+  /** Whether the member has announced the blob. */
+  shares(id: string, digestKey: string): boolean {
+    return this.#members.get(id)?.places.has(digestKey) === true;
   }
 
   member(id: string): PeerInfo | undefined {

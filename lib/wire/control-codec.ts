@@ -4,6 +4,7 @@ import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
 import { type PeerInfo, ROLES } from '../core/node.ts';
 import {
+  type BlobAnnouncement,
   type BlobNeighbours,
   type ControlMessage,
   MAX_BLOBS_PER_MESSAGE,
@@ -105,20 +106,40 @@ const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
 
 /** The text of one message, for one WebSocket text frame. */
 export function encodeControl(message: ControlMessage): string {
-  return JSON.stringify(message.type === 'neighbours' ? encodeNeighbours(message.blobs) : message);
+  return message.type === 'neighbours' ? encodeNeighbours(message.blobs) : JSON.stringify(message);
 }
 
-function encodeNeighbours(blobs: readonly BlobNeighbours[]): object {
+/** A tracker names the same few thousand peers again and again: each is written once. */
+const peerTexts = new WeakMap<PeerInfo, string>();
+
+function textOf(peer: PeerInfo): string {
+  const known = peerTexts.get(peer);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(peer);
+  peerTexts.set(peer, text);
+  return text;
+}
+
+/** As JSON.stringify would write it; digests need no escapes. */
+function encodeNeighbours(blobs: readonly BlobNeighbours[]): string {
   const indexes = new Map<string, number>();
-  const peers: PeerInfo[] = [];
-  const indexOf = (info: PeerInfo): number => {
-    const known = indexes.get(info.id);
-    if (known !== undefined) return known;
-    indexes.set(info.id, peers.length);
-    return peers.push(info) - 1;
-  };
-  const named = blobs.map((blob) => ({ ...blob, peers: blob.peers.map(indexOf) }));
-  return { type: 'neighbours', peers, blobs: named };
+  let peerList = '';
+  let blobList = '';
+  for (const { digest, peers, owned } of blobs) {
+    let named = '';
+    for (const peer of peers) {
+      let index = indexes.get(peer.id);
+      if (index === undefined) {
+        index = indexes.size;
+        indexes.set(peer.id, index);
+        peerList += `${index === 0 ? '' : ','}${textOf(peer)}`;
+      }
+      named += named === '' ? index : `,${index}`;
+    }
+    const end = owned === true ? ',"owned":true}' : '}';
+    blobList += `${blobList === '' ? '' : ','}{"digest":"${digest}","peers":[${named}]${end}`;
+  }
+  return `{"type":"neighbours","peers":[${peerList}],"blobs":[${blobList}]}`;
 }
 
 /**
@@ -131,12 +152,34 @@ export function decodeControl(text: string): ControlMessage | undefined {
   const value = parseJson(text);
   const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined;
   if (typeof type !== 'string' || type.length > MAX_TYPE_CHARS) throw malformed('no type');
+  const quick = type === 'announce' ? readAnnounce(value as object) : undefined;
+  if (quick !== undefined) return quick;
   const schema = SCHEMAS.get(type);
   if (schema === undefined) return undefined;
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw malformed(`${type}${issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`}`);
+}
+
+/**
+ * What a tracker reads most: the same as the schema says, at a tenth of the time.
+ * @returns undefined when something is wrong with it: the schema then says what
+ */
+function readAnnounce(message: { readonly blobs?: unknown }): ControlMessage | undefined {
+  if (!Array.isArray(message.blobs) || message.blobs.length > MAX_BLOBS_PER_MESSAGE) return undefined;
+  const blobs: BlobAnnouncement[] = [];
+  for (const value of message.blobs as unknown[]) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    const { digest, size, have, stalled } = value as Partial<Record<keyof BlobAnnouncement, unknown>>;
+    if (typeof digest !== 'string' || !isDigest(digest)) return undefined;
+    if (!Number.isSafeInteger(size) || (size as number) < 0 || (size as number) > MAX_BLOB_BYTES) return undefined;
+    if (have !== 'none' && have !== 'some' && have !== 'all') return undefined;
+    if (stalled === undefined && !('stalled' in value)) blobs.push({ digest, size: size as number, have });
+    else if (typeof stalled === 'boolean') blobs.push({ digest, size: size as number, have, stalled });
+    else return undefined;
+  }
+  return { type: 'announce', blobs };
 }
 
 function parseJson(text: string): unknown {

@@ -1,0 +1,88 @@
+import type { Clock } from '../lib/runtime/clock.ts';
+import type { BlobAnnouncement } from '../lib/wire/control-messages.ts';
+
+/** Blobs that are answered at once in one turn of the event loop; what comes beyond that waits. */
+const BLOBS_AT_ONCE = 200;
+/** New blobs of one message that are answered at once even in a crowd: the layers of most images, in one message. */
+const NEW_AT_ONCE = 25;
+/** Blobs that waited and are answered before the sockets have their next turn: a few milliseconds. */
+const BLOBS_A_SLICE = 600;
+
+/** A connection that announces. */
+export interface Announcer {
+  /** Whether the tracker has not heard from it of this blob, and it lacks the blob. */
+  isNew(announcement: BlobAnnouncement): boolean;
+  /** Announces the blobs and sends the answers in one message. */
+  answer(blobs: readonly BlobAnnouncement[]): void;
+}
+
+/**
+ * The order in which a crowd is answered. Who comes alone gets all at once. In a crowd newcomers go first, because their
+ * clients wait for a first byte; everything else waits in line, and is worked off in slices, so that neither heartbeats
+ * nor newcomers wait for it. An image's layers stay together: one answer costs the socket more than the tracker.
+ */
+export class AnnounceQueue {
+  readonly #clock: Clock;
+  /** In order of their first waiting blob. */
+  readonly #waiting = new Map<Announcer, BlobAnnouncement[]>();
+  #left = BLOBS_AT_ONCE;
+  #cancel: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(from: Announcer, blobs: readonly BlobAnnouncement[]): void {
+    this.#wakeSoon();
+    const waiting = this.#waiting.get(from);
+    if (waiting !== undefined) {
+      waiting.push(...blobs);
+      return;
+    }
+    if (this.#waiting.size === 0 && blobs.length <= this.#left) {
+      this.#left -= blobs.length;
+      from.answer(blobs);
+      return;
+    }
+    const urgent: BlobAnnouncement[] = [];
+    const rest: BlobAnnouncement[] = [];
+    for (const blob of blobs) (urgent.length < NEW_AT_ONCE && from.isNew(blob) ? urgent : rest).push(blob);
+    if (rest.length > 0) this.#waiting.set(from, rest);
+    if (urgent.length > 0) from.answer(urgent);
+  }
+
+  /** Answers now what waits: something that must not overtake it is to follow. */
+  flush(from: Announcer): void {
+    const waiting = this.#waiting.get(from);
+    if (waiting === undefined) return;
+    this.#waiting.delete(from);
+    from.answer(waiting);
+  }
+
+  /** The connection is gone. */
+  forget(from: Announcer): void {
+    this.#waiting.delete(from);
+  }
+
+  close(): void {
+    this.#cancel?.();
+    this.#waiting.clear();
+  }
+
+  #wakeSoon(): void {
+    this.#cancel ??= this.#clock.after(0, () => this.#work());
+  }
+
+  #work(): void {
+    this.#cancel = undefined;
+    this.#left = BLOBS_AT_ONCE;
+    let done = 0;
+    for (const [from, blobs] of this.#waiting) {
+      this.#waiting.delete(from);
+      from.answer(blobs);
+      done += blobs.length;
+      if (done >= BLOBS_A_SLICE) break;
+    }
+    if (this.#waiting.size > 0) this.#wakeSoon();
+  }
+}
