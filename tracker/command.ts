@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { processCommand } from '../lib/command/process-command.ts';
 import { trackerConfig } from './config.ts';
@@ -13,6 +14,17 @@ export function trackerCommand(): Command {
     examples: `  damselfly tracker
   damselfly tracker --listen 0.0.0.0:8400 --http-listen 0.0.0.0:8401 --udp-listen off
 `,
-    start: createTracker,
+    start: (deps, config) => {
+      keepYoungHeapSmall();
+      return createTracker(deps, config);
+    },
   });
+}
+
+/**
+ * V8 would let the space for new objects grow to 128 MiB while thousands of members connect, and never give it back.
+ * From here on it stays as large as it is, some 32 MiB.
+ */
+function keepYoungHeapSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
 }

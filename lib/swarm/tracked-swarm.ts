@@ -19,10 +19,13 @@ export interface Place {
   /** Oldest link first. */
   readonly neighbours: Place[];
   /** Supernodes it was sent to and still needs. */
-  readonly seeds: Member[];
+  seeds: readonly Member[];
   /** Index in the list of its zone. */
   at: number;
 }
+
+/** Most places have no seeds: one list for all of these. */
+const NOBODY: readonly Member[] = [];
 
 /** The nodes that share one blob, by zone, and how many of them each supernode looks after. */
 export class TrackedSwarm {
@@ -57,7 +60,7 @@ export class TrackedSwarm {
       this.#zones.set(member.info.zone, list);
       this.#zoneNames.push(member.info.zone);
     }
-    const place: Place = { member, swarm: this, have: 'none', neighbours: [], seeds: [], at: list.length };
+    const place: Place = { member, swarm: this, have: 'none', neighbours: [], seeds: NOBODY, at: list.length };
     list.push(place);
     member.places.set(this.key, place);
     this.#size++;
@@ -87,14 +90,14 @@ export class TrackedSwarm {
 
   linkSeed(place: Place, seed: Member): void {
     if (place.seeds.includes(seed)) return;
-    place.seeds.push(seed);
+    place.seeds = [...place.seeds, seed];
     this.#seedLinks.set(seed, this.seedLinks(seed) + 1);
   }
 
   /** The node needs no supernode any more: others may have its place. */
   releaseSeeds(place: Place): void {
     for (const seed of place.seeds) this.#seedLinks.set(seed, this.seedLinks(seed) - 1);
-    place.seeds.length = 0;
+    place.seeds = NOBODY;
   }
 }
 

@@ -223,7 +223,8 @@ export class TrackerCore {
   #linkMore(place: Place, newcomer: boolean, stalled: boolean): number {
     const { newcomerLinks, remoteLinks, degree, degreeCap } = this.#options;
     const zone = place.member.info.zone;
-    const near = place.neighbours.filter((other) => other.member.info.zone === zone).length;
+    let near = 0;
+    for (const other of place.neighbours) if (other.member.info.zone === zone) near++;
     const far = place.neighbours.length - near;
     let local = newcomer || stalled ? newcomerLinks : degree - near;
     let remote = newcomer || stalled ? remoteLinks : remoteLinks - far;
@@ -236,6 +237,7 @@ export class TrackerCore {
     const before = place.neighbours.length;
     // A stalled node has met these before: what it needs is others.
     for (const known of stalled ? [] : place.member.linked.keys()) {
+      if (local <= 0 && remote <= 0) break;
       const other = known.places.get(place.swarm.key);
       if (other === undefined || !this.#linkable(place, other)) continue;
       if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other);
