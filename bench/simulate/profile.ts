@@ -10,7 +10,8 @@ export interface Profile {
    * sending costs is not charged.
    */
   readonly cpuSecondsPerGB: number;
-  /** The tracker's time for one blob of one announcement; announcements wait in line. */
+  /** The tracker's time to read a message or to write one, and for each blob of one; announcements wait in line. */
+  readonly messageMs: number;
   readonly announceMs: number;
   /** Whether finding the registry's answers, the tracker and the neighbours takes their round trips. */
   readonly joinTakesTime: boolean;
@@ -26,6 +27,7 @@ const REFERENCE: Profile = {
   hintsTakeTime: false,
   haveDelayMs: 0,
   cpuSecondsPerGB: 0,
+  messageMs: 0,
   announceMs: 0,
   joinTakesTime: false,
   owners: Number.POSITIVE_INFINITY,
@@ -44,7 +46,8 @@ const DAEMON: Profile = {
   // Of the first announcement of one blob, and of a later one that names ten neighbours: 9 and 20 microseconds to decode
   // it, announce it to TrackerCore among 10,000 nodes and encode the answer; TrackerCore alone takes 6 and 8 of them
   // (bench/micro/decisions). What the socket takes is not in it.
-  announceMs: 0.02,
+  messageMs: 0.02,
+  announceMs: 0.004,
   joinTakesTime: true,
   owners: 1,
   linkLostMs: 5000,

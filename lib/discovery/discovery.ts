@@ -26,12 +26,15 @@ export interface Discovery {
   listen(listener: DiscoveryListener): void;
   /** Whether an answer can be expected now. */
   readonly reachable: boolean;
+  /** Whether the answer to an announcement of this blob is still to come, from a tracker that can be reached. */
+  owes(digest: Digest): boolean;
   close(): Promise<void>;
 }
 
 export interface DiscoveryListener {
   /**
-   * Peers to connect to for this blob, supernodes that own it first. Never includes the process itself.
+   * The answer to every announcement of a blob that is incomplete, and later news. Peers to connect to for this blob,
+   * supernodes that own it first; may be nobody. Never includes the process itself.
    * @param owned whether there is a supernode that owns it, among the peers or not
    */
   neighbours(digest: Digest, peers: readonly PeerInfo[], owned: boolean): void;

@@ -115,6 +115,7 @@ class MemoryDiscovery implements Discovery {
   readonly peer: PeerInfo;
   readonly #tracker: MemoryTracker;
   readonly #shared = new Map<Digest, Announcement>();
+  readonly #unanswered = new Set<Digest>();
   #listener: DiscoveryListener | undefined;
   #reachable = false;
 
@@ -127,6 +128,10 @@ class MemoryDiscovery implements Discovery {
     return this.#reachable;
   }
 
+  owes(digest: Digest): boolean {
+    return this.#reachable && this.#unanswered.has(digest);
+  }
+
   listen(listener: DiscoveryListener): void {
     this.#listener = listener;
   }
@@ -137,7 +142,10 @@ class MemoryDiscovery implements Discovery {
   }
 
   withdraw(digests: readonly Digest[]): void {
-    for (const digest of digests) this.#shared.delete(digest);
+    for (const digest of digests) {
+      this.#shared.delete(digest);
+      this.#unanswered.delete(digest);
+    }
     if (!this.#reachable) return;
     this.#tracker.deliver(this, (chooser) => {
       for (const digest of digests) chooser.withdraw(this.peer.id, digest);
@@ -169,18 +177,23 @@ class MemoryDiscovery implements Discovery {
 
   #send(announcements: readonly Announcement[]): void {
     if (announcements.length === 0) return;
+    for (const { digest, have } of announcements) {
+      if (have === 'all') this.#unanswered.delete(digest);
+      else this.#unanswered.add(digest);
+    }
     this.#tracker.deliver(this, (chooser) => {
       const now = this.#tracker.clock.now();
       for (const announcement of announcements) {
-        const { digest } = announcement;
+        const { digest, have } = announcement;
         const peers = chooser.announce(this.peer.id, digest, announcement, now);
         const owned = chooser.owners(digest).length > 0;
-        if (peers.length > 0) this.#tracker.answer(this, () => this.#found(digest, peers, owned));
+        if (have !== 'all') this.#tracker.answer(this, () => this.#found(digest, peers, owned));
       }
     });
   }
 
   #found(digest: Digest, peers: readonly PeerInfo[], owned: boolean): void {
+    this.#unanswered.delete(digest);
     if (this.#shared.has(digest)) this.#listener?.neighbours(digest, peers, owned);
   }
 }

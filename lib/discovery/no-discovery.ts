@@ -7,6 +7,7 @@ export function createNoDiscovery(): Discovery {
     withdraw() {},
     listen() {},
     reachable: false,
+    owes: () => false,
     close: async () => {},
   };
 }

@@ -1,9 +1,39 @@
 /** Without a byte for so long, although peers are there, the node reads from the registry itself. */
-export const STALL_MS = 2000;
+const STALL_MS = 2000;
 /**
  * The same beside a living supernode: slow is not failed, and it reads the registry for everybody already. With the
  * spread and a tick it stays under the 5 s after which clients think that nobody answers.
  */
-export const SEEDED_STALL_MS = 4600;
+const SEEDED_STALL_MS = 4600;
 /** The same when nobody is there who could send one. */
-export const ALONE_MS = 500;
+const ALONE_MS = 500;
+/** The same when a tracker still has to say who is there: in a crowd it takes its time, and a dead one never does. */
+const ASKED_MS = 3000;
+/** Nodes do not all step in at the same instant, but up to this share of the wait later. */
+const SPREAD = 0.2;
+const SEEDED_SPREAD = 0.04;
+
+/** What a node knows that waits for bytes of a blob. Times in milliseconds. */
+export interface Waiting {
+  /** Since bytes last came, or since the blob is wanted. */
+  readonly idleMs: number;
+  /** Somebody is there, or on the way, who could send some. */
+  readonly company: boolean;
+  /** Whoever is there: slow is no sign of trouble. */
+  readonly patient: boolean;
+  /** A tracker that can be reached has been asked who is there, and has not answered. */
+  readonly owed: boolean;
+  /** Since it last answered; those that it named have to be dialled first. Infinity = never. */
+  readonly answeredMs: number;
+}
+
+/**
+ * Whether the node has waited long enough, and reads from the registry itself.
+ * @param share 0 to 1, differs from node to node: how much of the spread it waits beyond the others
+ */
+export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting, share: number): boolean {
+  const spread = 1 + (patient ? SEEDED_SPREAD : SPREAD) * share;
+  if (company) return idleMs >= (patient ? SEEDED_STALL_MS : STALL_MS) * spread;
+  if (idleMs >= ASKED_MS * spread) return true;
+  return !owed && Math.min(idleMs, answeredMs) >= ALONE_MS * spread;
+}

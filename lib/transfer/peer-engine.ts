@@ -120,6 +120,7 @@ export class PeerEngine implements BlobSource {
       holders: (blob, piece) => this.#core.holders(blob.slot, piece),
       sharers: (blob) => this.#neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
       supernodeExpected: () => this.#neighbours.supernodeExpected,
+      answerOwed: (blob) => deps.discovery.owes(blob.digest),
       seeded: (blob) =>
         [...blob.owners].some((id) => this.#neighbours.get(id)?.sharesWithUs(blob.digest) === true),
       busyElsewhere: (blob) => this.#core.freeDownloads === 0 && this.#core.inFlight(blob.slot) === 0,
@@ -149,6 +150,7 @@ export class PeerEngine implements BlobSource {
         for (const peer of peers) blob?.chosen.add(peer.id);
         if (blob !== undefined) {
           blob.owned = owned;
+          blob.answeredMs = clock.now();
           this.#announcements.answered(blob);
         }
         for (const peer of peers) this.#introduce(blob, peer);

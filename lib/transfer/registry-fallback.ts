@@ -9,15 +9,12 @@ import type { Trace } from '../observe/trace.ts';
 import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
-import { ALONE_MS, SEEDED_STALL_MS, STALL_MS } from '../swarm/patience.ts';
+import { stepsIn } from '../swarm/patience.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** Nodes do not all step in at the same instant, but up to this share of the wait later, by node and blob. */
-const SPREAD = 0.2;
-const SEEDED_SPREAD = 0.04;
 /** A client waits for the same piece so long: it comes next, whoever else may be reading it too. */
 const IMPATIENT_MS = 4000;
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
@@ -45,6 +42,8 @@ export interface FallbackHost {
   holders(blob: SharedBlob, piece: number): number;
   sharers(blob: SharedBlob): readonly Neighbour[];
   supernodeExpected(): boolean;
+  /** A tracker that can be reached has yet to say who shares the blob. */
+  answerOwed(blob: SharedBlob): boolean;
   /** A supernode that owns the blob is connected and shares it. */
   seeded(blob: SharedBlob): boolean;
   /** All download slots work for other blobs. */
@@ -75,15 +74,15 @@ export class RegistryFallback {
     if (blob.origin === undefined || this.#running.has(blob)) return false;
     const company =
       this.#host.inFlight(blob) > 0 || this.#host.sharers(blob).length > 0 || this.#host.supernodeExpected();
-    const idleMs = this.#deps.clock.now() - blob.lastProgressMs;
+    const now = this.#deps.clock.now();
     // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
     // And in a large crowd on slow links the first piece takes its time: were everybody to step in, the registry would
     // have the crowd that the supernode is there to spare it.
     const young = blob.owned && blob.stored.have.count === 0;
     const patient = young || this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
-    const patienceMs = !company ? ALONE_MS : patient ? SEEDED_STALL_MS : STALL_MS;
-    const spread = 1 + (patient ? SEEDED_SPREAD : SPREAD) * this.#share(blob, 'wait');
-    if (idleMs < patienceMs * spread) return false;
+    const owed = this.#host.answerOwed(blob);
+    const waiting = { company, patient, owed, idleMs: now - blob.lastProgressMs, answeredMs: now - blob.answeredMs };
+    if (!stepsIn(waiting, this.#share(blob, 'wait'))) return false;
     this.#start(blob, company ? 'stalled' : 'no-peers');
     return true;
   }

@@ -22,6 +22,8 @@ export class SharedBlob {
   owned = false;
   /** Ids of the neighbours that discovery chose for it. */
   readonly chosen = new Set<string>();
+  /** When discovery last answered who shares it. */
+  answeredMs = Number.NEGATIVE_INFINITY;
   /** Clients reading it now. */
   readers = 0;
   /** The piece a client waits for, and since when. */

@@ -44,6 +44,7 @@ async function setUp() {
     withdraw: () => {},
     listen: () => {},
     reachable: true,
+    owes: () => false,
     close: async () => {},
   };
   const dialling: PeerInfo[] = [];

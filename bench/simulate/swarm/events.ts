@@ -43,6 +43,8 @@ export const Happens = {
   askAgain: 20,
   /** node: the registry has told it its layers. */
   ready: 21,
+  /** node, blob or -1 = all, kind of announcement: the tracker has dealt with it. */
+  answered: 22,
 } as const;
 
 /** Free slots up and down in one number: an event carries few. */

@@ -1,4 +1,4 @@
-import { ALONE_MS, SEEDED_STALL_MS, STALL_MS } from '../../../lib/swarm/patience.ts';
+import { stepsIn } from '../../../lib/swarm/patience.ts';
 import { pieceCount } from '../scenario.ts';
 import type { World } from './world.ts';
 
@@ -7,6 +7,10 @@ export interface FallingBackHost {
   readFor(node: number, blob: number, piece: number): void;
   /** Nobody sends anything: the node asks the tracker for others. */
   stalled(node: number): void;
+  /** The tracker can be reached, and has not answered the node yet. */
+  owed(node: number): boolean;
+  /** When it last did, milliseconds. */
+  answeredAt(node: number): number;
 }
 
 /** Nodes to whom nobody sends anything. */
@@ -37,7 +41,7 @@ export class FallingBack {
       this.#progressAt[node] = now;
       return;
     }
-    if (now - Math.max(this.#progressAt[node]!, startsAt[node]!) < this.#patienceMs(node)) return;
+    if (!this.#hasWaited(node)) return;
     this.#progressAt[node] = now;
     const core = this.#world.node(node);
     const found = this.#pieceToRead(node);
@@ -48,17 +52,23 @@ export class FallingBack {
   }
 
   /** One that has nothing yet waits as if a seed were its neighbour, because it knows that there is one. */
-  #patienceMs(node: number): number {
-    const { links, scenario } = this.#world;
+  #hasWaited(node: number): boolean {
+    const { links, scenario, startsAt, wheel, tally } = this.#world;
     let company = false;
-    const young = this.#world.tally.missing[node] === this.#pieces;
+    let seeded = false;
     for (let link = 0; link < links.count(node); link++) {
       const other = links.other(node, link);
-      if (other >= scenario.nodes) return SEEDED_STALL_MS;
       if (other >= 0) company = true;
+      if (other >= scenario.nodes) seeded = true;
     }
-    if (company && young) return SEEDED_STALL_MS;
-    return company ? STALL_MS : ALONE_MS;
+    const waiting = {
+      idleMs: wheel.now - Math.max(this.#progressAt[node]!, startsAt[node]!),
+      company,
+      patient: seeded || (company && tally.missing[node] === this.#pieces),
+      owed: this.#host.owed(node),
+      answeredMs: wheel.now - this.#host.answeredAt(node),
+    };
+    return stepsIn(waiting, 0);
   }
 
   /** Nodes that fall back together start at different places. */

@@ -3,18 +3,13 @@ import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../../li
 import { TrackerCore } from '../../../lib/swarm/tracker-core.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
+import { ALL_BLOBS, type Message, Says, TrackerLine } from './tracker-line.ts';
 import type { World } from './world.ts';
 
 /** Round trips of a caller before its layers are asked for: the 401 probe, a token, HEAD and GET of the manifest. */
 export const REQUESTS_OF_CALLER = 4;
 /** Ways between two ends until both have heard the other's hello: connect, accept, hello. */
 const WAYS_TO_HELLO = 3;
-/** After an outage of the tracker nodes come back within this time, milliseconds, not all at once. */
-const COME_BACK_MS = 500;
-
-/** What a node tells the tracker. */
-const Says = { joins: 0, again: 1, stalls: 2, complete: 3 } as const;
-const ALL_BLOBS = -1;
 /** How links come and go. */
 export interface LinkEvents {
   up(a: number, b: number): void;
@@ -31,7 +26,10 @@ export class Joining {
   readonly #answers: (readonly PeerInfo[])[] = [];
   /** When the registry has answered all requests that came so far. */
   #registryFreeAt = 0;
-  #trackerFreeAt = 0;
+  readonly #line: TrackerLine;
+  /** Node -> questions that the tracker has not answered, and when it last answered one, milliseconds. */
+  readonly #asked: Uint16Array;
+  readonly #answeredAt: Float64Array;
   /** Node -> 1 once it has had its first answer. */
   readonly #askedAgain: Uint8Array;
 
@@ -39,6 +37,9 @@ export class Joining {
     this.#world = world;
     this.#events = events;
     const { nodes, profile, seeds } = world.scenario;
+    this.#line = new TrackerLine(world, (message) => this.#answer(message));
+    this.#asked = new Uint16Array(nodes);
+    this.#answeredAt = new Float64Array(nodes).fill(Number.NEGATIVE_INFINITY);
     this.#askedAgain = new Uint8Array(nodes);
     this.#tracker = new TrackerCore({ ownersPerBlob: Math.min(profile.owners, seeds) }, world.rng);
     for (let seed = nodes; seed < nodes + seeds; seed++) this.#join(seed);
@@ -76,21 +77,19 @@ export class Joining {
 
   /** The node knows its layers, and asks the tracker who has them. */
   ready(node: number): void {
-    this.#announce(node, ALL_BLOBS, Says.joins, this.#world.wheel.now);
+    this.#announce(node, ALL_BLOBS, Says.joins);
   }
 
   /** The node has the whole blob: others may have its supernode's attention. */
   complete(node: number, blob: number): void {
-    this.#announce(node, blob, Says.complete, this.#world.wheel.now);
+    this.#announce(node, blob, Says.complete);
   }
 
   /** Those who came early have many neighbours by now, and late ones few: who has few in its zone asks again. */
   askAgain(node: number): void {
-    const { tally, wheel } = this.#world;
+    const { tally } = this.#world;
     if (this.#world.isDead(node) || tally.missing[node] === 0) return;
-    if (this.#neighbours(node, true) < ENOUGH_NEIGHBOURS) {
-      this.#announce(node, ALL_BLOBS, Says.again, wheel.now);
-    }
+    if (this.#neighbours(node, true) < ENOUGH_NEIGHBOURS) this.#announce(node, ALL_BLOBS, Says.again);
   }
 
   /** A link is broken. */
@@ -113,31 +112,35 @@ export class Joining {
 
   /** The node's neighbours are of no use: it asks for others. */
   stalled(node: number): void {
-    if (this.#world.tally.missing[node]! > 0) {
-      this.#announce(node, ALL_BLOBS, Says.stalls, this.#world.wheel.now);
-    }
+    if (this.#world.tally.missing[node]! > 0) this.#announce(node, ALL_BLOBS, Says.stalls);
   }
 
-  /** Announcements wait in line at the tracker. */
-  #announce(node: number, blob: number, says: number, atMs: number): void {
-    const { profile, latencyMs, blobs, trackerDown } = this.#world.scenario;
-    const wayMs = profile.joinTakesTime ? latencyMs : 0;
-    let startsAt = Math.max(atMs + wayMs, this.#trackerFreeAt);
-    if (trackerDown !== undefined) {
-      const backAt = trackerDown.atMs + trackerDown.forMs;
-      if (startsAt >= trackerDown.atMs && startsAt < backAt) {
-        const jitterMs = this.#world.rng.float() * COME_BACK_MS;
-        this.#world.wheel.add(backAt + jitterMs, Happens.announce, node, blob, says, 0);
-        return;
-      }
-    }
-    startsAt += profile.announceMs * (blob === ALL_BLOBS ? blobs.length : 1);
-    this.#trackerFreeAt = startsAt;
-    this.#world.wheel.add(startsAt, Happens.announce, node, blob, says, 0);
+  /** Whether the tracker has been asked, and can answer but has not yet. */
+  owed(node: number): boolean {
+    return this.#asked[node]! > 0 && !this.#line.down;
   }
 
-  /** The tracker reads an announcement and answers. */
+  /** When it last answered; -Infinity = never. */
+  answeredAt(node: number): number {
+    return this.#answeredAt[node]!;
+  }
+
+  #announce(node: number, blob: number, says: number): void {
+    if (says !== Says.complete) this.#asked[node]!++;
+    this.#line.send(node, blob, says);
+  }
+
+  /** An announcement is at the tracker. */
   announced(node: number, blob: number, says: number): void {
+    this.#line.arrived(node, blob, says);
+  }
+
+  /** The tracker's time for it is over. */
+  answered(node: number, blob: number, says: number): void {
+    this.#line.answered(node, blob, says);
+  }
+
+  #answer({ node, blob, says }: Message): void {
     const { blobs, profile, latencyMs } = this.#world.scenario;
     const { wheel } = this.#world;
     if (this.#world.isDead(node)) return;
@@ -163,6 +166,8 @@ export class Joining {
   /** The node dials whom the tracker named. */
   told(node: number, answer: number): void {
     const { scenario, links, wheel } = this.#world;
+    this.#asked[node]!--;
+    this.#answeredAt[node] = wheel.now;
     if (this.#askedAgain[node] === 0) {
       this.#askedAgain[node] = 1;
       wheel.add(wheel.now + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);

@@ -55,6 +55,8 @@ export class Simulation {
     this.#fallingBack = new FallingBack(world, {
       readFor: (node, blob, piece) => this.#reading.readFor(node, blob, piece),
       stalled: (node) => this.#joining.stalled(node),
+      owed: (node) => this.#joining.owed(node),
+      answeredAt: (node) => this.#joining.answeredAt(node),
     });
     this.#transfers = new Transfers(world, act, (end, link) => this.#ban(end, world.links.other(end, link)));
     this.#talk = new Talk(world, {
@@ -143,6 +145,9 @@ export class Simulation {
         break;
       case Happens.ready:
         this.#joining.ready(a);
+        break;
+      case Happens.answered:
+        this.#joining.answered(a, b, c);
         break;
       case Happens.announce:
         this.#joining.announced(a, b, c);

@@ -50,6 +50,8 @@ class TrackerDiscovery implements Discovery {
   /** To be announced with the next batch. */
   readonly #dirty = new Set<Digest>();
   readonly #stalled = new Set<Digest>();
+  /** Announced, or about to be, as incomplete: an answer is to come. */
+  readonly #unanswered = new Set<Digest>();
   readonly #withdrawals = new Map<TrackerLink, Digest[]>();
   #listener: DiscoveryListener | undefined;
   #wasReachable = false;
@@ -78,6 +80,10 @@ class TrackerDiscovery implements Discovery {
     return this.#links.some((link) => link.connected);
   }
 
+  owes(digest: Digest): boolean {
+    return this.reachable && this.#unanswered.has(digest);
+  }
+
   listen(listener: DiscoveryListener): void {
     this.#listener = listener;
   }
@@ -86,7 +92,7 @@ class TrackerDiscovery implements Discovery {
     for (const { stalled, ...announcement } of announcements) {
       const { digest } = announcement;
       this.#shared.set(digest, { announcement, link: this.#shared.get(digest)?.link });
-      this.#dirty.add(digest);
+      this.#markDirty(digest, announcement.have);
       if (stalled === true) this.#stalled.add(digest);
     }
     this.#flushWithin(BATCH_MS);
@@ -98,6 +104,7 @@ class TrackerDiscovery implements Discovery {
       this.#shared.delete(digest);
       this.#dirty.delete(digest);
       this.#stalled.delete(digest);
+      this.#unanswered.delete(digest);
       if (link !== undefined) this.#withdrawFrom(link, digest);
     }
     this.#flushWithin(BATCH_MS);
@@ -144,6 +151,12 @@ class TrackerDiscovery implements Discovery {
     }
   }
 
+  #markDirty(digest: Digest, have: Announcement['have']): void {
+    this.#dirty.add(digest);
+    if (have === 'all') this.#unanswered.delete(digest);
+    else this.#unanswered.add(digest);
+  }
+
   #withdrawFrom(link: TrackerLink, digest: Digest): void {
     const digests = this.#withdrawals.get(link);
     if (digests === undefined) this.#withdrawals.set(link, [digest]);
@@ -153,8 +166,8 @@ class TrackerDiscovery implements Discovery {
   /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
   #welcomed(link: TrackerLink): void {
     const connected = this.#links.filter((other) => other.connected);
-    for (const digest of this.#shared.keys()) {
-      if (rendezvousOwner(digest, connected) === link) this.#dirty.add(digest);
+    for (const [digest, { announcement }] of this.#shared) {
+      if (rendezvousOwner(digest, connected) === link) this.#markDirty(digest, announcement.have);
     }
     this.#flushWithin(BATCH_MS);
     this.#tellReachable();
@@ -165,7 +178,7 @@ class TrackerDiscovery implements Discovery {
     for (const [digest, shared] of this.#shared) {
       if (shared.link !== link) continue;
       shared.link = undefined;
-      this.#dirty.add(digest);
+      this.#markDirty(digest, shared.announcement.have);
     }
     this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
     this.#tellReachable();
@@ -175,12 +188,13 @@ class TrackerDiscovery implements Discovery {
     if (message.type === 'neighbours') {
       for (const { digest, peers, owned } of message.blobs) {
         if (!this.#shared.has(digest)) continue;
+        this.#unanswered.delete(digest);
         const others = peers.filter((peer) => peer.id !== this.#selfId);
-        if (others.length > 0) this.#tell((listener) => listener.neighbours(digest, others, owned === true));
+        this.#tell((listener) => listener.neighbours(digest, others, owned === true));
       }
     } else if (message.type === 'epoch') {
       for (const [digest, { announcement, link: owner }] of this.#shared) {
-        if (owner === link && announcement.have !== 'all') this.#dirty.add(digest);
+        if (owner === link && announcement.have !== 'all') this.#markDirty(digest, announcement.have);
       }
       this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
       this.#tell((listener) => listener.supernodesChanged?.());
