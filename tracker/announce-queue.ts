@@ -3,8 +3,6 @@ import type { BlobAnnouncement } from '../lib/wire/control-messages.ts';
 
 /** Blobs that are answered at once in one turn of the event loop; what comes beyond that waits. */
 const BLOBS_AT_ONCE = 200;
-/** New blobs of one message that are answered at once even in a crowd: the layers of most images, in one message. */
-const NEW_AT_ONCE = 25;
 /** Blobs that waited and are answered before the sockets have their next turn: a few milliseconds. */
 const BLOBS_A_SLICE = 600;
 
@@ -17,9 +15,10 @@ export interface Announcer {
 }
 
 /**
- * The order in which a crowd is answered. Who comes alone gets all at once. In a crowd newcomers go first, because their
- * clients wait for a first byte; everything else waits in line, and is worked off in slices, so that neither heartbeats
- * nor newcomers wait for it. An image's layers stay together: one answer costs the socket more than the tracker.
+ * The order in which a crowd is answered. Who comes alone gets all at once. In a crowd each newcomer first gets the
+ * first blob of its message: its client waits for that one, and the neighbours found for it share the other layers of
+ * the image too. Everything else waits in line, and is worked off in slices, so that neither heartbeats nor newcomers
+ * wait for it.
  */
 export class AnnounceQueue {
   readonly #clock: Clock;
@@ -44,11 +43,10 @@ export class AnnounceQueue {
       from.answer(blobs);
       return;
     }
-    const urgent: BlobAnnouncement[] = [];
-    const rest: BlobAnnouncement[] = [];
-    for (const blob of blobs) (urgent.length < NEW_AT_ONCE && from.isNew(blob) ? urgent : rest).push(blob);
+    const rest = [...blobs];
+    const first = rest.findIndex((blob) => from.isNew(blob));
+    if (first >= 0) from.answer(rest.splice(first, 1));
     if (rest.length > 0) this.#waiting.set(from, rest);
-    if (urgent.length > 0) from.answer(urgent);
   }
 
   /** Answers now what waits: something that must not overtake it is to follow. */

@@ -31,8 +31,9 @@ export interface MemoryTrackerDeps {
  */
 export class MemoryTracker {
   readonly clock: Clock;
+  /** One way, of messages from now on. */
+  latencyMs: number;
   readonly #deps: MemoryTrackerDeps;
-  readonly #latencyMs: number;
   readonly #members = new Set<MemoryDiscovery>();
   #chooser: NeighbourChooser;
   #epoch: number;
@@ -41,7 +42,7 @@ export class MemoryTracker {
   constructor(deps: MemoryTrackerDeps, options: { readonly latencyMs: number }) {
     this.#deps = deps;
     this.clock = deps.clock;
-    this.#latencyMs = options.latencyMs;
+    this.latencyMs = options.latencyMs;
     this.#chooser = deps.createChooser();
     this.#epoch = this.#chooser.epoch;
   }
@@ -75,7 +76,7 @@ export class MemoryTracker {
   /** Does something at the tracker, one message away, if it is still the same tracker by then. @internal */
   deliver(member: MemoryDiscovery, act: (chooser: NeighbourChooser) => void): void {
     const chooser = this.#chooser;
-    this.clock.after(this.#latencyMs, () => {
+    this.clock.after(this.latencyMs, () => {
       if (!this.#reachable || chooser !== this.#chooser || !this.#members.has(member)) return;
       act(chooser);
       this.#tellEpoch();
@@ -85,7 +86,7 @@ export class MemoryTracker {
   /** Does something at the member, one message away. @internal */
   answer(member: MemoryDiscovery, act: () => void): void {
     const chooser = this.#chooser;
-    this.clock.after(this.#latencyMs, () => {
+    this.clock.after(this.latencyMs, () => {
       if (this.#reachable && chooser === this.#chooser && this.#members.has(member)) act();
     });
   }

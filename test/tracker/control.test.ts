@@ -78,6 +78,11 @@ class Member {
     this.socket.send(encodeControl(message));
   }
 
+  /** Nothing has come that was not read. */
+  get quiet(): boolean {
+    return this.#unread.length === 0;
+  }
+
   /** The next message of that type; those before it are left out. */
   async next<T extends ControlMessage['type']>(type: T): Promise<ControlMessage & { type: T }> {
     for (;;) {
@@ -103,7 +108,7 @@ t.test('hello is answered by welcome, heartbeat by heartbeat, and a later versio
   });
   const welcome = await member.next('welcome');
   t.equal(welcome.protocol, 1);
-  t.equal(welcome.heartbeatMs, 5000);
+  t.equal(welcome.heartbeatMs, 5000, 'of a supernode');
   t.ok(Math.abs(welcome.clusterTimeMs - Date.now()) < 60_000);
   member.send({ type: 'heartbeat' });
   await member.next('heartbeat');
@@ -182,6 +187,47 @@ t.test('what breaks the protocol ends that connection and no other', async (t) =
   await witness.next('heartbeat');
 });
 
+t.test('every announcement of what is incomplete is answered, were there nobody', async (t) => {
+  const { join } = await start(t);
+  const member = await join(peerNamed('first'));
+  const announce = (n: number, have: 'none' | 'some' | 'all'): void =>
+    member.send({ type: 'announce', blobs: [{ digest: layer(n), size: 1, have }] });
+  announce(1, 'none');
+  t.same((await member.next('neighbours')).blobs, [{ digest: layer(1), peers: [] }]);
+  announce(1, 'some');
+  t.same((await member.next('neighbours')).blobs, [{ digest: layer(1), peers: [] }], 'each time');
+  announce(2, 'all');
+  announce(3, 'none');
+  t.same((await member.next('neighbours')).blobs, [{ digest: layer(3), peers: [] }], 'who has all gets none');
+});
+
+t.test('heartbeats and newcomers are answered while a burst is worked on', async (t) => {
+  const clock = new FakeClock();
+  const { join } = await start(t, clock);
+  await join(peerNamed('supernode', 'supernode'));
+  const [crowd, newcomer] = [await join(peerNamed('crowd')), await join(peerNamed('newcomer'))];
+  const blobs = (count: number, have: 'none' | 'some') =>
+    Array.from({ length: count }, (_, n) => ({ digest: layer(n), size: 1, have }));
+  crowd.send({ type: 'announce', blobs: blobs(1000, 'some') });
+  crowd.send({ type: 'heartbeat' });
+  const answered = async (member: Member, count: number): Promise<void> => {
+    for (let left = count; left > 0; ) left -= (await member.next('neighbours')).blobs.length;
+  };
+  t.equal((await crowd.next('neighbours')).blobs.length, 1, 'the first blob of a newcomer is answered at once');
+  await crowd.next('heartbeat');
+  newcomer.send({ type: 'announce', blobs: blobs(20, 'none') });
+  newcomer.send({ type: 'heartbeat' });
+  t.same(
+    (await newcomer.next('neighbours')).blobs.map(({ digest }) => digest),
+    [layer(0)],
+  );
+  await newcomer.next('heartbeat');
+  t.ok(crowd.quiet && newcomer.quiet, 'nothing else has been sent: no time has passed');
+  while (clock.now() === 0 && clock.advanceToNext(0));
+  await answered(crowd, 999);
+  await answered(newcomer, 19);
+});
+
 t.test('a second connection with the same id replaces the first', async (t) => {
   const { join, get } = await start(t);
   const first = await join(peerNamed('a'));
@@ -196,20 +242,31 @@ t.test('a second connection with the same id replaces the first', async (t) => {
   );
 });
 
-t.test('silence ends a connection after 10 s before and 15 s after hello', async (t) => {
+t.test('silence ends a connection without a hello after 10 s, of a supernode 15 s, of a node 90 s', async (t) => {
   const clock = new FakeClock();
-  const { connect, join } = await start(t, clock);
-  const [silent, mute, speaking] = [
+  const { connect, join, get } = await start(t, clock);
+  const [supernode, node, mute, speaking] = [
+    await join(peerNamed('supernode', 'supernode')),
     await join(peerNamed('silent')),
     await connect(),
     await join(peerNamed('speaking')),
   ];
-  while (clock.now() < 20_000 && clock.advanceToNext()) {
-    speaking.send({ type: 'heartbeat' });
-    await speaking.next('heartbeat');
-  }
-  t.equal(await silent.closed, 1008);
+  const members = async (): Promise<string | undefined> =>
+    /members\{protocol="damselfly"\} (\d+)/.exec((await get('/metrics')).text)?.[1];
+  const runTo = async (ms: number): Promise<void> => {
+    while (clock.now() < ms && clock.advanceToNext()) {
+      speaking.send({ type: 'heartbeat' });
+      await speaking.next('heartbeat');
+    }
+  };
+  await runTo(20_000);
   t.equal(await mute.closed, 1002);
+  t.equal(await supernode.closed, 1008);
+  await runTo(89_000);
+  t.equal(await members(), '2');
+  await runTo(93_000);
+  t.equal(await node.closed, 1008);
+  t.equal(await members(), '1');
   t.equal(speaking.socket.readyState, WebSocket.OPEN);
 });
 

@@ -148,10 +148,14 @@ export class Joining {
       this.#tracker.announce(String(node), keyOf(blob), { have: 'all' }, wheel.now);
       return;
     }
+    // One message of the node, two answers.
+    if (says === Says.rest) this.#asked[node]!++;
     this.#join(node);
     const peers = new Map<string, PeerInfo>();
     const core = this.#world.nodes[node]!;
     blobs.forEach(({ pieces }, each) => {
+      if (blob !== ALL_BLOBS && each !== blob) return;
+      if (says === Says.rest && each === 0) return;
       const held = core.held(each);
       if (held === pieces) return;
       const state = { have: held === 0 ? 'none' : 'some', stalled: says === Says.stalls } as const;

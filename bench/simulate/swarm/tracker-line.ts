@@ -1,8 +1,8 @@
 import { Happens } from './events.ts';
 import type { World } from './world.ts';
 
-/** What a node tells the tracker. */
-export const Says = { joins: 0, again: 1, stalls: 2, complete: 3 } as const;
+/** What a node tells the tracker; `rest`: of a newcomer's message all but its first blob. */
+export const Says = { joins: 0, rest: 1, again: 2, stalls: 3, complete: 4 } as const;
 /** All layers of the image in one message. */
 export const ALL_BLOBS = -1;
 
@@ -16,7 +16,10 @@ export interface Message {
   readonly says: number;
 }
 
-/** Announcements wait in line at the tracker, newcomers ahead of all others as in tracker/announce-queue. */
+/**
+ * Announcements wait in line at the tracker. As in tracker/announce-queue newcomers are ahead of all others, in a crowd
+ * with their first blob only.
+ */
 export class TrackerLine {
   readonly #world: World;
   readonly #answer: (message: Message) => void;
@@ -49,7 +52,11 @@ export class TrackerLine {
 
   /** The message has come to the tracker. */
   arrived(node: number, blob: number, says: number): void {
-    (says === Says.joins ? this.#newcomers : this.#others).push({ node, blob, says });
+    const { length: layers } = this.#world.scenario.blobs;
+    if (says === Says.joins && this.#busy && layers > 1) {
+      this.#newcomers.push({ node, blob: 0, says });
+      this.#others.push({ node, blob: ALL_BLOBS, says: Says.rest });
+    } else (says === Says.joins ? this.#newcomers : this.#others).push({ node, blob, says });
     if (!this.#busy) this.#proceed();
   }
 
@@ -95,8 +102,9 @@ export class TrackerLine {
 
   #costMs({ blob, says }: Message): number {
     const { blobs, profile } = this.#world.scenario;
-    const count = blob === ALL_BLOBS ? blobs.length : 1;
-    // Who has everything gets no answer.
-    return profile.messageMs * (says === Says.complete ? 1 : 2) + profile.announceMs * count;
+    const count = blob === ALL_BLOBS ? blobs.length - (says === Says.rest ? 1 : 0) : 1;
+    // Who has everything gets no answer, and the rest of a message has been read.
+    const messages = says === Says.complete || says === Says.rest ? 1 : 2;
+    return profile.messageMs * messages + profile.announceMs * count;
   }
 }

@@ -1,0 +1,68 @@
+import t from 'tap';
+import { stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
+
+/** Nobody is there, and nobody has been asked. */
+const ALONE: Waiting = {
+  idleMs: 0,
+  company: false,
+  patient: false,
+  owed: false,
+  answeredMs: Number.POSITIVE_INFINITY,
+};
+
+/** When a node steps in whose last byte came at 0, to the millisecond. */
+function stepsInAt(at: (nowMs: number) => Partial<Waiting>, share = 0): number {
+  for (let now = 0; now < 10_000; now++) {
+    if (stepsIn({ ...ALONE, idleMs: now, ...at(now) }, share)) return now;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+t.test('how long a node waits', async (t) => {
+  t.equal(
+    stepsInAt(() => ({})),
+    500,
+    'alone',
+  );
+  t.equal(
+    stepsInAt(() => ({ company: true })),
+    2000,
+    'with others',
+  );
+  t.equal(
+    stepsInAt(() => ({ company: true, patient: true })),
+    4600,
+    'with a supernode',
+  );
+  t.equal(
+    stepsInAt(() => ({ owed: true })),
+    3000,
+    'while the tracker owes an answer',
+  );
+});
+
+t.test('an answer gives those whom it names time to be dialled, and no more than that', async (t) => {
+  const answeredAt = (atMs: number) => (now: number) =>
+    now < atMs ? { owed: true } : { owed: false, answeredMs: now - atMs };
+  t.equal(stepsInAt(answeredAt(1200)), 1700);
+  t.equal(stepsInAt(answeredAt(2900)), 3000, 'the whole wait has its bound');
+  t.equal(
+    stepsInAt((now) => ({ owed: now % 400 > 100, answeredMs: now % 400 })),
+    3000,
+    'a tracker that is asked again and again too',
+  );
+});
+
+t.test('nodes step in one after the other, and all before a client gives up', async (t) => {
+  for (const waiting of [
+    {},
+    { company: true },
+    { company: true, patient: true },
+    { patient: true },
+    { owed: true },
+    { owed: true, company: true, patient: true },
+  ]) {
+    const [first, last] = [stepsInAt(() => waiting, 0), stepsInAt(() => waiting, 0.999)];
+    t.ok(first < last && last < 4900, `${JSON.stringify(waiting)}: ${first} to ${last}`);
+  }
+});
