@@ -2,7 +2,7 @@
 declare module 'bittorrent-tracker/server' {
   import type { RemoteInfo, Socket } from 'node:dgram';
   import { EventEmitter } from 'node:events';
-  import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
+  import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 
   export interface AnnounceParams {
     readonly type: 'http' | 'udp';

@@ -6,8 +6,8 @@ import type { Clock } from '../lib/runtime/clock.ts';
 import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
-import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
 import { AnnounceQueue } from './announce-queue.ts';
+import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { Members } from './members.ts';
@@ -52,7 +52,10 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let control: ControlServer | undefined;
   let announce: AnnounceServer;
   try {
-    control = await createControlServer({ log, clock, members, announcements, metrics, trackerId }, options.listen);
+    control = await createControlServer(
+      { log, clock, members, announcements, metrics, trackerId },
+      options.listen,
+    );
     const swarms = new BittorrentSwarms({ clock, rng });
     announce = await createAnnounceServer(
       { log, clock, swarms, metrics },

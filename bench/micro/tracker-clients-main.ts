@@ -114,7 +114,11 @@ function announceOverHttp(agent: Agent, url: string, client: number): Promise<vo
   return promise;
 }
 
-async function announceAllOverHttp({ url, announces, atOnce }: ClientsOrder & { kind: 'http' }): Promise<void> {
+async function announceAllOverHttp({
+  url,
+  announces,
+  atOnce,
+}: ClientsOrder & { kind: 'http' }): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: atOnce });
   let next = 0;
   const announceNext = async (): Promise<void> => {

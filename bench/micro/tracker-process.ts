@@ -8,13 +8,10 @@ interface TrackerReady {
 }
 
 /** A tracker as operators start it, in a process of its own. */
-export function startTracker(
-  folder: string,
-  signal: AbortSignal,
-): Promise<Child<TrackerReady>> {
+export function startTracker(folder: string, signal: AbortSignal): Promise<Child<TrackerReady>> {
   return startChild<TrackerReady>({
     command: process.execPath,
-    args: [...(process.env['TL_PROF'] ? ['--perf-basic-prof'] : []),
+    args: [
       ...[join(ROOT, 'damselfly', 'main.ts'), 'tracker', '--json', '--insecure', '--log-level', 'warn'],
       ...['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0', '--udp-listen', 'off'],
     ],

@@ -60,7 +60,14 @@ export class TrackedSwarm {
       this.#zones.set(member.info.zone, list);
       this.#zoneNames.push(member.info.zone);
     }
-    const place: Place = { member, swarm: this, have: 'none', neighbours: [], seeds: NOBODY, at: list.length };
+    const place: Place = {
+      member,
+      swarm: this,
+      have: 'none',
+      neighbours: [],
+      seeds: NOBODY,
+      at: list.length,
+    };
     list.push(place);
     member.places.set(this.key, place);
     this.#size++;

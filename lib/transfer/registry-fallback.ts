@@ -81,7 +81,13 @@ export class RegistryFallback {
     const young = blob.owned && blob.stored.have.count === 0;
     const patient = young || this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
     const owed = this.#host.answerOwed(blob);
-    const waiting = { company, patient, owed, idleMs: now - blob.lastProgressMs, answeredMs: now - blob.answeredMs };
+    const waiting = {
+      company,
+      patient,
+      owed,
+      idleMs: now - blob.lastProgressMs,
+      answeredMs: now - blob.answeredMs,
+    };
     if (!stepsIn(waiting, this.#share(blob, 'wait'))) return false;
     this.#start(blob, company ? 'stalled' : 'no-peers');
     return true;

@@ -163,7 +163,7 @@ export function decodeControl(text: string): ControlMessage | undefined {
 }
 
 /**
- * What a tracker reads most: the same as the schema says, at a tenth of the time.
+ * What a tracker reads most, without what the schema costs.
  * @returns undefined when something is wrong with it: the schema then says what
  */
 function readAnnounce(message: { readonly blobs?: unknown }): ControlMessage | undefined {
@@ -173,7 +173,9 @@ function readAnnounce(message: { readonly blobs?: unknown }): ControlMessage | u
     if (typeof value !== 'object' || value === null) return undefined;
     const { digest, size, have, stalled } = value as Partial<Record<keyof BlobAnnouncement, unknown>>;
     if (typeof digest !== 'string' || !isDigest(digest)) return undefined;
-    if (!Number.isSafeInteger(size) || (size as number) < 0 || (size as number) > MAX_BLOB_BYTES) return undefined;
+    if (!Number.isSafeInteger(size) || (size as number) < 0 || (size as number) > MAX_BLOB_BYTES) {
+      return undefined;
+    }
     if (have !== 'none' && have !== 'some' && have !== 'all') return undefined;
     if (stalled === undefined && !('stalled' in value)) blobs.push({ digest, size: size as number, have });
     else if (typeof stalled === 'boolean') blobs.push({ digest, size: size as number, have, stalled });

@@ -95,31 +95,34 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     await rig.until(() => second.owned(digest) === false, 'nobody owns it any more');
   });
 
-  t.test('every announcement is answered, were there nobody, and the answer is owed until then', async (t) => {
-    const { rig, start } = await setUp(t);
-    const node = start('node');
-    await rig.until(() => node.discovery.reachable, 'it is connected');
-    const [digest, whole, withdrawn] = [blob('layer'), blob('whole'), blob('withdrawn')];
-    t.notOk(node.discovery.owes(digest), 'nothing has been asked');
-    node.discovery.announce([share(digest), share(whole, 'all'), share(withdrawn)]);
-    t.ok(node.discovery.owes(digest));
-    t.notOk(node.discovery.owes(whole), 'who has everything asks nothing');
-    node.discovery.withdraw([withdrawn]);
-    t.notOk(node.discovery.owes(withdrawn));
-    await rig.until(() => node.owned(digest) === false, 'the answer is there');
-    t.same(node.told(digest), []);
-    t.notOk(node.discovery.owes(digest));
-    node.discovery.announce([share(digest, 'some')]);
-    t.ok(node.discovery.owes(digest), 'asked again');
-    await rig.until(() => !node.discovery.owes(digest), 'and answered again');
-    await rig.setReachable(false);
-    await rig.until(() => !node.discovery.reachable, 'the loss is noticed');
-    node.discovery.announce([share(digest)]);
-    t.notOk(node.discovery.owes(digest), 'a tracker that is not there owes nothing');
-    await rig.setReachable(true);
-    await rig.until(() => node.discovery.owes(digest), 'its successor does');
-    await rig.until(() => !node.discovery.owes(digest), 'and answers');
-  });
+  t.test(
+    'every announcement is answered, were there nobody, and the answer is owed until then',
+    async (t) => {
+      const { rig, start } = await setUp(t);
+      const node = start('node');
+      await rig.until(() => node.discovery.reachable, 'it is connected');
+      const [digest, whole, withdrawn] = [blob('layer'), blob('whole'), blob('withdrawn')];
+      t.notOk(node.discovery.owes(digest), 'nothing has been asked');
+      node.discovery.announce([share(digest), share(whole, 'all'), share(withdrawn)]);
+      t.ok(node.discovery.owes(digest));
+      t.notOk(node.discovery.owes(whole), 'who has everything asks nothing');
+      node.discovery.withdraw([withdrawn]);
+      t.notOk(node.discovery.owes(withdrawn));
+      await rig.until(() => node.owned(digest) === false, 'the answer is there');
+      t.same(node.told(digest), []);
+      t.notOk(node.discovery.owes(digest));
+      node.discovery.announce([share(digest, 'some')]);
+      t.ok(node.discovery.owes(digest), 'asked again');
+      await rig.until(() => !node.discovery.owes(digest), 'and answered again');
+      await rig.setReachable(false);
+      await rig.until(() => !node.discovery.reachable, 'the loss is noticed');
+      node.discovery.announce([share(digest)]);
+      t.notOk(node.discovery.owes(digest), 'a tracker that is not there owes nothing');
+      await rig.setReachable(true);
+      await rig.until(() => node.discovery.owes(digest), 'its successor does');
+      await rig.until(() => !node.discovery.owes(digest), 'and answers');
+    },
+  );
 
   t.test('a newcomer is told of those who share the blob, and never of itself', async (t) => {
     const { rig, start, settled } = await setUp(t);

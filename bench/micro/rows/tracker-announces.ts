@@ -33,7 +33,12 @@ export const trackerAnnounces: Row = {
         const url = controlUrl(tracker);
         await clients.tell((index) => ({ kind: 'connect', url, first: index * nodes, count: nodes }));
         return await rate(tracker.pid, async () => {
-          const reports = await clients.tell(() => ({ kind: 'announce', nodes, layers: LAYERS, have: 'none' }));
+          const reports = await clients.tell(() => ({
+            kind: 'announce',
+            nodes,
+            layers: LAYERS,
+            have: 'none',
+          }));
           return reports.reduce((sum, { answered }) => sum + answered, 0);
         });
       } finally {
