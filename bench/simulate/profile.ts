@@ -43,8 +43,8 @@ const DAEMON: Profile = {
   // 0.56 for the SHA-256 of the piece and 0.55 for that of the whole blob (both with SHA extensions), 0.36 for the write
   // with its record, which threads beside the event loop do for the most part.
   cpuSecondsPerGB: 1.7,
-  // bench/micro/tracker-costs, least of several runs, rounded up: 18 microseconds of the tracker's main thread to read a
-  // message or to write one, sockets included, and 3.3 for each blob of it among 10,000 nodes.
+  // bench/micro/tracker-costs, least of several runs, rounded up: 16 to 18 microseconds of the tracker's main thread to read
+  // a message or to write one, sockets included, and 3.3 for each blob of it.
   messageMs: 0.02,
   announceMs: 0.004,
   joinTakesTime: true,
