@@ -10,6 +10,9 @@ import { listen } from './listen.ts';
 /** How long members have to answer a closing handshake before their sockets are cut. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
+/** From then on the kernel looks each second, ten times, whether the machine behind an idle connection is still there. */
+const KEEP_ALIVE_MS = 10_000;
+
 const NOTES = ['insecure: control connections are neither encrypted nor authenticated'];
 
 export interface ControlServer {
@@ -33,12 +36,15 @@ export async function createControlServer(
     maxPayload: MAX_CONTROL_BYTES,
     perMessageDeflate: false,
   });
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => {
-      log.error({ problem: describeError(error) }, 'admin request failed');
-      response.destroy();
-    });
-  });
+  const server = createServer(
+    { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+    (request, response) => {
+      answer(request, response).catch((error: unknown) => {
+        log.error({ problem: describeError(error) }, 'admin request failed');
+        response.destroy();
+      });
+    },
+  );
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = request.url?.split('?')[0];

@@ -19,6 +19,8 @@ const WELCOME_TIMEOUT_MS = 5_000;
 const SILENT_HEARTBEATS = 3;
 /** A tracker that reads nothing must not make this process grow. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** A tracker whose machine is gone: the kernel looks for it from then on, each second, ten times. */
+const KEEP_ALIVE_MS = 10_000;
 /** How long a closing handshake may take before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 500;
 const PROTOCOL_ERROR = 1002;
@@ -97,6 +99,7 @@ export class TrackerLink {
     this.#socket = socket;
     this.#cancelTimer = this.#deps.clock.after(WELCOME_TIMEOUT_MS, () => socket.terminate());
     let problem = '';
+    socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
     socket.on('open', () => {
       socket.send(
         encodeControl({
