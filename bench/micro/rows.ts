@@ -1,4 +1,8 @@
 import type { Row } from './row.ts';
+import { coldVsDirect } from './rows/cold-vs-direct.ts';
+import { resumeRefetchMib } from './rows/resume-refetch-mib.ts';
+import { smallBlobMs } from './rows/small-blob-ms.ts';
+import { warmVsDirect } from './rows/warm-vs-direct.ts';
 
 /** All rows, in the order of the table. */
-export const ROWS: readonly Row[] = [];
+export const ROWS: readonly Row[] = [coldVsDirect, warmVsDirect, smallBlobMs, resumeRefetchMib];
