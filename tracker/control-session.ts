@@ -131,6 +131,7 @@ export class ControlSession implements MemberSession {
         trackerId,
         clusterTimeMs: Date.now(),
         epoch,
+        supernodes: members.supernodes,
         heartbeatMs: HEARTBEAT_MS,
       }),
     );

@@ -3,6 +3,7 @@ import { digestAlgorithm, digestOf } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { pieceAt } from '../core/geometry.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
 import { readShared, readStored, wantedRange } from './blob-reader.ts';
 import { readDirectly } from './direct-read.ts';
@@ -10,8 +11,10 @@ import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface ClientReadsHost {
-  /** The blob as part of the swarm, started when it was not. */
-  share(request: BlobRequest): Promise<SharedBlob>;
+  /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
+  small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. */
+  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob>;
   /** A client begins or ends reading the blob. */
   readers(blob: SharedBlob, change: 1 | -1): void;
   /** A client waits for this piece. */
@@ -19,20 +22,22 @@ export interface ClientReadsHost {
   storeFailed(error: DamselflyError): void;
 }
 
+interface ClientReadsDeps {
+  readonly store: BlobStore;
+  readonly origin: OriginClient;
+  readonly clock: Clock;
+}
+
 /**
  * A node's answer to its clients: from the store when the blob is complete, from the swarm while it lands, and straight
  * from the registry when our own disk fails.
  */
 export class ClientReads implements BlobSource {
-  readonly #deps: { readonly store: BlobStore; readonly origin: OriginClient };
+  readonly #deps: ClientReadsDeps;
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
 
-  constructor(
-    deps: { readonly store: BlobStore; readonly origin: OriginClient },
-    sink: PieceSink,
-    host: ClientReadsHost,
-  ) {
+  constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
@@ -62,7 +67,13 @@ export class ClientReads implements BlobSource {
       } finally {
         await kept?.close();
       }
-      blob = await this.#host.share(request);
+      const sinceMs = this.#deps.clock.now();
+      const bytes = await this.#host.small(request, signal);
+      if (bytes !== undefined) {
+        yield bytes.subarray(range.start, range.end);
+        return;
+      }
+      blob = await this.#host.share(request, sinceMs);
     } catch (error) {
       // In the middle of a stored blob the client is cut off: it resumes by Range, and then nothing has been sent.
       if (!isStoreTrouble(error) || sent > range.start) throw error;

@@ -78,6 +78,13 @@ class TrackerDiscovery implements Discovery {
     return this.#links.some((link) => link.connected);
   }
 
+  owner(digest: Digest): PeerInfo | undefined {
+    const connected = this.#links.filter((link) => link.connected);
+    // What the trackers told before they went is the best there is.
+    const link = rendezvousOwner(digest, connected.length > 0 ? connected : this.#links);
+    return link === undefined ? undefined : rendezvousOwner(digest, link.supernodes);
+  }
+
   listen(listener: DiscoveryListener): void {
     this.#listener = listener;
   }
