@@ -204,7 +204,7 @@ export class PeerEngine implements BlobSource {
   async #share(request: BlobRequest, sinceMs: number): Promise<SharedBlob> {
     const { digest, size, origin } = request;
     const create = (): Promise<StoredBlob> => this.#deps.store.create(blobInfo(digest, size));
-    const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create));
+    const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
     if (blob.info.size !== size) {
       throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', {
@@ -229,7 +229,12 @@ export class PeerEngine implements BlobSource {
     return blob;
   }
 
-  #activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined> {
+  /** @param sinceMs when its reader began to wait */
+  #activate(
+    digest: Digest,
+    open: () => Promise<StoredBlob | undefined>,
+    sinceMs = this.#deps.clock.now(),
+  ): Promise<SharedBlob | undefined> {
     const { clock, log, metrics, trace } = this.#deps;
     return this.#blobs.activate(digest, open, (stored) => {
       const nowMs = clock.now();
@@ -238,7 +243,7 @@ export class PeerEngine implements BlobSource {
       metrics.swarms.set(this.#blobs.size + 1);
       trace?.(nowMs, { kind: 'blob-open', digest, held, pieces });
       log.debug({ digest, size, held, pieces }, 'blob joined its swarm');
-      return { slot: this.#core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, nowMs), nowMs };
+      return { slot: this.#core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, sinceMs), nowMs };
     });
   }
 
