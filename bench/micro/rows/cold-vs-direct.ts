@@ -11,7 +11,8 @@ const GB = 1e9;
 /** What a first pull costs beside a direct one, over the same line to the registry. */
 export const coldVsDirect: Row = {
   name: 'cold-vs-direct',
-  about: 'a blob that nobody has, through supernode and node, against a direct pull; 1 Gbit/s to the registry',
+  about:
+    'a blob that nobody has, through supernode and node, against a direct pull; 1 Gbit/s to the registry',
   needs: ['docker-registry', 'curl', 'ip', 'tc'],
   async measure(context) {
     const { runs, signal } = context;

@@ -1,5 +1,5 @@
-import type { Descriptor } from '../../fixtures/image.ts';
 import { httpGet } from '../../fixtures/http-get.ts';
+import type { Descriptor } from '../../fixtures/image.ts';
 import { quantile } from '../../fixtures/table.ts';
 import { createPullRig } from '../pull-rig.ts';
 import { median, type Row } from '../row.ts';
@@ -10,7 +10,8 @@ const BLOBS_PER_RUN = 60;
 /** How long a client waits for a config that its node does not have and the mesh does. */
 export const smallBlobMs: Row = {
   name: 'small-blob-ms',
-  about: 'a 10 KiB blob that another node and the supernode have: from the request to its last byte, p50 and p99',
+  about:
+    'a 10 KiB blob that another node and the supernode have: from the request to its last byte, p50 and p99',
   needs: ['docker-registry'],
   async measure({ runs, say, signal }) {
     const blobs = (runs + 1) * BLOBS_PER_RUN;
