@@ -7,10 +7,14 @@ export interface Download {
   readonly firstByteMs: number;
 }
 
+/** Longer than any download of a row on a machine fit to measure on. */
+const TIMEOUT_MS = 600_000;
+
 /** @throws Error when the answer is not 200, or breaks off */
-export async function curl(url: string): Promise<Download> {
+export async function curl(url: string, more: readonly string[] = []): Promise<Download> {
   const format = '%{http_code} %{size_download} %{time_starttransfer} %{time_total}';
-  const { code, output, stdout } = await run('curl', ['-sS', '-o', '/dev/null', '-w', format, url]);
+  const args = ['-sS', '-o', '/dev/null', '-w', format, ...more, url];
+  const { code, output, stdout } = await run('curl', args, { timeoutMs: TIMEOUT_MS });
   const [status, bytes = 0, firstByte = 0, seconds = 0] = stdout.split(' ').map(Number);
   if (code !== 0 || status !== 200) throw new Error(`curl ${url}: ${output}`);
   return { bytes, seconds, firstByteMs: firstByte * 1000 };

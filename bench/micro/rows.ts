@@ -1,8 +1,9 @@
 import type { Row } from './row.ts';
 import { coldVsDirect } from './rows/cold-vs-direct.ts';
 import { resumeRefetchMib } from './rows/resume-refetch-mib.ts';
+import { rssMib } from './rows/rss-mib.ts';
 import { smallBlobMs } from './rows/small-blob-ms.ts';
 import { warmVsDirect } from './rows/warm-vs-direct.ts';
 
 /** All rows, in the order of the table. */
-export const ROWS: readonly Row[] = [coldVsDirect, warmVsDirect, smallBlobMs, resumeRefetchMib];
+export const ROWS: readonly Row[] = [coldVsDirect, warmVsDirect, smallBlobMs, rssMib, resumeRefetchMib];
