@@ -37,27 +37,36 @@ async function setUp(options: { nodes: number; supernodes?: number; seed?: numbe
   return { cluster, nodes: cluster.nodes, digest: cluster.blob(SIZE), supernode: cluster.supernodes[0]! };
 }
 
-t.test('one round trip to the supernode, without a link; then it is in the store, and announced', async (t) => {
-  const { cluster, nodes, digest, supernode } = await setUp({ nodes: 2 });
-  const [first, second] = nodes;
-  await pull(cluster, first!, digest);
-  await cluster.run(10);
-  const tookMs = await pull(cluster, second!, digest);
-  t.ok(tookMs < 3, `${tookMs} ms, of which the network takes 1 to 1.6`);
-  await cluster.run(10);
-  t.equal(await pull(cluster, second!, digest), 0, 'from the store');
-  t.same(taken(cluster, second!), [supernode.deps.self().id]);
-  t.equal(cluster.origin.ratio(digest), 1);
-  t.same(cluster.events.filter(({ event }) => event.kind === 'link-up'), []);
-  // Of the announced holders the tracker names one to whoever asks when no supernode is left.
-  cluster.crash(supernode);
-  await cluster.run(1000);
-  const late = await cluster.addNode('late');
-  await cluster.run(10);
-  await pull(cluster, late, digest);
-  t.ok(nodes.some((node) => taken(cluster, late).includes(node.deps.self().id)), 'a node gave it');
-  t.equal(cluster.origin.ratio(digest), 1);
-});
+t.test(
+  'one round trip to the supernode, without a link; then it is in the store, and announced',
+  async (t) => {
+    const { cluster, nodes, digest, supernode } = await setUp({ nodes: 2 });
+    const [first, second] = nodes;
+    await pull(cluster, first!, digest);
+    await cluster.run(10);
+    const tookMs = await pull(cluster, second!, digest);
+    t.ok(tookMs < 3, `${tookMs} ms, of which the network takes 1 to 1.6`);
+    await cluster.run(10);
+    t.equal(await pull(cluster, second!, digest), 0, 'from the store');
+    t.same(taken(cluster, second!), [supernode.deps.self().id]);
+    t.equal(cluster.origin.ratio(digest), 1);
+    t.same(
+      cluster.events.filter(({ event }) => event.kind === 'link-up'),
+      [],
+    );
+    // Of the announced holders the tracker names one to whoever asks when no supernode is left.
+    cluster.crash(supernode);
+    await cluster.run(1000);
+    const late = await cluster.addNode('late');
+    await cluster.run(10);
+    await pull(cluster, late, digest);
+    t.ok(
+      nodes.some((node) => taken(cluster, late).includes(node.deps.self().id)),
+      'a node gave it',
+    );
+    t.equal(cluster.origin.ratio(digest), 1);
+  },
+);
 
 t.test('a crowd costs one read of the registry, and nobody joins a swarm for it', async (t) => {
   const { cluster, nodes, digest } = await setUp({ nodes: 30 });
@@ -125,13 +134,16 @@ t.test('a supernode that stands still: a holder is asked after 25 ms', async (t)
   t.equal(cluster.origin.ratio(digest), 1);
 });
 
-t.test('a supernode that stands still, and no holder: the way of all blobs, within five seconds', async (t) => {
-  const { cluster, nodes, digest, supernode } = await setUp({ nodes: 1 });
-  cluster.network.stall(supernode.name);
-  const tookMs = await pull(cluster, nodes[0]!, digest);
-  t.ok(tookMs < 5000, `${tookMs} ms`);
-  t.equal(taken(cluster, nodes[0]!)[0], 'origin');
-});
+t.test(
+  'a supernode that stands still, and no holder: the way of all blobs, within five seconds',
+  async (t) => {
+    const { cluster, nodes, digest, supernode } = await setUp({ nodes: 1 });
+    cluster.network.stall(supernode.name);
+    const tookMs = await pull(cluster, nodes[0]!, digest);
+    t.ok(tookMs < 5000, `${tookMs} ms`);
+    t.equal(taken(cluster, nodes[0]!)[0], 'origin');
+  },
+);
 
 t.test('a supernode that gives other bytes is banned, and a holder gives the right ones', async (t) => {
   const { cluster, nodes, digest, supernode } = await setUp({ nodes: 2 });
@@ -195,7 +207,10 @@ t.test('a blob under a size that is not its own is not given, and nobody is blam
     cluster.pull(nodes[1]!, digest, SIZE - 1).catch((caught: unknown) => caught),
   );
   t.match(error, { code: 'DIGEST_MISMATCH' });
-  t.same(cluster.events.filter(({ event }) => event.kind === 'piece-rejected'), []);
+  t.same(
+    cluster.events.filter(({ event }) => event.kind === 'piece-rejected'),
+    [],
+  );
 });
 
 t.test('the same seed gives the same run', async (t) => {

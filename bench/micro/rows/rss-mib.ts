@@ -24,7 +24,8 @@ const LOAD_LIMIT_MS = 400_000;
 /** How much memory a node daemon takes at most. */
 export const rssMib: Row = {
   name: 'rss-mib',
-  about: 'peak resident size of a node daemon: idle, and pulling 5 GiB for 3 clients (one at 1 MB/s) and 4 peers',
+  about:
+    'peak resident size of a node daemon: idle, and pulling 5 GiB for 3 clients (one at 1 MB/s) and 4 peers',
   needs: ['curl'],
   async measure(context) {
     const { runs, say } = context;
@@ -53,7 +54,8 @@ async function idlePeak({ signal }: RowContext): Promise<number> {
 
 async function underLoad({ say, signal }: RowContext): Promise<Pick<Figure, 'value' | 'runs' | 'note'>> {
   const { bavail, bsize } = await statfs(tmpdir());
-  if (bavail * bsize < NEEDED_BYTES) throw new Error(`less than ${NEEDED_BYTES / GIB} GiB free in ${tmpdir()}`);
+  if (bavail * bsize < NEEDED_BYTES)
+    throw new Error(`less than ${NEEDED_BYTES / GIB} GiB free in ${tmpdir()}`);
   await using folder = await tempFolder('load');
   await using made = new AsyncDisposableStack();
   const registry = await startProcess<{ address: string; digest: string }>(

@@ -10,7 +10,9 @@ const require = createRequire(import.meta.url);
 export type Agent = AgentClass;
 export const Agent = require('undici/lib/dispatcher/agent.js') as typeof AgentClass;
 
-type RequestOptions = Omit<Dispatcher.RequestOptions, 'origin' | 'path'> & { readonly dispatcher: AgentClass };
+type RequestOptions = Omit<Dispatcher.RequestOptions, 'origin' | 'path'> & {
+  readonly dispatcher: AgentClass;
+};
 
 const api = require('undici/lib/api/api-request.js') as (
   this: AgentClass,

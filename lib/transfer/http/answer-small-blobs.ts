@@ -21,7 +21,7 @@ export function createSmallBlobsAnswerer(handler: PeerServerHandlers['smallBlobs
   let takenBytes = 0;
   return async (request, response) => {
     const question = decodeSmallQuestion(await readBody(request).catch(() => ''));
-    const from = String(request.headers[NODE_HEADER.toLowerCase()]);
+    const from = String(request.headers[NODE_HEADER.toLowerCase()] ?? '');
     if (question === undefined || !/^[\w-]{1,64}$/.test(from)) {
       return refuse(response, 400);
     }
