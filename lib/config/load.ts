@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type Command, Option } from 'commander';
+import type * as Yaml from 'yaml';
 import type { z } from 'zod';
 import { DamselflyError } from '../core/errors.ts';
 
@@ -14,7 +15,7 @@ export interface SettingMeta {
 
 /** Loaded for those who have a file; 5 MiB of memory. */
 function parseYaml(text: string): unknown {
-  const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
+  const { parse } = createRequire(import.meta.url)('yaml') as typeof Yaml;
   return parse(text);
 }
 

@@ -26,8 +26,9 @@ export async function heldSmallBlobs(
     }
   };
   const answer = await Promise.all(blobs.map(held));
-  for (const bytes of answer)
+  for (const bytes of answer) {
     if (bytes !== undefined) deps.metrics.sentBytes.inc({ to: 'peer' }, bytes.length);
+  }
   return answer;
 }
 

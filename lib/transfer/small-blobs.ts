@@ -148,8 +148,9 @@ export class SmallBlobs {
       const asked = { address: { host, port }, from: self().id, blobs, ...origin };
       answer = await network.fetchSmall(asked, { signal: asking.signal });
     } catch (error) {
-      if (!asking.signal.aborted)
+      if (!asking.signal.aborted) {
         log.debug({ peer: id, error: describeError(error) }, 'small blobs not told');
+      }
     }
     for (const [index, wanted] of batch.entries()) {
       wanted.pending--;

@@ -1,6 +1,7 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { Digest } from '../../lib/core/digest.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import type { SeedEngine } from '../../lib/transfer/seed-engine.ts';
 import { type Member, MemoryCluster } from './memory-cluster.ts';
 
 const KIB = 1024;
@@ -30,6 +31,16 @@ function taken({ events }: MemoryCluster, { name }: Member<PeerEngine>): (string
   return events.flatMap(({ event, who }) =>
     who === name && event.kind === 'piece' ? [event.source === 'origin' ? 'origin' : event.from] : [],
   );
+}
+
+/** Notes the questions that the supernode is asked from now on; each call tells those since the last. */
+function questionsTo(
+  t: Test,
+  { engine }: Member<SeedEngine>,
+): () => readonly { blobs: readonly unknown[] }[] {
+  const answer = engine.smallBlobs.bind(engine);
+  const asked = t.capture(engine, 'smallBlobs', (...args: Parameters<typeof answer>) => answer(...args));
+  return () => asked().map(({ args }) => args[0]);
 }
 
 async function setUp(options: { nodes: number; supernodes?: number; seed?: number }) {
@@ -96,7 +107,7 @@ t.test('all small blobs of a manifest come in one question, each from its owner'
   });
   const large = { digest: cluster.blob(300 * KIB), size: 300 * KIB, origin: ORIGIN };
   for (const { digest, size } of blobs) await pull(cluster, before!, digest, size);
-  const asked = t.capture(supernode.engine, 'smallBlobs', supernode.engine.smallBlobs);
+  const asked = questionsTo(t, supernode);
   node!.engine.prepare([large, ...blobs]);
   await cluster.run(3);
   t.equal(asked().length, 1);
@@ -112,11 +123,11 @@ t.test('more than fits into one question is asked in several', async (t) => {
   const { cluster, nodes, supernode } = await setUp({ nodes: 1 });
   const size = 200 * KIB;
   const blobs = Array.from({ length: 7 }, () => ({ digest: cluster.blob(size), size, origin: ORIGIN }));
-  const asked = t.capture(supernode.engine, 'smallBlobs', supernode.engine.smallBlobs);
+  const asked = questionsTo(t, supernode);
   nodes[0]!.engine.prepare(blobs);
   await cluster.run(400);
   t.same(
-    asked().map(({ args }) => args[0].blobs.length),
+    asked().map(({ blobs: part }) => part.length),
     [5, 2],
   );
   t.equal(taken(cluster, nodes[0]!).length, blobs.length);
@@ -151,7 +162,7 @@ t.test('a supernode that gives other bytes is banned, and a holder gives the rig
   await pull(cluster, holder!, digest);
   await cluster.run(50);
   cluster.network.corrupt(supernode.name);
-  const asked = t.capture(supernode.engine, 'smallBlobs', supernode.engine.smallBlobs);
+  const asked = questionsTo(t, supernode);
   await pull(cluster, node!, digest);
   t.same(taken(cluster, node!), [holder!.deps.self().id]);
   t.equal(cluster.events.filter(({ event }) => event.kind === 'piece-rejected').length, 1);

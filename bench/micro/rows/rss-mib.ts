@@ -54,8 +54,9 @@ async function idlePeak({ signal }: RowContext): Promise<number> {
 
 async function underLoad({ say, signal }: RowContext): Promise<Pick<Figure, 'value' | 'runs' | 'note'>> {
   const { bavail, bsize } = await statfs(tmpdir());
-  if (bavail * bsize < NEEDED_BYTES)
+  if (bavail * bsize < NEEDED_BYTES) {
     throw new Error(`less than ${NEEDED_BYTES / GIB} GiB free in ${tmpdir()}`);
+  }
   await using folder = await tempFolder('load');
   await using made = new AsyncDisposableStack();
   const registry = await startProcess<{ address: string; digest: string }>(

@@ -75,7 +75,7 @@ export function createUndiciExchange(
     const response = await undiciRequest(request.url, {
       dispatcher: ownHosts.includes(request.url.host) ? own : others,
       // undici checks the method itself and refuses what HTTP does not have.
-      method: request.method as 'GET',
+      method: request.method,
       // An encoded answer would not have the digest that the bytes have.
       headers: { ...REQUEST_HEADERS, ...request.headers, 'accept-encoding': 'identity' },
       signal,
