@@ -13,6 +13,8 @@ import { HELD_HEADER, SMALL_BLOBS_PATH } from './small-blobs-http.ts';
 
 /** Idle connections kept to each peer: questions are short, and few at once go to one peer. */
 const MAX_IDLE_PER_PEER = 2;
+/** Longer than a client takes from one small blob to the next; a supernode has a whole cluster's askers to hold. */
+const IDLE_MS = 2000;
 
 /**
  * Asks peers for small blobs: a POST of JSON on a kept connection, answered with the bytes. Node's own HTTP client,
@@ -21,7 +23,7 @@ const MAX_IDLE_PER_PEER = 2;
 export function createSmallBlobTransport(deps: {
   readonly connect: Connect;
 }): SmallBlobTransport & { close(): void } {
-  const agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_PEER });
+  const agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_PEER, timeout: IDLE_MS });
   agent.createConnection = ({ host, port }: ClientRequestArgs) =>
     deps.connect({ host: host ?? '', port: Number(port), noDelay: true, keepAlive: true });
   let closed = false;
