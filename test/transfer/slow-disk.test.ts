@@ -18,10 +18,10 @@ const SIZE = 4 * HOLD_BACK_BYTES;
 t.test('the end of a blob waits for its digest, and not for a disk that takes its time', async (t) => {
   const memory = createMemoryDisk();
   const syncing = Promise.withResolvers<void>();
-  const disk: typeof memory = Object.create(memory);
+  const disk = Object.create(memory) as typeof memory;
   disk.open = async (path) => {
     const file = await memory.open(path);
-    return Object.create(file, { sync: { value: () => syncing.promise } });
+    return Object.create(file, { sync: { value: () => syncing.promise } }) as typeof file;
   };
   const clock = new FakeClock();
   const parts = { keyValue: createMemoryKeyValue(), log: silentLog(), clock, folder: '/n' };
