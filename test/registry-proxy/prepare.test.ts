@@ -15,9 +15,11 @@ t.test('the blobs of a manifest are prepared for who was given it, under the sam
     if (request.headers.authorization === 'Bearer alice') send(response, 200, manifest, TYPE);
     else send(response, 403, '{"errors":[{"code":"DENIED"}]}');
   });
+  let paused = true;
   const prepared: (readonly BlobRequest[])[] = [];
   const proxy = await startProxy([{ name: 'reg', url: origin.url }], {
     defaultUpstream: 'reg',
+    isPaused: () => paused,
     blobs: {
       open: () => {
         throw new Error('nobody asked for a blob');
@@ -33,7 +35,9 @@ t.test('the blobs of a manifest are prepared for who was given it, under the sam
   const alice = { headers: { authorization: 'Bearer alice' } };
   t.equal((await ask(proxy.port, path)).status, 403);
   t.equal((await ask(proxy.port, path, { ...alice, method: 'HEAD' })).status, 200);
-  t.same(prepared, [], 'neither for who may not read it, nor for who did not ask for it');
+  t.equal((await ask(proxy.port, path, alice)).status, 200);
+  t.same(prepared, [], 'not for who may not read it, nor for who did not ask for it, nor while paused');
+  paused = false;
   t.equal((await ask(proxy.port, path, alice)).status, 200);
   const right = { upstream: 'reg', repository: 'a/b', authorization: 'Bearer alice' };
   t.same(prepared, [
