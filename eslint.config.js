@@ -11,6 +11,7 @@ const ADAPTERS = [
   'lib/discovery/tracker/*.ts',
   'lib/origin/http/*.ts',
   'lib/observe/admin-server.ts',
+  'lib/observe/lazy-server.ts',
   'lib/config/load*.ts',
   'registry-proxy/**/*.ts',
   'tracker/**/*.ts',

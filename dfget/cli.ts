@@ -1,23 +1,27 @@
 import { Command } from 'commander';
 import { VERSION } from '../lib/core/version.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { pauseCommand, resumeCommand } from './commands/pause.ts';
-import { pullCommand } from './commands/pull.ts';
-import { setupCommand } from './commands/setup.ts';
-import { statusCommand } from './commands/status.ts';
-import { daemonCommand } from './daemon/command.ts';
 
-/** The `dfget` command: what a node does, and what people ask of it. */
-export function dfgetCli(): Command {
-  return new Command('dfget')
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
+  pull: async () => (await import('./commands/pull.ts')).pullCommand(),
+  status: async () => (await import('./commands/status.ts')).statusCommand(),
+  setup: async () => (await import('./commands/setup.ts')).setupCommand(),
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+  pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
+  resume: async () => (await import('./commands/pause.ts')).resumeCommand(),
+};
+
+/**
+ * The `dfget` command: what a node does, and what people ask of it.
+ * @param asked the command that is wanted: the others are not loaded
+ */
+export async function dfgetCli(asked: string | undefined): Promise<Command> {
+  const cli = new Command('dfget')
     .description('Container images from the machines next to you instead of from the registry.')
     .version(VERSION)
-    .addCommand(daemonCommand())
-    .addCommand(pullCommand())
-    .addCommand(statusCommand())
-    .addCommand(setupCommand())
-    .addCommand(doctorCommand())
-    .addCommand(pauseCommand())
-    .addCommand(resumeCommand())
     .showHelpAfterError('(dfget --help shows every command)');
+  for (const [name, load] of Object.entries(COMMANDS)) {
+    if (asked === name || asked === undefined || !(asked in COMMANDS)) cli.addCommand(await load());
+  }
+  return cli;
 }

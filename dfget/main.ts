@@ -3,4 +3,4 @@ import { enableCompileCache } from 'node:module';
 // Compiled once a machine, not at every start: imported only after the cache is on.
 enableCompileCache();
 const { dfgetCli } = await import('./cli.ts');
-await dfgetCli().parseAsync();
+await (await dfgetCli(process.argv[2])).parseAsync();

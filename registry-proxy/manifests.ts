@@ -1,3 +1,4 @@
+import type { BlobSource } from '../lib/core/blob-source.ts';
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../lib/core/digest.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest } from '../lib/oci/manifest.ts';
@@ -20,9 +21,12 @@ import type { Verdicts } from './verdicts.ts';
 
 export interface ManifestDeps {
   readonly origin: OriginClient;
+  readonly blobs: BlobSource;
   readonly verdicts: Verdicts;
   readonly lastKnown: LastKnown;
   readonly clock: Clock;
+  /** See RegistryProxyDeps. */
+  readonly isPaused?: (upstream: string) => boolean;
 }
 
 /**
@@ -104,6 +108,11 @@ async function relayManifest(
   deps.verdicts.learn(asker, { manifest: digest, blobs });
   for (const { digest: blob, size } of blobs) deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
   deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size: body.length, body });
+  if (deps.isPaused?.(exchange.upstream) !== true) {
+    const { authorization, ...where } = asker;
+    const origin = { ...where, ...(authorization === undefined ? {} : { authorization }) };
+    deps.blobs.prepare?.(blobs.map(({ digest: blob, size }) => ({ digest: blob, size, origin })));
+  }
   response.writeHead(200, {
     ...relayedHeaders(answer),
     ...commonHeaders(exchange),

@@ -149,6 +149,7 @@ export class ControlSession implements MemberSession, Announcer {
         trackerId,
         clusterTimeMs: Date.now(),
         epoch,
+        supernodes: members.supernodes,
         heartbeatMs: HEARTBEAT_MS[peer.role],
       }),
     );

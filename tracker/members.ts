@@ -8,6 +8,7 @@ import {
   type BlobAnnouncement,
   type BlobNeighbours,
   MAX_NEIGHBOURS_PER_BLOB,
+  MAX_PEERS_PER_MESSAGE,
 } from '../lib/wire/control-messages.ts';
 import type { TrackerMetrics } from './metrics.ts';
 
@@ -123,6 +124,11 @@ export class Members {
     for (const digest of digests) this.#deps.core.withdraw(id, digest);
   }
 
+  /** Those that are there now, as many as a message holds. */
+  get supernodes(): readonly PeerInfo[] {
+    return this.#deps.core.supernodes.slice(0, MAX_PEERS_PER_MESSAGE);
+  }
+
   get swarms(): number {
     return this.#deps.core.counts.swarms;
   }
@@ -166,7 +172,7 @@ export class Members {
     this.#cancelEpoch = undefined;
     const { epoch } = this.#deps.core;
     this.#toldEpoch = epoch;
-    const text = encodeControl({ type: 'epoch', epoch });
+    const text = encodeControl({ type: 'epoch', epoch, supernodes: this.supernodes });
     for (const member of this.#members.values()) {
       if (member.epoch === epoch) continue;
       member.epoch = epoch;

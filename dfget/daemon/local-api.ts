@@ -1,12 +1,13 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
-import fastify, { type FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { parseDigest } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
 import { parseRange } from '../../lib/core/range.ts';
+import { createLazyServer } from '../../lib/observe/lazy-server.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
@@ -38,8 +39,26 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
  * versioned; errors are `{code, message, facts}`.
  */
 export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
+  const lazy = createLazyServer(() => localRoutes(deps));
+  await mkdir(dirname(path), { recursive: true });
+  if (await someoneListens(path)) {
+    throw new DamselflyError(
+      'CONFIG_INVALID',
+      `--socket ${path}: another daemon listens there; give this one its own`,
+    );
+  }
+  await rm(path, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    lazy.server.once('error', reject).listen({ path }, resolve);
+  });
+  await chmod(path, 0o600);
+  return { close: () => lazy.close() };
+}
+
+async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { blobs, clock, log, origin: registry, pause } = deps;
-  const server = fastify({ logger: false, forceCloseConnections: true });
+  const { default: fastify } = await import('fastify');
+  const server = fastify({ logger: false });
 
   server.get('/v1/status', async () => deps.status());
 
@@ -104,17 +123,7 @@ export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{
       .send({ code, message: known ? error.message : describeError(error), facts: known ? error.facts : {} });
   });
 
-  await mkdir(dirname(path), { recursive: true });
-  if (await someoneListens(path)) {
-    throw new DamselflyError(
-      'CONFIG_INVALID',
-      `--socket ${path}: another daemon listens there; give this one its own`,
-    );
-  }
-  await rm(path, { force: true });
-  await server.listen({ path });
-  await chmod(path, 0o600);
-  return { close: () => server.close() };
+  return server;
 }
 
 /** Fires when the client has gone before the answer was complete. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { type Command, Option } from 'commander';
-import { parse as parseYaml } from 'yaml';
+import type * as Yaml from 'yaml';
 import type { z } from 'zod';
 import { DamselflyError } from '../core/errors.ts';
 
@@ -10,6 +11,12 @@ export interface SettingMeta {
   readonly argument?: string;
   readonly help: string;
   readonly repeat?: boolean;
+}
+
+/** Loaded for those who have a file; 5 MiB of memory. */
+function parseYaml(text: string): unknown {
+  const { parse } = createRequire(import.meta.url)('yaml') as typeof Yaml;
+  return parse(text);
 }
 
 type Shape = Record<string, z.ZodType>;

@@ -14,6 +14,8 @@ export interface BlobSource {
    * @throws DIGEST_MISMATCH, UPSTREAM_*, BLOB_UNKNOWN, ABORTED; also in the middle of the iteration
    */
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array>;
+  /** A client that may read these blobs of one repository is likely to ask for some of them next. */
+  prepare?(requests: readonly BlobRequest[]): void;
 }
 
 export interface BlobRequest {

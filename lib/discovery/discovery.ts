@@ -22,6 +22,8 @@ export interface Discovery {
   /** Joins, or updates, the swarms of these blobs, in one message. */
   announce(announcements: readonly Announcement[]): void;
   withdraw(digests: readonly Digest[]): void;
+  /** The supernode that owns the blob, as far as is known without asking anybody. */
+  owner(digest: Digest): PeerInfo | undefined;
   /** Sets the only listener. */
   listen(listener: DiscoveryListener): void;
   /** Whether an answer can be expected now. */

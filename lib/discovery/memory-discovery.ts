@@ -1,5 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
+import { rendezvousOwner } from '../core/rendezvous.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
 
@@ -16,6 +17,7 @@ export interface NeighbourChooser {
   withdraw(id: string, digestKey: string): void;
   /** Supernodes that own the blob. */
   owners(digestKey: string): readonly PeerInfo[];
+  readonly supernodes: readonly PeerInfo[];
   readonly epoch: number;
 }
 
@@ -101,14 +103,16 @@ export class MemoryTracker {
   #admit(member: MemoryDiscovery): void {
     this.deliver(member, (chooser) => {
       chooser.join(member.peer, this.clock.now());
-      this.answer(member, () => member.connected());
+      const { supernodes } = chooser;
+      this.answer(member, () => member.connected(supernodes));
     });
   }
 
   #tellEpoch(): void {
     if (this.#chooser.epoch === this.#epoch) return;
     this.#epoch = this.#chooser.epoch;
-    for (const member of this.#members) this.answer(member, () => member.supernodesChanged());
+    const { supernodes } = this.#chooser;
+    for (const member of this.#members) this.answer(member, () => member.supernodesChanged(supernodes));
   }
 }
 
@@ -118,6 +122,7 @@ class MemoryDiscovery implements Discovery {
   readonly #shared = new Map<Digest, Announcement>();
   readonly #unanswered = new Set<Digest>();
   #listener: DiscoveryListener | undefined;
+  #supernodes: readonly PeerInfo[] = [];
   #reachable = false;
 
   constructor(tracker: MemoryTracker, peer: PeerInfo) {
@@ -158,7 +163,12 @@ class MemoryDiscovery implements Discovery {
     this.#tracker.disconnect(this);
   }
 
-  connected(): void {
+  owner(digest: Digest): PeerInfo | undefined {
+    return rendezvousOwner(digest, this.#supernodes);
+  }
+
+  connected(supernodes: readonly PeerInfo[]): void {
+    this.#supernodes = supernodes;
     this.#reachable = true;
     this.#listener?.reachable(true);
     this.#send([...this.#shared.values()]);
@@ -170,8 +180,9 @@ class MemoryDiscovery implements Discovery {
     this.#listener?.reachable(false);
   }
 
-  supernodesChanged(): void {
+  supernodesChanged(supernodes: readonly PeerInfo[]): void {
     if (!this.#reachable) return;
+    this.#supernodes = supernodes;
     this.#send([...this.#shared.values()].filter(({ have }) => have !== 'all'));
     this.#listener?.supernodesChanged?.();
   }

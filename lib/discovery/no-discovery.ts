@@ -6,6 +6,7 @@ export function createNoDiscovery(): Discovery {
     announce() {},
     withdraw() {},
     listen() {},
+    owner: () => undefined,
     reachable: false,
     owes: () => false,
     close: async () => {},

@@ -1,6 +1,7 @@
-import fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { DamselflyError } from '../core/errors.ts';
+import { createLazyServer } from './lazy-server.ts';
 
 export interface AdminOptions {
   readonly host: string;
@@ -26,7 +27,31 @@ export interface AdminServer {
 
 /** `/healthz` (the process lives), `/readyz` (it can do its work, check by check) and `/metrics` (Prometheus text). */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
-  const { checks, host, moreNotes, notes = [], port, refresh, registry } = options;
+  const { host, port } = options;
+  const lazy = createLazyServer(() => adminRoutes(options));
+  try {
+    await new Promise<void>((resolve, reject) => {
+      lazy.server.once('error', reject).listen({ host, port }, resolve);
+    });
+  } catch (error) {
+    const why = (error as Error).message;
+    const told = `--admin-listen ${joinAddress(host, port)}: ${why}; give another address, or port 0 for any free one`;
+    throw new DamselflyError('CONFIG_INVALID', told, {}, { cause: error });
+  }
+  const bound = lazy.server.address();
+  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return { address: joinAddress(host, boundPort), close: () => lazy.close() };
+}
+
+async function adminRoutes({
+  checks,
+  moreNotes,
+  notes = [],
+  refresh,
+  registry,
+  routes,
+}: AdminOptions): Promise<FastifyInstance> {
+  const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false, forceCloseConnections: true });
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get('/readyz', async (_request, reply) => {
@@ -42,17 +67,8 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
     refresh?.();
     return reply.type(registry.contentType).send(await registry.metrics());
   });
-  options.routes?.(server);
-  try {
-    await server.listen({ host, port });
-  } catch (error) {
-    const why = (error as Error).message;
-    const told = `--admin-listen ${joinAddress(host, port)}: ${why}; give another address, or port 0 for any free one`;
-    throw new DamselflyError('CONFIG_INVALID', told, {}, { cause: error });
-  }
-  const bound = server.server.address();
-  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
-  return { address: joinAddress(host, boundPort), close: () => server.close() };
+  routes?.(server);
+  return server;
 }
 
 /** `host:port`, an IPv6 host in brackets. */

@@ -49,7 +49,7 @@ export async function* readShared(
   const buffer = chunkBuffer(range);
   let at = range.start;
   while (at < range.end) {
-    const limit = whole && !stored.complete ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
+    const limit = whole && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
     const piece = pieceAt(info, at);
     const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
     if (readable > at) {

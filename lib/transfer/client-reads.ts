@@ -34,8 +34,10 @@ interface Pull {
 }
 
 export interface ClientReadsHost {
-  /** The blob as part of the swarm, started when it was not. */
-  share(request: BlobRequest): Promise<SharedBlob>;
+  /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
+  small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. */
+  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob>;
   /** A client begins or ends reading the blob. */
   readers(blob: SharedBlob, change: 1 | -1): void;
   /** A client waits for this piece. */
@@ -114,7 +116,14 @@ export class ClientReads implements BlobSource {
       } finally {
         await kept?.close();
       }
-      blob = await this.#host.share(request);
+      const sinceMs = this.#deps.clock.now();
+      const bytes = await this.#host.small(request, signal);
+      if (bytes !== undefined) {
+        turn.got();
+        yield bytes.subarray(range.start, range.end);
+        return;
+      }
+      blob = await this.#host.share(request, sinceMs);
       const shared = blob;
       pull.meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
     } catch (error) {

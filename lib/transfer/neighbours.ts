@@ -211,6 +211,10 @@ export class Neighbours {
     this.#events.down(connection.neighbour);
   }
 
+  banned(id: string): boolean {
+    return this.#banned.has(id);
+  }
+
   /** Never speaks to this peer again while the process lives. */
   ban(id: string, reason: string): void {
     if (this.#banned.has(id)) return;

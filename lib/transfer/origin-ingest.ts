@@ -33,6 +33,8 @@ export interface IngestDeps {
 export interface IngestHost {
   /** The blob as the core knows it. */
   readonly view: ReadingView;
+  /** Whether anybody waits for it. */
+  wanted(): boolean;
   /** Whether a node said already that it holds pieces, or we do: then not all of it need be read. */
   heldSomewhere(): boolean;
   /** The piece is on disk. */
@@ -63,7 +65,7 @@ export async function ingest(
     const before = blob.stored.have.count;
     const origin = origins[0];
     if (blob.stored.have.complete || blob.failure !== undefined) return;
-    if (origin === undefined || host.view.spread().sharers === 0) return;
+    if (origin === undefined || !host.wanted()) return;
     const run = plan.next(clock.now());
     if (run === undefined) {
       await delay(clock, LOOK_MS, signal);

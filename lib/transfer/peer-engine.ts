@@ -16,14 +16,17 @@ import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
 import { Downloads } from './downloads.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
 import { LocalFirst } from './local-first.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { PieceSink } from './piece-sink.ts';
 import { RegistryFallback } from './registry-fallback.ts';
-import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
+import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { SmallBlobs } from './small-blobs.ts';
+import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { Uploads } from './uploads.ts';
 
 /** How often time passes for the core: suspicion, back-off, fallback. */
@@ -50,6 +53,7 @@ export class PeerEngine implements BlobSource {
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
   readonly #fallback: RegistryFallback;
+  readonly #smallBlobs: SmallBlobs;
   readonly #reads: ClientReads;
   readonly #stops: (() => void)[] = [];
   #acting = false;
@@ -125,8 +129,18 @@ export class PeerEngine implements BlobSource {
         [...blob.owners].some((id) => this.#neighbours.get(id)?.sharesWithUs(blob.digest) === true),
       busyElsewhere: (blob) => this.#core.freeDownloads === 0 && this.#core.inFlight(blob.slot) === 0,
     });
+    this.#smallBlobs = new SmallBlobs(deps, this.#sink, {
+      shared: (digest) => this.#blobs.get(digest) !== undefined,
+      share: ({ digest, size }) => this.#activate(digest, () => deps.store.create(blobInfo(digest, size))),
+      obtained: (blob) => {
+        if (!blob.retired) this.#decide((core, now) => core.obtained(blob.slot, 0, now));
+      },
+      banned: (id) => this.#neighbours.banned(id),
+      ban: (id, reason) => this.#neighbours.ban(id, reason),
+    });
     this.#reads = new ClientReads({ ...deps, limits, localFirst }, this.#sink, {
-      share: (request) => this.#share(request),
+      small: (request, signal) => this.#smallBlobs.get(request, signal),
+      share: (request, sinceMs) => this.#share(request, sinceMs),
       readers: (blob, change) => this.#readers(blob, change),
       waitsFor: (blob, piece) => {
         blob.waitFor(piece, deps.clock.now());
@@ -144,6 +158,7 @@ export class PeerEngine implements BlobSource {
     const { clock, discovery } = this.#deps;
     discovery.listen({
       neighbours: (digest, peers, owned) => {
+        if (this.#smallBlobs.named(digest, peers)) return;
         const blob = this.#blobs.get(digest);
         const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
         if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
@@ -175,6 +190,18 @@ export class PeerEngine implements BlobSource {
     return this.#uploads.answer(request);
   }
 
+  /** For the peer server: a peer asks for small blobs that we may have. */
+  async smallBlobs({ blobs, from }: Omit<SmallBlobsRequest, 'address'>): Promise<SmallBlobsAnswer> {
+    return this.#neighbours.banned(from)
+      ? blobs.map(() => undefined)
+      : await heldSmallBlobs(this.#deps, { blobs });
+  }
+
+  /** Fetches what is small at once, and nothing else before a client asks for it. */
+  prepare(requests: readonly BlobRequest[]): void {
+    void this.#smallBlobs.prepare(requests);
+  }
+
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {
     return this.#reads.open(request, options);
   }
@@ -187,10 +214,10 @@ export class PeerEngine implements BlobSource {
   }
 
   /** The blob as part of the swarm, started when it was not. */
-  async #share(request: BlobRequest): Promise<SharedBlob> {
+  async #share(request: BlobRequest, sinceMs: number): Promise<SharedBlob> {
     const { digest, size, origin } = request;
     const create = (): Promise<StoredBlob> => this.#deps.store.create(blobInfo(digest, size));
-    const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create));
+    const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
     if (blob.info.size !== size) {
       throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', {
@@ -206,7 +233,7 @@ export class PeerEngine implements BlobSource {
     blob.usedMs = this.#deps.clock.now();
     if (!blob.stored.complete) {
       if (fresh) {
-        blob.lastProgressMs = blob.usedMs;
+        blob.lastProgressMs = sinceMs;
         this.#announcements.join(blob);
         void this.#sink.check(blob);
       }
@@ -215,7 +242,12 @@ export class PeerEngine implements BlobSource {
     return blob;
   }
 
-  #activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined> {
+  /** @param sinceMs when its reader began to wait */
+  #activate(
+    digest: Digest,
+    open: () => Promise<StoredBlob | undefined>,
+    sinceMs = this.#deps.clock.now(),
+  ): Promise<SharedBlob | undefined> {
     const { clock, log, metrics, trace } = this.#deps;
     return this.#blobs.activate(digest, open, (stored) => {
       const nowMs = clock.now();
@@ -224,7 +256,7 @@ export class PeerEngine implements BlobSource {
       metrics.swarms.set(this.#blobs.size + 1);
       trace?.(nowMs, { kind: 'blob-open', digest, held, pieces });
       log.debug({ digest, size, held, pieces }, 'blob joined its swarm');
-      return { slot: this.#core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, nowMs), nowMs };
+      return { slot: this.#core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, sinceMs), nowMs };
     });
   }
 
@@ -336,28 +368,8 @@ export class PeerEngine implements BlobSource {
   }
 
   /** What is going on, for people. */
-  status(): {
-    neighbours: PeerInfo[];
-    blobs: {
-      digest: Digest;
-      size: number;
-      pieces: number;
-      held: number;
-      readers: number;
-      efficiency: number | null;
-    }[];
-  } {
-    return {
-      neighbours: this.#neighbours.all().map(({ peer }) => peer),
-      blobs: this.#blobs.all().map((blob) => ({
-        digest: blob.digest,
-        size: blob.info.size,
-        pieces: blob.info.pieces,
-        held: blob.stored.have.count,
-        readers: blob.readers,
-        efficiency: this.#reads.efficiency(blob.digest),
-      })),
-    };
+  status(): SwarmStatus {
+    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), this.#reads);
   }
 
   /** Ends links, fetches and readers; waits for pieces being written. A second call is harmless. */
@@ -366,6 +378,7 @@ export class PeerEngine implements BlobSource {
     this.#closed = true;
     for (const stop of this.#stops) stop();
     this.#fallback.close();
+    this.#smallBlobs.close();
     this.#neighbours.close();
     await this.#downloads.close();
     for (const blob of this.#blobs.all()) {

@@ -100,6 +100,7 @@ export async function openPeerHost<E extends Engine>(
     const listener = await network.listen(config.peerListen, {
       link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
       piece: (request) => late.engine?.piece(request) ?? { kind: 'unknown' },
+      smallBlobs: async (request, options) => (await late.engine?.smallBlobs?.(request, options)) ?? [],
     });
     closers.push(() => listener.close());
     const self: PeerInfo = {

@@ -90,6 +90,9 @@ export class PieceSink {
       await this.#refuse(blob, digest);
       return;
     }
+    // Readers need not wait for the disk.
+    blob.verified = true;
+    blob.changed();
     await blob.stored.commit();
     this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
     this.#events.complete(blob);

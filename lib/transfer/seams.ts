@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+import type { SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
 
 /** Where a peer listens. */
 export interface Address {
@@ -86,7 +87,36 @@ export type PieceAdmission =
 export interface PeerServerHandlers {
   link(link: Link): void;
   piece(request: Omit<PieceRequest, 'address'>): PieceAdmission;
+  /**
+   * Bytes of each blob in the order of the question, undefined for those that are not here. The signal fires when the
+   * asker has gone. Absent: nothing is here.
+   */
+  smallBlobs?(
+    request: Omit<SmallBlobsRequest, 'address'>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<SmallBlobsAnswer>;
 }
+
+/** Fetches small blobs whole, several in one round trip. */
+export interface SmallBlobTransport {
+  /**
+   * Bytes of each blob in the order of the question, as long as was asked for, undefined for those that the peer does
+   * not have. Nothing is verified here.
+   * @throws PEER_BUSY, PEER_UNREACHABLE, PEER_PROTOCOL, ABORTED
+   */
+  fetchSmall(
+    request: SmallBlobsRequest,
+    options: { readonly signal: AbortSignal },
+  ): Promise<SmallBlobsAnswer>;
+}
+
+export interface SmallBlobsRequest extends SmallBlobsQuestion {
+  readonly address: Address;
+  /** Node id of the asker. */
+  readonly from: string;
+}
+
+export type SmallBlobsAnswer = readonly (Uint8Array | undefined)[];
 
 /** Listens on the peer port: links and piece requests on one address. */
 export interface PeerListener {
@@ -95,6 +125,6 @@ export interface PeerListener {
 }
 
 /** Everything a process needs to talk to peers; the HTTP one and its in-memory twin. */
-export interface PeerNetwork extends LinkDialer, PieceTransport {
+export interface PeerNetwork extends LinkDialer, PieceTransport, SmallBlobTransport {
   listen(address: Address, handlers: PeerServerHandlers): Promise<PeerListener>;
 }

@@ -8,15 +8,17 @@ import { Action } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
+import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { type IngestHost, ingest } from './origin-ingest.ts';
 import { PieceSink } from './piece-sink.ts';
-import type { Link, PieceAdmission, PieceRequest } from './seams.ts';
+import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
 
@@ -94,6 +96,33 @@ export class SeedEngine {
   /** For the peer server: a node asks for a piece. */
   piece(request: Omit<PieceRequest, 'address'>): PieceAdmission {
     return this.#uploads.answer(request);
+  }
+
+  /** For the peer server: a peer asks for small blobs. Those that we own and do not have are read. */
+  async smallBlobs(
+    { blobs, from, origin }: Omit<SmallBlobsRequest, 'address'>,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<SmallBlobsAnswer> {
+    if (this.#neighbours.banned(from)) return blobs.map(() => undefined);
+    const read = (blob: SmallBlob): Promise<void> => this.#readSmall(blob, origin, signal);
+    return await heldSmallBlobs(this.#deps, { blobs }, origin === undefined ? undefined : read);
+  }
+
+  async #readSmall(
+    { digest, size }: SmallBlob,
+    origin: BlobOrigin | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const blob = await this.#activate(digest, () => this.#deps.store.create(blobInfo(digest, size)));
+    if (blob === undefined || blob.info.size !== size || origin === undefined) return;
+    blob.usedMs = this.#deps.clock.now();
+    blob.readers++;
+    try {
+      this.#ingest(blob, origin);
+      while (!blob.stored.complete && this.#ingesting.has(blob)) await blob.nextChange(signal);
+    } finally {
+      blob.readers--;
+    }
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {
@@ -231,7 +260,7 @@ export class SeedEngine {
           await ingest(this.#deps, blob, origins, this.#sink, this.#ingestHost(blob), this.#ending.signal);
           await this.#sink.check(blob);
           if (blob.failure !== undefined) throw blob.failure;
-        } while (!blob.stored.have.complete && this.#core.spread(blob.slot).sharers > 0);
+        } while (!blob.stored.have.complete && this.#wanted(blob));
       } catch (error) {
         if (this.#ending.signal.aborted) return;
         this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
@@ -243,9 +272,15 @@ export class SeedEngine {
         this.#ingesting.delete(blob);
         // Credentials live no longer than the reading they were given for.
         this.#origins.delete(blob);
+        blob.changed();
       }
     })();
     this.#ingesting.set(blob, run);
+  }
+
+  /** Nodes share the blob, or wait to be told it whole. */
+  #wanted(blob: SharedBlob): boolean {
+    return blob.readers > 0 || this.#core.spread(blob.slot).sharers > 0;
   }
 
   #ingestHost(blob: SharedBlob): IngestHost {
@@ -258,6 +293,7 @@ export class SeedEngine {
         holders: (piece) => core.holders(slot, piece),
         spread: () => core.spread(slot),
       },
+      wanted: () => this.#wanted(blob),
       heldSomewhere: () =>
         blob.stored.have.count > 0 || this.#neighbours.all().some((node) => node.holdsSome(blob.digest)),
       landed: (index) => this.#decide((core, now) => core.landed(slot, index, now)),

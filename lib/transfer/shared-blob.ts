@@ -14,6 +14,8 @@ export class SharedBlob {
   readonly handle: number;
   readonly slot: number;
   check: DigestCheck;
+  /** The digest of the whole blob has matched. */
+  verified: boolean;
   /** Where the registry has it; set by the first reader that knows. */
   origin: BlobOrigin | undefined;
   /** Ids of the supernodes that own it, as discovery told. */
@@ -55,6 +57,7 @@ export class SharedBlob {
     this.handle = handle;
     this.slot = slot;
     this.check = new DigestCheck(stored, pool);
+    this.verified = stored.complete;
     this.#pool = pool;
     this.lastProgressMs = nowMs;
     this.waitingSinceMs = nowMs;
@@ -63,6 +66,7 @@ export class SharedBlob {
 
   /** The pieces are gone: the digest is computed anew. */
   restartCheck(): void {
+    this.verified = false;
     this.check = new DigestCheck(this.stored, this.#pool);
   }
 

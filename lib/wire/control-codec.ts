@@ -45,6 +45,7 @@ const peer = z.object({
 });
 /** Only a member that joins may leave its host to the tracker. */
 const joiningPeer = peer.extend({ host });
+const supernodes = z.array(peer).max(MAX_PEERS_PER_MESSAGE);
 const announcement = z.object({
   digest,
   size: count.max(MAX_BLOB_BYTES),
@@ -64,6 +65,7 @@ const welcome = z.object({
   trackerId: id,
   clusterTimeMs: z.number(),
   epoch: count,
+  supernodes: supernodes.exactOptional(),
   heartbeatMs: z.int().min(MIN_HEARTBEAT_MS).max(MAX_HEARTBEAT_MS),
 });
 const announce = z.object({
@@ -97,7 +99,11 @@ const neighbours = z
     });
     return { type: 'neighbours', blobs };
   });
-const epoch = z.object({ type: z.literal('epoch'), epoch: count });
+const epoch = z.object({
+  type: z.literal('epoch'),
+  epoch: count,
+  supernodes: supernodes.exactOptional(),
+});
 const heartbeat = z.object({ type: z.literal('heartbeat') });
 
 const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(

@@ -63,6 +63,8 @@ export type ControlMessage =
       readonly clusterTimeMs: number;
       /** Number of the current set of supernodes. */
       readonly epoch: number;
+      /** That set, in no order: who owns a blob among them follows by rendezvous hashing. */
+      readonly supernodes?: readonly PeerInfo[];
       /** The member sends something at least this often; silence of three times as much ends the connection. */
       readonly heartbeatMs: number;
     }
@@ -73,5 +75,5 @@ export type ControlMessage =
   /** Tracker to member. */
   | { readonly type: 'neighbours'; readonly blobs: readonly BlobNeighbours[] }
   /** Tracker to member: the set of supernodes changed, announce again what is incomplete. */
-  | { readonly type: 'epoch'; readonly epoch: number }
+  | { readonly type: 'epoch'; readonly epoch: number; readonly supernodes?: readonly PeerInfo[] }
   | { readonly type: 'heartbeat' };

@@ -135,7 +135,11 @@ export class MemoryCluster {
     const engine = create(deps);
     await network.listen(
       { host: name, port: PORT },
-      { link: (link) => engine.link(link), piece: (asked) => engine.piece(asked) },
+      {
+        link: (link) => engine.link(link),
+        piece: (asked) => engine.piece(asked),
+        smallBlobs: (asked, options) => engine.smallBlobs(asked, options),
+      },
     );
     engine.start();
     return { name, engine, disk, deps };

@@ -124,6 +124,31 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     },
   );
 
+  t.test('who owns a blob is known without asking, for as long as it is there', async (t) => {
+    const { rig, start } = await setUp(t);
+    const node = start('node');
+    const supernodes = ['a', 'b', 'c'].map((name) => start(name, 'supernode'));
+    const digests = Array.from({ length: 20 }, (_, index) => blob(`layer ${index}`));
+    const owners = (): (string | undefined)[] => digests.map((digest) => node.discovery.owner(digest)?.id);
+    await rig.until(() => new Set(owners()).size === 3, 'all three are known');
+    for (const digest of digests) node.discovery.announce([share(digest)]);
+    await rig.until(() => digests.every((digest) => node.told(digest).length > 0), 'the tracker answers');
+    t.same(
+      digests.map((digest) => node.told(digest)[0]),
+      owners(),
+      'the same ones as the tracker names',
+    );
+    const late = start('late');
+    await rig.until(() => late.discovery.owner(digests[0]!) !== undefined, 'a late comer knows them too');
+    t.equal(late.discovery.owner(digests[0]!)?.id, owners()[0]);
+    await supernodes[0]!.discovery.close();
+    await rig.until(() => !owners().includes(supernodes[0]!.peer.id), 'the one that left owns nothing');
+    const before = owners();
+    await rig.setReachable(false);
+    await rig.until(() => !node.discovery.reachable, 'the tracker is away');
+    t.same(owners(), before, 'what was known is kept');
+  });
+
   t.test('a newcomer is told of those who share the blob, and never of itself', async (t) => {
     const { rig, start, settled } = await setUp(t);
     const supernode = start('supernode', 'supernode');

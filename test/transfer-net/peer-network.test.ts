@@ -1,14 +1,15 @@
 import { connect, type Socket } from 'node:net';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
-import { peerNetworkContract } from '../contract/peer-network.ts';
+import { type PeerNetworkFixture, peerNetworkContract } from '../contract/peer-network.ts';
+import { smallBlobsContract } from '../contract/small-blobs.ts';
 
 await t.test('over HTTP and WebSocket', async (t) => {
-  await peerNetworkContract(t, (t) => {
+  const create = (t: Test): PeerNetworkFixture => {
     const deps = { clock: createSystemClock(), log: silentLog() };
     const sockets: Socket[] = [];
     const client = createHttpPeerNetwork(deps, {
@@ -27,11 +28,13 @@ await t.test('over HTTP and WebSocket', async (t) => {
       }
     };
     return { client, server, listenOn: { host: '127.0.0.1', port: 0 }, freezeClient };
-  });
+  };
+  await peerNetworkContract(t, create);
+  await smallBlobsContract(t, create);
 });
 
 await t.test('in memory', async (t) => {
-  await peerNetworkContract(t, () => {
+  const create = (): PeerNetworkFixture => {
     const network = createMemoryNetwork({ clock: createSystemClock(), rng: createRng(1) });
     const freezeClient = (frozen: boolean): void => {
       if (frozen) network.partition('a', 'b');
@@ -39,5 +42,7 @@ await t.test('in memory', async (t) => {
     };
     const [client, server] = [network.host('a'), network.host('b', { upBytesPerSecond: 1e8 })];
     return { client, server, listenOn: { host: 'b', port: 0 }, freezeClient };
-  });
+  };
+  await peerNetworkContract(t, create);
+  await smallBlobsContract(t, create);
 });

@@ -42,6 +42,7 @@ async function setUp() {
       }
     },
     withdraw: () => {},
+    owner: () => undefined,
     listen: () => {},
     reachable: true,
     owes: () => false,

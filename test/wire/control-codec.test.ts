@@ -38,6 +38,7 @@ const MESSAGES: readonly ControlMessage[] = [
   },
   { type: 'neighbours', blobs: [] },
   { type: 'epoch', epoch: 0 },
+  { type: 'epoch', epoch: 1, supernodes: [peer(0)] },
   { type: 'heartbeat' },
 ];
 

@@ -8,7 +8,10 @@ import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
 
 /** Every node holds a connection to every tracker; more would cost each tracker machine more than it takes off it. */
 const MAX_TRACKERS = 8;
-/** The layers of one image are asked for within a few milliseconds of each other: one message for all. */
+/**
+ * The layers of one image are asked for within a few milliseconds of each other: the first one is announced at once, a
+ * client waits for it; all others within this time after it in one message.
+ */
 const BATCH_MS = 10;
 /** When everybody must announce again (tracker lost, new supernodes), they do not do it in the same instant. */
 const REANNOUNCE_JITTER_MS = 500;
@@ -58,6 +61,7 @@ class TrackerDiscovery implements Discovery {
   #closed = false;
   #flushAtMs = Number.POSITIVE_INFINITY;
   #cancelFlush: () => void = () => {};
+  #flushedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: TrackerLinkDeps, urls: readonly string[], peer: PeerInfo) {
     this.#deps = deps;
@@ -84,6 +88,13 @@ class TrackerDiscovery implements Discovery {
     return this.reachable && this.#unanswered.has(digest);
   }
 
+  owner(digest: Digest): PeerInfo | undefined {
+    const connected = this.#links.filter((link) => link.connected);
+    // What the trackers told before they went is the best there is.
+    const link = rendezvousOwner(digest, connected.length > 0 ? connected : this.#links);
+    return link === undefined ? undefined : rendezvousOwner(digest, link.supernodes);
+  }
+
   listen(listener: DiscoveryListener): void {
     this.#listener = listener;
   }
@@ -95,7 +106,7 @@ class TrackerDiscovery implements Discovery {
       this.#markDirty(digest, announcement.have);
       if (stalled === true) this.#stalled.add(digest);
     }
-    this.#flushWithin(BATCH_MS);
+    this.#flushSoon();
   }
 
   withdraw(digests: readonly Digest[]): void {
@@ -107,13 +118,17 @@ class TrackerDiscovery implements Discovery {
       this.#unanswered.delete(digest);
       if (link !== undefined) this.#withdrawFrom(link, digest);
     }
-    this.#flushWithin(BATCH_MS);
+    this.#flushSoon();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelFlush();
     await Promise.all(this.#links.map((link) => link.close()));
+  }
+
+  #flushSoon(): void {
+    this.#flushWithin(Math.max(0, this.#flushedAtMs + BATCH_MS - this.#deps.clock.now()));
   }
 
   #flushWithin(delayMs: number): void {
@@ -126,6 +141,7 @@ class TrackerDiscovery implements Discovery {
 
   #flush(): void {
     this.#flushAtMs = Number.POSITIVE_INFINITY;
+    this.#flushedAtMs = this.#deps.clock.now();
     const connected = this.#links.filter((link) => link.connected);
     const batches = new Map<TrackerLink, Announcement[]>();
     for (const digest of this.#dirty) {

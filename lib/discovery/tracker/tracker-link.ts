@@ -53,6 +53,7 @@ export class TrackerLink {
   #closed = false;
   #failures = 0;
   #heardAtMs = 0;
+  #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
 
   constructor(
@@ -69,6 +70,11 @@ export class TrackerLink {
 
   get connected(): boolean {
     return this.#welcomed;
+  }
+
+  /** The living supernodes, as this tracker last told; kept while it is away. */
+  get supernodes(): readonly PeerInfo[] {
+    return this.#supernodes;
   }
 
   /** Queues a message; dropped when the tracker is not connected, since everything is announced again then. */
@@ -154,11 +160,13 @@ export class TrackerLink {
         return;
       }
       this.#welcomed = true;
+      this.#supernodes = message.supernodes ?? [];
       this.#cancelTimer();
       this.#keepAlive(socket, message.heartbeatMs);
       this.#deps.log.info({ tracker: this.id }, 'tracker connected');
       this.#listener.welcomed();
     } else if (this.#welcomed && message.type !== 'heartbeat') {
+      if (message.type === 'epoch') this.#supernodes = message.supernodes ?? [];
       this.#listener.message(message);
     }
   }

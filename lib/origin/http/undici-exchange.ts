@@ -2,12 +2,12 @@ import { lookup } from 'node:dns';
 import { type LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
-import { Agent, request as undiciRequest } from 'undici';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { HttpExchange, HttpRequest } from '../exchange.ts';
 import type { OriginResponse } from '../origin-client.ts';
 import { isForbiddenAddress } from '../trust.ts';
+import { Agent, request as undiciRequest } from './undici.ts';
 
 export interface HttpTimeouts {
   readonly connectTimeoutMs: number;
@@ -75,7 +75,7 @@ export function createUndiciExchange(
     const response = await undiciRequest(request.url, {
       dispatcher: ownHosts.includes(request.url.host) ? own : others,
       // undici checks the method itself and refuses what HTTP does not have.
-      method: request.method as 'GET',
+      method: request.method,
       // An encoded answer would not have the digest that the bytes have.
       headers: { ...REQUEST_HEADERS, ...request.headers, 'accept-encoding': 'identity' },
       signal,

@@ -5,6 +5,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { PeerNetwork } from '../seams.ts';
+import { createSmallBlobTransport } from './ask-small-blobs.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { listenForPeers } from './peer-listener.ts';
@@ -26,11 +27,13 @@ export function createHttpPeerNetwork(
   const connect: Connect = options.connect ?? ((to) => netConnect(to));
   const maxConnections = options.maxConnections ?? (() => DEFAULT_MAX_CONNECTIONS);
   const pool = createConnectionPool({ clock: deps.clock, connect });
+  const smallBlobs = createSmallBlobTransport({ connect });
   const dialled = new Set<WsLink>();
   let closed = false;
 
   return {
     fetch: (request, into, fetchOptions) => pool.fetch(request, into, fetchOptions),
+    fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
     listen: (address, handlers) => listenForPeers(address, handlers, deps, { maxConnections }),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
@@ -44,6 +47,7 @@ export function createHttpPeerNetwork(
     },
     async close() {
       closed = true;
+      smallBlobs.close();
       await pool.close();
       for (const link of dialled) link.terminate();
     },

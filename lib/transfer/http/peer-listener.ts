@@ -7,8 +7,10 @@ import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
+import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
 import { createSendBuffers, sendPiece } from './send-piece.ts';
+import { SMALL_BLOBS_PATH } from './small-blobs-http.ts';
 
 const KEEP_ALIVE_TIMEOUT_MS = 60_000;
 const HEADERS_TIMEOUT_MS = 5000;
@@ -36,6 +38,7 @@ export async function listenForPeers(
 ): Promise<PeerListener> {
   const { clock, log } = deps;
   const sendDeps = { clock, buffers: createSendBuffers() };
+  const answerSmallBlobs = createSmallBlobsAnswerer(handlers.smallBlobs?.bind(handlers));
   const sockets = new Set<Socket>();
   /** Came when there were as many connections as may be. */
   const excess = new WeakSet<Duplex>();
@@ -95,7 +98,9 @@ export async function listenForPeers(
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     response.sendDate = false;
     response.on('error', () => {});
-    if (hasBody(request)) answer(response, 400, 'no body expected');
+    if (request.method === 'POST' && request.url === SMALL_BLOBS_PATH) {
+      await answerSmallBlobs(request, response);
+    } else if (hasBody(request)) answer(response, 400, 'no body expected');
     else if (request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true) {
       await servePiece(request, response);
     } else answer(response, 404, 'only pieces and links are served here');

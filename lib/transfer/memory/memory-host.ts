@@ -1,9 +1,10 @@
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Address, PeerNetwork, PeerServerHandlers } from '../seams.ts';
+import type { Address, PeerNetwork, PeerServerHandlers, SmallBlobsAnswer } from '../seams.ts';
 import { type MemoryFetch, type MemoryServer, startMemoryFetch } from './memory-fetch.ts';
 import { createMemoryLinkPair, type LinkPair } from './memory-link.ts';
 import type { MemoryMedium } from './memory-medium.ts';
+import { startMemorySmallBlobs } from './memory-small-blobs.ts';
 
 /** As over TCP: an address that does not answer is given up after this. */
 const CONNECT_TIMEOUT_MS = 2000;
@@ -101,37 +102,57 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
     cancelGrace();
   };
 
-  return {
-    fetch(request, into, { signal, onProgress, pace }) {
-      return new Promise((resolve, reject) => {
-        const { address, range } = request;
-        if (into.length !== range.end - range.start || into.length === 0) {
-          throw new DamselflyError('INTERNAL', `${into.length} bytes of memory for another range`);
-        }
-        const target = reach(address, signal, reject);
-        if (target === undefined) return;
-        let end = (): void => {};
-        const ended = new Promise<void>((settled) => {
-          end = settled;
-        });
-        const onAbort = (): void => fetch.settle(abortedError(signal));
-        const transfer = { request, into, onProgress, pace };
-        const server = deps.serverAt(target, address.port);
-        const fetch = startMemoryFetch({ from: self.name, server }, deps, transfer, (error) => {
-          signal.removeEventListener('abort', onAbort);
-          ownFetches.delete(fetch);
-          self.fetches.delete(entry);
-          target.fetches.delete(entry);
-          end();
-          if (error === undefined) resolve();
-          else reject(error);
-        });
-        const entry = { dialler: self.name, acceptor: target.name, port: address.port, fetch, ended };
-        ownFetches.add(fetch);
-        self.fetches.add(entry);
-        target.fetches.add(entry);
-        signal.addEventListener('abort', onAbort, { once: true });
+  /** Something that goes on between us and a peer, until it is done or either host is gone. */
+  const exchange = (
+    address: Address,
+    signal: AbortSignal,
+    start: (
+      hosts: { readonly from: string; readonly server: MemoryServer },
+      settled: (error: DamselflyError | undefined) => void,
+    ) => MemoryFetch,
+  ): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const target = reach(address, signal, reject);
+      if (target === undefined) return;
+      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+      const onAbort = (): void => fetch.settle(abortedError(signal));
+      const server = deps.serverAt(target, address.port);
+      const fetch = start({ from: self.name, server }, (error) => {
+        signal.removeEventListener('abort', onAbort);
+        ownFetches.delete(fetch);
+        self.fetches.delete(entry);
+        target.fetches.delete(entry);
+        end();
+        if (error === undefined) resolve();
+        else reject(error);
       });
+      const entry = { dialler: self.name, acceptor: target.name, port: address.port, fetch, ended };
+      ownFetches.add(fetch);
+      self.fetches.add(entry);
+      target.fetches.add(entry);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+
+  return {
+    async fetch(request, into, { signal, onProgress, pace }) {
+      const { address, range } = request;
+      if (into.length !== range.end - range.start || into.length === 0) {
+        throw new DamselflyError('INTERNAL', `${into.length} bytes of memory for another range`);
+      }
+      await exchange(address, signal, (hosts, settled) =>
+        startMemoryFetch(hosts, deps, { request, into, onProgress, pace }, settled),
+      );
+    },
+
+    async fetchSmall(request, { signal }) {
+      let received: SmallBlobsAnswer = [];
+      await exchange(request.address, signal, (hosts, settled) =>
+        startMemorySmallBlobs(hosts, deps, request, (error, answer) => {
+          received = answer;
+          settled(error);
+        }),
+      );
+      return received;
     },
 
     dial(address, { signal }) {

@@ -1,0 +1,51 @@
+import { DamselflyError } from '../../core/errors.ts';
+import type { SmallBlobsAnswer, SmallBlobsRequest } from '../seams.ts';
+import type { MemoryFetch, MemoryServer } from './memory-fetch.ts';
+import type { MemoryMedium } from './memory-medium.ts';
+
+/**
+ * One question for small blobs: it travels, the server answers, the bytes follow through both hosts' wires.
+ * @param settled called exactly once
+ */
+export function startMemorySmallBlobs(
+  hosts: { readonly from: string; readonly server: MemoryServer },
+  { medium }: { readonly medium: MemoryMedium },
+  { address: _, ...request }: SmallBlobsRequest,
+  settled: (error: DamselflyError | undefined, answer: SmallBlobsAnswer) => void,
+): MemoryFetch {
+  const { from, server } = hosts;
+  const toClient = medium.channel(server.host, from);
+  const gone = new AbortController();
+  let over = false;
+
+  const settle = (error?: DamselflyError, answer: SmallBlobsAnswer = []): void => {
+    if (over) return;
+    over = true;
+    gone.abort();
+    settled(error, answer);
+  };
+  const broken = (): void => settle(new DamselflyError('PEER_UNREACHABLE', 'the peer did not answer'));
+
+  const send = (answer: SmallBlobsAnswer): void => {
+    const copies = answer.map((bytes) => (bytes === undefined ? undefined : Uint8Array.from(bytes)));
+    const held = copies.filter((bytes) => bytes !== undefined);
+    server.whenFlowing(() => {
+      for (const bytes of held) server.spoil(bytes);
+      const total = held.reduce((sum, { length }) => sum + length, 0);
+      toClient.carry(total, () => settle(undefined, copies));
+    });
+  };
+
+  medium.channel(from, server.host).carry(0, () => {
+    const handlers = server.handlers();
+    if (over) return;
+    if (handlers === undefined) {
+      toClient.carry(0, broken);
+      return;
+    }
+    const nothing = request.blobs.map(() => undefined);
+    const answering = handlers.smallBlobs?.(request, { signal: gone.signal }) ?? Promise.resolve(nothing);
+    answering.then(send, broken);
+  });
+  return { settle: (error) => settle(error) };
+}

@@ -1,0 +1,39 @@
+import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+/** What is going on in a node, for people. */
+export interface SwarmStatus {
+  readonly neighbours: readonly PeerInfo[];
+  readonly blobs: readonly {
+    readonly digest: Digest;
+    /** Bytes. */
+    readonly size: number;
+    readonly pieces: number;
+    /** Pieces that are here. */
+    readonly held: number;
+    readonly readers: number;
+    /** Of the oldest pull under way, 1 = at its limit; null when there is none. */
+    readonly efficiency: number | null;
+  }[];
+}
+
+/** The links and blobs of a node as they are now. */
+export function swarmStatus(
+  neighbours: readonly Neighbour[],
+  blobs: readonly SharedBlob[],
+  reads: { efficiency(digest: Digest): number | null },
+): SwarmStatus {
+  return {
+    neighbours: neighbours.map(({ peer }) => peer),
+    blobs: blobs.map(({ digest, info, readers, stored }) => ({
+      digest,
+      size: info.size,
+      pieces: info.pieces,
+      held: stored.have.count,
+      readers,
+      efficiency: reads.efficiency(digest),
+    })),
+  };
+}
