@@ -127,8 +127,11 @@ t.test('more than fits into one question is asked in several', async (t) => {
   nodes[0]!.engine.prepare(blobs);
   await cluster.run(400);
   t.same(
-    asked().map(({ blobs: part }) => part.length),
-    [5, 2],
+    asked()
+      .map(({ blobs: part }) => part.length)
+      .sort(),
+    [2, 5],
+    'both at once, so that either may be there first',
   );
   t.equal(taken(cluster, nodes[0]!).length, blobs.length);
 });
