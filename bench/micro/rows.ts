@@ -1,4 +1,5 @@
 import type { Row } from './row.ts';
+import { serveVsNginx } from './rows/serve-vs-nginx.ts';
 
 /** All rows, in the order of the table. */
-export const ROWS: readonly Row[] = [];
+export const ROWS: readonly Row[] = [serveVsNginx];

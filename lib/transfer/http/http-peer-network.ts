@@ -8,30 +8,36 @@ import type { PeerNetwork } from '../seams.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { listenForPeers } from './peer-listener.ts';
+import { connectOverTls, type PeerTls } from './peer-tls.ts';
 
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; more are closed at once. @default 1024 */
   readonly maxConnections?: number;
-  /** Opens connections to peers. @default `net.connect` */
+  /** Mutual TLS on every connection, dialled or taken. Without it all are plain. */
+  readonly tls?: PeerTls;
+  /** Lets other workers or processes listen on the same address: the kernel spreads connections over them. */
+  readonly reusePort?: boolean;
+  /** Opens connections to peers. @default `net.connect`, or `tls.connect` with `tls` */
   readonly connect?: Connect;
 }
 
 const DEFAULT_MAX_CONNECTIONS = 1024;
 
-/** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port. */
+/** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
 export function createHttpPeerNetwork(
   deps: { readonly clock: Clock; readonly log: Logger },
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork {
-  const connect: Connect = options.connect ?? ((to) => netConnect(to));
-  const maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+  const { maxConnections = DEFAULT_MAX_CONNECTIONS, reusePort = false, tls } = options;
+  const connect: Connect =
+    options.connect ?? (tls === undefined ? (to) => netConnect(to) : connectOverTls(tls));
   const pool = createConnectionPool({ clock: deps.clock, connect });
   const dialled = new Set<WsLink>();
   let closed = false;
 
   return {
     fetch: (request, into, fetchOptions) => pool.fetch(request, into, fetchOptions),
-    listen: (address, handlers) => listenForPeers(address, handlers, deps, { maxConnections }),
+    listen: (address, handlers) => listenForPeers(address, handlers, deps, { maxConnections, reusePort, tls }),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
@@ -7,6 +8,7 @@ import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
+import { mutualTls, type PeerTls } from './peer-tls.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
 import { createSendBuffers, sendPiece } from './send-piece.ts';
 
@@ -32,7 +34,11 @@ export async function listenForPeers(
   address: Address,
   handlers: PeerServerHandlers,
   deps: PeerListenerDeps,
-  options: { readonly maxConnections: number },
+  options: {
+    readonly maxConnections: number;
+    readonly reusePort: boolean;
+    readonly tls: PeerTls | undefined;
+  },
 ): Promise<PeerListener> {
   const { clock, log } = deps;
   const sendDeps = { clock, buffers: createSendBuffers() };
@@ -45,7 +51,7 @@ export async function listenForPeers(
     if (uploads === 0 && links.size === 0) noticeQuiet();
   };
 
-  const server = createServer({
+  const limits = {
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     headersTimeout: HEADERS_TIMEOUT_MS,
     // The same limit: a request is nothing but its head.
@@ -53,7 +59,17 @@ export async function listenForPeers(
     connectionsCheckingInterval: HEADERS_CHECK_MS,
     maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
-  });
+  };
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer(limits)
+      : createTlsServer({
+          ...limits,
+          ...mutualTls(tls),
+          requestCert: true,
+          handshakeTimeout: HEADERS_TIMEOUT_MS,
+        });
   server.maxConnections = options.maxConnections;
   const webSockets = new WebSocketServer({
     noServer: true,
@@ -128,9 +144,12 @@ export async function listenForPeers(
     });
   });
   server.on('upgrade', upgrade);
-  server.on('connection', (socket) => {
+  server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    log.debug({ peer: socket.remoteAddress, reason: error.code }, 'a connection without a certificate of ours');
   });
 
   await listen(address);
@@ -141,7 +160,7 @@ export async function listenForPeers(
       server.once('error', (error) => {
         reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
       });
-      server.listen({ host, port }, () => {
+      server.listen({ host, port, reusePort: options.reusePort }, () => {
         server.removeAllListeners('error');
         resolve();
       });
