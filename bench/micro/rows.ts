@@ -1,5 +1,6 @@
 import type { Row } from './row.ts';
+import { cpuVsNaive, pieceCpuVsRaw, pieceCpuVsRawTls } from './rows/piece-cpu.ts';
 import { serveVsNginx } from './rows/serve-vs-nginx.ts';
 
 /** All rows, in the order of the table. */
-export const ROWS: readonly Row[] = [serveVsNginx];
+export const ROWS: readonly Row[] = [serveVsNginx, pieceCpuVsRaw, pieceCpuVsRawTls, cpuVsNaive];
