@@ -17,6 +17,11 @@ export interface BufferPool {
   acquire(bytes: number, signal: AbortSignal): Promise<PieceBuffer>;
   /** Undefined when the budget is used up or others wait. @throws INTERNAL as for acquire */
   tryAcquire(bytes: number): PieceBuffer | undefined;
+  /**
+   * Memory to send from, `bytes` long or shorter, at once: those who wait for slow receivers hold at most half of the
+   * budget, so that they never stand in the way of what arrives. Beyond that each gets little, outside of the budget.
+   */
+  lend(bytes: number): PieceBuffer;
   /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
   readonly usedBytes: number;
   readonly waiting: number;
@@ -24,6 +29,9 @@ export interface BufferPool {
 
 const MIN_CLASS_BYTES = 64 * 1024;
 const MAX_CLASS_BYTES = 16 * 1024 * 1024;
+
+/** What a lender gets when the budget is used up: small enough for thousands, large enough for a network read. */
+const LEAST_LENT_BYTES = 64 * 1024;
 
 interface Waiter {
   readonly bytes: number;
@@ -37,6 +45,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   const waiters = new Set<Waiter>();
   let usedBytes = 0;
   let idleBytes = 0;
+  let lentBytes = 0;
 
   const take = (classBytes: number): Uint8Array | undefined => {
     const kept = idle.get(classBytes)?.pop();
@@ -97,8 +106,29 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     return waiters.size > 0 ? undefined : give(bytes);
   };
 
+  const lend = (bytes: number): PieceBuffer => {
+    const classBytes = classOf(bytes);
+    const fits = lentBytes + classBytes <= budgetBytes / 2;
+    const lent = fits ? tryAcquire(bytes) : undefined;
+    if (lent === undefined) {
+      return { bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)), release: () => {} };
+    }
+    lentBytes += classBytes;
+    let released = false;
+    return {
+      bytes: lent.bytes,
+      release() {
+        if (released) return;
+        released = true;
+        lentBytes -= classBytes;
+        lent.release();
+      },
+    };
+  };
+
   return {
     tryAcquire,
+    lend,
     async acquire(bytes, signal) {
       if (signal.aborted) throw abortedError(signal);
       const buffer = tryAcquire(bytes);

@@ -76,7 +76,8 @@ export async function openPeerHost<E extends Engine>(
     const origin = createOriginClient({ upstreams, metrics, log, clock, rng });
     closers.push(() => origin.close());
     const loosened = tellTrust(upstreams, metrics, log);
-    const network = createHttpPeerNetwork({ clock, log });
+    const pool = createBufferPool({ budgetBytes: config.bufferMemory });
+    const network = createHttpPeerNetwork({ clock, log }, { pool });
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
     const late: { engine?: E } = {};
@@ -97,7 +98,6 @@ export async function openPeerHost<E extends Engine>(
         ? createNoDiscovery()
         : createTrackerDiscovery({ clock, log, rng }, { trackers: config.tracker, peer: self });
     closers.push(() => discovery.close());
-    const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const parts = { ...deps, network, discovery, store, origin, pool, metrics, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;

@@ -2,6 +2,7 @@ import { connect as netConnect } from 'node:net';
 import { DamselflyError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { createBufferPool, type BufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { PeerNetwork } from '../seams.ts';
@@ -13,6 +14,8 @@ import { connectOverTls, type PeerTls } from './peer-tls.ts';
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; more are closed at once. @default 1024 */
   readonly maxConnections?: number;
+  /** Where uploads borrow their memory. @default one of 64 MiB */
+  readonly pool?: BufferPool;
   /** Mutual TLS on every connection, dialled or taken. Without it all are plain. */
   readonly tls?: PeerTls;
   /** Lets other workers or processes listen on the same address: the kernel spreads connections over them. */
@@ -22,6 +25,7 @@ export interface HttpPeerNetworkOptions {
 }
 
 const DEFAULT_MAX_CONNECTIONS = 1024;
+const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 
 /** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
 export function createHttpPeerNetwork(
@@ -31,13 +35,14 @@ export function createHttpPeerNetwork(
   const { maxConnections = DEFAULT_MAX_CONNECTIONS, reusePort = false, tls } = options;
   const connect: Connect =
     options.connect ?? (tls === undefined ? (to) => netConnect(to) : connectOverTls(tls));
-  const pool = createConnectionPool({ clock: deps.clock, connect });
+  const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
+  const connections = createConnectionPool({ clock: deps.clock, connect });
   const dialled = new Set<WsLink>();
   let closed = false;
 
   return {
-    fetch: (request, into, fetchOptions) => pool.fetch(request, into, fetchOptions),
-    listen: (address, handlers) => listenForPeers(address, handlers, deps, { maxConnections, reusePort, tls }),
+    fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
+    listen: (address, handlers) => listenForPeers(address, handlers, { ...deps, pool }, { maxConnections, reusePort, tls }),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {
@@ -50,7 +55,7 @@ export function createHttpPeerNetwork(
     },
     async close() {
       closed = true;
-      await pool.close();
+      await connections.close();
       for (const link of dialled) link.terminate();
     },
   };

@@ -6,11 +6,12 @@ import { WebSocketServer } from 'ws';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { mutualTls, type PeerTls } from './peer-tls.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
-import { createSendBuffers, sendPiece } from './send-piece.ts';
+import { sendPiece } from './send-piece.ts';
 
 const KEEP_ALIVE_TIMEOUT_MS = 60_000;
 const HEADERS_TIMEOUT_MS = 5000;
@@ -24,6 +25,8 @@ const CLOSE_GRACE_MS = 2000;
 export interface PeerListenerDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Uploads borrow their memory here. */
+  readonly pool: BufferPool;
 }
 
 /**
@@ -41,7 +44,6 @@ export async function listenForPeers(
   },
 ): Promise<PeerListener> {
   const { clock, log } = deps;
-  const sendDeps = { clock, buffers: createSendBuffers() };
   const sockets = new Set<Socket>();
   const links = new Set<WsLink>();
   let uploads = 0;
@@ -94,7 +96,7 @@ export async function listenForPeers(
     }
     uploads++;
     try {
-      await sendPiece(response, admission, wanted.range, sendDeps);
+      await sendPiece(response, admission, wanted.range, deps);
     } catch (error) {
       log.debug({ error: describeError(error), digest: wanted.digest }, 'an upload ended early');
     } finally {
