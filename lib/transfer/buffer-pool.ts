@@ -6,6 +6,11 @@ export interface PieceBuffer {
   readonly bytes: Uint8Array;
   /** Gives the memory back; do not touch `bytes` afterwards. A second call is harmless. */
   release(): void;
+  /**
+   * The same memory for one more holder, which need not give it back soon: it is free when all holders have released
+   * it. Undefined when half of the budget is in such hands: what arrives must always find room.
+   */
+  share(): PieceBuffer | undefined;
 }
 
 /** Piece buffers under one byte budget: the memory bound of all transfers of a process. */
@@ -18,8 +23,8 @@ export interface BufferPool {
   /** Undefined when the budget is used up or others wait. @throws INTERNAL as for acquire */
   tryAcquire(bytes: number): PieceBuffer | undefined;
   /**
-   * Memory to send from, `bytes` long or shorter, at once: those who wait for slow receivers hold at most half of the
-   * budget, so that they never stand in the way of what arrives. Beyond that each gets little, outside of the budget.
+   * Memory to send from, at once: `bytes` long when it can be {@link PieceBuffer.share shared} out, else 64 KiB outside
+   * of the budget, so that thousands of slow receivers neither wait for each other nor hold much.
    */
   lend(bytes: number): PieceBuffer;
   /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
@@ -30,7 +35,6 @@ export interface BufferPool {
 const MIN_CLASS_BYTES = 64 * 1024;
 const MAX_CLASS_BYTES = 16 * 1024 * 1024;
 
-/** What a lender gets when the budget is used up: small enough for thousands, large enough for a network read. */
 const LEAST_LENT_BYTES = 64 * 1024;
 
 interface Waiter {
@@ -45,7 +49,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   const waiters = new Set<Waiter>();
   let usedBytes = 0;
   let idleBytes = 0;
-  let lentBytes = 0;
+  let sharedBytes = 0;
 
   const take = (classBytes: number): Uint8Array | undefined => {
     const kept = idle.get(classBytes)?.pop();
@@ -67,20 +71,40 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     const memory = take(classBytes);
     if (memory === undefined) return undefined;
     usedBytes += classBytes;
-    let released = false;
-    return {
-      bytes: memory.subarray(0, bytes),
-      release() {
-        if (released) return;
-        released = true;
-        usedBytes -= classBytes;
-        idleBytes += classBytes;
-        const kept = idle.get(classBytes);
-        if (kept === undefined) idle.set(classBytes, [memory]);
-        else kept.push(memory);
-        serveWaiters();
-      },
+    return holder(memory, bytes, () => {
+      usedBytes -= classBytes;
+      idleBytes += classBytes;
+      const kept = idle.get(classBytes);
+      if (kept === undefined) idle.set(classBytes, [memory]);
+      else kept.push(memory);
+      serveWaiters();
+    });
+  };
+
+  /** The first holder of memory; `free` is called when the last one has released it. */
+  const holder = (memory: Uint8Array, bytes: number, free: () => void): PieceBuffer => {
+    let holders = 0;
+    const hold = (onRelease: () => void): PieceBuffer => {
+      let released = false;
+      holders++;
+      return {
+        bytes: memory.subarray(0, bytes),
+        release() {
+          if (released) return;
+          released = true;
+          onRelease();
+          if (--holders === 0) free();
+        },
+        share() {
+          if (released || sharedBytes + memory.length > budgetBytes / 2) return undefined;
+          sharedBytes += memory.length;
+          return hold(() => {
+            sharedBytes -= memory.length;
+          });
+        },
+      };
     };
+    return hold(() => {});
   };
 
   const serveWaiters = (): void => {
@@ -107,22 +131,14 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   };
 
   const lend = (bytes: number): PieceBuffer => {
-    const classBytes = classOf(bytes);
-    const fits = lentBytes + classBytes <= budgetBytes / 2;
-    const lent = fits ? tryAcquire(bytes) : undefined;
-    if (lent === undefined) {
-      return { bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)), release: () => {} };
-    }
-    lentBytes += classBytes;
-    let released = false;
+    const whole = classOf(bytes) <= budgetBytes ? tryAcquire(bytes) : undefined;
+    const lent = whole?.share();
+    whole?.release();
+    if (lent !== undefined) return lent;
     return {
-      bytes: lent.bytes,
-      release() {
-        if (released) return;
-        released = true;
-        lentBytes -= classBytes;
-        lent.release();
-      },
+      bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)),
+      release: () => {},
+      share: () => undefined,
     };
   };
 
