@@ -23,8 +23,8 @@ export interface BufferPool {
   /** Undefined when the budget is used up or others wait. @throws INTERNAL as for acquire */
   tryAcquire(bytes: number): PieceBuffer | undefined;
   /**
-   * Memory to send from, at once: `bytes` long when it can be {@link PieceBuffer.share shared} out, else 64 KiB outside
-   * of the budget, so that thousands of slow receivers neither wait for each other nor hold much.
+   * Memory to send from, at once: `bytes` long, or as much of it as can be {@link PieceBuffer.share shared} out; in the
+   * end 64 KiB outside of the budget, so that thousands of slow receivers neither wait for each other nor hold much.
    */
   lend(bytes: number): PieceBuffer;
   /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
@@ -131,10 +131,12 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   };
 
   const lend = (bytes: number): PieceBuffer => {
-    const whole = classOf(bytes) <= budgetBytes ? tryAcquire(bytes) : undefined;
-    const lent = whole?.share();
-    whole?.release();
-    if (lent !== undefined) return lent;
+    for (let length = bytes; length >= LEAST_LENT_BYTES; length = Math.floor(length / 2)) {
+      const whole = classOf(length) <= budgetBytes ? tryAcquire(length) : undefined;
+      const lent = whole?.share();
+      whole?.release();
+      if (lent !== undefined) return lent;
+    }
     return {
       bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)),
       release: () => {},

@@ -5,9 +5,16 @@ import { pieceAt } from '../core/geometry.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { BlobStore } from '../store/store.ts';
 import { readShared, readStored, wantedRange } from './blob-reader.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { readDirectly } from './direct-read.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
+
+export interface ClientReadsDeps {
+  readonly store: BlobStore;
+  readonly origin: OriginClient;
+  readonly pool: BufferPool;
+}
 
 export interface ClientReadsHost {
   /** The blob as part of the swarm, started when it was not. */
@@ -24,12 +31,12 @@ export interface ClientReadsHost {
  * from the registry when our own disk fails.
  */
 export class ClientReads implements BlobSource {
-  readonly #deps: { readonly store: BlobStore; readonly origin: OriginClient };
+  readonly #deps: ClientReadsDeps;
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
 
   constructor(
-    deps: { readonly store: BlobStore; readonly origin: OriginClient },
+    deps: ClientReadsDeps,
     sink: PieceSink,
     host: ClientReadsHost,
   ) {
@@ -53,7 +60,7 @@ export class ClientReads implements BlobSource {
       const kept = await this.#deps.store.open(request.digest);
       try {
         if (kept?.complete === true) {
-          for await (const chunk of readStored(kept, range)) {
+          for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
             yield chunk;
           }
@@ -80,7 +87,7 @@ export class ClientReads implements BlobSource {
     this.#host.readers(blob, 1);
     try {
       hooks.waitsFor(pieceAt(blob.info, range.start));
-      for await (const chunk of readShared(blob, range, hooks, signal)) {
+      for await (const chunk of readShared(blob, range, hooks, this.#deps.pool, signal)) {
         sent += chunk.length;
         yield chunk;
       }
