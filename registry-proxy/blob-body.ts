@@ -44,7 +44,6 @@ export async function sendBlobBody(
   const source = chunks[Symbol.asyncIterator]();
   let left = answer.length;
   let ended = false;
-  let writing = false;
   try {
     for (;;) {
       const next = await withAbort(source.next(), signal);
@@ -58,9 +57,7 @@ export async function sendBlobBody(
       }
       if (left === answer.length) metrics.firstByteSeconds.observe((clock.now() - answer.startedMs) / 1000);
       sendHead();
-      writing = true;
       await writeChunk(clock, response, chunk, signal);
-      writing = false;
       left -= chunk.length;
       metrics.sentBytes.inc({ to: 'client' }, chunk.length);
     }
@@ -69,8 +66,6 @@ export async function sendBlobBody(
     await ending(response, signal);
   } finally {
     cancel();
-    // The network may still hold the memory of a chunk; the source will use it for somebody else.
-    if (writing) await cut(response);
     // Not waited for: a source that is asked for a byte right now ends by the signal.
     if (!ended) source.return?.().catch(() => {});
   }
@@ -78,12 +73,4 @@ export async function sendBlobBody(
 
 async function ending(response: ServerResponse, signal: AbortSignal): Promise<void> {
   await withAbort(new Promise<void>((resolve) => response.end(resolve)), signal);
-}
-
-/** Resolves when the connection is gone, and with it the last use of what was written to it. */
-async function cut(response: ServerResponse): Promise<void> {
-  if (response.closed) return;
-  const closed = new Promise((resolve) => response.once('close', resolve));
-  response.destroy();
-  await closed;
 }
