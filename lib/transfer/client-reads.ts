@@ -35,11 +35,7 @@ export class ClientReads implements BlobSource {
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
 
-  constructor(
-    deps: ClientReadsDeps,
-    sink: PieceSink,
-    host: ClientReadsHost,
-  ) {
+  constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;

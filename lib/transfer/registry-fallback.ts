@@ -214,7 +214,12 @@ export class RegistryFallback {
   }
 
   async #take(blob: SharedBlob, index: number, piece: PieceBuffer, generation: string): Promise<void> {
-    const proof: PieceProof = { index, hash: pieceHash(piece.bytes), generation, signature: new Uint8Array() };
+    const proof: PieceProof = {
+      index,
+      hash: pieceHash(piece.bytes),
+      generation,
+      signature: new Uint8Array(),
+    };
     await this.#sink.accept(blob, proof, piece, 'origin');
     this.#host.obtained(blob, index);
   }

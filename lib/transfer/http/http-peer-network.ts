@@ -2,7 +2,7 @@ import { connect as netConnect } from 'node:net';
 import { DamselflyError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { createBufferPool, type BufferPool } from '../buffer-pool.ts';
+import { type BufferPool, createBufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { PeerNetwork } from '../seams.ts';
@@ -42,7 +42,8 @@ export function createHttpPeerNetwork(
 
   return {
     fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
-    listen: (address, handlers) => listenForPeers(address, handlers, { ...deps, pool }, { maxConnections, reusePort, tls }),
+    listen: (address, handlers) =>
+      listenForPeers(address, handlers, { ...deps, pool }, { maxConnections, reusePort, tls }),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {

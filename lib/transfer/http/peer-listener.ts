@@ -151,7 +151,10 @@ export async function listenForPeers(
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    log.debug({ peer: socket.remoteAddress, reason: error.code }, 'a connection without a certificate of ours');
+    log.debug(
+      { peer: socket.remoteAddress, reason: error.code },
+      'a connection without a certificate of ours',
+    );
   });
 
   await listen(address);

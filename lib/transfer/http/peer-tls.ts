@@ -40,7 +40,7 @@ export function connectOverTls(tls: PeerTls): Connect {
  */
 export function connectionError(error: NodeJS.ErrnoException, what: string): DamselflyError {
   const { code = '', message } = error;
-  if (!/^ERR_SSL_/.test(code) && !X509_CODES.test(code)) {
+  if (!TLS_CODES.test(code)) {
     return new DamselflyError('PEER_UNREACHABLE', `${what}: ${message}`);
   }
   return new DamselflyError(
@@ -51,6 +51,6 @@ export function connectionError(error: NodeJS.ErrnoException, what: string): Dam
   );
 }
 
-/** As OpenSSL names why it does not accept a certificate (X509_verify_cert_error), and Node when there is none. */
-const X509_CODES =
-  /^(CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_|PATH_LENGTH_|HOSTNAME_MISMATCH|ERR_TLS_)/;
+/** As OpenSSL names why it does not accept a certificate (X509_verify_cert_error), and Node what is no TLS at all. */
+const TLS_CODES =
+  /^(CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_|PATH_LENGTH_|ERR_SSL_|ERR_TLS_|EPROTO$)/;
