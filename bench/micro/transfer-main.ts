@@ -1,4 +1,5 @@
 /** One side of a transfer between processes; started by the rows of `npm run bench:data` (transfer/part.ts). */
+import { duplexNode, sink } from './transfer/duplex.ts';
 import { naiveReceiver } from './transfer/naive.ts';
 import { answerQuestions, type Methods } from './transfer/part.ts';
 import { productReceiver, productSender } from './transfer/product.ts';
@@ -10,6 +11,8 @@ const ROLES: Readonly<Record<string, Methods>> = {
   'raw-sender': rawSender,
   'raw-receiver': rawReceiver,
   'naive-receiver': naiveReceiver,
+  'duplex-node': duplexNode,
+  sink,
 };
 
 const methods = ROLES[process.argv[2] ?? ''];

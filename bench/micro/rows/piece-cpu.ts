@@ -24,7 +24,8 @@ interface Transfer {
 
 export const pieceCpuVsRaw: Row = {
   name: 'piece-cpu-vs-raw',
-  about: 'CPU of both sides to move, verify and store 1 GiB, to that of raw frames with the same hashes and write',
+  about:
+    'CPU of both sides to move, verify and store 1 GiB, to that of raw frames with the same hashes and write',
   measure: (context) => againstRaw(context, 'piece-cpu-vs-raw', 1.15, false),
 };
 
@@ -37,7 +38,8 @@ export const pieceCpuVsRawTls: Row = {
 
 export const cpuVsNaive: Row = {
   name: 'cpu-vs-naive',
-  about: "receiver's CPU to fetch, verify and store 1 GiB, to that of an HTTP client's stream hashed and written by chunk",
+  about:
+    "receiver's CPU to fetch, verify and store 1 GiB, to that of an HTTP client's stream hashed and written by chunk",
   measure: againstNaive,
 };
 

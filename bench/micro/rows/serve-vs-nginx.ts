@@ -25,7 +25,8 @@ interface Served {
 /** A node's registry proxy hands a complete 1 GiB blob to curl, beside nginx with sendfile of the very file. */
 export const serveVsNginx: Row = {
   name: 'serve-vs-nginx',
-  about: 'rate at which a daemon serves a warm 1 GiB blob to curl, to that of nginx (sendfile) for the same file',
+  about:
+    'rate at which a daemon serves a warm 1 GiB blob to curl, to that of nginx (sendfile) for the same file',
   needs: ['nginx', 'curl'],
   measure,
 };

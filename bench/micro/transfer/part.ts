@@ -29,7 +29,10 @@ export interface Part extends AsyncDisposable {
 
 /** @param role one of those in transfer-main.ts */
 export function startPart(role: string, signal: AbortSignal): Part {
-  const child = fork(MAIN, [role], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = fork(MAIN, [role], {
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
   const gone = once(child, 'exit').then((): never => {
     throw new Error(`the ${role} process ended`);
   });

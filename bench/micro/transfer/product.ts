@@ -1,5 +1,5 @@
-import { DamselflyError } from '../../../lib/core/errors.ts';
 import { pieceHash } from '../../../lib/core/digest.ts';
+import { DamselflyError } from '../../../lib/core/errors.ts';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
 import { sameBytes } from '../../../lib/core/proof.ts';
 import { silentLog } from '../../../lib/observe/log.ts';
@@ -7,11 +7,14 @@ import { createMetrics } from '../../../lib/observe/metrics.ts';
 import { createSystemClock } from '../../../lib/runtime/system-clock.ts';
 import type { StoredBlob } from '../../../lib/store/store.ts';
 import { createBufferPool } from '../../../lib/transfer/buffer-pool.ts';
-import { createHttpPeerNetwork, type HttpPeerNetworkOptions } from '../../../lib/transfer/http/http-peer-network.ts';
+import {
+  createHttpPeerNetwork,
+  type HttpPeerNetworkOptions,
+} from '../../../lib/transfer/http/http-peer-network.ts';
 import { PieceSink } from '../../../lib/transfer/piece-sink.ts';
 import type { PeerNetwork } from '../../../lib/transfer/seams.ts';
 import { SharedBlob } from '../../../lib/transfer/shared-blob.ts';
-import { inLanes, type ReceiveJob, type Received, measured, type SendJob, type Source } from './job.ts';
+import { inLanes, measured, type Received, type ReceiveJob, type SendJob, type Source } from './job.ts';
 import type { Methods } from './part.ts';
 import { fillStore, GENERATION, openStore } from './source.ts';
 

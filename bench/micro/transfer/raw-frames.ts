@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createSecureContext, createServer as createTlsServer, connect as tlsConnect } from 'node:tls';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
 import { mutualTls } from '../../../lib/transfer/http/peer-tls.ts';
-import { LANES, type ReceiveJob, type Received, inLanes, measured, type SendJob } from './job.ts';
+import { inLanes, LANES, measured, type Received, type ReceiveJob, type SendJob } from './job.ts';
 import type { Methods } from './part.ts';
 
 /*
@@ -110,7 +110,8 @@ class RawReceiver {
         const connection = this.#connections.pop()!;
         await connection.fetch(piece, bytes);
         this.#connections.push(connection);
-        if (!hash('sha256', bytes, 'buffer').equals(hashes[piece]!)) throw new Error(`piece ${piece} is wrong`);
+        if (!hash('sha256', bytes, 'buffer').equals(hashes[piece]!))
+          throw new Error(`piece ${piece} is wrong`);
         await this.#file.write(bytes, 0, bytes.length, pieceOffset(info, piece));
         ahead.set(piece, bytes);
         for (let held = ahead.get(next); held !== undefined; held = ahead.get(next)) {
@@ -119,7 +120,8 @@ class RawReceiver {
           this.#buffers.push(new Uint8Array(held.buffer));
         }
       });
-      if (`sha256:${whole.digest('hex')}` !== info.digest) throw new Error('the transfer brought another blob');
+      if (`sha256:${whole.digest('hex')}` !== info.digest)
+        throw new Error('the transfer brought another blob');
       await this.#file.datasync();
     });
   }
