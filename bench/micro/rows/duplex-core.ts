@@ -59,7 +59,11 @@ async function measure(context: RowContext): Promise<readonly Figure[]> {
   };
   const one = await startNode(1);
   const two = await startNode(2);
-  const pairs = await inPairs(context, two.run, one.run);
+  const pairs = await inPairs(
+    context,
+    () => two.run(),
+    () => one.run(),
+  );
 
   const cpu = pairs.map(({ ours, baseline }) => ours.cpuSecondsPerGB / baseline.cpuSecondsPerGB);
   const rates = pairs.map(({ ours, baseline }) => ours.mibPerSecond / baseline.mibPerSecond);

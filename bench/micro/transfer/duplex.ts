@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
-import type { PeerNetwork } from '../../../lib/transfer/seams.ts';
+import type { PeerNetwork, PieceTransport } from '../../../lib/transfer/seams.ts';
 import type { ReceiveJob, SendJob } from './job.ts';
 import type { Methods } from './part.ts';
 import { networkOf } from './product.ts';
@@ -50,7 +50,7 @@ export const sink: Methods = {
     network ??= networkOf({ source, tls });
     const { signal } = new AbortController();
     let next = 0;
-    const lane = async (fetch: PeerNetwork['fetch']): Promise<void> => {
+    const lane = async (transport: PieceTransport): Promise<void> => {
       const into = Buffer.allocUnsafeSlow(info.pieceBytes);
       while (next < rounds * info.pieces) {
         const piece = next++ % info.pieces;
@@ -62,10 +62,10 @@ export const sink: Methods = {
           digest: info.digest,
           range,
         };
-        await fetch(request, into.subarray(0, range.end - start), { signal });
+        await transport.fetch(request, into.subarray(0, range.end - start), { signal });
       }
     };
-    await Promise.all(Array.from({ length: SINK_LANES }, () => lane(network!.fetch)));
+    await Promise.all(Array.from({ length: SINK_LANES }, () => lane(network!)));
   },
 };
 let network: PeerNetwork | undefined;

@@ -24,8 +24,9 @@ export const naiveReceiver: Methods = {
       await inLanes(info.pieces, receive);
       const whole = createHash('sha256');
       for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) whole.update(chunk);
-      if (`sha256:${whole.digest('hex')}` !== info.digest)
+      if (`sha256:${whole.digest('hex')}` !== info.digest) {
         throw new Error('the transfer brought another blob');
+      }
       await file!.datasync();
     }),
 };

@@ -110,8 +110,9 @@ class RawReceiver {
         const connection = this.#connections.pop()!;
         await connection.fetch(piece, bytes);
         this.#connections.push(connection);
-        if (!hash('sha256', bytes, 'buffer').equals(hashes[piece]!))
+        if (!hash('sha256', bytes, 'buffer').equals(hashes[piece]!)) {
           throw new Error(`piece ${piece} is wrong`);
+        }
         await this.#file.write(bytes, 0, bytes.length, pieceOffset(info, piece));
         ahead.set(piece, bytes);
         for (let held = ahead.get(next); held !== undefined; held = ahead.get(next)) {
@@ -120,8 +121,9 @@ class RawReceiver {
           this.#buffers.push(new Uint8Array(held.buffer));
         }
       });
-      if (`sha256:${whole.digest('hex')}` !== info.digest)
+      if (`sha256:${whole.digest('hex')}` !== info.digest) {
         throw new Error('the transfer brought another blob');
+      }
       await this.#file.datasync();
     });
   }
