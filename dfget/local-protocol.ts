@@ -44,5 +44,7 @@ export interface DaemonStatus {
     readonly pieces: number;
     readonly held: number;
     readonly readers: number;
+    /** Of the oldest pull under way: the shortest time that it could have taken so far, over what it took; null = none. */
+    readonly efficiency: number | null;
   }[];
 }

@@ -106,7 +106,36 @@ what a caller was allowed within that time: anonymous callers, the same user wit
 \`trust: node\`, everybody. Answers then carry a \`Warning\`. What is known for it is kept in memory: after a restart it has to be
 learnt anew.
 
-${parts.join('\n')}`;
+${parts.join('\n')}
+## Limits
+
+\`--upload-rate\`, \`--download-rate\` and \`--registry-rate\` are \`none\` or a rate of at least 64KiB/s: \`20MB/s\` (a million bytes each),
+\`20MiB/s\`, \`100Mbit/s\`. All transfers of a process share a rate evenly, and none of them goes over it by more than what it gives in
+50 ms. A byte from a registry counts as registry and as download; manifests asked for by the daemon itself are not counted.
+Uploads and downloads at a time follow the rate: one for each 4 MiB/s, at least one. With \`damselfly up\` supernode and node each
+have the rates that are given.
+
+Who comes when the peer port holds \`--max-connections\` is answered 503, as by a node without a free upload slot, and asks
+elsewhere; connections that idle make room first.
+
+\`--background\` is for daemons beside work that pays: scheduling priority nice 19, one upload and one download at a time,
+16MiB/s of upload and 128 connections unless other limits are given. Linux weighs nice values within one cgroup and session only:
+under systemd set \`CPUWeight=\` of the unit too, in Kubernetes a small CPU request.
+
+With or without limits the node's own clients go first: while one of them could take bytes that are here, uploads to peers
+trickle (64 KiB each 50 ms).
+
+Limits change while the process runs, on the admin address. What is not named stays; the answer is what is in force. Only
+somebody on the same machine may change them.
+
+\`\`\`sh
+curl http://127.0.0.1:65003/v1/limits
+curl -X PUT -H 'content-type: application/json' http://127.0.0.1:65003/v1/limits \\
+  -d '{"uploadRate": "20MB/s", "downloadRate": "none", "maxConnections": 256}'
+\`\`\`
+
+A wrong value is answered with 400 and \`{code, message, facts}\`, and nothing changes.
+`;
 }
 
 function upstreamRows(): string {

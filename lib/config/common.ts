@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { setting } from './load.ts';
 import { upstream } from './upstream.ts';
-import { advertised, logLevel, name, size, toggle, trackerUrl } from './values.ts';
+import { advertised, connections, logLevel, name, rate, size, toggle, trackerUrl } from './values.ts';
 
 /** Settings that several processes share, so that each has one name and one meaning everywhere. */
 
@@ -58,5 +58,24 @@ export const settings = {
   bufferMemory: setting(size().default(256 * MIB), {
     argument: '<size>',
     help: 'memory for pieces on their way (default: 256MiB)',
+  }),
+  uploadRate: setting(rate().optional(), {
+    argument: '<rate>',
+    help: 'most that is sent to peers, such as 100MB/s (default: none; with --background 16MiB/s)',
+  }),
+  downloadRate: setting(rate().optional(), {
+    argument: '<rate>',
+    help: 'most that is received, from peers and registries together (default: none)',
+  }),
+  registryRate: setting(rate().optional(), {
+    argument: '<rate>',
+    help: 'most that is read from registries (default: none)',
+  }),
+  maxConnections: setting(connections().optional(), {
+    argument: '<number>',
+    help: 'connections that the peer port holds at once (default: 1024; with --background 128)',
+  }),
+  background: setting(toggle().default(false), {
+    help: 'stay out of the way of other work: lowest scheduling priority, one transfer each way at a time, low limits',
   }),
 };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LOG_LEVELS } from '../observe/log.ts';
-import { parseBytes, parseDuration } from './units.ts';
+import { parseBytes, parseDuration, parseRate } from './units.ts';
 
 /** What a setting may look like on the command line, in the environment and in a file: text in, typed value out. */
 
@@ -65,6 +65,29 @@ export const size = () =>
   z
     .union([z.string(), z.number()])
     .transform((value, context) => attempt(context, () => parseBytes(String(value))));
+
+/** Below this a piece would take minutes, and peers would take us for dead. */
+export const MIN_RATE_BYTES_PER_SECOND = 64 * 1024;
+
+/** A rate in bytes per second; `none` = Infinity. */
+export const rate = () =>
+  z.union([z.string(), z.number()]).transform((value, context): number => {
+    if (value === 'none') return Number.POSITIVE_INFINITY;
+    const bytesPerSecond = attempt(context, () => parseRate(String(value)));
+    if (bytesPerSecond >= MIN_RATE_BYTES_PER_SECOND) return Math.round(bytesPerSecond);
+    return refuse(context, 'none, or a rate of at least 64KiB/s, such as 300MiB/s, 100MB/s or 800Mbit/s');
+  });
+
+const LEAST_CONNECTIONS = 16;
+const MOST_CONNECTIONS = 65_535;
+
+/** How many connections a port may hold: enough for a handful of neighbours, no more than a machine has. */
+export const connections = () =>
+  z.union([z.string(), z.number()]).transform((value, context): number => {
+    const count = /^\d{1,6}$/.test(String(value).trim()) ? Number(value) : 0;
+    if (count >= LEAST_CONNECTIONS && count <= MOST_CONNECTIONS) return count;
+    return refuse(context, `a whole number from ${LEAST_CONNECTIONS} to ${MOST_CONNECTIONS}`);
+  });
 
 export const logLevel = () => z.enum(LOG_LEVELS);
 

@@ -1,4 +1,4 @@
-import fastify from 'fastify';
+import fastify, { type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { DamselflyError } from '../core/errors.ts';
 
@@ -15,6 +15,8 @@ export interface AdminOptions {
   readonly moreNotes?: () => readonly string[];
   /** Gauges are brought up to date before they are read. */
   readonly refresh?: () => void;
+  /** More paths. */
+  readonly routes?: (server: FastifyInstance) => void;
 }
 
 export interface AdminServer {
@@ -40,6 +42,7 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
     refresh?.();
     return reply.type(registry.contentType).send(await registry.metrics());
   });
+  options.routes?.(server);
   try {
     await server.listen({ host, port });
   } catch (error) {

@@ -8,6 +8,8 @@ export type Metrics = ReturnType<typeof createMetrics>;
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
+const RATIOS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1];
+
 export function createMetrics(options: { readonly defaults?: boolean } = {}) {
   const registry = new Registry();
   const registers = [registry];
@@ -25,6 +27,12 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     sentBytes: counter('sent_bytes_total', 'Blob bytes sent', ['to']),
     pullSeconds: histogram('blob_pull_seconds', 'From a blob request to its last byte', ['outcome'], SECONDS),
     firstByteSeconds: histogram('first_byte_seconds', 'From a blob request to its first byte', [], SECONDS),
+    pullEfficiency: histogram(
+      'pull_efficiency_ratio',
+      'T*/T of each pull to its end. T: from the blob request to its last byte. T*: the longest of the missing bytes at the highest rate at which the node received bytes in any half second of the last ten minutes, the bytes it read from a registry itself at the highest such rate from registries, and the time its client took to take what it was given',
+      [],
+      RATIOS,
+    ),
     piecesRejected: counter('pieces_rejected_total', 'Pieces whose bytes did not match their proof', [
       'reason',
     ]),

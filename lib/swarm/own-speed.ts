@@ -32,6 +32,8 @@ export class OwnSpeed {
   readonly #before: Int32Array[] = [];
   #since = 0;
   #slots: number;
+  #mostDownloads = Number.POSITIVE_INFINITY;
+  #mostUploads = Number.POSITIVE_INFINITY;
 
   constructor(
     options: PeerCoreOptions,
@@ -68,11 +70,19 @@ export class OwnSpeed {
     else if (needed < KEEPS_UP * usual && this.#slots < usual) this.#use(this.#slots + 1, now);
   }
 
+  /** From now on never more, however fast the node is. */
+  limit(uploads: number, downloads: number, now: number): void {
+    this.#mostUploads = uploads;
+    this.#mostDownloads = downloads;
+    this.#use(this.#slots, now);
+  }
+
   #use(slots: number, now: number): void {
     const { downloadSlots, uploadSlots } = this.#options;
     this.#slots = Math.min(downloadSlots, Math.max(1, slots));
-    this.#fetches.use(this.#slots);
-    this.#uploads.use(Math.max(1, Math.round((uploadSlots * this.#slots) / downloadSlots)), now);
+    this.#fetches.use(Math.min(this.#slots, this.#mostDownloads));
+    const uploads = Math.max(1, Math.round((uploadSlots * this.#slots) / downloadSlots));
+    this.#uploads.use(Math.min(uploads, this.#mostUploads), now);
   }
 
   /** Median of the pieces that neighbours got in this window, of those that got any; 0 when they are too few. */

@@ -278,6 +278,12 @@ export class PeerCore {
     this.#uploads.release(peer, now);
   }
 
+  /** From now on at most so many uploads and downloads at a time, at least one; those under way go on. */
+  limitSlots(uploads: number, downloads: number, now: number): void {
+    this.#speed.limit(uploads, downloads, now);
+    this.#choice.fill(now, ANY);
+  }
+
   /** To be called about every 50 ms: suspicion, zones, pauses. */
   tick(now: number): void {
     this.#fetches.releaseStale(now);

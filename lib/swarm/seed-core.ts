@@ -4,35 +4,8 @@ import { Action, ActionBuffer } from './actions.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
 import { SeedBlob } from './seed-blob.ts';
+import { DEFAULT_SEED_CORE_OPTIONS, type SeedCoreOptions } from './seed-core-options.ts';
 import { SlotList } from './slots.ts';
-
-/** How a {@link SeedCore} behaves. Times in milliseconds. */
-export interface SeedCoreOptions {
-  /** Pieces uploaded or offered at the same time; above twice a node's slots the peers' own trade starves. @default 8 */
-  readonly slots: number;
-  /** So many more for each further zone: with as many as a node has, a zone gets the blob as fast as a node. @default 4 */
-  readonly slotsPerZone: number;
-  /** How long a slot is kept for an offer that is neither taken nor declined. @default 500 */
-  readonly offerTimeoutMs: number;
-  /** A piece sent, but not reported held for so long, counts as not given. @default 5000 */
-  readonly confirmTimeoutMs: number;
-  /** How long a declined piece is not offered again to the same peer. @default 1000 */
-  readonly declineMs: number;
-  /**
-   * A piece given to a zone has so long to spread there before a second copy is given, and a peer of another zone must
-   * have got nothing for so long. @default 1000
-   */
-  readonly stuckMs: number;
-}
-
-const DEFAULT_OPTIONS: SeedCoreOptions = {
-  slots: 8,
-  slotsPerZone: 4,
-  offerTimeoutMs: 500,
-  confirmTimeoutMs: 5000,
-  declineMs: 1000,
-  stuckMs: 1000,
-};
 
 /** The supernode's own zone in {@link SeedCore.addPeer}. */
 const OWN_ZONE = 0;
@@ -76,6 +49,7 @@ export class SeedCore {
   /** Zone -> linked peers. */
   readonly #zones: number[] = [];
   #slots: number;
+  #mostSlots = Number.POSITIVE_INFINITY;
   #active = 0;
   #giftNumber = 0;
   /** Usual time from a gift until the peer says that it holds the piece, milliseconds; 0 before the first. */
@@ -85,7 +59,7 @@ export class SeedCore {
   constructor(options: Partial<SeedCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
     this.actions = actions;
     this.#rng = rng;
-    this.#options = { ...DEFAULT_OPTIONS, ...options };
+    this.#options = { ...DEFAULT_SEED_CORE_OPTIONS, ...options };
     this.#slots = this.#options.slots;
   }
 
@@ -251,6 +225,13 @@ export class SeedCore {
     this.#fill(now);
   }
 
+  /** From now on at most so many slots, at least one; gifts under way go on. */
+  limitSlots(slots: number, now: number): void {
+    this.#mostSlots = slots;
+    this.#countSlots();
+    this.#fill(now);
+  }
+
   get freeSlots(): number {
     return Math.max(0, this.#slots - this.#active);
   }
@@ -347,7 +328,7 @@ export class SeedCore {
   #countSlots(): void {
     const { slots, slotsPerZone } = this.#options;
     const served = this.#zones.reduce((sum, peers) => sum + (peers > 0 ? 1 : 0), 0);
-    this.#slots = slots + slotsPerZone * Math.max(0, served - 1);
+    this.#slots = Math.min(slots + slotsPerZone * Math.max(0, served - 1), this.#mostSlots);
   }
 
   /** Changes a gift's state; a slot that it no longer needs is free. */
@@ -363,7 +344,9 @@ export class SeedCore {
   /** After this long a gift may never be passed on. */
   get #patienceMs(): number {
     const { stuckMs } = this.#options;
-    return this.#paceMs === 0 ? stuckMs : Math.min(stuckMs, STUCK * this.#paceMs);
+    if (this.#paceMs === 0) return stuckMs;
+    // On a slow line every gift takes long: to give it twice would only take longer.
+    return Math.min(Math.max(stuckMs, SLOW * this.#paceMs), STUCK * this.#paceMs);
   }
 
   /** What is usual for all peers, and for this one, moves a little towards the time of a gift that arrived. */

@@ -90,7 +90,8 @@ export class UploadSlots {
     if (uploads === 0) return;
     this.#peers.setUploads(peer, uploads - 1);
     this.#active--;
-    if (this.#blobs.usefulTo(peer)) this.#keep(peer, now);
+    // With fewer slots than before, some go as their uploads end.
+    if (this.#free > 0 && this.#blobs.usefulTo(peer)) this.#keep(peer, now);
     this.#giveOut(now);
   }
 

@@ -1,19 +1,38 @@
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
-import { digestAlgorithm, digestOf } from '../core/digest.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
-import { pieceAt } from '../core/geometry.ts';
+import { pieceAt, pieceOffset } from '../core/geometry.ts';
+import type { ByteRange } from '../core/range.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
 import { readShared, readStored, wantedRange } from './blob-reader.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { readDirectly } from './direct-read.ts';
+import type { Limits } from './limits.ts';
+import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
+import { PullMeter } from './pull-meter.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface ClientReadsDeps {
   readonly store: BlobStore;
   readonly origin: OriginClient;
   readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly localFirst: LocalFirst;
+}
+
+/** One client's read of a blob. */
+interface Pull {
+  readonly digest: Digest;
+  readonly meter: PullMeter;
+  readonly turn: LocalReader;
 }
 
 export interface ClientReadsHost {
@@ -34,6 +53,7 @@ export class ClientReads implements BlobSource {
   readonly #deps: ClientReadsDeps;
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
+  readonly #pulls = new Set<Pull>();
 
   constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
@@ -41,10 +61,38 @@ export class ClientReads implements BlobSource {
     this.#host = host;
   }
 
+  /** How close the oldest pull of the blob under way has come to its limit so far: see {@link PullMeter}. */
+  efficiency(digest: Digest): number | null {
+    for (const pull of this.#pulls) if (pull.digest === digest) return pull.meter.efficiency;
+    return null;
+  }
+
   async *open(
     request: BlobRequest,
     { signal }: { readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
+    const { clock, limits, localFirst, log, metrics } = this.#deps;
+    const { digest, size } = request;
+    const meter = new PullMeter(clock, limits);
+    const pull: Pull = { digest, meter, turn: localFirst.reader() };
+    this.#pulls.add(pull);
+    try {
+      for await (const chunk of this.#read(request, pull, signal)) {
+        meter.handed(chunk.length);
+        yield chunk;
+        meter.taken();
+      }
+      const { efficiency } = meter;
+      metrics.pullEfficiency.observe(efficiency);
+      log.debug({ digest, size, efficiency }, 'a client has got all it asked for');
+    } finally {
+      pull.turn.leaves();
+      this.#pulls.delete(pull);
+    }
+  }
+
+  async *#read(request: BlobRequest, pull: Pull, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { turn } = pull;
     const range = wantedRange(request);
     if (request.size === 0) {
       requireEmpty(request);
@@ -56,9 +104,12 @@ export class ClientReads implements BlobSource {
       const kept = await this.#deps.store.open(request.digest);
       try {
         if (kept?.complete === true) {
+          turn.asks();
           for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
+            turn.got();
             yield chunk;
+            turn.asks();
           }
           return;
         }
@@ -66,32 +117,48 @@ export class ClientReads implements BlobSource {
         await kept?.close();
       }
       blob = await this.#host.share(request);
+      const shared = blob;
+      pull.meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
     } catch (error) {
       // In the middle of a stored blob the client is cut off: it resumes by Range, and then nothing has been sent.
       if (!isStoreTrouble(error) || sent > range.start) throw error;
+      turn.waits();
       this.#host.storeFailed(error);
       yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
       return;
     }
-    yield* this.#follow(blob, request, signal);
+    yield* this.#follow(blob, request, turn, signal);
   }
 
-  async *#follow(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#follow(
+    blob: SharedBlob,
+    request: BlobRequest,
+    turn: LocalReader,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     const range = wantedRange(request);
-    const hooks = { waitsFor: (piece: number) => this.#host.waitsFor(blob, piece) };
+    const hooks = {
+      waitsFor: (piece: number) => {
+        turn.waits();
+        this.#host.waitsFor(blob, piece);
+      },
+    };
     let sent = range.start;
     this.#host.readers(blob, 1);
     try {
       hooks.waitsFor(pieceAt(blob.info, range.start));
       for await (const chunk of readShared(blob, range, hooks, this.#deps.pool, signal)) {
         sent += chunk.length;
+        turn.got();
         yield chunk;
+        turn.asks();
       }
       return;
     } catch (error) {
       if (!isStoreTrouble(error)) throw error;
       this.#host.storeFailed(error);
     } finally {
+      turn.waits();
       this.#host.readers(blob, -1);
     }
     // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
@@ -106,6 +173,17 @@ function requireEmpty({ digest }: BlobRequest): void {
   throw new DamselflyError('DIGEST_MISMATCH', 'the blob is empty but its digest is not', {
     expected: digest,
   });
+}
+
+function heldBytes({ info, stored }: SharedBlob, range: ByteRange): number {
+  let held = 0;
+  for (let at = range.start; at < range.end; ) {
+    const piece = pieceAt(info, at);
+    const end = Math.min(range.end, pieceOffset(info, piece) + info.pieceBytes);
+    if (stored.have.has(piece)) held += end - at;
+    at = end;
+  }
+  return held;
 }
 
 function isStoreTrouble(error: unknown): error is DamselflyError {

@@ -6,6 +6,7 @@ import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Pace } from '../runtime/rate-limit.ts';
 import type { PeerCore, RequestFailure } from '../swarm/peer-core.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Neighbour } from './neighbour.ts';
@@ -18,6 +19,8 @@ const PROGRESS_STEP_MS = 50;
 
 export interface DownloadsDeps {
   readonly network: PieceTransport;
+  /** Of all downloads together. */
+  readonly pace: Pace;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
@@ -117,7 +120,7 @@ export class Downloads {
     signal: AbortSignal,
     live: () => boolean,
   ): Promise<RequestFailure | 'received'> {
-    const { clock, metrics, network, pool, trace } = this.#deps;
+    const { clock, metrics, network, pace, pool, trace } = this.#deps;
     const proof = blob.proof(piece);
     if (neighbour === undefined || proof === undefined) return 'missing';
     const { host, id, port, role } = neighbour.peer;
@@ -134,7 +137,7 @@ export class Downloads {
       };
       const range = { start, end: start + length };
       const asked = { address: { host, port }, from: this.#host.self(), digest: blob.digest, range };
-      await network.fetch(asked, buffer.bytes, { signal, onProgress });
+      await network.fetch(asked, buffer.bytes, { signal, onProgress, pace });
       // The next request need not wait for hash and disk.
       if (live()) this.#host.report((core) => core.arrived(request, clock.now()));
       if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {

@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { BlobStore } from '../store/store.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { Limits } from './limits.ts';
 import type { PeerNetwork } from './seams.ts';
 
 /** Everything outside that an engine touches; each has an in-memory twin, so that whole clusters run in one process. */
@@ -19,6 +20,8 @@ export interface EngineDeps {
   readonly store: BlobStore;
   readonly origin: OriginClient;
   readonly pool: BufferPool;
+  /** @default none */
+  readonly limits?: Limits | undefined;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;

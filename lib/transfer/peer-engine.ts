@@ -16,6 +16,8 @@ import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
 import { Downloads } from './downloads.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { Limits } from './limits.ts';
+import { LocalFirst } from './local-first.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { PieceSink } from './piece-sink.ts';
@@ -57,6 +59,8 @@ export class PeerEngine implements BlobSource {
   constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}) {
     this.#deps = deps;
     this.#core = new PeerCore(core, deps.rng);
+    const limits = deps.limits ?? new Limits(deps.clock);
+    const localFirst = new LocalFirst(deps.clock, limits.upload);
     this.#blobs = new BlobTable(deps.pool);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
@@ -87,19 +91,22 @@ export class PeerEngine implements BlobSource {
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
       wrong: (blob) => this.#startOver(blob),
     });
-    this.#downloads = new Downloads(deps, this.#sink, {
+    this.#downloads = new Downloads({ ...deps, pace: limits.download }, this.#sink, {
       self: () => deps.self().id,
       report: (decide) => this.#decide(decide),
       ban: (neighbour, reason) => this.#neighbours.ban(neighbour.peer.id, reason),
     });
-    this.#uploads = new Uploads(deps, {
-      neighbour: (id) => this.#neighbours.get(id),
-      blob: (digest) => this.#blobs.get(digest),
-      admit: (neighbour, blob, piece) =>
-        this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
-      freeSlots: (neighbour) => this.#core.freeUploadsFor(neighbour.slot),
-      ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
-    });
+    this.#uploads = new Uploads(
+      { ...deps, pace: localFirst },
+      {
+        neighbour: (id) => this.#neighbours.get(id),
+        blob: (digest) => this.#blobs.get(digest),
+        admit: (neighbour, blob, piece) =>
+          this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
+        freeSlots: (neighbour) => this.#core.freeUploadsFor(neighbour.slot),
+        ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
+      },
+    );
     this.#fallback = new RegistryFallback(deps, this.#sink, {
       selfId: () => deps.self().id,
       reserve: (blob, piece) => this.#core.reserve(blob.slot, piece),
@@ -117,7 +124,7 @@ export class PeerEngine implements BlobSource {
         [...blob.owners].some((id) => this.#neighbours.get(id)?.sharesWithUs(blob.digest) === true),
       busyElsewhere: (blob) => this.#core.freeDownloads === 0 && this.#core.inFlight(blob.slot) === 0,
     });
-    this.#reads = new ClientReads(deps, this.#sink, {
+    this.#reads = new ClientReads({ ...deps, limits, localFirst }, this.#sink, {
       share: (request) => this.#share(request),
       readers: (blob, change) => this.#readers(blob, change),
       waitsFor: (blob, piece) => {
@@ -126,6 +133,9 @@ export class PeerEngine implements BlobSource {
       },
       storeFailed: (error) => this.#fallback.noteDirect(error),
     });
+    limits.follow(() =>
+      this.#decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),
+    );
   }
 
   /** Begins: announces what the store holds, and lets time pass. */
@@ -326,7 +336,14 @@ export class PeerEngine implements BlobSource {
   /** What is going on, for people. */
   status(): {
     neighbours: PeerInfo[];
-    blobs: { digest: Digest; size: number; pieces: number; held: number; readers: number }[];
+    blobs: {
+      digest: Digest;
+      size: number;
+      pieces: number;
+      held: number;
+      readers: number;
+      efficiency: number | null;
+    }[];
   } {
     return {
       neighbours: this.#neighbours.all().map(({ peer }) => peer),
@@ -336,6 +353,7 @@ export class PeerEngine implements BlobSource {
         pieces: blob.info.pieces,
         held: blob.stored.have.count,
         readers: blob.readers,
+        efficiency: this.#reads.efficiency(blob.digest),
       })),
     };
   }

@@ -8,11 +8,16 @@ import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
+import { lowerPriority } from '../runtime/system-priority.ts';
 import { openNodeBlobStore } from '../store/node-blob-store.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
+import { type LimitSettings, Limits } from './limits.ts';
+import { addLimitsApi } from './limits-api.ts';
+import { pacedOrigin } from './paced-origin.ts';
 import type { PeerServerHandlers } from './seams.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
@@ -29,6 +34,13 @@ export interface PeerHostConfig {
   readonly storeMax?: number | undefined;
   /** Bytes. */
   readonly bufferMemory: number;
+  /** Bytes per second; without them there is no limit, or the one of `background`. */
+  readonly uploadRate?: number | undefined;
+  readonly downloadRate?: number | undefined;
+  readonly registryRate?: number | undefined;
+  readonly maxConnections?: number | undefined;
+  /** Lowest scheduling priority, low limits. */
+  readonly background?: boolean | undefined;
   readonly zone: string;
 }
 
@@ -67,17 +79,22 @@ export async function openPeerHost<E extends Engine>(
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
+    if (config.background === true) lowerPriority();
     const upstreams = loadUpstreams(config.upstream, config.authFile);
     const id = await loadNodeId(config.dataDir);
     const metrics = createMetrics();
-    const limits = config.storeMax === undefined ? {} : { maxBytes: config.storeMax };
-    const store = await openNodeBlobStore({ clock, log, wallClockMs, folder: config.dataDir }, limits);
+    const quota = config.storeMax === undefined ? {} : { maxBytes: config.storeMax };
+    const store = await openNodeBlobStore({ clock, log, wallClockMs, folder: config.dataDir }, quota);
     closers.push(() => store.close());
-    const origin = createOriginClient({ upstreams, metrics, log, clock, rng });
+    const limits = limitsOf(config, clock);
+    const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
     closers.push(() => origin.close());
     const loosened = tellTrust(upstreams, metrics, log);
     const pool = createBufferPool({ budgetBytes: config.bufferMemory });
-    const network = createHttpPeerNetwork({ clock, log }, { pool });
+    const network = createHttpPeerNetwork(
+      { clock, log },
+      { maxConnections: () => limits.settings.maxConnections, pool },
+    );
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
     const late: { engine?: E } = {};
@@ -98,7 +115,7 @@ export async function openPeerHost<E extends Engine>(
         ? createNoDiscovery()
         : createTrackerDiscovery({ clock, log, rng }, { trackers: config.tracker, peer: self });
     closers.push(() => discovery.close());
-    const parts = { ...deps, network, discovery, store, origin, pool, metrics, self: () => self };
+    const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
     engine.start();
@@ -115,6 +132,7 @@ export async function openPeerHost<E extends Engine>(
         metrics.storeBlobs.set(blobs.length);
         metrics.storeBytes.set(blobs.reduce((sum, blob) => sum + blob.bytes, 0));
       },
+      routes: (server) => addLimitsApi(server, limits),
     });
     closers.push(() => admin.close());
     log.warn('peer connections are neither encrypted nor authenticated (insecure mode)');
@@ -131,4 +149,13 @@ export async function openPeerHost<E extends Engine>(
     await close();
     throw error;
   }
+}
+
+function limitsOf(config: PeerHostConfig, clock: Clock): Limits {
+  const { background, downloadRate, maxConnections, registryRate, uploadRate } = config;
+  const given = Object.entries({ uploadRate, downloadRate, registryRate, maxConnections });
+  const named = Object.fromEntries(
+    given.filter(([, value]) => value !== undefined),
+  ) as Partial<LimitSettings>;
+  return new Limits(clock, { background: background === true, ...named });
 }

@@ -49,6 +49,7 @@ export class PieceSink {
     blob.check.offer(proof.index, piece);
     blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
+    if (source === 'origin') blob.registryBytes += piece.bytes.length;
     if (source === 'supernode') blob.lastSupernodeMs = blob.lastProgressMs;
     metrics.receivedBytes.inc({ source }, piece.bytes.length);
     const event = { kind: 'piece', digest: blob.digest, index: proof.index, source } as const;

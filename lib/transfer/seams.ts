@@ -1,5 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import type { ByteRange } from '../core/range.ts';
+import type { Pace } from '../runtime/rate-limit.ts';
 
 /** Where a peer listens. */
 export interface Address {
@@ -55,6 +56,8 @@ export interface PieceFetchOptions {
   readonly signal: AbortSignal;
   /** Called whenever bytes have arrived, with the number received so far. */
   readonly onProgress?: (receivedBytes: number) => void;
+  /** Told of bytes as they arrive; the rest is left with the network until their turn has come. */
+  readonly pace?: Pace | undefined;
 }
 
 /** An upload of which the receiver takes nothing for so long is idle: a receiver suspects its sender as soon. */
@@ -71,6 +74,8 @@ export type PieceAdmission =
       readonly kind: 'serve';
       readonly size: number;
       read(offset: number, into: Uint8Array): Promise<void>;
+      /** Asked before bytes are read to be sent. */
+      readonly pace?: Pace | undefined;
       idle(): void;
       done(sentBytes: number): void;
     }

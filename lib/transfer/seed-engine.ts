@@ -5,11 +5,13 @@ import type { BlobOrigin } from '../core/node.ts';
 import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action } from '../swarm/actions.ts';
-import { SeedCore, type SeedCoreOptions } from '../swarm/seed-core.ts';
+import { SeedCore } from '../swarm/seed-core.ts';
+import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { Limits } from './limits.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { type IngestHost, ingest } from './origin-ingest.ts';
@@ -60,14 +62,19 @@ export class SeedEngine {
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
       wrong: (blob) => this.#decide((core) => core.lost(blob.slot)),
     });
-    this.#uploads = new Uploads(deps, {
-      neighbour: (id) => this.#neighbours.get(id),
-      blob: (digest) => this.#blobs.get(digest),
-      admit: (neighbour, blob, piece) =>
-        this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
-      freeSlots: () => this.#core.freeSlots,
-      ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
-    });
+    const limits = deps.limits ?? new Limits(deps.clock);
+    this.#uploads = new Uploads(
+      { ...deps, pace: limits.upload },
+      {
+        neighbour: (id) => this.#neighbours.get(id),
+        blob: (digest) => this.#blobs.get(digest),
+        admit: (neighbour, blob, piece) =>
+          this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
+        freeSlots: () => this.#core.freeSlots,
+        ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
+      },
+    );
+    limits.follow(() => this.#decide((core, now) => core.limitSlots(limits.uploadSlots, now)));
   }
 
   /** Begins: joins the tracker with what the store holds, and lets time pass. */

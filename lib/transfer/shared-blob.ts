@@ -27,6 +27,8 @@ export class SharedBlob {
   /** The piece a client waits for, and since when. */
   cursor = 0;
   waitingSinceMs: number;
+  /** Bytes of it that this process itself read from a registry and kept. */
+  registryBytes = 0;
   /** Ends every reader; a new reader clears it and tries again. */
   failure: DamselflyError | undefined;
   /** When bytes last came from anywhere, and when a piece last came from a supernode. */

@@ -2,9 +2,17 @@ import type { Digest } from '../core/digest.ts';
 import { pieceOfRange } from '../core/geometry.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Pace } from '../runtime/rate-limit.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
+
+export interface UploadsDeps {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Of all uploads together. */
+  readonly pace?: Pace;
+}
 
 export interface UploadsHost {
   neighbour(id: string): Neighbour | undefined;
@@ -21,12 +29,12 @@ export interface UploadsHost {
  * receiver takes nothing any more.
  */
 export class Uploads {
-  readonly #deps: { readonly clock: Clock; readonly metrics: Metrics };
+  readonly #deps: UploadsDeps;
   readonly #host: UploadsHost;
   readonly #active = new Map<Neighbour, number>();
   #total = 0;
 
-  constructor(deps: { readonly clock: Clock; readonly metrics: Metrics }, host: UploadsHost) {
+  constructor(deps: UploadsDeps, host: UploadsHost) {
     this.#deps = deps;
     this.#host = host;
   }
@@ -45,7 +53,7 @@ export class Uploads {
   }
 
   #serve(neighbour: Neighbour, { stored }: SharedBlob): PieceAdmission {
-    const { metrics } = this.#deps;
+    const { metrics, pace } = this.#deps;
     this.#active.set(neighbour, (this.#active.get(neighbour) ?? 0) + 1);
     metrics.uploadsActive.set(++this.#total);
     let holdsSlot = true;
@@ -61,6 +69,7 @@ export class Uploads {
       kind: 'serve',
       size: stored.info.size,
       read: (offset, into) => stored.read(offset, into),
+      pace,
       idle: release,
       done: (sentBytes) => {
         metrics.uploadsActive.set(--this.#total);

@@ -15,7 +15,9 @@ import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
+import { Limits } from '../../lib/transfer/limits.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
+import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
 
@@ -27,7 +29,7 @@ export interface Member<E> {
   readonly name: string;
   readonly engine: E;
   readonly disk: MemoryDisk;
-  readonly deps: EngineDeps;
+  readonly deps: EngineDeps & { readonly limits: Limits };
 }
 
 export interface ClusterOptions {
@@ -39,6 +41,8 @@ export interface ClusterOptions {
   /** Of each machine, both ways. @default 100 MiB/s */
   readonly nodeBytesPerSecond?: number;
   readonly zones?: readonly string[];
+  /** Of the process of that name. @default none */
+  readonly limits?: (name: string) => ConstructorParameters<typeof Limits>[1];
 }
 
 /**
@@ -112,12 +116,14 @@ export class MemoryCluster {
       this.events.push({ who: name, event });
       this.#trace.update(`${atMs} ${name} ${JSON.stringify(event)}\n`);
     };
-    const deps: EngineDeps = {
+    const limits = new Limits(clock, this.#options.limits?.(name));
+    const deps = {
       self: () => self,
       network,
       discovery: this.tracker.connect(self),
       store,
-      origin: this.origin.client(),
+      origin: pacedOrigin(this.origin.client(), limits),
+      limits,
       pool: createBufferPool({ budgetBytes: 64 * MIB }),
       clock,
       rng,

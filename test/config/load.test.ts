@@ -46,6 +46,16 @@ t.test('a flag wins over the environment, the environment over the file', async 
   t.match(loaded, { zone: 'from-flag', logLevel: 'error', dataDir: '/from/file' });
 });
 
+t.test('limits: a rate with its unit, none, or nothing said', async (t) => {
+  const flags = { uploadRate: '100MB/s', downloadRate: 'none', maxConnections: '200', background: true };
+  const config = loadConfig(daemonConfig, { ...none, flags });
+  t.match(config, {
+    ...{ uploadRate: 1e8, downloadRate: Number.POSITIVE_INFINITY, registryRate: undefined },
+    ...{ maxConnections: 200, background: true },
+  });
+  t.equal(loadConfig(supernodeConfig, { ...none, flags: { uploadRate: '8Mbit/s' } }).uploadRate, 1e6);
+});
+
 t.test(
   'repeatable settings: flags as given, environment by comma, file as a list or one value',
   async (t) => {
@@ -182,6 +192,19 @@ t.test('a wrong value names the setting, where it came from, what it got and wha
     /\.yaml: store-max: got "much"; expected a size such as/,
   );
   t.match(refusal({ flags: { upstream: ['harbor'] } }), /^--upstream: got "harbor"; expected NAME=URL/);
+  const ratePattern = /expected none, or a rate of at least 64KiB\/s, such as/;
+  t.match(refusal({ flags: { uploadRate: '1KB/s' } }), /^--upload-rate: got "1KB\/s"; /);
+  t.match(refusal({ flags: { uploadRate: '1KB/s' } }), ratePattern);
+  t.match(refusal({ env: { DAMSELFLY_DOWNLOAD_RATE: '0' } }), ratePattern);
+  t.match(
+    refusal({ flags: { registryRate: 'fast' } }),
+    /^--registry-rate: got "fast"; expected a rate such as/,
+  );
+  t.match(
+    refusal({ flags: { maxConnections: '3' } }),
+    /^--max-connections: got "3"; expected a whole number from 16 to 65535/,
+  );
+  t.match(refusal({ flags: { background: 'a bit' } }), /^--background: got "a bit"; expected true or false/);
   t.match(refusal({ flags: { tracker: ['ftp://x'] } }), /^--tracker: got "ftp:\/\/x"; expected a URL/);
   t.match(refusal({ flags: { config: file('zones: x\n') } }), /unknown setting "zones"; it may be .*zone/);
   t.match(refusal({ flags: { config: file('just text') } }), /expected settings as "name: value" lines/);

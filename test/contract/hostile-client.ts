@@ -33,7 +33,10 @@ export async function hostileClientSuite(t: Test, medium: Medium): Promise<void>
     const { maxConnections } = options;
     const network = createHttpPeerNetwork(
       { clock, log: silentLog() },
-      { ...medium.network, ...(maxConnections === undefined ? {} : { maxConnections }) },
+      {
+        ...medium.network,
+        ...(maxConnections === undefined ? {} : { maxConnections: () => maxConnections }),
+      },
     );
     const links: Link[] = [];
     const listener = await network.listen(
@@ -169,8 +172,33 @@ export async function hostileClientSuite(t: Test, medium: Medium): Promise<void>
     t.match((await talk('GET /v1/blobs/')).toString(), /^HTTP\/1.1 408 /);
   });
 
-  await t.test('more connections than allowed are closed at once', async (t) => {
-    const { start, open } = await peer(t, {}, { maxConnections: 2 });
+  await t.test('who comes when there are enough connections is told to ask elsewhere', async (t) => {
+    const { open, talk, dial } = await peer(t, {}, { maxConnections: 2 });
+    const [first, second] = [await open(), await open()];
+    const refused = (await talk(get('0-9'))).toString('latin1');
+    t.match(refused, /^HTTP\/1.1 503 [^]*Damselfly-Free-Slots: 0/);
+    await t.rejects(within(dial(), 'dial'), { message: 'refused' });
+    t.notOk(first.destroyed || second.destroyed, 'those that were there go on');
+    first.destroy();
+    await once(first, 'close');
+    // It is the peer's side of the connection that counts, and that ends a moment later.
+    let answer = '503';
+    while (answer.includes('503')) answer = (await talk(get('0-9'), 1)).toString('latin1');
+    t.match(answer, /^HTTP\/1.1 206 /, 'and then there is room again');
+  });
+
+  await t.test('a connection that idles between two requests makes room', async (t) => {
+    const { open, talk } = await peer(t, {}, { maxConnections: 1 });
+    const idle = await open();
+    idle.write(get('0-9'));
+    await within(once(idle, 'data'), 'answer');
+    const closed = once(idle, 'close');
+    t.match((await talk(get('0-9'), 1)).toString('latin1'), /^HTTP\/1.1 206 /);
+    await within(closed, 'close');
+  });
+
+  await t.test('twice as many connections as allowed are not even answered', async (t) => {
+    const { start, open } = await peer(t, {}, { maxConnections: 1 });
     const [first, second] = [await open(), await open()];
     const third = start();
     await within(new Promise((resolve) => third.once('close', resolve)), 'close');

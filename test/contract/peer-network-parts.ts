@@ -1,3 +1,4 @@
+import type { Pace } from '../../lib/runtime/rate-limit.ts';
 import type { Link, PieceAdmission } from '../../lib/transfer/seams.ts';
 
 type Serve = Extract<PieceAdmission, { kind: 'serve' }>;
@@ -28,6 +29,23 @@ export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
 /** A promise and what settles it. */
 export function defer<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   return Promise.withResolvers<T>();
+}
+
+/** A pace that lets so many takes pass, and what follows only after `goOn`. */
+export function gatedPace(quantumBytes: number, free: number) {
+  const taken: number[] = [];
+  const gate = defer<void>();
+  const stopped = defer<void>();
+  const pace: Pace = {
+    quantumBytes,
+    take(bytes) {
+      taken.push(bytes);
+      if (taken.length <= free) return undefined;
+      stopped.resolve();
+      return gate.promise;
+    },
+  };
+  return { pace, taken, stopped: stopped.promise, goOn: () => gate.resolve() };
 }
 
 /** A served blob that notes what was sent of it. */

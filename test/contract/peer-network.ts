@@ -2,6 +2,7 @@ import type { Test } from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { hasCode } from '../../lib/core/errors.ts';
 import type { ByteRange } from '../../lib/core/range.ts';
+import type { Pace } from '../../lib/runtime/rate-limit.ts';
 import {
   type Address,
   IDLE_UPLOAD_MS,
@@ -11,7 +12,7 @@ import {
   type PeerServerHandlers,
   type PieceAdmission,
 } from '../../lib/transfer/seams.ts';
-import { defer, listenTo, NEVER, patternBytes, servedBlob, within } from './peer-network-parts.ts';
+import { defer, gatedPace, listenTo, NEVER, patternBytes, servedBlob, within } from './peer-network-parts.ts';
 
 /** Two hosts on one network. */
 export interface PeerNetworkFixture {
@@ -44,6 +45,7 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
       const fetched = client.fetch(request, into, {
         signal: options.signal ?? NEVER,
         ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+        ...(options.pace === undefined ? {} : { pace: options.pace }),
       });
       return within(fetched, 'fetch').then(() => into);
     };
@@ -51,7 +53,7 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
   };
   type Get = (
     range: ByteRange,
-    options?: { signal?: AbortSignal; into?: Uint8Array; onProgress?: (bytes: number) => void },
+    options?: { signal?: AbortSignal; into?: Uint8Array; onProgress?: (bytes: number) => void; pace?: Pace },
   ) => Promise<Uint8Array>;
   const sliceOf = (range: ByteRange): Buffer => Buffer.from(blob.subarray(range.start, range.end));
   const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
@@ -115,6 +117,29 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
       code: 'PEER_UNREACHABLE',
     });
   });
+
+  for (const side of ['sender', 'receiver']) {
+    await t.test(`bytes pass no faster than the pace of the ${side} lets them`, async (t) => {
+      const range = { start: 0, end: 2_000_000 };
+      const { pace, stopped, goOn, taken } = gatedPace(100_000, 5);
+      const paced = servedBlob(blob);
+      let next = side === 'sender' ? { ...paced, pace } : paced;
+      const { get } = await serve(t, () => next);
+      let received = 0;
+      const options = { onProgress: (bytes: number) => void (received = bytes) };
+      const fetched = get(range, side === 'receiver' ? { ...options, pace } : options);
+      await within(stopped, 'the pace holds it');
+      // Another transfer, so that this one had time to go on.
+      next = servedBlob(blob);
+      await get(range);
+      t.ok(received <= 600_000, `${received} bytes while it was held`);
+      goOn();
+      t.ok(same(await fetched, sliceOf(range)), 'and all of them in the end');
+      const sum = taken.reduce((total, bytes) => total + bytes, 0);
+      t.ok(sum >= 2_000_000 && sum < 2_001_000, `accounted for: ${sum}`);
+      t.ok(Math.max(...taken) <= 101_000, `at once: ${Math.max(...taken)}`);
+    });
+  }
 
   await t.test('a range beyond the blob is a protocol error and frees the slot', async (t) => {
     const admission = servedBlob(blob);

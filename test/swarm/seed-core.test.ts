@@ -1,7 +1,8 @@
 import t from 'tap';
 import { Bitfield } from '../../lib/core/bitfield.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
-import { SeedCore, type SeedCoreOptions } from '../../lib/swarm/seed-core.ts';
+import { SeedCore } from '../../lib/swarm/seed-core.ts';
+import type { SeedCoreOptions } from '../../lib/swarm/seed-core-options.ts';
 import { actionsOf } from './actions-of.ts';
 
 const PIECES = 8;

@@ -56,7 +56,7 @@ export function createConnectionPool(deps: {
   };
 
   return {
-    async fetch(request, into, { signal, onProgress }) {
+    async fetch(request, into, { signal, onProgress, pace }) {
       const { address, range } = request;
       if (into.length !== range.end - range.start || into.length === 0) {
         throw new DamselflyError(
@@ -74,7 +74,7 @@ export function createConnectionPool(deps: {
         const onAbort = (): void => connection.destroy(abortedError(signal));
         signal.addEventListener('abort', onAbort, { once: true });
         busy.add(connection);
-        const result = await connection.exchange({ head, range, into, onProgress });
+        const result = await connection.exchange({ head, range, into, onProgress, pace });
         busy.delete(connection);
         signal.removeEventListener('abort', onAbort);
         if (connection.reusable) keep(key, connection);

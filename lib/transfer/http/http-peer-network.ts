@@ -12,8 +12,8 @@ import { listenForPeers } from './peer-listener.ts';
 import { connectOverTls, type PeerTls } from './peer-tls.ts';
 
 export interface HttpPeerNetworkOptions {
-  /** Connections that the peer port holds at once, links included; more are closed at once. @default 1024 */
-  readonly maxConnections?: number;
+  /** Connections that the peer port holds at once, links included; may change. @default 1024 */
+  readonly maxConnections?: () => number;
   /** Where uploads borrow their memory. @default one of 64 MiB */
   readonly pool?: BufferPool;
   /** Mutual TLS on every connection, dialled or taken. Without it all are plain. */
@@ -32,7 +32,7 @@ export function createHttpPeerNetwork(
   deps: { readonly clock: Clock; readonly log: Logger },
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork {
-  const { maxConnections = DEFAULT_MAX_CONNECTIONS, reusePort = false, tls } = options;
+  const { maxConnections = () => DEFAULT_MAX_CONNECTIONS, reusePort = false, tls } = options;
   const connect: Connect =
     options.connect ?? (tls === undefined ? (to) => netConnect(to) : connectOverTls(tls));
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });

@@ -38,13 +38,16 @@ export async function listenForPeers(
   handlers: PeerServerHandlers,
   deps: PeerListenerDeps,
   options: {
-    readonly maxConnections: number;
+    readonly maxConnections: () => number;
     readonly reusePort: boolean;
     readonly tls: PeerTls | undefined;
   },
 ): Promise<PeerListener> {
   const { clock, log } = deps;
   const sockets = new Set<Socket>();
+  /** Came when there were as many connections as may be. */
+  const excess = new WeakSet<Duplex>();
+  const refuses = (socket: Duplex): boolean => excess.has(socket) && sockets.size > options.maxConnections();
   const links = new Set<WsLink>();
   let uploads = 0;
   let closing: Promise<void> | undefined;
@@ -72,7 +75,6 @@ export async function listenForPeers(
           requestCert: true,
           handshakeTimeout: HEADERS_TIMEOUT_MS,
         });
-  server.maxConnections = options.maxConnections;
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -87,7 +89,10 @@ export async function listenForPeers(
       node: header(request, NODE_HEADER),
     });
     if (wanted === undefined) return answer(response, 400, 'not a piece request');
-    if (closing !== undefined) return refuse(response, { kind: 'busy', freeSlots: 0 });
+    if (closing !== undefined || refuses(request.socket)) {
+      if (closing === undefined) response.shouldKeepAlive = false;
+      return refuse(response, { kind: 'busy', freeSlots: 0 });
+    }
     const admission = handlers.piece(wanted);
     if (admission.kind !== 'serve') return refuse(response, admission);
     if (wanted.range.end > admission.size) {
@@ -123,6 +128,10 @@ export async function listenForPeers(
       socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
+    if (refuses(socket)) {
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
     webSockets.handleUpgrade(request, socket, head, (ws) => {
       const link = createWsLink(ws, request.socket, deps);
       links.add(link);
@@ -148,7 +157,17 @@ export async function listenForPeers(
   server.on('upgrade', upgrade);
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
+    const most = options.maxConnections();
+    // Whoever comes beyond that is told to ask elsewhere; so many who do not even ask are cut off.
+    server.maxConnections = 2 * most;
+    if (sockets.size > most) {
+      excess.add(socket);
+      server.closeIdleConnections();
+    }
     socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('secureConnection', (socket: Socket) => {
+    if (sockets.size > options.maxConnections()) excess.add(socket);
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     log.debug(

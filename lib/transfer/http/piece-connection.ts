@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { DamselflyError } from '../../core/errors.ts';
 import type { ByteRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Pace } from '../../runtime/rate-limit.ts';
 import type { Address } from '../seams.ts';
 import { type Connect, onceConnected } from './connect.ts';
 import { connectionError } from './peer-tls.ts';
@@ -21,6 +22,7 @@ export interface PieceExchange {
   readonly range: ByteRange;
   readonly into: Uint8Array;
   readonly onProgress: ((receivedBytes: number) => void) | undefined;
+  readonly pace?: Pace | undefined;
 }
 
 /** How an exchange ended. `untouched`: without a byte of an answer, so that asking again cannot do harm. */
@@ -116,7 +118,10 @@ export class PieceConnection {
   /** Where the next bytes from the network go. Must never be empty. */
   #buffer(): Uint8Array {
     const current = this.#current;
-    if (this.#inBody && current !== undefined) return current.into.subarray(this.#bodyBytes);
+    if (this.#inBody && current !== undefined) {
+      const most = current.pace?.quantumBytes ?? current.into.length;
+      return current.into.subarray(this.#bodyBytes, this.#bodyBytes + most);
+    }
     return this.#headBytes < MAX_HEAD_BYTES ? this.#head.subarray(this.#headBytes) : this.#head;
   }
 
@@ -124,9 +129,15 @@ export class PieceConnection {
   #received(bytes: number): boolean {
     try {
       if (this.#closed) return false;
+      const { pace } = this.#current ?? {};
       if (this.#current === undefined) this.#fail(badResponse('bytes that nobody asked for'));
       else if (this.#inBody) this.#receivedBody(this.#current, bytes);
       else this.#receivedHead(this.#current, bytes);
+      const turn = pace?.take(bytes);
+      if (turn !== undefined && this.#inBody) {
+        void turn.then(() => this.#socket.resume());
+        return false;
+      }
     } catch (error) {
       this.#fail(
         error instanceof DamselflyError

@@ -22,7 +22,10 @@ export async function sendPiece(
   range: ByteRange,
   deps: { readonly clock: Clock; readonly pool: BufferPool },
 ): Promise<void> {
+  const { pace } = admission;
   const buffer = deps.pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
   let sentBytes = 0;
   let writing = false;
   let idle = false;
@@ -43,7 +46,10 @@ export async function sendPiece(
     response.flushHeaders();
     while (range.start + sentBytes < range.end) {
       const offset = range.start + sentBytes;
-      const chunk = buffer.bytes.subarray(0, range.end - offset);
+      const most = Math.min(buffer.bytes.length, range.end - offset);
+      const chunk = buffer.bytes.subarray(0, Math.min(most, pace?.quantumBytes ?? most));
+      const turn = pace?.take(chunk.length, gone.signal);
+      if (turn !== undefined) await turn;
       await admission.read(offset, chunk);
       writing = true;
       await writeChunk(response, chunk, deps.clock);

@@ -42,12 +42,13 @@ export function startMemoryFetch(
     readonly request: PieceRequest;
     readonly into: Uint8Array;
     readonly onProgress: PieceFetchOptions['onProgress'];
+    readonly pace: PieceFetchOptions['pace'];
   },
   settled: (error: DamselflyError | undefined) => void,
 ): MemoryFetch {
   const { server } = hosts;
   const { clock, medium } = deps;
-  const { request, into, onProgress } = transfer;
+  const { request, into, onProgress, pace } = transfer;
   const toServer = medium.channel(hosts.from, server.host);
   const toClient = medium.channel(server.host, hosts.from);
   let over = false;
@@ -100,7 +101,9 @@ export function startMemoryFetch(
   const sendNext = (admission: Serve): void => {
     server.whenFlowing(() => {
       if (over) return;
-      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, into.length - sentBytes));
+      const most = Math.min(CHUNK_BYTES, into.length - sentBytes);
+      const paces = [admission.pace, pace];
+      const chunk = new Uint8Array(Math.min(most, ...paces.map((each) => each?.quantumBytes ?? most)));
       const sent = (): void => {
         cancelWatch();
         if (over) return;
@@ -108,7 +111,10 @@ export function startMemoryFetch(
         if (sentBytes === into.length) releaseSlot();
         else sendNext(admission);
       };
-      admission.read(request.range.start + sentBytes, chunk).then(
+      // The receiver's turn comes before its bytes do: what it has not taken is not sent.
+      const turns = Promise.all(paces.flatMap((each) => each?.take(chunk.length) ?? []));
+      const read = (): Promise<void> => admission.read(request.range.start + sentBytes, chunk);
+      turns.then(read).then(
         () => {
           if (over) return;
           if (sentBytes === 0) server.spoil(chunk);

@@ -102,7 +102,7 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
   };
 
   return {
-    fetch(request, into, { signal, onProgress }) {
+    fetch(request, into, { signal, onProgress, pace }) {
       return new Promise((resolve, reject) => {
         const { address, range } = request;
         if (into.length !== range.end - range.start || into.length === 0) {
@@ -115,7 +115,7 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
           end = settled;
         });
         const onAbort = (): void => fetch.settle(abortedError(signal));
-        const transfer = { request, into, onProgress };
+        const transfer = { request, into, onProgress, pace };
         const server = deps.serverAt(target, address.port);
         const fetch = startMemoryFetch({ from: self.name, server }, deps, transfer, (error) => {
           signal.removeEventListener('abort', onAbort);

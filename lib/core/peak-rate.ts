@@ -1,0 +1,46 @@
+/** Bytes count together over this time: shorter, and what the kernel had kept for us would look like speed. */
+const WINDOW_MS = 500;
+const STEP_MS = 100;
+const STEPS = WINDOW_MS / STEP_MS;
+/** A peak is remembered for ten to eleven of these. */
+const SPAN_MS = 60_000;
+const SPANS = 11;
+
+/**
+ * The highest rate at which bytes came in any half second of the last ten minutes. Times are milliseconds that never go
+ * back.
+ */
+export class PeakRate {
+  /** Bytes of each of the last steps, and highest sum of each of the last spans, by number modulo length. */
+  readonly #steps = new Float64Array(STEPS);
+  readonly #spans = new Float64Array(SPANS);
+  #step = 0;
+  #span = 0;
+  #sum = 0;
+
+  note(bytes: number, nowMs: number): void {
+    this.#advance(nowMs);
+    this.#steps[this.#step % STEPS]! += bytes;
+    this.#sum += bytes;
+    const span = this.#span % SPANS;
+    this.#spans[span] = Math.max(this.#spans[span]!, this.#sum);
+  }
+
+  /** Bytes a second; 0 when nothing came. */
+  bytesPerSecond(nowMs: number): number {
+    this.#advance(nowMs);
+    return (Math.max(...this.#spans) * 1000) / WINDOW_MS;
+  }
+
+  #advance(nowMs: number): void {
+    const step = Math.floor(nowMs / STEP_MS);
+    const span = Math.floor(nowMs / SPAN_MS);
+    for (let at = Math.max(this.#step + 1, step - STEPS + 1); at <= step; at++) {
+      this.#sum -= this.#steps[at % STEPS]!;
+      this.#steps[at % STEPS] = 0;
+    }
+    for (let at = Math.max(this.#span + 1, span - SPANS + 1); at <= span; at++) this.#spans[at % SPANS] = 0;
+    this.#step = step;
+    this.#span = span;
+  }
+}
