@@ -54,7 +54,8 @@ export async function relayAnswer(
 }
 
 /**
- * Hands bytes to the client and waits until the network is done with their memory, which may then be used again.
+ * Hands bytes to the client. Settles once the network is done with their memory, which may then be used again: giving
+ * up ends the connection first.
  * @throws ABORTED when the client is gone or stands still for too long
  */
 export async function writeChunk(
@@ -64,21 +65,29 @@ export async function writeChunk(
   signal: AbortSignal,
 ): Promise<void> {
   if (signal.aborted) throw abortedError(signal);
+  if (response.closed) throw new DamselflyError('ABORTED', 'the client is gone');
   await new Promise<void>((resolve, reject) => {
-    const settle = (how: () => void) => (): void => {
+    let failure: DamselflyError | undefined;
+    const settle = (error?: DamselflyError): void => {
       cancel();
       signal.removeEventListener('abort', onAbort);
-      how();
+      response.removeListener('close', onClose);
+      if (error === undefined) resolve();
+      else reject(error);
     };
-    const onAbort = settle(() => reject(abortedError(signal)));
-    const cancel = clock.after(
-      CLIENT_STALL_MS,
-      settle(() => reject(new DamselflyError('ABORTED', 'the client takes no more bytes'))),
+    const giveUp = (error: DamselflyError): void => {
+      failure ??= error;
+      response.destroy();
+    };
+    const onAbort = (): void => giveUp(abortedError(signal));
+    const onClose = (): void => settle(failure ?? new DamselflyError('ABORTED', 'the client is gone'));
+    const cancel = clock.after(CLIENT_STALL_MS, () =>
+      giveUp(new DamselflyError('ABORTED', 'the client takes no more bytes')),
     );
     signal.addEventListener('abort', onAbort, { once: true });
+    response.once('close', onClose);
     response.write(chunk, (error) => {
-      if (error === undefined || error === null) settle(resolve)();
-      else settle(() => reject(new DamselflyError('ABORTED', 'the client is gone')))();
+      if (error === undefined || error === null) settle(failure);
     });
   });
 }

@@ -1,8 +1,11 @@
 import type { Row } from './row.ts';
 import { coldVsDirect } from './rows/cold-vs-direct.ts';
+import { duplexCore } from './rows/duplex-core.ts';
 import { neighbour } from './rows/neighbour.ts';
+import { cpuVsNaive, pieceCpuVsRaw, pieceCpuVsRawTls } from './rows/piece-cpu.ts';
 import { resumeRefetchMib } from './rows/resume-refetch-mib.ts';
 import { rssMib } from './rows/rss-mib.ts';
+import { serveVsNginx } from './rows/serve-vs-nginx.ts';
 import { smallBlobMs } from './rows/small-blob-ms.ts';
 import { trackerAnnounces } from './rows/tracker-announces.ts';
 import { trackerNodes } from './rows/tracker-nodes.ts';
@@ -10,12 +13,17 @@ import { warmVsDirect } from './rows/warm-vs-direct.ts';
 
 /** All rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
+  serveVsNginx,
+  pieceCpuVsRaw,
+  pieceCpuVsRawTls,
+  cpuVsNaive,
   coldVsDirect,
   warmVsDirect,
   smallBlobMs,
   rssMib,
   trackerAnnounces,
   trackerNodes,
+  duplexCore,
   neighbour,
   resumeRefetchMib,
 ];

@@ -39,7 +39,7 @@ const DAEMON: Profile = {
   name: 'daemon',
   hintsTakeTime: true,
   haveDelayMs: 10,
-  // Least of several runs on a shared virtual machine, with pieces of 4 MiB: 0.21 to receive (bench/micro/piece-transport),
+  // Least of several runs on a shared virtual machine, with pieces of 4 MiB: 0.21 to receive alone,
   // 0.56 for the SHA-256 of the piece and 0.55 for that of the whole blob (both with SHA extensions), 0.36 for the write
   // with its record, which threads beside the event loop do for the most part.
   cpuSecondsPerGB: 1.7,

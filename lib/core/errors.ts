@@ -19,6 +19,10 @@ export const ERROR_CODES = {
   PIECE_MISMATCH: { status: 502, meaning: 'the bytes of a piece do not match its proof' },
   PEER_PROTOCOL: { status: 400, meaning: 'a peer or tracker sent a message that breaks the protocol' },
   PEER_UNREACHABLE: { status: 502, meaning: 'a peer could not be reached, stalled or closed the connection' },
+  PEER_UNTRUSTED: {
+    status: 502,
+    meaning: "a peer's certificate and ours are not of the same cluster's authority",
+  },
   PEER_BUSY: { status: 503, meaning: 'a peer has no free upload slot' },
   TRACKER_UNREACHABLE: { status: 502, meaning: 'no tracker answers' },
   DAEMON_UNREACHABLE: { status: 502, meaning: 'no daemon listens on the local socket' },

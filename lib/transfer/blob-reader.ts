@@ -2,29 +2,38 @@ import type { BlobRequest } from '../core/blob-source.ts';
 import { pieceAt } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { StoredBlob } from '../store/store.ts';
+import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import { HOLD_BACK_BYTES } from './direct-read.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** One read from the store and one write to the client: large, because the cost is per chunk. */
-const CHUNK_BYTES = 1024 * 1024;
+/** One read from the store and one write to the client: large, because the cost is per chunk (docs/DATA-PLANE.md). */
+const CHUNK_BYTES = 8 * 1024 * 1024;
 
 export function wantedRange(request: BlobRequest): ByteRange {
   return request.range ?? { start: 0, end: request.size };
 }
 
-/** One buffer for all chunks of a reader: fresh memory for each would cost more than the copy. */
-function chunkBuffer(range: ByteRange): Buffer {
-  return Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - range.start));
+/** Memory for all chunks of a reader. The client may be slow: what it waits with is lent, not acquired. */
+function chunkBuffer(pool: BufferPool, range: ByteRange): PieceBuffer {
+  return pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
 }
 
 /** The bytes of a blob that is complete in the store. */
-export async function* readStored(stored: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {
-  const buffer = chunkBuffer(range);
-  for (let at = range.start; at < range.end; ) {
-    const chunk = buffer.subarray(0, Math.min(buffer.length, range.end - at));
-    await stored.read(at, chunk);
-    at += chunk.length;
-    yield chunk;
+export async function* readStored(
+  stored: StoredBlob,
+  range: ByteRange,
+  pool: BufferPool,
+): AsyncGenerator<Uint8Array> {
+  const buffer = chunkBuffer(pool, range);
+  try {
+    for (let at = range.start; at < range.end; ) {
+      const chunk = buffer.bytes.subarray(0, range.end - at);
+      await stored.read(at, chunk);
+      at += chunk.length;
+      yield chunk;
+    }
+  } finally {
+    buffer.release();
   }
 }
 
@@ -42,26 +51,31 @@ export async function* readShared(
   blob: SharedBlob,
   range: ByteRange,
   hooks: ReaderHooks,
+  pool: BufferPool,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
   const whole = range.start === 0 && range.end === info.size;
-  const buffer = chunkBuffer(range);
+  const buffer = chunkBuffer(pool, range);
   let at = range.start;
-  while (at < range.end) {
-    const limit = whole && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
-    const piece = pieceAt(info, at);
-    const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
-    if (readable > at) {
-      const chunk = buffer.subarray(0, Math.min(buffer.length, readable - at));
-      await stored.read(at, chunk);
-      at += chunk.length;
-      yield chunk;
-      continue;
+  try {
+    while (at < range.end) {
+      const limit = whole && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
+      const piece = pieceAt(info, at);
+      const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
+      if (readable > at) {
+        const chunk = buffer.bytes.subarray(0, readable - at);
+        await stored.read(at, chunk);
+        at += chunk.length;
+        yield chunk;
+        continue;
+      }
+      if (blob.failure !== undefined) throw blob.failure;
+      const change = blob.nextChange(signal);
+      hooks.waitsFor(piece);
+      await change;
     }
-    if (blob.failure !== undefined) throw blob.failure;
-    const change = blob.nextChange(signal);
-    hooks.waitsFor(piece);
-    await change;
+  } finally {
+    buffer.release();
   }
 }

@@ -67,6 +67,7 @@ export class BlobTable {
   /** Takes the blob out; its slot may be given away afterwards. */
   retire(blob: SharedBlob): void {
     blob.retired = true;
+    blob.check.stop();
     this.#blobs.delete(blob.digest);
     this.#bySlot[blob.slot] = undefined;
   }

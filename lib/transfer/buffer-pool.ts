@@ -6,6 +6,11 @@ export interface PieceBuffer {
   readonly bytes: Uint8Array;
   /** Gives the memory back; do not touch `bytes` afterwards. A second call is harmless. */
   release(): void;
+  /**
+   * The same memory for one more holder, which need not give it back soon: it is free when all holders have released
+   * it. Undefined when half of the budget is in such hands: what arrives must always find room.
+   */
+  share(): PieceBuffer | undefined;
 }
 
 /** Piece buffers under one byte budget: the memory bound of all transfers of a process. */
@@ -17,6 +22,11 @@ export interface BufferPool {
   acquire(bytes: number, signal: AbortSignal): Promise<PieceBuffer>;
   /** Undefined when the budget is used up or others wait. @throws INTERNAL as for acquire */
   tryAcquire(bytes: number): PieceBuffer | undefined;
+  /**
+   * Memory to send from, at once: `bytes` long, or as much of it as can be {@link PieceBuffer.share shared} out; in the
+   * end 64 KiB outside of the budget, so that thousands of slow receivers neither wait for each other nor hold much.
+   */
+  lend(bytes: number): PieceBuffer;
   /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
   readonly usedBytes: number;
   readonly waiting: number;
@@ -24,6 +34,8 @@ export interface BufferPool {
 
 const MIN_CLASS_BYTES = 64 * 1024;
 const MAX_CLASS_BYTES = 16 * 1024 * 1024;
+
+const LEAST_LENT_BYTES = 64 * 1024;
 
 interface Waiter {
   readonly bytes: number;
@@ -37,6 +49,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   const waiters = new Set<Waiter>();
   let usedBytes = 0;
   let idleBytes = 0;
+  let sharedBytes = 0;
 
   const take = (classBytes: number): Uint8Array | undefined => {
     const kept = idle.get(classBytes)?.pop();
@@ -58,20 +71,40 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     const memory = take(classBytes);
     if (memory === undefined) return undefined;
     usedBytes += classBytes;
-    let released = false;
-    return {
-      bytes: memory.subarray(0, bytes),
-      release() {
-        if (released) return;
-        released = true;
-        usedBytes -= classBytes;
-        idleBytes += classBytes;
-        const kept = idle.get(classBytes);
-        if (kept === undefined) idle.set(classBytes, [memory]);
-        else kept.push(memory);
-        serveWaiters();
-      },
+    return holder(memory, bytes, () => {
+      usedBytes -= classBytes;
+      idleBytes += classBytes;
+      const kept = idle.get(classBytes);
+      if (kept === undefined) idle.set(classBytes, [memory]);
+      else kept.push(memory);
+      serveWaiters();
+    });
+  };
+
+  /** The first holder of memory; `free` is called when the last one has released it. */
+  const holder = (memory: Uint8Array, bytes: number, free: () => void): PieceBuffer => {
+    let holders = 0;
+    const hold = (onRelease: () => void): PieceBuffer => {
+      let released = false;
+      holders++;
+      return {
+        bytes: memory.subarray(0, bytes),
+        release() {
+          if (released) return;
+          released = true;
+          onRelease();
+          if (--holders === 0) free();
+        },
+        share() {
+          if (released || sharedBytes + memory.length > budgetBytes / 2) return undefined;
+          sharedBytes += memory.length;
+          return hold(() => {
+            sharedBytes -= memory.length;
+          });
+        },
+      };
     };
+    return hold(() => {});
   };
 
   const serveWaiters = (): void => {
@@ -97,8 +130,23 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     return waiters.size > 0 ? undefined : give(bytes);
   };
 
+  const lend = (bytes: number): PieceBuffer => {
+    for (let length = bytes; length >= LEAST_LENT_BYTES; length = Math.floor(length / 2)) {
+      const whole = classOf(length) <= budgetBytes ? tryAcquire(length) : undefined;
+      const lent = whole?.share();
+      whole?.release();
+      if (lent !== undefined) return lent;
+    }
+    return {
+      bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)),
+      release: () => {},
+      share: () => undefined,
+    };
+  };
+
   return {
     tryAcquire,
+    lend,
     async acquire(bytes, signal) {
       if (signal.aborted) throw abortedError(signal);
       const buffer = tryAcquire(bytes);
@@ -134,4 +182,10 @@ function classOf(bytes: number): number {
   let size = MIN_CLASS_BYTES;
   while (size < bytes) size *= 2;
   return size;
+}
+
+/** Memory that no pool counts, for a few small pieces that came otherwise. */
+export function unpooled(bytes: Uint8Array): PieceBuffer {
+  const buffer: PieceBuffer = { bytes, release: () => {}, share: () => buffer };
+  return buffer;
 }

@@ -9,6 +9,7 @@ import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
 import { readShared, readStored, wantedRange } from './blob-reader.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { readDirectly } from './direct-read.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
@@ -19,6 +20,7 @@ import type { SharedBlob } from './shared-blob.ts';
 export interface ClientReadsDeps {
   readonly store: BlobStore;
   readonly origin: OriginClient;
+  readonly pool: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -105,7 +107,7 @@ export class ClientReads implements BlobSource {
       try {
         if (kept?.complete === true) {
           turn.asks();
-          for await (const chunk of readStored(kept, range)) {
+          for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
             turn.got();
             yield chunk;
@@ -154,7 +156,7 @@ export class ClientReads implements BlobSource {
     this.#host.readers(blob, 1);
     try {
       hooks.waitsFor(pieceAt(blob.info, range.start));
-      for await (const chunk of readShared(blob, range, hooks, signal)) {
+      for await (const chunk of readShared(blob, range, hooks, this.#deps.pool, signal)) {
         sent += chunk.length;
         turn.got();
         yield chunk;

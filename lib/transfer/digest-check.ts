@@ -2,22 +2,27 @@ import { createHash, type Hash } from 'node:crypto';
 import { type Digest, digestAlgorithm } from '../core/digest.ts';
 import { pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { StoredBlob } from '../store/store.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 
 /** Checking goes on until the blob is closed; a read that fails ends it. */
 const NEVER = new AbortController().signal;
 
+/** Pieces of one blob kept in memory until those before them have come: twice what a node fetches at once. */
+const MAX_AHEAD = 8;
+
 /**
  * The digest of a whole blob, computed along its contiguous prefix while pieces arrive in any order, so that the end
- * of a pull waits for at most the last piece. Pieces that come in order are hashed from memory; the others are read
- * back from the store once the gap before them is closed.
+ * of a pull waits for at most the last piece. Pieces that come in order, or a little ahead of it, are hashed from
+ * memory; the others are read back from the store once the gap before them is closed.
  */
 export class DigestCheck {
   readonly #stored: StoredBlob;
   readonly #pool: BufferPool;
   readonly #hash: Hash;
+  readonly #ahead = new Map<number, PieceBuffer>();
   #next = 0;
   #running = false;
+  #stopped = false;
 
   constructor(stored: StoredBlob, pool: BufferPool) {
     this.#stored = stored;
@@ -25,11 +30,21 @@ export class DigestCheck {
     this.#hash = createHash(digestAlgorithm(stored.info.digest));
   }
 
-  /** Offers a piece that is in memory; used only when it is the next one. */
-  offer(index: number, bytes: Uint8Array): void {
-    if (index !== this.#next || this.#running) return;
-    this.#hash.update(bytes);
-    this.#next++;
+  /** Offers a stored piece that is still in memory; one that is not the next may be kept for its turn. */
+  offer(index: number, piece: PieceBuffer): void {
+    if (index < this.#next || this.#stopped) return;
+    if (index === this.#next && !this.#running) this.#take(piece.bytes);
+    else if (this.#ahead.size < MAX_AHEAD && !this.#ahead.has(index)) {
+      const kept = piece.share();
+      if (kept !== undefined) this.#ahead.set(index, kept);
+    }
+  }
+
+  /** Nobody waits for the digest any more: gives back what is kept. */
+  stop(): void {
+    this.#stopped = true;
+    for (const piece of this.#ahead.values()) piece.release();
+    this.#ahead.clear();
   }
 
   /** Hashes on as far as held pieces reach. @returns the digest when the last piece was hashed, else undefined */
@@ -38,22 +53,34 @@ export class DigestCheck {
     if (this.#running || this.#next > info.pieces) return undefined;
     this.#running = true;
     try {
-      while (have.has(this.#next)) {
-        const length = pieceLength(info, this.#next);
-        const buffer = await this.#pool.acquire(length, NEVER);
-        try {
-          await this.#stored.read(pieceOffset(info, this.#next), buffer.bytes);
-          this.#hash.update(buffer.bytes);
-        } finally {
-          buffer.release();
-        }
-        this.#next++;
+      while (!this.#stopped && have.has(this.#next)) {
+        const kept = this.#ahead.get(this.#next);
+        if (kept === undefined) await this.#readBack();
+        else this.#take(kept.bytes);
       }
     } finally {
       this.#running = false;
     }
-    if (this.#next !== info.pieces) return undefined;
+    if (this.#stopped || this.#next !== info.pieces) return undefined;
     this.#next = info.pieces + 1;
     return `${digestAlgorithm(info.digest)}:${this.#hash.digest('hex')}` as Digest;
+  }
+
+  async #readBack(): Promise<void> {
+    const { info } = this.#stored;
+    const buffer = await this.#pool.acquire(pieceLength(info, this.#next), NEVER);
+    try {
+      await this.#stored.read(pieceOffset(info, this.#next), buffer.bytes);
+      this.#take(buffer.bytes);
+    } finally {
+      buffer.release();
+    }
+  }
+
+  /** Hashes the next piece. It may have been offered while it was read back. */
+  #take(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    this.#ahead.get(this.#next)?.release();
+    this.#ahead.delete(this.#next++);
   }
 }

@@ -146,7 +146,7 @@ export class Downloads {
         return 'corrupt';
       }
       const source = role === 'supernode' ? 'supernode' : 'peer';
-      await this.#sink.accept(blob, { ...proof, index: piece }, buffer.bytes, source, id);
+      await this.#sink.accept(blob, { ...proof, index: piece }, buffer, source, id);
       return 'received';
     } finally {
       buffer.release();

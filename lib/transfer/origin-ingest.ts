@@ -140,7 +140,7 @@ async function readRun(
   const land = async (at: number, full: PieceBuffer): Promise<void> => {
     try {
       const proof = { index: at, hash: pieceHash(full.bytes), generation, signature: new Uint8Array() };
-      await sink.accept(blob, proof, full.bytes, 'origin');
+      await sink.accept(blob, proof, full, 'origin');
       host.landed(at);
     } finally {
       full.release();

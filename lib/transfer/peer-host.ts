@@ -90,9 +90,10 @@ export async function openPeerHost<E extends Engine>(
     const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
     closers.push(() => origin.close());
     const loosened = tellTrust(upstreams, metrics, log);
+    const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const network = createHttpPeerNetwork(
       { clock, log },
-      { maxConnections: () => limits.settings.maxConnections },
+      { maxConnections: () => limits.settings.maxConnections, pool },
     );
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
@@ -115,7 +116,6 @@ export async function openPeerHost<E extends Engine>(
         ? createNoDiscovery()
         : createTrackerDiscovery({ clock, log, rng }, { trackers: config.tracker, peer: self });
     closers.push(() => discovery.close());
-    const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;

@@ -6,6 +6,7 @@ import type { Logger } from '../observe/log.ts';
 import type { Metrics, Source } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { PieceBuffer } from './buffer-pool.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 const READ_BYTES = 1024 * 1024;
@@ -34,23 +35,23 @@ export class PieceSink {
     this.#events = events;
   }
 
-  /** Stores a piece that matched its proof. A second copy is dropped. @throws STORE_FULL, STORE_FAILED */
+  /** Stores a piece that matched its proof; the caller releases its memory. A second copy is dropped. @throws STORE_FULL, STORE_FAILED */
   async accept(
     blob: SharedBlob,
     proof: PieceProof,
-    bytes: Uint8Array,
+    piece: PieceBuffer,
     source: Source,
     from?: string,
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
-    await blob.stored.write(proof, bytes);
-    blob.check.offer(proof.index, bytes);
+    await blob.stored.write(proof, piece.bytes);
+    blob.check.offer(proof.index, piece);
     blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
-    if (source === 'origin') blob.registryBytes += bytes.length;
+    if (source === 'origin') blob.registryBytes += piece.bytes.length;
     if (source === 'supernode') blob.lastSupernodeMs = blob.lastProgressMs;
-    metrics.receivedBytes.inc({ source }, bytes.length);
+    metrics.receivedBytes.inc({ source }, piece.bytes.length);
     const event = { kind: 'piece', digest: blob.digest, index: proof.index, source } as const;
     trace?.(blob.lastProgressMs, from === undefined ? event : { ...event, from });
     blob.changed();

@@ -10,7 +10,7 @@ import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import { stepsIn } from '../swarm/patience.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -205,7 +205,7 @@ export class RegistryFallback {
           // Bytes show that the registry answers, even before a slow piece is whole.
           blob.lastProgressMs = this.#deps.clock.now();
           if (filled < buffer.bytes.length) continue;
-          await this.#take(blob, index, buffer.bytes, generation);
+          await this.#take(blob, index, buffer, generation);
           buffer.release();
           if (index === last) return;
           index++;
@@ -218,9 +218,14 @@ export class RegistryFallback {
     }
   }
 
-  async #take(blob: SharedBlob, index: number, bytes: Uint8Array, generation: string): Promise<void> {
-    const proof: PieceProof = { index, hash: pieceHash(bytes), generation, signature: new Uint8Array() };
-    await this.#sink.accept(blob, proof, bytes, 'origin');
+  async #take(blob: SharedBlob, index: number, piece: PieceBuffer, generation: string): Promise<void> {
+    const proof: PieceProof = {
+      index,
+      hash: pieceHash(piece.bytes),
+      generation,
+      signature: new Uint8Array(),
+    };
+    await this.#sink.accept(blob, proof, piece, 'origin');
     this.#host.obtained(blob, index);
   }
 

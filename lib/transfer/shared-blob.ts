@@ -67,6 +67,7 @@ export class SharedBlob {
   /** The pieces are gone: the digest is computed anew. */
   restartCheck(): void {
     this.verified = false;
+    this.check.stop();
     this.check = new DigestCheck(this.stored, this.#pool);
   }
 

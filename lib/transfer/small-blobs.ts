@@ -10,6 +10,7 @@ import {
   SMALL_BLOB_BYTES,
   type SmallBlob,
 } from '../wire/small-blobs-codec.ts';
+import { unpooled } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -206,7 +207,7 @@ export class SmallBlobs {
       const generation = randomHex(rng, 8);
       const proof = { index: 0, hash: pieceHash(bytes), generation, signature: new Uint8Array() };
       const source = from.role === 'supernode' ? 'supernode' : 'peer';
-      await this.#sink.accept(blob, proof, bytes, source, from.id);
+      await this.#sink.accept(blob, proof, unpooled(bytes), source, from.id);
       this.#host.obtained(blob);
       await this.#sink.check(blob);
     } catch (error) {

@@ -225,7 +225,7 @@ export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetw
         await admission.read(offset, into);
       },
     }));
-    const range = { start: 0, end: 3 * 1024 * 1024 };
+    const range = { start: 0, end: blob.length };
     await t.rejects(get(range), { code: 'PEER_UNREACHABLE' });
     await within(admission.ended, 'done');
     failing = false;

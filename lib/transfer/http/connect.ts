@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { DamselflyError } from '../../core/errors.ts';
 import type { Address } from '../seams.ts';
 
@@ -17,6 +18,11 @@ export interface ConnectOptions {
 
 /** The one place where connections to peers come from: `net.connect`, or `tls.connect` with the cluster's identity. */
 export type Connect = (options: ConnectOptions) => Socket;
+
+/** Calls once when bytes of ours can reach the peer: after the TLS handshake, where there is one. */
+export function onceConnected(socket: Socket, callback: () => void): void {
+  socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', callback);
+}
 
 /**
  * The address as it stands in a Host header or URL.

@@ -2,6 +2,7 @@ import { connect as netConnect } from 'node:net';
 import { DamselflyError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { type BufferPool, createBufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { PeerNetwork } from '../seams.ts';
@@ -9,32 +10,43 @@ import { createSmallBlobTransport } from './ask-small-blobs.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { listenForPeers } from './peer-listener.ts';
+import { connectOverTls, type PeerTls } from './peer-tls.ts';
 
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; may change. @default 1024 */
   readonly maxConnections?: () => number;
-  /** Opens connections to peers. @default `net.connect` */
+  /** Where uploads borrow their memory. @default one of 64 MiB */
+  readonly pool?: BufferPool;
+  /** Mutual TLS on every connection, dialled or taken. Without it all are plain. */
+  readonly tls?: PeerTls;
+  /** Lets other workers or processes listen on the same address: the kernel spreads connections over them. */
+  readonly reusePort?: boolean;
+  /** Opens connections to peers. @default `net.connect`, or `tls.connect` with `tls` */
   readonly connect?: Connect;
 }
 
 const DEFAULT_MAX_CONNECTIONS = 1024;
+const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 
-/** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port. */
+/** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
 export function createHttpPeerNetwork(
   deps: { readonly clock: Clock; readonly log: Logger },
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork {
-  const connect: Connect = options.connect ?? ((to) => netConnect(to));
-  const maxConnections = options.maxConnections ?? (() => DEFAULT_MAX_CONNECTIONS);
-  const pool = createConnectionPool({ clock: deps.clock, connect });
+  const { maxConnections = () => DEFAULT_MAX_CONNECTIONS, reusePort = false, tls } = options;
+  const connect: Connect =
+    options.connect ?? (tls === undefined ? (to) => netConnect(to) : connectOverTls(tls));
+  const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
+  const connections = createConnectionPool({ clock: deps.clock, connect });
   const smallBlobs = createSmallBlobTransport({ connect });
   const dialled = new Set<WsLink>();
   let closed = false;
 
   return {
-    fetch: (request, into, fetchOptions) => pool.fetch(request, into, fetchOptions),
+    fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
-    listen: (address, handlers) => listenForPeers(address, handlers, deps, { maxConnections }),
+    listen: (address, handlers) =>
+      listenForPeers(address, handlers, { ...deps, pool }, { maxConnections, reusePort, tls }),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {
@@ -48,7 +60,7 @@ export function createHttpPeerNetwork(
     async close() {
       closed = true;
       smallBlobs.close();
-      await pool.close();
+      await connections.close();
       for (const link of dialled) link.terminate();
     },
   };

@@ -1,15 +1,18 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
+import { mutualTls, type PeerTls } from './peer-tls.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
-import { createSendBuffers, sendPiece } from './send-piece.ts';
+import { sendPiece } from './send-piece.ts';
 import { SMALL_BLOBS_PATH } from './small-blobs-http.ts';
 
 const KEEP_ALIVE_TIMEOUT_MS = 60_000;
@@ -24,6 +27,8 @@ const CLOSE_GRACE_MS = 2000;
 export interface PeerListenerDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Uploads borrow their memory here. */
+  readonly pool: BufferPool;
 }
 
 /**
@@ -34,10 +39,13 @@ export async function listenForPeers(
   address: Address,
   handlers: PeerServerHandlers,
   deps: PeerListenerDeps,
-  options: { readonly maxConnections: () => number },
+  options: {
+    readonly maxConnections: () => number;
+    readonly reusePort: boolean;
+    readonly tls: PeerTls | undefined;
+  },
 ): Promise<PeerListener> {
   const { clock, log } = deps;
-  const sendDeps = { clock, buffers: createSendBuffers() };
   const answerSmallBlobs = createSmallBlobsAnswerer(handlers.smallBlobs?.bind(handlers));
   const sockets = new Set<Socket>();
   /** Came when there were as many connections as may be. */
@@ -51,7 +59,7 @@ export async function listenForPeers(
     if (uploads === 0 && links.size === 0) noticeQuiet();
   };
 
-  const server = createServer({
+  const limits = {
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     headersTimeout: HEADERS_TIMEOUT_MS,
     // The same limit: a request is nothing but its head.
@@ -59,7 +67,17 @@ export async function listenForPeers(
     connectionsCheckingInterval: HEADERS_CHECK_MS,
     maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
-  });
+  };
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer(limits)
+      : createTlsServer({
+          ...limits,
+          ...mutualTls(tls),
+          requestCert: true,
+          handshakeTimeout: HEADERS_TIMEOUT_MS,
+        });
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -86,7 +104,7 @@ export async function listenForPeers(
     }
     uploads++;
     try {
-      await sendPiece(response, admission, wanted.range, sendDeps);
+      await sendPiece(response, admission, wanted.range, deps);
     } catch (error) {
       log.debug({ error: describeError(error), digest: wanted.digest }, 'an upload ended early');
     } finally {
@@ -142,7 +160,7 @@ export async function listenForPeers(
     });
   });
   server.on('upgrade', upgrade);
-  server.on('connection', (socket) => {
+  server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     const most = options.maxConnections();
     // Whoever comes beyond that is told to ask elsewhere; so many who do not even ask are cut off.
@@ -153,6 +171,15 @@ export async function listenForPeers(
     }
     socket.once('close', () => sockets.delete(socket));
   });
+  server.on('secureConnection', (socket: Socket) => {
+    if (sockets.size > options.maxConnections()) excess.add(socket);
+  });
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    log.debug(
+      { peer: socket.remoteAddress, reason: error.code },
+      'a connection without a certificate of ours',
+    );
+  });
 
   await listen(address);
   server.on('error', (error) => log.error({ error: describeError(error) }, 'the peer port failed'));
@@ -162,7 +189,7 @@ export async function listenForPeers(
       server.once('error', (error) => {
         reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
       });
-      server.listen({ host, port }, () => {
+      server.listen({ host, port, reusePort: options.reusePort }, () => {
         server.removeAllListeners('error');
         resolve();
       });

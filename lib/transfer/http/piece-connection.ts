@@ -4,7 +4,8 @@ import type { ByteRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Pace } from '../../runtime/rate-limit.ts';
 import type { Address } from '../seams.ts';
-import type { Connect } from './connect.ts';
+import { type Connect, onceConnected } from './connect.ts';
+import { connectionError } from './peer-tls.ts';
 import { badResponse, parsePieceResponse } from './piece-response.ts';
 
 /** Ours are under 300 bytes; whatever is longer was not sent by a peer of ours. */
@@ -13,6 +14,7 @@ const CONNECT_TIMEOUT_MS = 2000;
 /** Only a net: whoever fetches gives up far sooner by its signal. */
 const SILENCE_TIMEOUT_MS = 30_000;
 const HEAD_END = '\r\n\r\n';
+const ENDED = 'the connection to the peer ended';
 
 /** One exchange: the head of a request, and where the bytes it asks for go. */
 export interface PieceExchange {
@@ -63,8 +65,8 @@ export class PieceConnection {
     const cancelTimeout = deps.clock.after(CONNECT_TIMEOUT_MS, () =>
       this.#fail(unreachable('connecting timed out')),
     );
-    this.#socket.once('connect', cancelTimeout);
-    this.#socket.on('error', (error) => this.#fail(unreachable(error.message)));
+    onceConnected(this.#socket, cancelTimeout);
+    this.#socket.on('error', (error) => this.#fail(connectionError(error, ENDED)));
     this.#socket.on('end', () => this.#fail(unreachable('it closed the connection')));
     this.#socket.on('close', () => {
       cancelTimeout();
@@ -206,5 +208,5 @@ export class PieceConnection {
 }
 
 function unreachable(why: string): DamselflyError {
-  return new DamselflyError('PEER_UNREACHABLE', `the connection to the peer ended: ${why}`);
+  return new DamselflyError('PEER_UNREACHABLE', `${ENDED}: ${why}`);
 }

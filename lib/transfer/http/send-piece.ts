@@ -2,34 +2,17 @@ import type { ServerResponse } from 'node:http';
 import { DamselflyError } from '../../core/errors.ts';
 import { type ByteRange, contentRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { BufferPool } from '../buffer-pool.ts';
 import { IDLE_UPLOAD_MS, type PieceAdmission } from '../seams.ts';
 
-/** Reads of 1 MiB cost about 40 % less CPU a byte than the usual 64 KiB ones; larger gains little more. */
-const CHUNK_BYTES = 1024 * 1024;
-/** Memory kept between uploads: enough for the uploads that a node runs at once. */
-const MAX_KEPT_BUFFERS = 8;
+/** The largest piece in one read and one write: the cost is per chunk (docs/DATA-PLANE.md). */
+const CHUNK_BYTES = 4 * 1024 * 1024;
 /** A receiver that does not take one chunk in this time is cut off; its upload slot it has lost long before. */
 const SEND_STALL_MS = 30_000;
 
-/** Buffers that uploads borrow; grows with the uploads at once, shrinks back to a few. */
-export interface SendBuffers {
-  take(): Buffer;
-  give(buffer: Buffer): void;
-}
-
-export function createSendBuffers(): SendBuffers {
-  const kept: Buffer[] = [];
-  return {
-    take: () => kept.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES),
-    give(buffer) {
-      if (kept.length < MAX_KEPT_BUFFERS) kept.push(buffer);
-    },
-  };
-}
-
 /**
- * Answers an admitted piece request: 206 and the bytes, one buffer in flight, reused only once the network is done
- * with it. Settles when the response has ended one way or the other; `done` has then been called. A failed read
+ * Answers an admitted piece request: 206 and the bytes, one buffer in flight, given back only once the network is
+ * done with it. Settles when the response has ended one way or the other; `done` has then been called. A failed read
  * destroys the connection: the head already promised the bytes.
  * @throws PEER_UNREACHABLE when the receiver went away, or what `read` threw
  */
@@ -37,10 +20,10 @@ export async function sendPiece(
   response: ServerResponse,
   admission: Extract<PieceAdmission, { kind: 'serve' }>,
   range: ByteRange,
-  deps: { readonly clock: Clock; readonly buffers: SendBuffers },
+  deps: { readonly clock: Clock; readonly pool: BufferPool },
 ): Promise<void> {
   const { pace } = admission;
-  const buffer = deps.buffers.take();
+  const buffer = deps.pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   let sentBytes = 0;
@@ -58,10 +41,13 @@ export async function sendPiece(
       'Content-Length': range.end - range.start,
       'Content-Range': contentRange(range, admission.size),
     });
+    // While the first chunk is read. Together with it, TLS would copy both into one piece of memory, and the receiver
+    // the beginning of the piece out of its buffer for heads.
+    response.flushHeaders();
     while (range.start + sentBytes < range.end) {
       const offset = range.start + sentBytes;
-      const most = Math.min(CHUNK_BYTES, range.end - offset);
-      const chunk = buffer.subarray(0, Math.min(most, pace?.quantumBytes ?? most));
+      const most = Math.min(buffer.bytes.length, range.end - offset);
+      const chunk = buffer.bytes.subarray(0, Math.min(most, pace?.quantumBytes ?? most));
       const turn = pace?.take(chunk.length, gone.signal);
       if (turn !== undefined) await turn;
       await admission.read(offset, chunk);
@@ -75,13 +61,13 @@ export async function sendPiece(
     response.destroy();
     throw error;
   } finally {
-    deps.buffers.give(buffer);
+    buffer.release();
     admission.done(sentBytes);
   }
 }
 
 /** Resolves once the network is done with the memory of `chunk`. */
-function writeChunk(response: ServerResponse, chunk: Buffer, clock: Clock): Promise<void> {
+function writeChunk(response: ServerResponse, chunk: Uint8Array, clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
     const gone = (): void => settle(new DamselflyError('PEER_UNREACHABLE', 'the receiver went away'));
     const cancelTimer = clock.after(SEND_STALL_MS, () => {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import { type Connect, hostHeader } from '../http/connect.ts';
+import { connectionError } from '../http/peer-tls.ts';
 import type { Address } from '../seams.ts';
 import { createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink, type WsLinkDeps } from './ws-link.ts';
 
@@ -35,18 +36,17 @@ export async function dialWsLink(
       ws.terminate();
       reject(error);
     };
-    const unreachable = (why: string): void => {
-      giveUp(new DamselflyError('PEER_UNREACHABLE', `no link to ${authority}: ${why}`));
-    };
     const onAbort = (): void => giveUp(abortedError(signal));
-    const cancelTimeout = deps.clock.after(DIAL_TIMEOUT_MS, () => unreachable('timed out'));
+    const cancelTimeout = deps.clock.after(DIAL_TIMEOUT_MS, () =>
+      giveUp(new DamselflyError('PEER_UNREACHABLE', `no link to ${authority}: timed out`)),
+    );
     const settle = (): void => {
       cancelTimeout();
       signal.removeEventListener('abort', onAbort);
       ws.removeAllListeners('error');
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    ws.on('error', (error) => unreachable(error.message));
+    ws.on('error', (error) => giveUp(connectionError(error, `no link to ${authority}`)));
     ws.on('upgrade', (response) => {
       socket = response.socket;
     });

@@ -1,0 +1,123 @@
+import { pieceHash } from '../../../lib/core/digest.ts';
+import { DamselflyError } from '../../../lib/core/errors.ts';
+import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
+import { sameBytes } from '../../../lib/core/proof.ts';
+import { silentLog } from '../../../lib/observe/log.ts';
+import { createMetrics } from '../../../lib/observe/metrics.ts';
+import { createSystemClock } from '../../../lib/runtime/system-clock.ts';
+import type { StoredBlob } from '../../../lib/store/store.ts';
+import { createBufferPool } from '../../../lib/transfer/buffer-pool.ts';
+import {
+  createHttpPeerNetwork,
+  type HttpPeerNetworkOptions,
+} from '../../../lib/transfer/http/http-peer-network.ts';
+import { PieceSink } from '../../../lib/transfer/piece-sink.ts';
+import type { PeerNetwork } from '../../../lib/transfer/seams.ts';
+import { SharedBlob } from '../../../lib/transfer/shared-blob.ts';
+import { inLanes, measured, type Received, type ReceiveJob, type SendJob, type Source } from './job.ts';
+import type { Methods } from './part.ts';
+import { fillStore, GENERATION, openStore } from './source.ts';
+
+/** What a node may use for pieces on their way, by default. */
+const POOL_BYTES = 256 * 1024 * 1024;
+const SELF = 'b'.repeat(40);
+const NEVER = new AbortController().signal;
+
+const clock = createSystemClock();
+const log = silentLog();
+
+export function networkOf({ tls }: SendJob, options: HttpPeerNetworkOptions = {}): PeerNetwork {
+  return createHttpPeerNetwork({ clock, log }, tls === undefined ? options : { ...options, tls });
+}
+
+/** Serves pieces of a stored blob on the peer port, as a node does for its neighbours. */
+export async function servePieces(network: PeerNetwork, stored: StoredBlob, port = 0): Promise<number> {
+  const { size } = stored.info;
+  const { address } = await network.listen(
+    { host: '127.0.0.1', port },
+    {
+      link: (link) => link.close('pieces only'),
+      piece: () => ({
+        kind: 'serve',
+        size,
+        read: (offset, into) => stored.read(offset, into),
+        idle: () => {},
+        done: () => {},
+      }),
+    },
+  );
+  return address.port;
+}
+
+/** Receives a blob with the parts of a node: transport, proof, sink, store, whole digest, commit. */
+export class ProductReceiver {
+  readonly #network: PeerNetwork;
+  readonly #job: ReceiveJob;
+  readonly #blob: SharedBlob;
+  readonly #sink: PieceSink;
+  readonly #pool = createBufferPool({ budgetBytes: POOL_BYTES });
+  #ended = Promise.withResolvers<void>();
+
+  constructor(network: PeerNetwork, job: ReceiveJob, stored: StoredBlob) {
+    this.#network = network;
+    this.#job = job;
+    this.#blob = new SharedBlob(stored, this.#pool, 0, 0, clock.now());
+    const metrics = createMetrics({ defaults: false });
+    const wrong = (): void =>
+      this.#ended.reject(new DamselflyError('DIGEST_MISMATCH', 'the transfer brought another blob'));
+    this.#sink = new PieceSink({ clock, log, metrics }, { complete: () => this.#ended.resolve(), wrong });
+  }
+
+  /** All of the blob, over what an earlier run wrote. */
+  async run(): Promise<Received> {
+    const blob = this.#blob;
+    if (blob.stored.complete) {
+      await blob.stored.reset();
+      blob.restartCheck();
+      this.#ended = Promise.withResolvers<void>();
+    }
+    return await measured(async () => {
+      await inLanes(blob.info.pieces, (piece) => this.#receive(piece));
+      await this.#ended.promise;
+    });
+  }
+
+  async #receive(piece: number): Promise<void> {
+    const { source, port } = this.#job;
+    const { info } = source;
+    const buffer = await this.#pool.acquire(pieceLength(info, piece), NEVER);
+    try {
+      const start = pieceOffset(info, piece);
+      const range = { start, end: start + buffer.bytes.length };
+      const address = { host: '127.0.0.1', port };
+      const request = { address, from: SELF, digest: info.digest, range };
+      await this.#network.fetch(request, buffer.bytes, { signal: NEVER, onProgress: () => {} });
+      const actual = pieceHash(buffer.bytes);
+      if (!sameBytes(actual, source.hashes[piece]!)) throw new Error(`piece ${piece} is wrong`);
+      const proof = { index: piece, hash: actual, generation: GENERATION, signature: new Uint8Array() };
+      await this.#sink.accept(this.#blob, proof, buffer, 'peer', SELF);
+    } finally {
+      buffer.release();
+    }
+  }
+}
+
+export const productSender: Methods = {
+  /** Fills a store with one blob, which stays open. */
+  prepare: async (job: { folder: string; bytes: number }): Promise<Source> => {
+    const [source, stored] = await fillStore(job.folder, job.bytes);
+    prepared = stored;
+    return source;
+  },
+  listen: async (job: SendJob) => await servePieces(networkOf(job), prepared!),
+};
+let prepared: StoredBlob | undefined;
+
+export const productReceiver: Methods = {
+  connect: async (job: ReceiveJob) => {
+    const store = await openStore(job.folder);
+    receiver = new ProductReceiver(networkOf(job), job, await store.create(job.source.info));
+  },
+  run: () => receiver!.run(),
+};
+let receiver: ProductReceiver | undefined;
