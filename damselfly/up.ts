@@ -21,6 +21,8 @@ export const upConfig = z.object({
   upstream: node.upstream,
   defaultUpstream: node.defaultUpstream,
   proxyListen: node.proxyListen,
+  forwardProxy: node.forwardProxy,
+  forwardRule: node.forwardRule,
   peerListen: node.peerListen,
   adminListen: node.adminListen,
   socket: node.socket,

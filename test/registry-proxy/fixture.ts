@@ -78,7 +78,7 @@ export async function startProxy(
   );
   const blobs = given ?? straightSource(origin);
   const proxy = await createRegistryProxy(
-    { origin, blobs, metrics, log, clock, isPaused },
+    { origin, blobs, metrics, log, clock, isPaused, wallClockMs: Date.now },
     { listeners: [{ host: '127.0.0.1', port: 0 }], ...config },
   );
   const ports = proxy.addresses.map(({ port }) => port);

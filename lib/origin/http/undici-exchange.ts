@@ -27,6 +27,8 @@ const BROKEN_ANSWER = [
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_EXCEEDED_MAX_SIZE',
 ];
+/** A registry puts an upload of gigabytes in its place before it answers. */
+const UPLOADED_TIMEOUT_MS = 5 * 60_000;
 const REQUEST_HEADERS = { 'user-agent': 'damselfly' };
 
 /** HTTP/1.1 over undici; certificates of `ca` are trusted besides the machine's. */
@@ -54,7 +56,9 @@ export function createUndiciExchange(
       // An encoded answer would not have the digest that the bytes have.
       headers: { ...REQUEST_HEADERS, ...request.headers, 'accept-encoding': 'identity' },
       signal,
-      ...(request.body === undefined ? {} : { body: Readable.from(request.body) }),
+      ...(request.body === undefined
+        ? {}
+        : { body: Readable.from(request.body), headersTimeout: UPLOADED_TIMEOUT_MS }),
     });
     // A body that fails while nobody reads it must not end the process; whoever reads sees the error.
     response.body.on('error', () => {});
