@@ -38,8 +38,8 @@ export function refusalOf({ host, port }: Destination, clientIsLocal: boolean): 
 /** Resolves names, and refuses those that lead to addresses which {@link refusalOf} refuses. */
 export function guardedLookup(clientIsLocal: boolean): LookupFunction {
   return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error: NodeJS.ErrnoException | null, addresses) => {
-      if (error !== null) {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error instanceof Error) {
         callback(error, []);
         return;
       }
@@ -48,7 +48,7 @@ export function guardedLookup(clientIsLocal: boolean): LookupFunction {
       );
       const [first] = allowed;
       if (first === undefined) {
-        callback(Object.assign(new Error(`${hostname} is at an address that is not connected to`)), []);
+        callback(new Error(`${hostname} is at an address that is not connected to`), []);
       } else if (options.all === true) callback(null, allowed);
       else callback(null, first.address, first.family);
     });
