@@ -10,6 +10,7 @@ import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer, sendError } from './answer.ts';
 import { type BlobAnswer, sendBlobBody } from './blob-body.ts';
 import { type ClientExchange, callerHeaders, commonHeaders } from './exchange.ts';
+import { isMatch } from './if-none-match.ts';
 import { askRightToRead } from './right-to-read.ts';
 import type { Asker, Verdict, Verdicts } from './verdicts.ts';
 
@@ -55,7 +56,7 @@ export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, diges
     'docker-content-digest': digest,
     etag,
   };
-  if (matches(request.headers['if-none-match'], etag)) {
+  if (isMatch(request.headers['if-none-match'], etag)) {
     response.writeHead(304, common);
     response.end();
     return;
@@ -163,12 +164,6 @@ function rangeOf({ request }: ClientExchange, size: number, etag: string): Range
   const condition = request.headers['if-range'];
   if (request.method !== 'GET' || (condition !== undefined && condition !== etag)) return { kind: 'whole' };
   return parseRange(request.headers.range, size);
-}
-
-/** If-None-Match against our entity tag (RFC 9110 section 13.1.2: a weak comparison). */
-function matches(header: string | undefined, etag: string): boolean {
-  const tags = (header ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-  return tags.includes(etag) || tags.includes('*');
 }
 
 /** From the registry to the client, and nowhere else: blobs that nobody here can verify, and all when paused. */

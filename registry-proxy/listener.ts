@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { type Clock, every } from '../lib/runtime/clock.ts';
+import { sendError } from './answer.ts';
 
 export interface ListenAt {
   /** The setting that says where, as it is named in an error. */
@@ -41,7 +42,13 @@ export async function listen(
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
     },
-    handler,
+    (request, response) => {
+      // RFC 9112 section 3.2: whoever sends two may mean one for somebody on the way.
+      if ((request.headersDistinct['host']?.length ?? 0) > 1) {
+        const message = 'more than one Host';
+        sendError(response, { status: 400, code: 'UNSUPPORTED', message }, { connection: 'close' });
+      } else handler(request, response);
+    },
   );
   server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {

@@ -6,15 +6,14 @@ import { readBody } from '../lib/origin/exchange.ts';
 import type { OriginClient, OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer } from './answer.ts';
-import {
-  type ClientExchange,
-  callerHeaders,
-  commonHeaders,
-  type Headers,
-  oneHeader,
-  relayedHeaders,
-} from './exchange.ts';
+import { type ClientExchange, callerHeaders, commonHeaders, oneHeader, relayedHeaders } from './exchange.ts';
+import { isMatch } from './if-none-match.ts';
 import type { Verdicts } from './verdicts.ts';
+
+/** Answers of registries that have the manifest and do not take HEAD for it. */
+const HEAD_NOT_TAKEN = [405, 501];
+/** Signed manifests of Docker's first schema: their digest is that of a part of them. */
+const SIGNED = 'application/vnd.docker.distribution.manifest.v1+';
 
 /**
  * GET and HEAD of a manifest: always the registry's own answer to this caller, now. A manifest that does not have the
@@ -27,40 +26,65 @@ export async function answerManifest(
   reference: string,
 ): Promise<void> {
   const { upstream, repository, request, response, signal } = exchange;
-  const method = request.method ?? 'GET';
-  const answer = await deps.origin.request(
-    {
-      upstream,
-      method,
-      path: `/v2/${repository}/manifests/${reference}`,
-      headers: callerHeaders(exchange, ['if-none-match']),
-    },
-    { signal },
-  );
+  const path = `/v2/${repository}/manifests/${reference}`;
+  const headers = callerHeaders(exchange, ['if-none-match']);
+  const ask = (method: string): Promise<OriginResponse> =>
+    deps.origin.request({ upstream, method, path, headers }, { signal });
+  let answer = await ask(request.method ?? 'GET');
+  if (request.method === 'HEAD') {
+    if (!saysLittle(answer)) {
+      await relayHead(deps, exchange, answer, reference);
+      return;
+    }
+    answer = await ask('GET');
+  }
   if (answer.status !== 200) {
     await relayAnswer(deps, exchange, answer);
     return;
   }
+  const body = await readManifest(answer);
   const told = oneHeader(answer, 'docker-content-digest');
   const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
-  if (method === 'HEAD') {
-    requireAgreement(digests);
-    await relayAnswer(deps, exchange, answer, digestHeader(digests[0]));
-    return;
-  }
-  const body = await readManifest(answer);
-  for (const digest of digests) requireDigest(body, digest);
+  const signed = oneHeader(answer, 'content-type')?.startsWith(SIGNED) === true;
+  if (!signed) for (const digest of digests) requireDigest(body, digest);
   deps.verdicts.learn(
     { upstream, repository, authorization: request.headers.authorization },
     listedBlobs(body),
   );
-  response.writeHead(200, {
+  const digest = digests[0] ?? digestOf(body);
+  const answered = {
+    etag: `"${digest}"`,
     ...relayedHeaders(answer),
     ...commonHeaders(exchange),
-    ...digestHeader(digests[0] ?? digestOf(body)),
+    'docker-content-digest': digest,
     'content-length': String(body.length),
-  });
-  response.end(body);
+  };
+  if (isMatch(request.headers['if-none-match'], `"${digest}"`)) {
+    const { 'content-length': _, ...rest } = answered;
+    response.writeHead(304, rest);
+    response.end();
+    return;
+  }
+  response.writeHead(200, answered);
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+/** Whether a HEAD leaves out what clients then GET the manifest for. */
+function saysLittle(answer: OriginResponse): boolean {
+  const told = ['docker-content-digest', 'content-length'].every((name) => oneHeader(answer, name));
+  return HEAD_NOT_TAKEN.includes(answer.status) || (answer.status === 200 && !told);
+}
+
+async function relayHead(
+  deps: { readonly clock: Clock },
+  exchange: ClientExchange,
+  answer: OriginResponse,
+  reference: string,
+): Promise<void> {
+  const told = oneHeader(answer, 'docker-content-digest');
+  if (answer.status === 200)
+    requireAgreement([reference, told].filter((text) => text !== undefined).filter(isDigest));
+  await relayAnswer(deps, exchange, answer);
 }
 
 async function readManifest(answer: OriginResponse): Promise<Uint8Array> {
@@ -104,8 +128,4 @@ function requireAgreement([asked, told]: readonly Digest[]): void {
     asked,
     told,
   });
-}
-
-function digestHeader(digest: Digest | undefined): Headers {
-  return digest === undefined ? {} : { 'docker-content-digest': digest };
 }
