@@ -6,7 +6,14 @@ import { readBody } from '../lib/origin/exchange.ts';
 import type { OriginClient, OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer } from './answer.ts';
-import { type ClientExchange, callerHeaders, commonHeaders, oneHeader, relayedHeaders } from './exchange.ts';
+import {
+  type ClientExchange,
+  callerHeaders,
+  commonHeaders,
+  type Headers,
+  oneHeader,
+  relayedHeaders,
+} from './exchange.ts';
 import { isMatch } from './if-none-match.ts';
 import type { Verdicts } from './verdicts.ts';
 
@@ -52,20 +59,19 @@ export async function answerManifest(
     listedBlobs(body),
   );
   const digest = digests[0] ?? digestOf(body);
-  const answered = {
+  const answered: Headers = {
     etag: `"${digest}"`,
     ...relayedHeaders(answer),
     ...commonHeaders(exchange),
     'docker-content-digest': digest,
-    'content-length': String(body.length),
   };
   if (isMatch(request.headers['if-none-match'], `"${digest}"`)) {
-    const { 'content-length': _, ...rest } = answered;
-    response.writeHead(304, rest);
+    delete answered['content-length'];
+    response.writeHead(304, answered);
     response.end();
     return;
   }
-  response.writeHead(200, answered);
+  response.writeHead(200, { ...answered, 'content-length': String(body.length) });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
@@ -82,8 +88,8 @@ async function relayHead(
   reference: string,
 ): Promise<void> {
   const told = oneHeader(answer, 'docker-content-digest');
-  if (answer.status === 200)
-    requireAgreement([reference, told].filter((text) => text !== undefined).filter(isDigest));
+  const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
+  if (answer.status === 200) requireAgreement(digests);
   await relayAnswer(deps, exchange, answer);
 }
 

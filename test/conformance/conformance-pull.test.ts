@@ -1,6 +1,5 @@
 import t from 'tap';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
-import type { RegistryCase } from './case.ts';
 import { startGround } from './ground.ts';
 import { pullCases } from './pull-cases.ts';
 import { startScriptedRegistry, type TestRegistry } from './scripted-registry.ts';
@@ -34,8 +33,10 @@ for (const { start, needs } of REGISTRIES) {
       await ground.close();
       await registry.close();
     });
-    for (const { number, title, run } of pullCases satisfies readonly RegistryCase[]) {
-      await t.test(`case ${number}: ${title}`, (t) => run(t, { registry, port: ground.port, ground }));
+    for (const each of pullCases) {
+      await t.test(`case ${each.number}: ${each.title}`, (t) =>
+        each.run(t, { registry, port: ground.port, ground }),
+      );
     }
   });
 }

@@ -139,6 +139,6 @@ export async function startScriptedRegistry(host = '127.0.0.1'): Promise<Scripte
   return registry;
 }
 
-export function errorBody(code: string): string {
+function errorBody(code: string): string {
   return JSON.stringify({ errors: [{ code, message: code.toLowerCase() }] });
 }

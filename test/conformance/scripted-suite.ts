@@ -16,12 +16,12 @@ export async function runScripted(name: string, cases: readonly ScriptedCase[]):
       await ground.close();
       await registry.close();
     });
-    for (const { number, title, run } of cases) {
-      await t.test(`case ${number}: ${title}`, async (t) => {
+    for (const each of cases) {
+      await t.test(`case ${each.number}: ${each.title}`, async (t) => {
         t.teardown(() => {
           registry.script = undefined;
         });
-        await run(t, { registry, port: ground.port, ground });
+        await each.run(t, { registry, port: ground.port, ground });
       });
     }
   });
