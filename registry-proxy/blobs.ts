@@ -104,7 +104,7 @@ async function sendBlob(
   const observe = (outcome: string): void =>
     deps.metrics.pullSeconds.observe({ outcome }, (deps.clock.now() - answer.startedMs) / 1000);
   const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
-  const range = part.kind === 'part' ? { range: part.range } : {};
+  const range = part.kind === 'part' ? { range: part.range, rangeIs: meaningOf(exchange) } : {};
   try {
     const chunks = deps.blobs.open({ digest, size, origin, ...range }, { signal });
     await sendBlobBody(deps, response, answer, chunks, signal);
@@ -164,6 +164,11 @@ function rangeOf({ request }: ClientExchange, size: number, etag: string): Range
   const condition = request.headers['if-range'];
   if (request.method !== 'GET' || (condition !== undefined && condition !== etag)) return { kind: 'whole' };
   return parseRange(request.headers.range, size);
+}
+
+/** Clients that resume, and those that read a blob in pieces, leave the end open; lazy ones say what they want. */
+function meaningOf({ request }: ClientExchange): 'rest' | 'part' {
+  return /-\s*$/.test(request.headers.range ?? '') ? 'rest' : 'part';
 }
 
 /** From the registry to the client, and nowhere else: blobs that nobody here can verify, and all when paused. */

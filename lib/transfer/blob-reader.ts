@@ -12,6 +12,12 @@ export function wantedRange(request: BlobRequest): ByteRange {
   return request.range ?? { start: 0, end: request.size };
 }
 
+/** Whether the reader will have the whole blob once it has the range. */
+export function endsWhole(request: BlobRequest): boolean {
+  const { start, end } = wantedRange(request);
+  return end === request.size && (start === 0 || request.rangeIs === 'rest');
+}
+
 /** One buffer for all chunks of a reader: fresh memory for each would cost more than the copy. */
 function chunkBuffer(range: ByteRange): Buffer {
   return Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - range.start));
@@ -29,12 +35,14 @@ export async function* readStored(stored: StoredBlob, range: ByteRange): AsyncGe
 }
 
 export interface ReaderHooks {
+  /** The reader will have the whole blob: its last bytes wait for the digest. */
+  readonly holdsBack: boolean;
   /** The reader now waits for this piece. */
   waitsFor(piece: number): void;
 }
 
 /**
- * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A read of the whole blob
+ * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A reader of the whole blob
  * gets its last 64 KiB only after the whole digest has matched.
  * @throws what the blob failed with; ABORTED
  */
@@ -45,7 +53,7 @@ export async function* readShared(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
-  const whole = range.start === 0 && range.end === info.size;
+  const whole = hooks.holdsBack;
   const buffer = chunkBuffer(range);
   let at = range.start;
   while (at < range.end) {

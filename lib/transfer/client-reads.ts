@@ -2,12 +2,27 @@ import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import { digestAlgorithm, digestOf } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { pieceAt } from '../core/geometry.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
+import type { ByteRange } from '../core/range.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
+import { type Clock, delay } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
-import { readShared, readStored, wantedRange } from './blob-reader.ts';
+import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
 import { readDirectly } from './direct-read.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
+
+export interface ClientReadsDeps {
+  readonly store: BlobStore;
+  readonly origin: OriginClient;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+}
+
+/** Lazy readers (eStargz, SOCI, zstd:chunked) ask for footers and tables of contents: no longer than this. */
+const SHORT_BYTES = 1024 * 1024;
+/** So long a short part may take to come from the swarm, which has it last of all when it is the end of a cold blob. */
+const SHORT_WAIT_MS = 50;
 
 export interface ClientReadsHost {
   /** The blob as part of the swarm, started when it was not. */
@@ -24,15 +39,11 @@ export interface ClientReadsHost {
  * from the registry when our own disk fails.
  */
 export class ClientReads implements BlobSource {
-  readonly #deps: { readonly store: BlobStore; readonly origin: OriginClient };
+  readonly #deps: ClientReadsDeps;
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
 
-  constructor(
-    deps: { readonly store: BlobStore; readonly origin: OriginClient },
-    sink: PieceSink,
-    host: ClientReadsHost,
-  ) {
+  constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
@@ -75,11 +86,21 @@ export class ClientReads implements BlobSource {
 
   async *#follow(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const range = wantedRange(request);
-    const hooks = { waitsFor: (piece: number) => this.#host.waitsFor(blob, piece) };
+    const holdsBack = endsWhole(request);
+    const hooks = { holdsBack, waitsFor: (piece: number) => this.#host.waitsFor(blob, piece) };
     let sent = range.start;
     this.#host.readers(blob, 1);
     try {
       hooks.waitsFor(pieceAt(blob.info, range.start));
+      const hurried = await this.#hurried(blob, request, signal);
+      if (hurried !== undefined) {
+        for await (const chunk of hurried.bytes) {
+          this.#deps.metrics.receivedBytes.inc({ source: 'origin' }, chunk.length);
+          sent += chunk.length;
+          yield chunk;
+        }
+        return;
+      }
       for await (const chunk of readShared(blob, range, hooks, signal)) {
         sent += chunk.length;
         yield chunk;
@@ -92,9 +113,52 @@ export class ClientReads implements BlobSource {
       this.#host.readers(blob, -1);
     }
     // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
-    const whole = range.start === 0 && range.end === request.size;
-    const from = whole ? { start: sent, hash: await this.#sink.hashOfPrefix(blob, sent) } : { start: sent };
+    const from =
+      range.start === 0 && holdsBack
+        ? { start: sent, hash: await this.#sink.hashOfPrefix(blob, sent) }
+        : { start: sent };
     yield* readDirectly(this.#deps.origin, request, from, signal);
+  }
+
+  /** A short part straight from the registry, when it does not come from the swarm before its reader loses time. */
+  async #hurried(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): Promise<BlobBody | undefined> {
+    const range = wantedRange(request);
+    // What is a whole blob after all waits for its digest.
+    if (request.rangeIs !== 'part' || endsWhole(request)) return undefined;
+    if (await this.#comesSoon(blob, range, signal)) return undefined;
+    try {
+      return await this.#deps.origin.readBlob({ ...request, ...range }, { signal });
+    } catch (error) {
+      // The swarm may still have it when the registry does not give it to us.
+      if (signal.aborted) throw error;
+      return undefined;
+    }
+  }
+
+  /** Whether to wait for the swarm: the range is long, or its pieces are here before a lazy reader has lost time. */
+  async #comesSoon(blob: SharedBlob, range: ByteRange, signal: AbortSignal): Promise<boolean> {
+    if (range.end - range.start > SHORT_BYTES) return true;
+    const { have } = blob.stored;
+    const first = pieceAt(blob.info, range.start);
+    const last = pieceAt(blob.info, range.end - 1);
+    const late = new AbortController();
+    void delay(this.#deps.clock, SHORT_WAIT_MS, late.signal).then(
+      () => late.abort(),
+      () => {},
+    );
+    const waiting = AbortSignal.any([signal, late.signal]);
+    try {
+      for (let piece = first; piece <= last; ) {
+        if (have.has(piece)) piece++;
+        else await blob.nextChange(waiting);
+      }
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return false;
+    } finally {
+      late.abort();
+    }
   }
 }
 
