@@ -2,6 +2,8 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { parse as parseYaml } from 'yaml';
+import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { openAuthority } from '../../registry-proxy/forward/authority.ts';
 import {
@@ -30,6 +32,27 @@ t.test('the first rule that matches decides; none means the swarm', async (t) =>
   t.same(ruleFor(rules, 'https://r/secret'), { direct: false, useHttps: false });
   t.same(ruleFor(rules, 'https://r/v2/'), { direct: false, useHttps: false });
   for (const text of ['', '(', 'direct (', 'whatever x']) t.equal(parseRule(text), undefined, text);
+});
+
+t.test('rules in the configuration: text, or as in the file of dfdaemon', async (t) => {
+  const file = parseYaml(`
+forwardProxy: 127.0.0.1:65008
+forwardRule:
+  - direct ^https://harbor\\.corp/v2/secret/    # past the swarm
+  - { regx: ^http://old\\.corp/, use_https: true }
+`) as object;
+  const { forwardProxy, forwardRule } = daemonConfig.parse(file);
+  t.same(forwardProxy, { host: '127.0.0.1', port: 65_008 });
+  t.same(
+    forwardRule.map(({ direct, pattern, useHttps }) => [pattern.source, direct, useHttps]),
+    [
+      ['^https:\\/\\/harbor\\.corp\\/v2\\/secret\\/', true, false],
+      ['^http:\\/\\/old\\.corp\\/', false, true],
+    ],
+  );
+  for (const wrong of ['(', { regx: 'a', redirect: 'b' }, 'swarm x']) {
+    t.notOk(daemonConfig.safeParse({ forwardRule: [wrong] }).success);
+  }
 });
 
 t.test('where CONNECT may lead', async (t) => {
