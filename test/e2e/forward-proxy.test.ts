@@ -10,6 +10,7 @@ import { createStage, NAMESPACE } from '../helpers/stage.ts';
 
 const MIB = 1024 * 1024;
 const skip = skipReason({ programs: ['docker-registry', 'busybox', 'htpasswd'] }) || skipReason(dockerd);
+const noSkopeo = skipReason({ programs: ['skopeo'] });
 /** Of the image, for all pulls together: manifests come with each. */
 const MAX_RATIO = 1.05;
 
@@ -55,6 +56,31 @@ t.test(
       dockerd.pull({ ...pull, folder: into, ...(forward === undefined ? {} : { forward }) }),
       { message: /no basic auth credentials|unauthorized|authentication required/i },
       'without the password the cached image is refused',
+    );
+
+    await t.test(
+      'skopeo copies it to another name there: pulled and pushed',
+      { skip: noSkopeo },
+      async (t) => {
+        const source = `docker://${NAMESPACE}/${repository}:${image.tag}`;
+        const creds = ['--src-creds', `${user}:${password}`, '--dest-creds', `${user}:${password}`];
+        const { code, output } = await run(
+          'skopeo',
+          ['copy', '--quiet', ...creds, source, `docker://${NAMESPACE}/team/copy:v2`],
+          {
+            env: {
+              HTTPS_PROXY: `http://${forward?.address}`,
+              NO_PROXY: '',
+              SSL_CERT_FILE: forward?.ca ?? '',
+            },
+          },
+        );
+        t.equal(code, 0, output);
+        const manifest = await fetch(`${registry.url}/v2/team/copy/manifests/v2`, {
+          headers: { authorization, accept: 'application/vnd.oci.image.manifest.v1+json' },
+        });
+        t.equal(manifest.headers.get('docker-content-digest'), image.manifest.digest);
+      },
     );
   },
 );
