@@ -88,8 +88,9 @@ export class Joining {
   askAgain(node: number): void {
     const { tally, wheel } = this.#world;
     if (this.#world.isDead(node) || tally.missing[node] === 0) return;
-    if (this.#neighbours(node, true) < ENOUGH_NEIGHBOURS)
-      {this.#announce(node, ALL_BLOBS, Says.again, wheel.now);}
+    if (this.#neighbours(node, true) < ENOUGH_NEIGHBOURS) {
+      this.#announce(node, ALL_BLOBS, Says.again, wheel.now);
+    }
   }
 
   /** A link is broken. */
