@@ -18,14 +18,27 @@ export function endsWhole(request: BlobRequest): boolean {
   return end === request.size && (start === 0 || request.rangeIs === 'rest');
 }
 
+/** Of a crowd of readers each gets less, so that all together stay within a few times this. */
+const READERS_BYTES = 64 * CHUNK_BYTES;
+const MIN_CHUNK_BYTES = 64 * 1024;
+
+/** Length of the chunks of a reader who is one of `readers`. */
+export function chunkBytesFor(readers: number): number {
+  return Math.min(CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, Math.floor(READERS_BYTES / readers)));
+}
+
 /** One buffer for all chunks of a reader: fresh memory for each would cost more than the copy. */
-function chunkBuffer(range: ByteRange): Buffer {
-  return Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - range.start));
+function chunkBuffer(range: ByteRange, chunkBytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(Math.min(chunkBytes, range.end - range.start));
 }
 
 /** The bytes of a blob that is complete in the store. */
-export async function* readStored(stored: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {
-  const buffer = chunkBuffer(range);
+export async function* readStored(
+  stored: StoredBlob,
+  range: ByteRange,
+  chunkBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const buffer = chunkBuffer(range, chunkBytes);
   for (let at = range.start; at < range.end; ) {
     const chunk = buffer.subarray(0, Math.min(buffer.length, range.end - at));
     await stored.read(at, chunk);
@@ -35,6 +48,7 @@ export async function* readStored(stored: StoredBlob, range: ByteRange): AsyncGe
 }
 
 export interface ReaderHooks {
+  readonly chunkBytes: number;
   /** The reader will have the whole blob: its last bytes wait for the digest. */
   readonly holdsBack: boolean;
   /** The reader now waits for this piece. */
@@ -54,7 +68,7 @@ export async function* readShared(
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
   const whole = hooks.holdsBack;
-  const buffer = chunkBuffer(range);
+  const buffer = chunkBuffer(range, hooks.chunkBytes);
   let at = range.start;
   while (at < range.end) {
     const limit = whole && !stored.complete ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;

@@ -7,7 +7,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
-import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
+import { chunkBytesFor, endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
 import { readDirectly } from './direct-read.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -42,6 +42,7 @@ export class ClientReads implements BlobSource {
   readonly #deps: ClientReadsDeps;
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
+  #readers = 0;
 
   constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
@@ -53,6 +54,15 @@ export class ClientReads implements BlobSource {
     request: BlobRequest,
     { signal }: { readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {
+    this.#readers++;
+    try {
+      yield* this.#read(request, signal);
+    } finally {
+      this.#readers--;
+    }
+  }
+
+  async *#read(request: BlobRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const range = wantedRange(request);
     if (request.size === 0) {
       requireEmpty(request);
@@ -64,7 +74,7 @@ export class ClientReads implements BlobSource {
       const kept = await this.#deps.store.open(request.digest);
       try {
         if (kept?.complete === true) {
-          for await (const chunk of readStored(kept, range)) {
+          for await (const chunk of readStored(kept, range, chunkBytesFor(this.#readers))) {
             sent += chunk.length;
             yield chunk;
           }
@@ -87,7 +97,8 @@ export class ClientReads implements BlobSource {
   async *#follow(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const range = wantedRange(request);
     const holdsBack = endsWhole(request);
-    const hooks = { holdsBack, waitsFor: (piece: number) => this.#host.waitsFor(blob, piece) };
+    const chunkBytes = chunkBytesFor(this.#readers);
+    const hooks = { chunkBytes, holdsBack, waitsFor: (piece: number) => this.#host.waitsFor(blob, piece) };
     let sent = range.start;
     this.#host.readers(blob, 1);
     try {

@@ -13,8 +13,8 @@ const skip = skipReason({ programs: ['docker-registry'] });
 const COLD_CLIENTS = 100;
 const WARM_CLIENTS = 1000;
 const PULLS_EACH = 2;
-/** What a node with that many clients at once may grow to: one chunk for each, whatever the size of the blob. */
-const MAX_RSS_BYTES = (300 + WARM_CLIENTS) * MIB;
+/** What a node with that many clients at once may grow to: far below a chunk of 1 MiB for each. */
+const MAX_RSS_BYTES = 700 * MIB;
 
 /** The digest of what comes, by one connection that is kept. @throws Error for anything but 200, and for a cut */
 async function digestThrough(agent: Agent, url: string): Promise<string> {
