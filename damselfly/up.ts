@@ -19,7 +19,10 @@ const tracker = trackerConfig.shape;
 /** Settings of `damselfly up`: those of the three processes that differ on one machine, under names that tell them apart. */
 export const upConfig = z.object({
   upstream: node.upstream,
+  authFile: node.authFile,
   defaultUpstream: node.defaultUpstream,
+  staleIfError: node.staleIfError,
+  tagsWhenDown: node.tagsWhenDown,
   proxyListen: node.proxyListen,
   forwardProxy: node.forwardProxy,
   forwardRule: node.forwardRule,

@@ -3,26 +3,19 @@ import { type Digest, isDigest } from '../lib/core/digest.ts';
 import { DamselflyError, describeError, hasCode } from '../lib/core/errors.ts';
 import { contentRange, parseRange, type RangeRequest } from '../lib/core/range.ts';
 import type { Logger } from '../lib/observe/log.ts';
-import type { Metrics } from '../lib/observe/metrics.ts';
 import { OCTET_STREAM } from '../lib/oci/media-types.ts';
-import type { OriginClient } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer, sendError } from './answer.ts';
 import { type BlobAnswer, sendBlobBody } from './blob-body.ts';
 import { type ClientExchange, callerHeaders, commonHeaders } from './exchange.ts';
 import { isMatch } from './if-none-match.ts';
-import { askRightToRead } from './right-to-read.ts';
-import type { Asker, Verdict, Verdicts } from './verdicts.ts';
+import { askerOf, type RightDeps, rightToRead } from './right-to-read.ts';
+import type { Verdict } from './verdicts.ts';
 
-export interface BlobDeps {
-  readonly origin: OriginClient;
+export interface BlobDeps extends RightDeps {
   readonly blobs: BlobSource;
-  readonly verdicts: Verdicts;
-  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Fires when the proxy closes: ends questions that several clients share. */
-  readonly closing: AbortSignal;
   /** See RegistryProxyDeps. */
   readonly isPaused?: (upstream: string) => boolean;
 }
@@ -52,6 +45,7 @@ export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, diges
   const etag = `"${digest}"`;
   const common = {
     ...commonHeaders(exchange),
+    ...verdict.notes,
     'accept-ranges': 'bytes',
     'docker-content-digest': digest,
     etag,
@@ -131,18 +125,6 @@ async function sendBlob(
   }
 }
 
-function askerOf({ upstream, repository, request }: ClientExchange): Asker {
-  return { upstream, repository, authorization: request.headers.authorization };
-}
-
-async function rightToRead(deps: BlobDeps, exchange: ClientExchange, digest: Digest): Promise<Verdict> {
-  const { upstream, repository, signal } = exchange;
-  const headers = callerHeaders(exchange);
-  const ask = (): Promise<Verdict> =>
-    askRightToRead(deps.origin, { upstream, repository, digest, headers }, deps.closing);
-  return await deps.verdicts.of(askerOf(exchange), digest, ask, signal);
-}
-
 const REFUSAL_CODES = {
   401: 'UNAUTHORIZED',
   403: 'DENIED',
@@ -150,14 +132,18 @@ const REFUSAL_CODES = {
   429: 'TOOMANYREQUESTS',
 } as const;
 
+/** The registry's own answer, word for word where it is known. */
 function refuse(exchange: ClientExchange, verdict: Exclude<Verdict, { kind: 'allowed' }>): void {
+  const { request, response } = exchange;
+  const headers = { ...commonHeaders(exchange), ...verdict.headers };
+  if (verdict.kind === 'refused' && verdict.body !== undefined) {
+    response.writeHead(verdict.status, { ...headers, 'content-length': String(verdict.body.length) });
+    response.end(request.method === 'HEAD' ? undefined : verdict.body);
+    return;
+  }
   const code = REFUSAL_CODES[verdict.status as keyof typeof REFUSAL_CODES] ?? 'UNAVAILABLE';
   const message = `the registry answered ${verdict.status} when asked for the blob`;
-  sendError(
-    exchange.response,
-    { status: verdict.status, code, message },
-    { ...commonHeaders(exchange), ...verdict.headers },
-  );
+  sendError(response, { status: verdict.status, code, message }, headers);
 }
 
 function rangeOf({ request }: ClientExchange, size: number, etag: string): RangeRequest {

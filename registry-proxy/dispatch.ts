@@ -7,7 +7,9 @@ import type { OriginClient } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { sendError, sendFailure } from './answer.ts';
 import { answerBlob } from './blobs.ts';
+import { createCallerNames } from './callers.ts';
 import type { ClientExchange } from './exchange.ts';
+import { LastKnown, type StalePolicy } from './last-known.ts';
 import { answerListing } from './listings.ts';
 import { answerManifest } from './manifests.ts';
 import { passThrough } from './pass-through.ts';
@@ -23,8 +25,17 @@ export interface RegistryProxyDeps {
   readonly clock: Clock;
   /** Whether the registry's own answers are to be given, past every store and peer. Default: never. */
   readonly isPaused?: (upstream: string) => boolean;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, to tell when tokens run out. */
   readonly wallClockMs: () => number;
+}
+
+export interface AnswererOptions {
+  /** Our name in Via: a request that comes back to us would otherwise go round for ever. */
+  readonly pseudonym: string;
+  readonly defaultUpstream?: string;
+  readonly stale?: StalePolicy;
+  /** Ends questions to registries that several clients share. */
+  readonly closing: AbortSignal;
 }
 
 /** By which way a request came. */
@@ -41,20 +52,17 @@ export type Answerer = (
   entrance: Entrance,
 ) => Promise<void>;
 
+const NEVER_STALE: StalePolicy = { staleIfErrorMs: 0, tags: 'refuse' };
 /** Requests in progress at once; each holds a few chunks at most. More are told to come later, or to go elsewhere. */
 const MAX_REQUESTS = 2_048;
 
-/**
- * What stands between a server and the handlers: limits, routing, and an answer to every failure.
- * @param options.pseudonym our name in Via: a request that comes back to us would otherwise go round for ever
- * @param options.closing ends questions to registries that several clients share
- */
-export function createAnswerer(
-  deps: RegistryProxyDeps,
-  options: { readonly pseudonym: string; readonly defaultUpstream?: string; readonly closing: AbortSignal },
-): Answerer {
-  const parts = { ...deps, verdicts: createVerdicts(deps), closing: options.closing };
-  const { pseudonym } = options;
+/** What stands between a server and the handlers: limits, routing, and an answer to every failure. */
+export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions): Answerer {
+  const { closing, pseudonym, stale = NEVER_STALE } = options;
+  const names = createCallerNames((upstream) => deps.origin.trust(upstream));
+  const verdicts = createVerdicts({ ...deps, names });
+  const lastKnown = new LastKnown({ ...deps, names }, stale);
+  const parts = { ...deps, verdicts, lastKnown, closing };
   let underWay = 0;
 
   const answerFound = async (
@@ -78,13 +86,15 @@ export function createAnswerer(
   };
 
   const answerMirrored = async (connection: Arrived, listenerUpstream: string | undefined): Promise<void> => {
-    const { response } = connection;
+    const { request, response } = connection;
     const target = acceptTarget(connection);
     if (target === undefined) return;
     const { route, ns } = target;
+    const registryHeader = headerOf(request, 'x-dragonfly-registry');
     const choice = chooseUpstream({
       upstreams: deps.origin.upstreams,
       ns,
+      registryHeader,
       name: 'name' in route ? route.name : undefined,
       listenerUpstream,
       defaultUpstream: options.defaultUpstream,
@@ -93,7 +103,7 @@ export function createAnswerer(
       const { upstream, repository } = choice;
       const exchange = { ...connection, upstream, repository, ...(ns === undefined ? {} : { ns }) };
       await answerFound(exchange, target);
-    } else if (route.kind === 'ping' && ns === undefined) {
+    } else if (route.kind === 'ping' && ns === undefined && registryHeader === undefined) {
       // Clients that name the registry in the path ask this first: there is no registry yet whose answer it could be.
       sendEmptyPing(response);
     } else if (choice.kind === 'unknown') {
@@ -185,6 +195,11 @@ function acceptTarget({ request, response }: Connection): FoundTarget | undefine
 
 function isRead({ method }: IncomingMessage): boolean {
   return method === 'GET' || method === 'HEAD';
+}
+
+/** A header's value; undefined when it is absent or empty. */
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  return [request.headers[name]].flat().join(', ') || undefined;
 }
 
 function sendEmptyPing(response: ServerResponse): void {

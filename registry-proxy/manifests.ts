@@ -2,8 +2,8 @@ import { type Digest, digestAlgorithm, digestOf, isDigest } from '../lib/core/di
 import { DamselflyError } from '../lib/core/errors.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest } from '../lib/oci/manifest.ts';
 import { isForeignLayer } from '../lib/oci/media-types.ts';
-import { readBody } from '../lib/origin/exchange.ts';
-import type { OriginClient, OriginResponse } from '../lib/origin/origin-client.ts';
+import { discard, readBody } from '../lib/origin/exchange.ts';
+import { isWorthRetrying, type OriginClient, type OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer } from './answer.ts';
 import {
@@ -15,7 +15,16 @@ import {
   relayedHeaders,
 } from './exchange.ts';
 import { isMatch } from './if-none-match.ts';
+import { isAwayAnswer, type LastKnown } from './last-known.ts';
+import { askerOf } from './right-to-read.ts';
 import type { Verdicts } from './verdicts.ts';
+
+export interface ManifestDeps {
+  readonly origin: OriginClient;
+  readonly verdicts: Verdicts;
+  readonly lastKnown: LastKnown;
+  readonly clock: Clock;
+}
 
 /** Answers of registries that have the manifest and do not take HEAD for it. */
 const HEAD_NOT_TAKEN = [405, 501];
@@ -23,42 +32,96 @@ const HEAD_NOT_TAKEN = [405, 501];
 const SIGNED = 'application/vnd.docker.distribution.manifest.v1+';
 
 /**
- * GET and HEAD of a manifest: always the registry's own answer to this caller, now. A manifest that does not have the
- * digest it was asked by, or was said to have, goes no further.
+ * GET and HEAD of a manifest: always the registry's own answer to this caller, now; while the registry is away, where the
+ * policy allows that, what it last gave this caller. A manifest that does not have the digest it was asked by, or was said
+ * to have, goes no further.
  * @throws UPSTREAM_*, DIGEST_MISMATCH, ABORTED
  */
 export async function answerManifest(
-  deps: { readonly origin: OriginClient; readonly verdicts: Verdicts; readonly clock: Clock },
+  deps: ManifestDeps,
   exchange: ClientExchange,
   reference: string,
 ): Promise<void> {
-  const { upstream, repository, request, response, signal } = exchange;
+  const { lastKnown } = deps;
+  const { upstream, signal } = exchange;
+  if (lastKnown.isAway(upstream) && sendKept(deps, exchange, reference)) return;
+  let asked: Asked;
+  try {
+    asked = await askForManifest(deps, exchange, reference);
+  } catch (error) {
+    if (signal.aborted || !isWorthRetrying(error)) throw error;
+    lastKnown.noteAway(upstream);
+    if (sendKept(deps, exchange, reference)) return;
+    throw error;
+  }
+  if (isAwayAnswer(asked.answer)) {
+    lastKnown.noteAway(upstream);
+    if (sendKept(deps, exchange, reference)) {
+      await discard(asked.answer);
+      return;
+    }
+  }
+  await relayManifest(deps, exchange, reference, asked);
+}
+
+interface Asked {
+  readonly answer: OriginResponse;
+  /** Whether it came without a body. */
+  readonly isHead: boolean;
+}
+
+/** As the client asks; by GET where HEAD leaves out what clients then GET the manifest for. */
+async function askForManifest(
+  { origin }: ManifestDeps,
+  exchange: ClientExchange,
+  reference: string,
+): Promise<Asked> {
+  const { upstream, repository, request, signal } = exchange;
   const path = `/v2/${repository}/manifests/${reference}`;
   const headers = callerHeaders(exchange, ['if-none-match']);
   const ask = (method: string): Promise<OriginResponse> =>
-    deps.origin.request({ upstream, method, path, headers }, { signal });
-  let answer = await ask(request.method ?? 'GET');
-  if (request.method === 'HEAD') {
-    if (!saysLittle(answer)) {
-      await relayHead(deps, exchange, answer, reference);
-      return;
-    }
-    answer = await ask('GET');
-  }
+    origin.request({ upstream, method, path, headers }, { signal });
+  const answer = await ask(request.method ?? 'GET');
+  if (request.method !== 'HEAD') return { answer, isHead: false };
+  return saysLittle(answer) ? { answer: await ask('GET'), isHead: false } : { answer, isHead: true };
+}
+
+/** The registry's answer, checked, passed on and remembered. */
+async function relayManifest(
+  deps: ManifestDeps,
+  exchange: ClientExchange,
+  reference: string,
+  { answer, isHead }: Asked,
+): Promise<void> {
+  const { request, response } = exchange;
+  const asker = askerOf(exchange);
+  const { accept = '' } = request.headers;
   if (answer.status !== 200) {
+    if ([401, 403, 404].includes(answer.status)) deps.lastKnown.forgetManifest(asker, reference, accept);
+    await relayAnswer(deps, exchange, answer);
+    return;
+  }
+  const told = oneHeader(answer, 'docker-content-digest');
+  const mediaType = oneHeader(answer, 'content-type') ?? '';
+  const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
+  if (isHead) {
+    requireAgreement(digests);
+    const [digest] = digests;
+    const size = Number(oneHeader(answer, 'content-length') ?? Number.NaN);
+    if (digest !== undefined && Number.isSafeInteger(size)) {
+      deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size });
+    }
     await relayAnswer(deps, exchange, answer);
     return;
   }
   const body = await readManifest(answer);
-  const told = oneHeader(answer, 'docker-content-digest');
-  const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
-  const signed = oneHeader(answer, 'content-type')?.startsWith(SIGNED) === true;
+  const signed = mediaType.startsWith(SIGNED);
   if (!signed) for (const digest of digests) requireDigest(body, digest);
-  deps.verdicts.learn(
-    { upstream, repository, authorization: request.headers.authorization },
-    listedBlobs(body),
-  );
   const digest = digests[0] ?? digestOf(body);
+  const blobs = listedBlobs(body);
+  deps.verdicts.learn(asker, { manifest: digest, blobs });
+  for (const { digest: blob, size } of blobs) deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
+  deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size: body.length, body });
   const answered: Headers = {
     etag: `"${digest}"`,
     ...relayedHeaders(answer),
@@ -81,16 +144,23 @@ function saysLittle(answer: OriginResponse): boolean {
   return HEAD_NOT_TAKEN.includes(answer.status) || (answer.status === 200 && !told);
 }
 
-async function relayHead(
-  deps: { readonly clock: Clock },
-  exchange: ClientExchange,
-  answer: OriginResponse,
-  reference: string,
-): Promise<void> {
-  const told = oneHeader(answer, 'docker-content-digest');
-  const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
-  if (answer.status === 200) requireAgreement(digests);
-  await relayAnswer(deps, exchange, answer);
+/** Answers with what the registry last gave this caller. @returns false when there is nothing that may be given */
+function sendKept({ lastKnown }: ManifestDeps, exchange: ClientExchange, reference: string): boolean {
+  const { request, response } = exchange;
+  const kept = lastKnown.manifest(askerOf(exchange), reference, request.headers.accept ?? '');
+  const head = request.method === 'HEAD';
+  if (kept === undefined || (!head && kept.value.body === undefined)) return false;
+  const { body, digest, mediaType, size } = kept.value;
+  response.writeHead(200, {
+    ...commonHeaders(exchange),
+    ...kept.headers,
+    'docker-content-digest': digest,
+    etag: `"${digest}"`,
+    'content-type': mediaType,
+    'content-length': String(size),
+  });
+  response.end(head ? undefined : body);
+  return true;
 }
 
 async function readManifest(answer: OriginResponse): Promise<Uint8Array> {

@@ -1,69 +1,111 @@
-import { discard } from '../lib/origin/exchange.ts';
-import type { OriginClient, OriginResponse } from '../lib/origin/origin-client.ts';
-import { type Headers, oneHeader, relayedHeaders } from './exchange.ts';
-import type { Verdict } from './verdicts.ts';
+import type { Digest } from '../lib/core/digest.ts';
+import type { Metrics } from '../lib/observe/metrics.ts';
+import { isWorthRetrying, type OriginClient } from '../lib/origin/origin-client.ts';
+import type { Asker } from './callers.ts';
+import { type ClientExchange, callerHeaders, type Headers } from './exchange.ts';
+import { isAwayAnswer, type LastKnown } from './last-known.ts';
+import { askForBlob, askForManifest } from './questions.ts';
+import type { Verdict, Verdicts } from './verdicts.ts';
 
-/** Answers that are about the caller or the blob, and stand; all others are about the registry's state. */
-const REFUSALS = [401, 403, 404];
-/** Registries that redirect HEAD to storage which only takes GET answer like this. */
-const HEAD_NOT_TAKEN = [400, 403, 405, 501];
+export interface RightDeps {
+  readonly origin: OriginClient;
+  readonly verdicts: Verdicts;
+  readonly lastKnown: LastKnown;
+  readonly metrics: Metrics;
+  /** Milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
+  /** Fires when the proxy closes: ends questions that several clients share. */
+  readonly closing: AbortSignal;
+}
+
+/** A verdict, and what its answer has to say besides. */
+export type Right = Verdict & { readonly notes?: Headers };
 
 /**
- * Asks the registry whether the caller of `headers` may read a blob now, and how long the blob is.
+ * Whether the caller may read a blob: the registry's word of now, or of the last minute. While the registry is away, what
+ * it said last, where the policy allows that.
  * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, UPSTREAM_BROKEN, ABORTED
  */
-export async function askRightToRead(
-  origin: OriginClient,
-  question: {
-    readonly upstream: string;
-    readonly repository: string;
-    readonly digest: string;
-    readonly headers: Headers;
-  },
-  signal: AbortSignal,
-): Promise<Verdict> {
-  const path = `/v2/${question.repository}/blobs/${question.digest}`;
-  const { upstream, headers } = question;
-  const head = await origin.request({ upstream, method: 'HEAD', path, headers }, { signal });
-  await discard(head);
-  const size = sizeOf(head);
-  if (size !== undefined) return { kind: 'allowed', size };
-  if (head.status !== 200 && !HEAD_NOT_TAKEN.includes(head.status)) return notAllowed(head);
-  const probe = await origin.request(
-    { upstream, method: 'GET', path, headers: { ...headers, range: 'bytes=0-0' } },
-    { signal },
-  );
-  const probed = sizeOf(probe);
-  await discard(probe);
-  return probed === undefined ? notAllowed(probe) : { kind: 'allowed', size: probed };
-}
-
-/** Size of the blob when the answer means that it may be read. */
-function sizeOf(answer: OriginResponse): number | undefined {
-  if (answer.status === 200) return numberIn(/^(\d{1,15})$/, oneHeader(answer, 'content-length'));
-  // 416: even byte 0 lies outside, so the blob is there and empty.
-  const expected =
-    answer.status === 206
-      ? /^bytes \d+-\d+\/(\d{1,15})$/i
-      : answer.status === 416
-        ? /^bytes \*\/(0)$/i
-        : /^never$/;
-  return numberIn(expected, oneHeader(answer, 'content-range'));
-}
-
-function numberIn(pattern: RegExp, value: string | undefined): number | undefined {
-  const digits = value === undefined ? undefined : pattern.exec(value)?.[1];
-  return digits === undefined ? undefined : Number(digits);
-}
-
-function notAllowed(answer: OriginResponse): Verdict {
-  const { 'www-authenticate': challenge, 'retry-after': retryAfter, warning } = relayedHeaders(answer);
-  const headers: Headers = {
-    ...(challenge === undefined ? {} : { 'www-authenticate': challenge }),
-    ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
-    ...(warning === undefined ? {} : { warning }),
+export async function rightToRead(deps: RightDeps, exchange: ClientExchange, digest: Digest): Promise<Right> {
+  const { lastKnown, verdicts } = deps;
+  const { upstream, signal } = exchange;
+  const asker = askerOf(exchange);
+  const proven = provenRight(deps, asker, digest);
+  if (proven !== undefined) return proven;
+  const stale = (): Right | undefined => {
+    const found = lastKnown.blob(asker, digest);
+    return found === undefined
+      ? undefined
+      : { kind: 'allowed', size: found.value.size, notes: found.headers };
   };
-  // An answer that is a success but shows no size is a fault of the registry.
-  const status = answer.status < 400 ? 502 : answer.status;
-  return { kind: REFUSALS.includes(status) ? 'refused' : 'unclear', status, headers };
+  const atOnce = lastKnown.isAway(upstream) ? stale() : undefined;
+  if (atOnce !== undefined) return atOnce;
+  const ask = async (): Promise<Verdict> => {
+    const verdict = await askRegistry(deps, exchange, digest);
+    if (!isAwayAnswer(verdict)) lastKnown.noteBlob(asker, digest, verdict);
+    return verdict;
+  };
+  try {
+    const verdict = await verdicts.of(asker, { kind: 'blob', digest }, ask, signal);
+    if (!isAwayAnswer(verdict)) return verdict;
+    lastKnown.noteAway(upstream);
+    return stale() ?? verdict;
+  } catch (error) {
+    if (!isWorthRetrying(error)) throw error;
+    lastKnown.noteAway(upstream);
+    const kept = stale();
+    if (kept === undefined) throw error;
+    return kept;
+  }
+}
+
+/**
+ * The right that a signed token proves, where the upstream says that tokens do. A token is about a repository: that the
+ * blob is in it, the registry must have said to somebody.
+ */
+function provenRight(
+  { metrics, origin, verdicts, wallClockMs }: RightDeps,
+  asker: Asker,
+  digest: Digest,
+): Verdict | undefined {
+  const { authorization } = asker;
+  const size = authorization === undefined ? undefined : verdicts.sizeIn(asker, digest);
+  if (authorization === undefined || size === undefined) return undefined;
+  if (!origin.provesRight({ ...asker, authorization, wallMs: wallClockMs() })) return undefined;
+  metrics.authorization.inc({ verdict: 'proven' });
+  return { kind: 'allowed', size };
+}
+
+/** Whose right it is. */
+export function askerOf({ upstream, repository, request }: ClientExchange): Asker {
+  return { upstream, repository, authorization: request.headers.authorization };
+}
+
+/**
+ * Clients use several tokens a pull: with a new one, one question about the manifest answers for all of its blobs.
+ * Where that has no answer, the blob itself is asked for.
+ */
+async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Digest): Promise<Verdict> {
+  const { closing, origin, verdicts } = deps;
+  const { upstream, repository } = exchange;
+  const asker = askerOf(exchange);
+  const question = { upstream, repository, headers: callerHeaders(exchange) };
+  const listing = verdicts.listing(asker, digest);
+  const size = listing?.blobs.find((blob) => blob.digest === digest)?.size;
+  if (listing !== undefined && size !== undefined) {
+    const { manifest } = listing;
+    const ask = (): Promise<Verdict> => askForManifest(origin, { ...question, digest: manifest }, closing);
+    const verdict = await verdicts.of(asker, { kind: 'manifest', digest: manifest }, ask, closing);
+    if (verdict.kind === 'allowed') {
+      verdicts.learn(asker, listing);
+      for (const blob of listing.blobs) {
+        deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });
+      }
+      return { kind: 'allowed', size };
+    }
+    if (verdict.kind === 'unclear') return verdict;
+  }
+  const verdict = await askForBlob(origin, { ...question, digest }, closing);
+  if (verdict.kind === 'allowed') verdicts.notePresent(asker, digest, verdict.size);
+  return verdict;
 }

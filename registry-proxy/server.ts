@@ -3,7 +3,9 @@ import type { Server } from 'node:http';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { createAnswerer, type RegistryProxyDeps } from './dispatch.ts';
 import { type ForwardProxyConfig, startForwardProxy } from './forward/server.ts';
+import type { StalePolicy } from './last-known.ts';
 import { addressOf, drain, listen } from './listener.ts';
+import { isServed } from './upstream-name.ts';
 
 export interface ListenerConfig {
   readonly host: string;
@@ -19,6 +21,8 @@ export interface RegistryProxyConfig {
   readonly defaultUpstream?: string;
   /** Also a proxy as in HTTPS_PROXY. */
   readonly forward?: ForwardProxyConfig;
+  /** What is served while a registry is away; default: nothing. */
+  readonly stale?: StalePolicy;
 }
 
 interface Address {
@@ -92,7 +96,7 @@ function requireUpstreams(
   { listeners, defaultUpstream }: RegistryProxyConfig,
 ): void {
   for (const name of [defaultUpstream, ...listeners.map(({ upstream }) => upstream)]) {
-    if (name === undefined || origin.upstreams.includes(name)) continue;
+    if (name === undefined || isServed(origin.upstreams, name)) continue;
     const message = `the proxy is to serve ${JSON.stringify(name)}, which is not among the upstreams`;
     throw new DamselflyError('CONFIG_INVALID', message, { upstream: name });
   }

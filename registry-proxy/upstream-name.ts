@@ -1,12 +1,15 @@
 import { isRepository, looksLikeHost } from '../lib/oci/names.ts';
 import { canonicalRegistry, repositoryIn } from '../lib/oci/reference.ts';
+import { findUpstreamName } from '../lib/origin/upstream-pattern.ts';
 
 /** What is known when a registry has to be chosen. */
 export interface UpstreamQuestion {
-  /** Names of the configured upstreams. */
+  /** Names of the configured upstreams, patterns among them. */
   readonly upstreams: readonly string[];
   /** `?ns=` of the request. */
   readonly ns: string | undefined;
+  /** `X-Dragonfly-Registry` of the request: a registry, or its address. */
+  readonly registryHeader?: string | undefined;
   /** The name in the path, a registry perhaps in front; undefined for requests about the whole registry. */
   readonly name: string | undefined;
   /** What the listener is for, if it is for one upstream. */
@@ -20,19 +23,21 @@ export type UpstreamChoice =
   | { readonly kind: 'invalid'; readonly message: string };
 
 /**
- * Which registry and repository a request is for. Clients tell it in one of three ways: `?ns=` (containerd), the
- * registry's name in front of the path (podman, CRI-O, a direct pull), or by asking a listener that serves one registry.
+ * Which registry and repository a request is for. Clients tell it in one of four ways: `?ns=` (containerd), the header
+ * `X-Dragonfly-Registry`, the registry's name in front of the path (podman, CRI-O, a direct pull), or by asking a
+ * listener that serves one registry. Only registries on the list of upstreams are ever found.
  */
 export function chooseUpstream(question: UpstreamQuestion): UpstreamChoice {
-  const { upstreams, ns, name = '' } = question;
-  if (ns !== undefined) {
-    const upstream = canonicalRegistry(ns);
-    return upstreams.includes(upstream) ? found(upstream, question.name) : unknown(ns);
+  const { upstreams, name = '' } = question;
+  const told = question.ns ?? registryIn(question.registryHeader);
+  if (told !== undefined) {
+    const upstream = canonicalRegistry(told.toLowerCase());
+    return isServed(upstreams, upstream) ? found(upstream, question.name) : unknown(told);
   }
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
   const named = canonicalRegistry(first);
-  if (upstreams.includes(named)) return found(named, name.slice(slash + 1));
+  if (isServed(upstreams, named)) return found(named, name.slice(slash + 1));
   if (question.listenerUpstream !== undefined) return found(question.listenerUpstream, question.name);
   // Sent to the default registry, this would show it the name, and perhaps the credential, meant for another.
   if (looksLikeHost(first)) return unknown(first);
@@ -40,7 +45,12 @@ export function chooseUpstream(question: UpstreamQuestion): UpstreamChoice {
   // A question about a whole registry, without a name to protect: where there is one registry, it is about that. Clients
   // that put the registry in the path learn from it, before they name anything, that they must log in.
   const [only] = upstreams;
-  if (question.name === undefined && only !== undefined && upstreams.length === 1) {
+  if (
+    question.name === undefined &&
+    only !== undefined &&
+    upstreams.length === 1 &&
+    isServed(upstreams, only)
+  ) {
     return found(only, undefined);
   }
   return {
@@ -48,6 +58,16 @@ export function chooseUpstream(question: UpstreamQuestion): UpstreamChoice {
     message:
       'the request does not say which registry it is for: add ?ns=REGISTRY, put the registry in front of the name, or start with --default-upstream NAME',
   };
+}
+
+/** Whether a registry is on the list. */
+export function isServed(upstreams: readonly string[], registry: string): boolean {
+  return findUpstreamName(upstreams, registry) !== undefined;
+}
+
+/** The registry that the header names: `https://harbor.corp` and `harbor.corp` are the same; with more in it, nobody's. */
+function registryIn(header: string | undefined): string | undefined {
+  return header === undefined ? undefined : header.trim().replace(/^https?:\/\/([^/]*)\/?$/i, '$1');
 }
 
 function found(upstream: string, name: string | undefined): UpstreamChoice {

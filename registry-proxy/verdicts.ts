@@ -1,99 +1,150 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { BoundedMap } from '../lib/core/bounded-map.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import { SingleFlight } from '../lib/core/single-flight.ts';
 import type { Metrics } from '../lib/observe/metrics.ts';
+import { claimsOf } from '../lib/origin/authorization.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
+import type { Asker, CallerNames } from './callers.ts';
 import type { Headers } from './exchange.ts';
 
-/** Who wants to read in which repository. */
-export interface Asker {
-  readonly upstream: string;
-  readonly repository: string;
-  /** Authorization value; undefined = anonymous. A secret. */
-  readonly authorization: string | undefined;
-}
-
-/** What the registry said about one caller's right to read one blob. */
+/** What the registry said about one caller's right to read one blob or manifest. */
 export type Verdict =
   | { readonly kind: 'allowed'; readonly size: number }
   /** Refused, or not there. */
-  | { readonly kind: 'refused'; readonly status: number; readonly headers: Headers }
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly headers: Headers;
+      /** The registry's own words, when they are short. */
+      readonly body?: Uint8Array;
+    }
   /** Neither: the registry is busy or broken. Never remembered. */
   | { readonly kind: 'unclear'; readonly status: number; readonly headers: Headers };
+
+/** A manifest, and the blobs that whoever may read it may read. */
+export interface Listing {
+  readonly manifest: Digest;
+  readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
+}
+
+/** What a verdict is about: a blob, or a manifest for the blobs it lists. */
+export interface Subject {
+  readonly kind: 'blob' | 'manifest';
+  readonly digest: Digest;
+}
 
 /** Remembers, for a short time, what each caller may read; never shared between callers or repositories. */
 export interface Verdicts {
   /** The verdict remembered, or `ask`ed of the registry; askers of the same at the same time share one question. */
-  of(asker: Asker, digest: Digest, ask: () => Promise<Verdict>, signal: AbortSignal): Promise<Verdict>;
-  /** The registry gave this caller a manifest that lists these blobs. */
-  learn(asker: Asker, blobs: Iterable<{ readonly digest: Digest; readonly size: number }>): void;
-  forget(asker: Asker, digest: Digest): void;
+  of(asker: Asker, subject: Subject, ask: () => Promise<Verdict>, signal: AbortSignal): Promise<Verdict>;
+  /** The registry gave this caller a manifest that lists these blobs, or said that it may have it. */
+  learn(asker: Asker, listing: Listing): void;
+  /**
+   * A manifest that lists the blob and that the holder of this Authorization has read in this repository: asking for
+   * that one answers for all its blobs.
+   */
+  listing(asker: Asker, blob: Digest): Listing | undefined;
+  /** The registry said to somebody, just now, that it has the blob in this repository. */
+  notePresent(repository: Omit<Asker, 'authorization'>, blob: Digest, size: number): void;
+  /** The blob's size, when the registry said so within the last minute. */
+  sizeIn(repository: Omit<Asker, 'authorization'>, blob: Digest): number | undefined;
+  forget(asker: Asker, blob: Digest): void;
 }
 
 const ALLOWED_MS = 60_000;
 const REFUSED_MS = 5_000;
+/** Clients fetch a new token every few minutes, and pull an image's layers within some more. */
+const LISTING_MS = 30 * 60_000;
 /** Verdicts remembered at once, about 300 bytes each; the oldest goes first. */
 const MAX_VERDICTS = 50_000;
 
-export function createVerdicts(deps: { readonly clock: Clock; readonly metrics: Metrics }): Verdicts {
-  const { clock, metrics } = deps;
-  const remembered = new Map<string, { readonly verdict: Verdict; readonly untilMs: number }>();
+interface Remembered {
+  readonly verdict: Verdict;
+  readonly untilMs: number;
+}
+
+export function createVerdicts(deps: {
+  readonly clock: Clock;
+  readonly wallClockMs: () => number;
+  readonly metrics: Metrics;
+  readonly names: CallerNames;
+}): Verdicts {
+  const { clock, metrics, names, wallClockMs } = deps;
+  const remembered = new BoundedMap<Remembered>(MAX_VERDICTS);
+  const listings = new BoundedMap<{ readonly listing: Listing; readonly untilMs: number }>(MAX_VERDICTS);
+  /** What is in a repository, by registry, repository and blob. */
+  const present = new BoundedMap<{ readonly size: number; readonly untilMs: number }>(MAX_VERDICTS);
   const flights = new SingleFlight<Verdict>();
-  // Authorization values are kept only as hashes under a key that dies with the process.
-  const key = randomBytes(32);
 
-  const nameOf = ({ upstream, repository, authorization }: Asker): string => {
-    const who =
-      authorization === undefined
-        ? 'anonymous'
-        : createHmac('sha256', key).update(authorization).digest('base64');
-    return `${upstream} ${repository} ${who}`;
-  };
+  const keyOf = (asker: Asker, { digest, kind }: Subject): string =>
+    `${kind} ${names.exact(asker)} ${digest}`;
 
-  const valid = (name: string): Verdict | undefined => {
-    const entry = remembered.get(name);
+  const valid = (key: string): Verdict | undefined => {
+    const entry = remembered.get(key);
     return entry !== undefined && entry.untilMs > clock.now() ? entry.verdict : undefined;
   };
 
-  const remember = (name: string, verdict: Verdict): void => {
+  const remember = ({ authorization }: Asker, key: string, verdict: Verdict): void => {
     if (verdict.kind === 'unclear') return;
-    remembered.delete(name);
-    if (remembered.size >= MAX_VERDICTS) remembered.delete(remembered.keys().next().value ?? '');
-    remembered.set(name, {
-      verdict,
-      untilMs: clock.now() + (verdict.kind === 'allowed' ? ALLOWED_MS : REFUSED_MS),
-    });
+    const lifeMs = verdict.kind === 'refused' ? REFUSED_MS : Math.min(ALLOWED_MS, tokenLifeMs(authorization));
+    remembered.set(key, { verdict, untilMs: clock.now() + lifeMs });
+  };
+
+  const notePresent: Verdicts['notePresent'] = ({ repository, upstream }, digest, size) => {
+    present.set(`${upstream} ${repository} ${digest}`, { size, untilMs: clock.now() + ALLOWED_MS });
+  };
+
+  /** What is left of a signed token's life: the registry would not take it afterwards, and so do we not. */
+  const tokenLifeMs = (authorization: string | undefined): number => {
+    const expiresAtMs = authorization === undefined ? undefined : claimsOf(authorization)?.expiresAtMs;
+    return expiresAtMs === undefined ? Number.POSITIVE_INFINITY : expiresAtMs - wallClockMs();
   };
 
   return {
-    async of(asker, digest, ask, signal) {
-      const name = `${nameOf(asker)} ${digest}`;
-      const known = valid(name);
+    async of(asker, subject, ask, signal) {
+      const key = keyOf(asker, subject);
+      const known = valid(key);
       if (known !== undefined) {
         metrics.authorization.inc({ verdict: 'remembered' });
         return known;
       }
-      return await flights.run(
-        name,
-        async () => {
-          const verdict = await ask();
-          metrics.authorization.inc({ verdict: verdict.kind });
-          remember(name, verdict);
-          return verdict;
-        },
-        signal,
-      );
+      const asking = async (): Promise<Verdict> => {
+        const verdict = await ask();
+        metrics.authorization.inc({ verdict: verdict.kind });
+        remember(asker, key, verdict);
+        return verdict;
+      };
+      return await flights.run(key, asking, signal);
     },
-    learn(asker, blobs) {
-      const prefix = nameOf(asker);
-      for (const { digest, size } of blobs) {
-        const name = `${prefix} ${digest}`;
+    learn(asker, listing) {
+      const holder = names.holder(asker);
+      const untilMs = clock.now() + LISTING_MS;
+      for (const { digest, size } of listing.blobs) {
+        const key = keyOf(asker, { kind: 'blob', digest });
         // A size that the registry itself has told is better than what a manifest's author wrote.
-        if (valid(name)?.kind !== 'allowed') remember(name, { kind: 'allowed', size });
+        const known = valid(key);
+        remember(asker, key, known?.kind === 'allowed' ? known : { kind: 'allowed', size });
+        notePresent(asker, digest, known?.kind === 'allowed' ? known.size : size);
+        listings.set(`${holder} ${digest}`, { listing, untilMs });
       }
     },
-    forget(asker, digest) {
-      remembered.delete(`${nameOf(asker)} ${digest}`);
+    listing(asker, blob) {
+      const found = listings.get(`${names.holder(asker)} ${blob}`);
+      return found !== undefined && found.untilMs > clock.now() ? found.listing : undefined;
+    },
+    notePresent,
+    sizeIn({ repository, upstream }, blob) {
+      const found = present.get(`${upstream} ${repository} ${blob}`);
+      return found !== undefined && found.untilMs > clock.now() ? found.size : undefined;
+    },
+    forget(asker, blob) {
+      present.delete(`${asker.upstream} ${asker.repository} ${blob}`);
+      remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
+      const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
+      if (listing !== undefined) {
+        remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
+      }
+      listings.delete(`${names.holder(asker)} ${blob}`);
     },
   };
 }

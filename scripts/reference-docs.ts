@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { upConfig } from '../damselfly/up.ts';
 import { daemonConfig } from '../dfget/daemon/config.ts';
 import { envName, kebab, metaOf } from '../lib/config/load.ts';
+import { UPSTREAM_FIELDS } from '../lib/config/upstream.ts';
 import { ERROR_CODES } from '../lib/core/errors.ts';
 import { createMetrics } from '../lib/observe/metrics.ts';
 import { supernodeConfig } from '../supernode/config.ts';
@@ -63,7 +64,55 @@ upstream:
 zone: eu-1
 \`\`\`
 
+## Upstreams
+
+The registries that are served, and no others: a request that names one which is not on the list is answered 404, whichever
+way it names it (\`?ns=\`, \`X-Dragonfly-Registry\`, the path). On the command line an upstream is \`NAME=URL\`, with or without
+\`user:password@\` in the URL; in the file it may be an object of these:
+
+| name | meaning |
+|---|---|
+${upstreamRows()}
+
+\`\`\`yaml
+upstream:
+  - name: harbor.corp                # Harbor, replicated, with a robot account
+    url: [https://harbor-a.corp, https://harbor-b.corp]
+    username: robot$team+puller
+    password: secret
+    ca: /etc/ssl/corp.pem
+  - name: docker.io                  # asked at registry-1.docker.io; library/ is added to names of one part
+    url: https://docker.io
+    auth-file: /root/.docker/config.json
+  - name: 123.dkr.ecr.eu-central-1.amazonaws.com
+    url: https://123.dkr.ecr.eu-central-1.amazonaws.com
+    credential-helper: ecr-login
+    trust: node
+  - "*.pkg.dev=https://*"            # every registry of the family
+\`\`\`
+
+A pattern fits host names only, never an address or \`localhost\`, and a port only if it has one itself; a name it fits is not
+connected to when it leads to this machine or to a link-local address.
+
+Credentials are taken from \`username\` and \`password\`, else from the helper, else from the first file that knows the registry.
+They answer Basic and Bearer challenges: by GET, by OAuth2 POST where a token service takes no GET, or with a refresh token
+(docker's "identity token"). They are sent to the registry's own addresses, and to a token service of the same host or domain
+or one of \`token-hosts\`; elsewhere an anonymous token is asked for. Tokens are kept for each scope until they run out.
+Under \`trust: caller\` the credentials of an upstream read bytes for callers that the registry has allowed to read them, and
+never decide who may read.
+
+While a registry does not answer, nothing is served that needs its word. With \`--stale-if-error 24h\` a node goes on serving
+what a caller was allowed within that time: anonymous callers, the same user with the same password and, under
+\`trust: node\`, everybody. Answers then carry a \`Warning\`. What is known for it is kept in memory: after a restart it has to be
+learnt anew.
+
 ${parts.join('\n')}`;
+}
+
+function upstreamRows(): string {
+  return Object.entries(UPSTREAM_FIELDS)
+    .map(([name, meaning]) => `| \`${name}\` | ${meaning} |`)
+    .join('\n');
 }
 
 function settingsTable(schema: z.ZodObject<Record<string, z.ZodType>>): string {

@@ -15,6 +15,7 @@ export const supernodeConfig = z.object({
   }),
   tracker: settings.tracker,
   upstream: settings.upstream,
+  authFile: settings.authFile,
   dataDir: setting(z.string().min(1).default(defaultDataDir('supernode')), {
     argument: '<folder>',
     help: `blobs and their records (default: ${defaultDataDir('supernode')})`,

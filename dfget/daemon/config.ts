@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DEFAULT_SOCKET, defaultDataDir, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
-import { address, proxyListener } from '../../lib/config/values.ts';
+import { address, duration, proxyListener } from '../../lib/config/values.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
 
 /** A rule of the forward proxy as text, or as dfdaemon's file has it. */
@@ -59,6 +59,15 @@ export const daemonConfig = z.object({
   defaultUpstream: setting(z.string().toLowerCase().optional(), {
     argument: '<name>',
     help: 'upstream of requests that name none (default: the only one configured, if there is one)',
+  }),
+  authFile: settings.authFile,
+  staleIfError: setting(duration().default(0), {
+    argument: '<duration>',
+    help: 'while a registry does not answer, serve callers what they were allowed within this time, such as 24h (default: 0, never)',
+  }),
+  tagsWhenDown: setting(z.enum(['refuse', 'stale']).optional(), {
+    argument: '<refuse|stale>',
+    help: 'a tag whose registry does not answer: refuse it, or serve its last digest with a Warning (default: stale with --stale-if-error, else refuse)',
   }),
   dataDir: setting(z.string().min(1).default(defaultDataDir('node')), {
     argument: '<folder>',

@@ -3,6 +3,7 @@ import { joinAddress } from '../../lib/observe/admin-server.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { openPeerHost, type PeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
+import { stalePolicy } from '../../registry-proxy/last-known.ts';
 import {
   createRegistryProxy,
   type RegistryProxy,
@@ -23,13 +24,15 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
   try {
     const { engine, metrics, origin } = host;
     const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
-    const defaultUpstream = config.defaultUpstream ?? only;
+    // A pattern stands for many.
+    const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
     const pause = await loadPause({ log, metrics }, { folder: config.dataDir, upstreams: origin.upstreams });
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
       { ...deps, origin, blobs: engine, metrics, isPaused: pause.isPaused },
       {
         listeners: config.proxyListen,
+        stale: stalePolicy(config.staleIfError, config.tagsWhenDown),
         ...(defaultUpstream === undefined ? {} : { defaultUpstream }),
         ...forwardConfig(config),
       },

@@ -2,7 +2,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { setting } from './load.ts';
-import { advertised, logLevel, name, size, toggle, trackerUrl, upstream } from './values.ts';
+import { upstream } from './upstream.ts';
+import { advertised, logLevel, name, size, toggle, trackerUrl } from './values.ts';
 
 /** Settings that several processes share, so that each has one name and one meaning everywhere. */
 
@@ -33,6 +34,11 @@ export const settings = {
     argument: '<name=url>',
     repeat: true,
     help: 'a registry as images name it, and where it is: harbor.corp=https://harbor.corp; repeatable',
+  }),
+  authFile: setting(z.array(z.string().min(1)).default([]), {
+    argument: '<path>',
+    repeat: true,
+    help: "docker's config.json or containers' auth.json with credentials for the upstreams; read again when they are needed; repeatable",
   }),
   zone: setting(name('a zone').default(''), {
     argument: '<zone>',

@@ -1,21 +1,59 @@
 import { readFileSync } from 'node:fs';
 import { DamselflyError } from '../core/errors.ts';
-import type { UpstreamConfig } from './values.ts';
+import type { UpstreamConfig } from './upstream.ts';
 
-/** The upstreams with the text of their CA files instead of the paths. @throws CONFIG_INVALID */
-export function loadUpstreams(configs: readonly UpstreamConfig[]): UpstreamConfig[] {
+const PEM_FILES = ['ca', 'clientCert', 'clientKey'] as const;
+
+/**
+ * The upstreams with the text of their PEM files instead of the paths, and `authFiles` after their own: files of
+ * credentials stay paths, because their content changes.
+ * @throws CONFIG_INVALID, also for a file that cannot be read or is not JSON
+ */
+export function loadUpstreams(
+  configs: readonly UpstreamConfig[],
+  authFiles: readonly string[] = [],
+): UpstreamConfig[] {
+  for (const path of authFiles) checkAuthFile('--auth-file', path);
   const seen = new Set<string>();
   return configs.map((config) => {
-    if (seen.has(config.name)) {
-      throw new DamselflyError('CONFIG_INVALID', `--upstream: ${config.name} is given twice`);
-    }
-    seen.add(config.name);
-    if (config.ca === undefined) return config;
-    try {
-      return { ...config, ca: readFileSync(config.ca, 'utf8') };
-    } catch (error) {
-      const why = (error as Error).message;
-      throw new DamselflyError('CONFIG_INVALID', `upstream ${config.name}: cannot read the ca file: ${why}`);
-    }
+    const { name } = config;
+    if (seen.has(name)) throw new DamselflyError('CONFIG_INVALID', `--upstream: ${name} is given twice`);
+    seen.add(name);
+    for (const path of config.authFiles ?? []) checkAuthFile(`upstream ${name}: auth-file`, path);
+    const texts = PEM_FILES.flatMap((key) => {
+      const path = config[key];
+      return path === undefined ? [] : [[key, read(path, `upstream ${name}: cannot read the ${key} file`)]];
+    });
+    const { verify } = config;
+    const keys =
+      verify === undefined ? '' : read(verify.keys, `upstream ${name}: cannot read the verify-keys file`);
+    const files = [...(config.authFiles ?? []), ...authFiles];
+    return {
+      ...config,
+      ...(Object.fromEntries(texts) as Partial<UpstreamConfig>),
+      ...(verify === undefined ? {} : { verify: { ...verify, keys } }),
+      ...(files.length === 0 ? {} : { authFiles: files }),
+    };
   });
+}
+
+function read(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new DamselflyError('CONFIG_INVALID', `${what}: ${(error as Error).message}`);
+  }
+}
+
+function checkAuthFile(what: string, path: string): void {
+  const text = read(path, `${what}: cannot read it`);
+  try {
+    JSON.parse(text);
+  } catch {
+    // The parser's own words would repeat a part of the file.
+    throw new DamselflyError(
+      'CONFIG_INVALID',
+      `${what} ${path}: not JSON; expected docker's config.json or containers' auth.json`,
+    );
+  }
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LOG_LEVELS } from '../observe/log.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes, parseDuration } from './units.ts';
 
 /** What a setting may look like on the command line, in the environment and in a file: text in, typed value out. */
 
@@ -45,59 +45,6 @@ export const proxyListener = () =>
     return at < 0 ? parsed.data : { ...parsed.data, upstream: text.slice(0, at).trim() };
   });
 
-export interface UpstreamConfig {
-  /** As clients spell the registry: `harbor.corp`, `docker.io`. */
-  readonly name: string;
-  readonly url: string;
-  readonly username?: string;
-  readonly password?: string;
-  /** Path of a PEM file with the CA of the registry. */
-  readonly ca?: string;
-}
-
-const UPSTREAM_EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
-
-/** `NAME=URL` (credentials may stand in the URL), or in a file an object `{name, url, username, password, ca}`. */
-export const upstream = () =>
-  z
-    .union([
-      z.string(),
-      z.strictObject({
-        name: z.string(),
-        url: z.string(),
-        username: z.string().optional(),
-        password: z.string().optional(),
-        ca: z.string().optional(),
-      }),
-    ])
-    .transform((given, context): UpstreamConfig => {
-      const at = typeof given === 'string' ? given.indexOf('=') : -1;
-      const value =
-        typeof given === 'string'
-          ? { name: given.slice(0, Math.max(at, 0)), url: given.slice(at + 1) }
-          : given;
-      const url = URL.canParse(value.url) ? new URL(value.url) : undefined;
-      if (
-        url === undefined ||
-        !/^https?:$/.test(url.protocol) ||
-        !/^[a-z0-9]([a-z0-9.:_-]*[a-z0-9])?$/i.test(value.name)
-      ) {
-        return refuse(context, UPSTREAM_EXPECTED);
-      }
-      const { username: givenUser, password: givenPassword, ca } = value as Partial<UpstreamConfig>;
-      const username = givenUser ?? (decoded(url.username) || undefined);
-      const password = givenPassword ?? (decoded(url.password) || undefined);
-      url.username = '';
-      url.password = '';
-      return {
-        name: value.name.toLowerCase(),
-        url: url.href.replace(/\/+$/, ''),
-        ...(username === undefined ? {} : { username }),
-        ...(password === undefined ? {} : { password }),
-        ...(ca === undefined ? {} : { ca }),
-      };
-    });
-
 /** Base URL of a tracker, `ws://`, `wss://`, `http://` or `https://`; returned as ws or wss without a path. */
 export const trackerUrl = () =>
   z.string().transform((text, context): string => {
@@ -107,6 +54,12 @@ export const trackerUrl = () =>
     }
     return `${url.protocol.replace('http', 'ws')}//${url.host}`;
   });
+
+/** `24h`, `90s`; milliseconds. */
+export const duration = () =>
+  z
+    .union([z.string(), z.number()])
+    .transform((value, context) => attempt(context, () => parseDuration(String(value))));
 
 export const size = () =>
   z
@@ -130,15 +83,8 @@ export const name = (what: string, maxLength = 64) =>
     return refuse(context, `${what} of at most ${maxLength} letters, digits, dots, dashes or underscores`);
   });
 
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function refuse(context: z.RefinementCtx, expected: string): never {
+/** Refuses a value: the message goes on with what it may be. */
+export function refuse(context: z.RefinementCtx, expected: string): never {
   context.addIssue({ code: 'custom', message: `expected ${expected}` });
   return z.NEVER;
 }

@@ -33,6 +33,12 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     fallback: counter('fallback_total', 'Times the node read from the registry itself', ['reason']),
     authorization: counter('authorization_total', 'Verdicts on the right to read', ['verdict']),
     paused: gauge('paused_upstreams', 'Upstreams whose pulls go straight to the registry'),
+    upstreamTrust: new Gauge({
+      name: 'damselfly_upstream_trust',
+      help: '1 for the trust mode of each upstream: whose rights decide what a caller may read',
+      labelNames: ['upstream', 'trust'],
+      registers,
+    }),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     links: gauge('peer_links', 'Neighbours connected now'),

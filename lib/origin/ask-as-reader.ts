@@ -1,51 +1,85 @@
 import { DamselflyError } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
-import type { Credentials } from './credentials.ts';
-import { discard, type HttpExchange, type RequestKind } from './exchange.ts';
+import { discard, type RequestKind } from './exchange.ts';
 import type { OriginResponse } from './origin-client.ts';
+import { askAsGiven, askAsOurselves, hasCredentials, type Registry } from './registry.ts';
 
-export interface ReaderDeps {
-  readonly exchange: HttpExchange;
-  readonly credentials: Credentials;
-  readonly upstreamAt: (path: string) => URL;
+interface Read {
+  readonly kind: RequestKind;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly origin: BlobOrigin;
 }
 
 /**
- * A GET with the caller's Authorization or, where the caller gave none, with whatever answers the registry's challenge
- * on our own account.
+ * A GET for a caller whose right to read has been checked: with the newest Authorization of that caller; when that has
+ * run out since, from where the registry last sent us; then on our own account. A caller without Authorization is read
+ * for on our own account at once.
  * @throws UPSTREAM_REFUSED (`facts.status`) for anything but 200 and 206; UPSTREAM_UNREACHABLE, ABORTED
  */
 export async function askAsReader(
-  { credentials, exchange }: ReaderDeps,
-  read: {
-    readonly kind: RequestKind;
-    readonly url: URL;
-    readonly headers: Readonly<Record<string, string>>;
-    readonly origin: BlobOrigin;
-  },
+  registry: Registry,
+  read: Read,
   signal: AbortSignal,
 ): Promise<OriginResponse> {
-  const { kind, origin, url } = read;
-  const { repository } = origin;
-  const ask = async (authorization: string | undefined): Promise<OriginResponse> => {
-    const headers = authorization === undefined ? read.headers : { ...read.headers, authorization };
-    return await exchange({ kind, method: 'GET', url, headers: { ...headers } }, signal);
-  };
-  const own = origin.authorization === undefined;
-  const first = own ? credentials.known(repository) : origin.authorization;
-  let response = await ask(first);
-  if (response.status === 401 && own) {
-    await discard(response);
-    const header = response.headers['www-authenticate'];
-    const second = await credentials.answer({ repository, header, refused: first }, signal);
-    if (second !== undefined) response = await ask(second);
+  const { origin, path } = read;
+  let response: OriginResponse | undefined;
+  for (const ask of waysToRead(registry, read, signal)) {
+    if (response !== undefined) await discard(response);
+    response = await ask();
+    if (response.status === 200 || response.status === 206) {
+      if (response.storage !== undefined) registry.redirects.keep(path, response.storage);
+      return response;
+    }
+    // Only a right that has run out leaves another way: all other answers are about the blob or the registry.
+    if (response.status !== 401 && response.storage === undefined) break;
   }
-  if (response.status === 200 || response.status === 206) return response;
-  await discard(response);
-  throw new DamselflyError('UPSTREAM_REFUSED', `the registry answered ${response.status} for a ${kind}`, {
-    status: response.status,
-    upstream: origin.upstream,
-    repository,
-    path: url.pathname,
-  });
+  const status = response?.status ?? 0;
+  if (response !== undefined) await discard(response);
+  throw new DamselflyError(
+    'UPSTREAM_REFUSED',
+    `the registry answered ${status} for a ${read.kind}${adviceFor(status)}`,
+    {
+      status,
+      upstream: origin.upstream,
+      repository: origin.repository,
+      path,
+    },
+  );
+}
+
+function* waysToRead(
+  registry: Registry,
+  { headers, kind, origin, path }: Read,
+  signal: AbortSignal,
+): Generator<() => Promise<OriginResponse>> {
+  const request = { kind, method: 'GET', path };
+  const { authorization, repository } = origin;
+  if (authorization !== undefined) {
+    const newest = registry.newest.of(repository, authorization);
+    for (const each of new Set([newest, authorization])) {
+      yield () => askAsGiven(registry, { ...request, headers: { ...headers, authorization: each } }, signal);
+    }
+    const signed = registry.redirects.of(path);
+    if (signed !== undefined) {
+      yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);
+    }
+    if (!hasCredentials(registry)) return;
+  }
+  yield () => askAsOurselves(registry, { ...request, headers: { ...headers } }, signal);
+}
+
+async function askStorage(
+  registry: Registry,
+  request: Parameters<typeof registry.storage>[0],
+  signal: AbortSignal,
+): Promise<OriginResponse> {
+  // Its refusals are no word of the registry.
+  return { ...(await registry.storage(request, signal)), storage: request.url };
+}
+
+function adviceFor(status: number): string {
+  return status === 401
+    ? ': log in to it, or give the upstream credentials (username and password, or auth-file)'
+    : '';
 }

@@ -1,25 +1,31 @@
-import { DamselflyError } from '../core/errors.ts';
+import { createHash } from 'node:crypto';
+import { BoundedMap } from '../core/bounded-map.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
-import { discard, type HttpExchange, readBody } from './exchange.ts';
-import { isLinkLocal, mayReceiveCredentials } from './trust.ts';
+import type { HttpExchange } from './exchange.ts';
+import { basicAuthorization, type Secret, type SecretSource } from './secret.ts';
+import { requestToken } from './token-request.ts';
+import { mayReceiveCredentials } from './trust.ts';
 import { isHttp, type Upstream } from './upstream.ts';
 
-/** Authorization for reads on our own account. */
+/** Authorization for reads on our own account, at one address of a registry. */
 export interface Credentials {
-  /** What the registry last accepted, or may accept, for this repository. */
-  known(repository: string): string | undefined;
+  /** Whether there may be more than an anonymous token. */
+  readonly configured: boolean;
+  /** What the registry last accepted, or may accept, for this place. */
+  known(place: string): string | undefined;
   /**
    * An answer to the challenge of a 401, other than `refused`; undefined when there is none.
-   * @throws UPSTREAM_UNREACHABLE, UPSTREAM_BROKEN, ABORTED
+   * @throws UPSTREAM_UNREACHABLE, UPSTREAM_BROKEN, UPSTREAM_REFUSED (the token service's 429 or 5xx), ABORTED
    */
   answer(challenge: ChallengeOf, signal: AbortSignal): Promise<string | undefined>;
 }
 
 export interface ChallengeOf {
-  readonly repository: string;
+  /** A repository or, for what belongs to none, a path: what needs one right. */
+  readonly place: string;
   /** The WWW-Authenticate header. */
   readonly header: string | string[] | undefined;
   /** The Authorization that was refused. */
@@ -31,112 +37,117 @@ interface Known {
   readonly expiresAtMs: number;
 }
 
-/** A token service that does not say means 60 s (distribution, token specification). */
-const DEFAULT_TOKEN_SECONDS = 60;
-/** A token is given up this long before it expires, so that it does not expire on its way. */
+/** A token is given up this long before it expires, or after 4/5 of a short life, so that it does not expire on its way. */
 const TOKEN_MARGIN_MS = 5_000;
-/** Tokens are a few KiB; anything near this is not one. */
-const MAX_TOKEN_BODY_BYTES = 1024 * 1024;
-/** Repositories whose token is remembered; the oldest goes first. */
+/** Passwords of helpers and files change: they are asked for again after this. */
+const BASIC_MS = 5 * 60_000;
+/** Tokens and places remembered; the oldest goes first. */
 const MAX_KNOWN = 1_000;
 
-/** Answers one upstream's Basic and Bearer challenges; without configured credentials it asks for anonymous tokens. */
+/** Answers the Basic and Bearer challenges of one address; without credentials it asks for anonymous tokens. */
 export function createCredentials(
   deps: {
     readonly exchange: HttpExchange;
     readonly clock: Clock;
     readonly log: Logger;
     readonly closing: AbortSignal;
+    readonly secrets: SecretSource;
+    /** Hosts that no registry may send us to, unless it is there itself. */
+    readonly forbidden: (url: URL) => boolean;
   },
-  upstream: Upstream,
-  upstreamAt: URL,
+  upstream: Pick<Upstream, 'name' | 'tokenHosts'>,
+  at: URL,
 ): Credentials {
-  const { exchange, clock, log, closing } = deps;
-  const knownByRepository = new Map<string, Known>();
+  const { exchange, clock, log, closing, secrets, forbidden } = deps;
+  // Repositories whose challenges ask for the same scope of the same service share a token.
+  const scopes = new BoundedMap<string>(MAX_KNOWN);
+  const tokens = new BoundedMap<Known>(MAX_KNOWN);
   const flights = new SingleFlight<Known | undefined>();
-  const basic = basicAuthorization(upstream);
+  /** A refresh token that took the place of the configured one, by that one's hash. */
+  const rotated = new BoundedMap<string>(MAX_KNOWN);
 
-  const known = (repository: string): string | undefined => {
-    const entry = knownByRepository.get(repository);
+  const known = (place: string): string | undefined => {
+    const entry = tokens.get(scopes.get(place) ?? '');
     return entry !== undefined && entry.expiresAtMs > clock.now() ? entry.authorization : undefined;
   };
 
-  const remember = (repository: string, entry: Known): void => {
-    knownByRepository.delete(repository);
-    const oldest = knownByRepository.keys().next();
-    if (knownByRepository.size >= MAX_KNOWN && oldest.done !== true) knownByRepository.delete(oldest.value);
-    knownByRepository.set(repository, entry);
-  };
-
-  const answerBearer = async (challenge: Challenge, repository: string): Promise<Known | undefined> => {
+  const answerBearer = async (challenge: Challenge, place: string): Promise<Known | undefined> => {
     const realm = URL.parse(challenge.parameters['realm'] ?? '');
-    if (realm === null || !isHttp(realm) || (isLinkLocal(realm) && realm.hostname !== upstreamAt.hostname)) {
+    if (realm === null || !isHttp(realm) || (forbidden(realm) && realm.hostname !== at.hostname)) {
       return undefined;
     }
-    const trusted = mayReceiveCredentials(realm, upstreamAt);
-    if (basic !== undefined && !trusted) {
+    realm.username = '';
+    realm.password = '';
+    const listed = upstream.tokenHosts?.includes(realm.hostname) === true && realm.protocol === 'https:';
+    const trusted = listed || mayReceiveCredentials(realm, at);
+    if (secrets.configured && !trusted) {
       log.warn(
         { upstream: upstream.name, realm: realm.host },
-        'the registry names a token service of another domain: the configured credentials are not sent there',
+        'the registry names a token service of another domain: the credentials are not sent there; add it to token-hosts of this upstream if they should be',
       );
     }
-    const service = challenge.parameters['service'];
-    if (service !== undefined) realm.searchParams.set('service', service);
-    realm.searchParams.set('scope', challenge.parameters['scope'] ?? `repository:${repository}:pull`);
-    const headers: Record<string, string> = { accept: 'application/json' };
-    if (basic !== undefined && trusted) headers['authorization'] = basic;
-    const response = await exchange({ kind: 'token', method: 'GET', url: realm, headers }, closing);
-    if (response.status !== 200) {
-      await discard(response);
-      return undefined;
+    const secret = trusted ? await secrets.find(place, closing) : undefined;
+    const isPath = place.startsWith('/');
+    const question = {
+      realm,
+      service: challenge.parameters['service'],
+      scope: challenge.parameters['scope'] ?? (isPath ? undefined : `repository:${place}:pull`),
+      secret: newest(secret),
+    };
+    const token = await requestToken(exchange, question, closing);
+    if (token === undefined) return undefined;
+    if (secret?.kind === 'refresh' && token.refreshToken !== undefined) {
+      rotated.set(hashOf(secret.token), token.refreshToken);
     }
-    return tokenOf(await readBody(response, MAX_TOKEN_BODY_BYTES), clock.now());
+    const lifeMs = token.validSeconds * 1000;
+    const marginMs = Math.min(TOKEN_MARGIN_MS, lifeMs / 5);
+    return { authorization: `Bearer ${token.value}`, expiresAtMs: clock.now() + lifeMs - marginMs };
+  };
+
+  const newest = (secret: Secret | undefined): Secret | undefined =>
+    secret?.kind === 'refresh'
+      ? { kind: 'refresh', token: rotated.get(hashOf(secret.token)) ?? secret.token }
+      : secret;
+
+  const answerBasic = async (place: string, refused: string | undefined): Promise<Known | undefined> => {
+    const secret = await secrets.find(place, closing);
+    if (secret?.kind !== 'password') return undefined;
+    const authorization = basicAuthorization(secret.username, secret.password);
+    if (authorization !== refused) return { authorization, expiresAtMs: clock.now() + BASIC_MS };
+    log.warn({ upstream: upstream.name, place }, 'the registry refuses the credentials of this upstream');
+    return undefined;
   };
 
   return {
+    configured: secrets.configured,
     known,
-    async answer({ repository, header, refused }, signal) {
+    async answer({ place, header, refused }, signal) {
       // Someone else may have got a new token while our request was on its way.
-      const current = known(repository);
+      const current = known(place);
       if (current !== undefined && current !== refused) return current;
       const challenges = parseChallenges(header);
       const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-      let entry: Known | undefined;
-      if (bearer !== undefined) {
-        const key = JSON.stringify([repository, bearer.parameters]);
-        entry = await flights.run(key, () => answerBearer(bearer, repository), signal);
-      } else if (
-        basic !== undefined &&
-        basic !== refused &&
-        challenges.some(({ scheme }) => scheme === 'basic')
-      ) {
-        entry = { authorization: basic, expiresAtMs: Number.POSITIVE_INFINITY };
-      }
-      if (entry === undefined) knownByRepository.delete(repository);
-      else remember(repository, entry);
+      const basic = challenges.some(({ scheme }) => scheme === 'basic');
+      if (bearer === undefined && !basic) return undefined;
+      const scope = bearer === undefined ? `basic ${place}` : scopeOf(bearer, place);
+      scopes.set(place, scope);
+      const entry = await flights.run(
+        scope,
+        () => (bearer === undefined ? answerBasic(place, refused) : answerBearer(bearer, place)),
+        signal,
+      );
+      if (entry === undefined) tokens.delete(scope);
+      else tokens.set(scope, entry);
       return entry?.authorization;
     },
   };
 }
 
-function basicAuthorization({ username, password }: Upstream): string | undefined {
-  if (username === undefined || password === undefined) return undefined;
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+/** What a token is for. Without a scope in the challenge it is for the place. */
+function scopeOf({ parameters }: Challenge, place: string): string {
+  return JSON.stringify([parameters['realm'], parameters['service'], parameters['scope'] ?? place]);
 }
 
-function tokenOf(body: Uint8Array, nowMs: number): Known {
-  let json: { token?: unknown; access_token?: unknown; expires_in?: unknown } | null;
-  try {
-    json = JSON.parse(Buffer.from(body).toString()) as typeof json;
-  } catch {
-    json = null;
-  }
-  const token = json?.token ?? json?.access_token;
-  // Anything else could not be sent in a header.
-  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
-    throw new DamselflyError('UPSTREAM_BROKEN', 'the token service of the registry sent no token');
-  }
-  const seconds =
-    typeof json?.expires_in === 'number' && json.expires_in > 0 ? json.expires_in : DEFAULT_TOKEN_SECONDS;
-  return { authorization: `Bearer ${token}`, expiresAtMs: nowMs + seconds * 1000 - TOKEN_MARGIN_MS };
+function hashOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('base64');
 }

@@ -1,7 +1,6 @@
 import { DamselflyError, hasCode } from '../core/errors.ts';
 import { OCTET_STREAM } from '../oci/media-types.ts';
 import type { OriginResponse } from './origin-client.ts';
-import { isLinkLocal } from './trust.ts';
 import { isHttp } from './upstream.ts';
 
 /** What a request is for, as the metrics tell it. */
@@ -13,7 +12,7 @@ export interface HttpRequest {
   readonly url: URL;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | string[]>>;
-  readonly body?: AsyncIterable<Uint8Array>;
+  readonly body?: AsyncIterable<Uint8Array> | string;
 }
 
 /**
@@ -29,19 +28,22 @@ const REDIRECTS = [301, 302, 303, 307, 308];
 const PRIVATE_HEADERS = ['authorization', 'cookie'];
 
 /**
- * An exchange that follows redirects of GET and HEAD, without credentials once the host has changed.
+ * An exchange that follows redirects of GET and HEAD, without credentials once the host has changed, and never to
+ * another host that is `forbidden`. The answer says where it came from when that is another host.
  * @throws also UPSTREAM_BROKEN for redirects that lead nowhere
  */
-export function followRedirects(exchange: HttpExchange): HttpExchange {
+export function followRedirects(exchange: HttpExchange, forbidden: (url: URL) => boolean): HttpExchange {
   return async (request, signal) => {
     let current = request;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
       const response = await exchange(current, signal);
       const location = response.headers['location'];
       const followed = REDIRECTS.includes(response.status) && typeof location === 'string';
-      if (!followed || !(current.method === 'GET' || current.method === 'HEAD')) return response;
+      if (!followed || !(current.method === 'GET' || current.method === 'HEAD')) {
+        return current.url.origin === request.url.origin ? response : { ...response, storage: current.url };
+      }
       await discard(response);
-      current = redirected(current, location);
+      current = redirected(current, location, forbidden);
     }
     throw new DamselflyError('UPSTREAM_BROKEN', `the registry redirects more than ${MAX_REDIRECTS} times`, {
       host: request.url.host,
@@ -49,10 +51,10 @@ export function followRedirects(exchange: HttpExchange): HttpExchange {
   };
 }
 
-function redirected(request: HttpRequest, location: string): HttpRequest {
+function redirected(request: HttpRequest, location: string, forbidden: (url: URL) => boolean): HttpRequest {
   const url = URL.parse(location, request.url.href);
   const sameHost = url?.origin === request.url.origin;
-  if (url === null || !isHttp(url) || (!sameHost && isLinkLocal(url))) {
+  if (url === null || !isHttp(url) || (!sameHost && forbidden(url))) {
     throw new DamselflyError('UPSTREAM_BROKEN', 'the registry redirects to an address that is not followed', {
       host: request.url.host,
     });

@@ -4,17 +4,37 @@ import type { BlobOrigin } from '../core/node.ts';
 
 /** Reads from registries, one method a need. Knows upstreams by name; follows redirects; never leaks credentials. */
 export interface OriginClient {
-  /** Names of the configured upstreams. */
+  /** Names of the configured upstreams; some may be patterns, as `findUpstreamName` takes them. */
   readonly upstreams: readonly string[];
   /**
-   * One HTTP exchange with the registry under the caller's own rights, redirects followed, for the registry proxy to
-   * relay. `path` starts with `/v2/`. The status is the registry's, whatever it is.
+   * Whose rights {@link request} reads with. `caller`: the caller's, and nobody's when it sent no Authorization. `node`:
+   * the caller's or, when it sent none, the credentials configured for the upstream.
+   * @throws UPSTREAM_UNKNOWN
+   */
+  trust(upstream: string): 'caller' | 'node';
+  /**
+   * Whether the Authorization is a signed token that by itself proves the right to pull from the repository now, where
+   * the upstream says whose tokens do (`verify: jwt`). False means only that the registry has to be asked.
+   * @throws UPSTREAM_UNKNOWN
+   */
+  provesRight(right: {
+    readonly upstream: string;
+    readonly repository: string;
+    readonly authorization: string;
+    /** Milliseconds since the epoch. */
+    readonly wallMs: number;
+  }): boolean;
+  /**
+   * One HTTP exchange with the registry, under the rights that {@link trust} tells, redirects followed, for the registry
+   * proxy to relay. `path` starts with `/v2/`. The status is the registry's, whatever it is; a 429 or 503 has then been
+   * asked again for up to 4 s.
    * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, ABORTED
    */
   request(request: OriginRequest, options: { readonly signal: AbortSignal }): Promise<OriginResponse>;
   /**
-   * The bytes of a blob from `start` (to `end`, exclusive) on, with the caller's Authorization or, without one, the
-   * credentials configured for the upstream (answering its Bearer or Basic challenge).
+   * The bytes of a blob from `start` (to `end`, exclusive) on, with the newest Authorization of the caller. Whoever asks
+   * has had the right to read checked already: when that Authorization has run out meanwhile (401), or there is none,
+   * the bytes are read from where the registry last sent us, or with the credentials configured for the upstream.
    * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, UPSTREAM_REFUSED (`facts.status`), UPSTREAM_BROKEN, ABORTED
    */
   readBlob(read: BlobRead, options: { readonly signal: AbortSignal }): Promise<BlobBody>;
@@ -60,6 +80,8 @@ export interface OriginResponse {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Must be read to its end or destroyed by leaving the loop. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** Where it came from, when the registry sent us to another host. A secret: such addresses are signed. */
+  readonly storage?: URL;
 }
 
 export interface BlobRead {

@@ -1,15 +1,16 @@
 import { DamselflyError } from '../core/errors.ts';
-import { askAsReader, type ReaderDeps } from './ask-as-reader.ts';
+import { askAsReader } from './ask-as-reader.ts';
 import { discard } from './exchange.ts';
 import type { BlobBody, BlobRead, OriginResponse } from './origin-client.ts';
+import type { Registry } from './registry.ts';
 
-/** Reads from an upstream of address `upstreamAt`. Contract: `OriginClient.readBlob`. */
-export async function readBlob(deps: ReaderDeps, read: BlobRead, signal: AbortSignal): Promise<BlobBody> {
+/** Reads from a registry. Contract: `OriginClient.readBlob`. */
+export async function readBlob(registry: Registry, read: BlobRead, signal: AbortSignal): Promise<BlobBody> {
   const response = await askAsReader(
-    deps,
+    registry,
     {
       kind: 'blob',
-      url: deps.upstreamAt(`/v2/${read.origin.repository}/blobs/${read.digest}`),
+      path: `/v2/${read.origin.repository}/blobs/${read.digest}`,
       headers: { accept: '*/*', ...rangeHeader(read) },
       origin: read.origin,
     },

@@ -2,21 +2,22 @@ import { digestAlgorithm, digestOf, isDigest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
-import { askAsReader, type ReaderDeps } from './ask-as-reader.ts';
+import { askAsReader } from './ask-as-reader.ts';
 import { readBody } from './exchange.ts';
 import type { ManifestBody, ManifestRead } from './origin-client.ts';
+import type { Registry } from './registry.ts';
 
-/** Reads a manifest from an upstream. Contract: `OriginClient.readManifest`. */
+/** Reads a manifest from a registry. Contract: `OriginClient.readManifest`. */
 export async function readManifest(
-  deps: ReaderDeps,
+  registry: Registry,
   read: ManifestRead,
   signal: AbortSignal,
 ): Promise<ManifestBody> {
   const { origin, reference } = read;
-  const url = deps.upstreamAt(`/v2/${origin.repository}/manifests/${reference}`);
+  const path = `/v2/${origin.repository}/manifests/${reference}`;
   const response = await askAsReader(
-    deps,
-    { kind: 'manifest', url, headers: { accept: MANIFEST_ACCEPT }, origin },
+    registry,
+    { kind: 'manifest', path, headers: { accept: MANIFEST_ACCEPT }, origin },
     signal,
   );
   const bytes = await readBody(response, MAX_MANIFEST_BYTES);

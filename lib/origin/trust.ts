@@ -11,6 +11,17 @@ export function mayReceiveCredentials(realm: URL, upstream: URL): boolean {
   return domain !== undefined && domain === registrableDomain(upstream.hostname);
 }
 
+/** Whether the host is an address, in whatever spelling, or this machine: no name that an allow-list could speak of. */
+export function isOwnOrAddress(url: URL): boolean {
+  return isAddress(url.hostname) || url.hostname.endsWith('.localhost');
+}
+
+/** Whether a name that leads to this address is to be refused: link-local always, this machine itself if `strict`. */
+export function isForbiddenAddress(address: string, strict: boolean): boolean {
+  const host = new URL(`http://${address.includes(':') ? `[${address.replace(/%.*$/, '')}]` : address}`);
+  return isLinkLocal(host) || (strict && LOOPBACK.test(host.hostname));
+}
+
 /**
  * Link-local addresses: what answers there is the machine's cloud, which hands out the machine's own credentials. No
  * registry may send us there by redirect or challenge.
@@ -21,6 +32,8 @@ export function isLinkLocal(url: URL): boolean {
 
 /** In the one spelling that URL gives every address: 169.254/16, the same inside IPv6, fe80::/10, and the cloud's fd00:ec2::254. */
 const LINK_LOCAL = /^(?:169\.254\.\d+\.\d+|\[(?:::ffff:a9fe:.*|fe[89ab][0-9a-f]:.*|fd00:ec2::254)\])$/;
+/** 127/8 and 0/8, ::1 and ::, and the first two inside IPv6. */
+const LOOPBACK = /^(?:(?:127|0)\.\d+\.\d+\.\d+|\[(?:::1?|::ffff:(?:7f[0-9a-f]{2}|0|[0-9a-f]{1,2}):.*)\])$/;
 const ADDRESS = /^(?:\[.*\]|\d+\.\d+\.\d+\.\d+)$/;
 
 function isAddress(hostname: string): boolean {

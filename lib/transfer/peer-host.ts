@@ -1,11 +1,13 @@
 import { loadUpstreams } from '../config/load-upstreams.ts';
-import type { ListenAddress, UpstreamConfig } from '../config/values.ts';
+import type { UpstreamConfig } from '../config/upstream.ts';
+import type { ListenAddress } from '../config/values.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
 import { createNoDiscovery } from '../discovery/no-discovery.ts';
 import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
+import { tellTrust } from '../origin/tell-trust.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { openNodeBlobStore } from '../store/node-blob-store.ts';
 import { createBufferPool } from './buffer-pool.ts';
@@ -20,6 +22,8 @@ export interface PeerHostConfig {
   readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
   readonly tracker: readonly string[];
   readonly upstream: readonly UpstreamConfig[];
+  /** Paths of files with credentials for the upstreams. */
+  readonly authFile: readonly string[];
   readonly dataDir: string;
   /** Bytes. */
   readonly storeMax?: number | undefined;
@@ -63,14 +67,15 @@ export async function openPeerHost<E extends Engine>(
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const upstreams = loadUpstreams(config.upstream);
+    const upstreams = loadUpstreams(config.upstream, config.authFile);
     const id = await loadNodeId(config.dataDir);
     const metrics = createMetrics();
     const limits = config.storeMax === undefined ? {} : { maxBytes: config.storeMax };
     const store = await openNodeBlobStore({ clock, log, wallClockMs, folder: config.dataDir }, limits);
     closers.push(() => store.close());
-    const origin = createOriginClient({ upstreams, metrics, log, clock });
+    const origin = createOriginClient({ upstreams, metrics, log, clock, rng });
     closers.push(() => origin.close());
+    const loosened = tellTrust(upstreams, metrics, log);
     const network = createHttpPeerNetwork({ clock, log });
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
@@ -103,7 +108,7 @@ export async function openPeerHost<E extends Engine>(
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
-      notes: ['insecure: connections between peers are neither encrypted nor authenticated'],
+      notes: ['insecure: connections between peers are neither encrypted nor authenticated', ...loosened],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list();

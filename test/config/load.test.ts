@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { loadConfig } from '../../lib/config/load.ts';
+import { loadUpstreams } from '../../lib/config/load-upstreams.ts';
 import { formatBytes, formatDuration, parseBytes, parseDuration, parseRate } from '../../lib/config/units.ts';
+import type { UpstreamConfig } from '../../lib/config/upstream.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { supernodeConfig } from '../../supernode/config.ts';
 import { trackerConfig } from '../../tracker/config.ts';
@@ -70,6 +72,99 @@ t.test('an upstream is NAME=URL or an object, and a password in the URL does not
     { name: 'a.corp', url: 'https://a.corp', username: 'user', password: 'p@ss' },
     { name: 'b', url: 'http://b:5000', username: 'u', password: 'p' },
   ]);
+});
+
+t.test('an upstream in a file has everything that can be said of a registry', async (t) => {
+  const config = file(`upstream:
+  - name: harbor.corp
+    url: [https://a.harbor.corp, https://b.harbor.corp/]
+    username: robot$p+x
+    password: pw
+    auth-file: /etc/auth.json
+    credential-helper: ecr-login
+    token-hosts: [Auth.corp]
+    ca: /etc/ca.pem
+    client-cert: /etc/c.pem
+    client-key: /etc/k.pem
+    insecure-skip-verify: true
+    trust: node
+    verify: jwt
+    verify-keys: /etc/token.pem
+    verify-issuer: issuer
+    verify-service: harbor-registry
+  - "*.gcr.io=https://*"
+`);
+  t.same(loadConfig(daemonConfig, { ...none, flags: { config } }).upstream, [
+    {
+      name: 'harbor.corp',
+      url: 'https://a.harbor.corp',
+      replicas: ['https://b.harbor.corp'],
+      username: 'robot$p+x',
+      password: 'pw',
+      authFiles: ['/etc/auth.json'],
+      credentialHelper: 'ecr-login',
+      tokenHosts: ['auth.corp'],
+      ca: '/etc/ca.pem',
+      clientCert: '/etc/c.pem',
+      clientKey: '/etc/k.pem',
+      insecureSkipVerify: true,
+      trust: 'node',
+      verify: { keys: '/etc/token.pem', issuer: 'issuer', service: 'harbor-registry' },
+    },
+    { name: '*.gcr.io', url: 'https://*' },
+  ]);
+});
+
+t.test('an upstream that cannot be meant is refused, with what it may be and no secret', async (t) => {
+  const refused = (text: string): string => refusal({ flags: { config: file(`upstream:\n  - ${text}\n`) } });
+  const base = 'name: a.corp, url: "https://a.corp", password: hunter2';
+  t.match(refused(`{ ${base}, trust: everyone }`), /trust: .*caller.*node/);
+  t.match(refused(`{ ${base}, passwort: x }`), /Unrecognized key: "passwort"/);
+  t.match(
+    refused(`{ ${base}, credential-helper: "a/b" }`),
+    /credential-helper: expected the end of a program name/,
+  );
+  t.match(refused(`{ ${base}, client-cert: /x }`), /client-cert and client-key together/);
+  t.match(refused(`{ ${base}, verify: jwt }`), /verify: jwt together with verify-keys/);
+  t.match(refused('"*.gcr.io=https://gcr.io"'), /a url with the host \* for a name with a \*/);
+  t.match(refused('"gcr.io=https://*"'), /a url with the host \*/);
+  t.match(refused('7'), /expected NAME=URL/);
+  for (const text of [`{ ${base}, trust: everyone }`, `{ ${base}, x: y }`]) {
+    t.notMatch(refused(text), /hunter2/);
+  }
+});
+
+t.test('files of an upstream are read at the start, those with credentials only tried', async (t) => {
+  const name = 'a.corp';
+  const upstream = { name, url: 'https://a.corp' };
+  const pem = file('PEM TEXT');
+  const auth = file('{"auths":{}}');
+  const broken = file('{"auths":{"a":{"auth":"c2VjcmV0"}');
+  t.same(
+    loadUpstreams([{ ...upstream, ca: pem, clientCert: pem, clientKey: pem, authFiles: [auth] }], [auth]),
+    [
+      {
+        ...upstream,
+        ca: 'PEM TEXT',
+        clientCert: 'PEM TEXT',
+        clientKey: 'PEM TEXT',
+        authFiles: [auth, auth],
+      },
+    ],
+  );
+  const fails = (configs: UpstreamConfig[], files: string[], message: RegExp): void => {
+    t.throws(() => loadUpstreams(configs, files), { code: 'CONFIG_INVALID', message });
+  };
+  fails([{ ...upstream, ca: '/nonexistent' }], [], /^upstream a.corp: cannot read the ca file: /);
+  const verify = { keys: '/nonexistent', issuer: 'i', service: 's' };
+  fails([{ ...upstream, verify }], [], /^upstream a.corp: cannot read the verify-keys file: /);
+  fails([upstream], ['/nonexistent'], /^--auth-file: cannot read it: /);
+  fails(
+    [{ ...upstream, authFiles: [broken] }],
+    [],
+    /^upstream a.corp: auth-file .* not JSON; expected docker's/,
+  );
+  fails([upstream, upstream], [], /a.corp is given twice/);
 });
 
 t.test('a wrong value names the setting, where it came from, what it got and what it may be', async (t) => {

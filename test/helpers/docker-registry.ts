@@ -4,7 +4,10 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Agent, fetch, type Response } from 'undici';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
+import type { Certificate } from './certificate.ts';
+import { ISSUER, SERVICE } from './token-server.ts';
 
 export interface DockerRegistry {
   readonly url: string;
@@ -36,12 +39,23 @@ export function isInstalled(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)));
 }
 
+export interface DockerRegistryOptions {
+  /** With a password: htpasswd. */
+  readonly user?: string;
+  readonly password?: string;
+  readonly tls?: Certificate;
+  /** Tokens of this service are taken; `authorization` is what images are pushed with. */
+  readonly tokens?: {
+    readonly realm: string;
+    readonly certificate: Certificate;
+    readonly authorization: string;
+  };
+}
+
 /** Starts the real distribution registry on a free port, its data in a temporary folder. */
-export async function startDockerRegistry(
-  options: { readonly user?: string; readonly password?: string } = {},
-): Promise<DockerRegistry> {
+export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-registry-'));
-  const { user, password } = options;
+  const { user, password, tls, tokens } = options;
   const secured = user !== undefined && password !== undefined;
   const htpasswd = join(folder, 'htpasswd');
   if (secured) writeFileSync(htpasswd, execFileSync('htpasswd', ['-Bbn', user, password]));
@@ -49,8 +63,13 @@ export async function startDockerRegistry(
     version: 0.1,
     log: { level: 'info', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
-    http: { addr: '127.0.0.1:0', secret: 'test' },
+    http: {
+      addr: '127.0.0.1:0',
+      secret: 'test',
+      ...(tls === undefined ? {} : { tls: { certificate: tls.certPath, key: tls.keyPath } }),
+    },
     ...(secured ? { auth: { htpasswd: { realm: 'test', path: htpasswd } } } : {}),
+    ...(tokens === undefined ? {} : { auth: { token: tokenAuth(tokens) } }),
   };
   // JSON is YAML.
   writeFileSync(join(folder, 'config.yml'), JSON.stringify(config));
@@ -66,15 +85,24 @@ export async function startDockerRegistry(
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const url = `http://127.0.0.1:${await listeningPort(child)}`;
+    const url = `http${tls === undefined ? '' : 's'}://127.0.0.1:${await listeningPort(child)}`;
     const authorization = secured
       ? `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
-      : undefined;
-    return { url, authorization, close: stop, ...pushing(url, authorization) };
+      : tokens?.authorization;
+    const agent = new Agent(tls === undefined ? {} : { connect: { ca: tls.cert } });
+    const close = async (): Promise<void> => {
+      await agent.destroy();
+      await stop();
+    };
+    return { url, authorization, close, ...pushing(url, authorization, agent) };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+function tokenAuth({ realm, certificate }: NonNullable<DockerRegistryOptions['tokens']>): object {
+  return { realm, service: SERVICE, issuer: ISSUER, rootcertbundle: certificate.certPath };
 }
 
 async function listeningPort(child: ChildProcess): Promise<number> {
@@ -97,6 +125,7 @@ async function listeningPort(child: ChildProcess): Promise<number> {
 function pushing(
   url: string,
   authorization: string | undefined,
+  dispatcher: Agent,
 ): Pick<DockerRegistry, 'pushBlob' | 'pushManifest' | 'pushManifestBytes' | 'pushImage'> {
   const send = async (
     target: URL | string,
@@ -105,8 +134,8 @@ function pushing(
     type: string,
   ): Promise<Response> => {
     const headers = { 'content-type': type, ...(authorization === undefined ? {} : { authorization }) };
-    const init: RequestInit = { method, headers, ...(body === undefined ? {} : { body: Buffer.from(body) }) };
-    const response = await fetch(target, init);
+    const content = body === undefined ? {} : { body: Buffer.from(body) };
+    const response = await fetch(target, { method, headers, dispatcher, ...content });
     if (!response.ok) throw new Error(`${method}: ${response.status} ${await response.text()}`);
     await response.arrayBuffer();
     return response;

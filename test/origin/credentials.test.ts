@@ -116,9 +116,11 @@ await t.test('configured credentials never go to a token service of another doma
 
 await t.test("the caller's own Authorization is used as it is, and its refusal is the answer", async (t) => {
   const registry = await startBearerRegistry();
-  const client = clientOf({ url: registry.url, username: 'robot', password: 'pw' });
+  const client = clientOf({ url: registry.url });
+  const withOwn = clientOf({ url: registry.url, username: 'robot', password: 'pw' });
   t.teardown(async () => {
     await client.close();
+    await withOwn.close();
     await registry.close();
   });
   await t.rejects(read(client, 'Bearer mine'), { code: 'UPSTREAM_REFUSED', facts: { status: 401 } });
@@ -128,11 +130,83 @@ await t.test("the caller's own Authorization is used as it is, and its refusal i
   );
   const request = { upstream: 'reg', method: 'HEAD', path: '/v2/a/b/manifests/1', headers: {} };
   t.equal(
-    (await client.request(request, { signal })).status,
+    (await withOwn.request(request, { signal })).status,
     401,
     'a relayed request never borrows the credentials',
   );
   t.equal(registry.tokens, 0);
+});
+
+await t.test(
+  'a read that was allowed goes on when the token runs out: newest token, signed address, own credentials',
+  async (t) => {
+    const token = (id: number): string => {
+      const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+      return `Bearer ${part({ alg: 'none' })}.${part({ iss: 'i', sub: 'alice', aud: 'reg', id })}.c2ln`;
+    };
+    const valid = new Set<string>();
+    let storageOpen = true;
+    const storage = await startFaultOrigin((_request, response) => {
+      if (storageOpen) send(response, 200, BYTES);
+      else send(response, 403, 'expired');
+    });
+    const registry = await startFaultOrigin((request, response) => {
+      const { authorization = '' } = request.headers;
+      if (valid.has(authorization)) send(response, 307, '', { location: `${storage.url}/x?sig=1` });
+      else if (authorization === BASIC) send(response, 200, BYTES);
+      else send(response, 401, '', { 'www-authenticate': 'Basic realm="r"' });
+    });
+    const client = clientOf({ url: registry.url, username: 'robot', password: 'pw' });
+    t.teardown(async () => {
+      await client.close();
+      await registry.close();
+      await storage.close();
+    });
+    const asked = (): (string | undefined)[] =>
+      registry.seen.splice(0).map(({ headers }) => headers.authorization);
+
+    valid.add(token(1));
+    t.equal(await read(client, token(1)), 'a blob');
+    valid.delete(token(1));
+    valid.add(token(2));
+    const head = { upstream: 'reg', method: 'HEAD', path: '/v2/a/b/manifests/1' };
+    await client.request({ ...head, headers: { authorization: token(2) } }, { signal });
+    asked();
+    t.equal(await read(client, token(1)), 'a blob');
+    t.same(asked(), [token(2)], 'the newest token of that caller');
+
+    valid.clear();
+    storage.seen.length = 0;
+    t.equal(await read(client, token(1)), 'a blob');
+    t.same(asked(), [token(2), token(1)], 'nothing else is sent while the signed address is valid');
+    t.equal(storage.seen.length, 1);
+    t.equal(storage.seen[0]?.headers.authorization, undefined);
+
+    storageOpen = false;
+    t.equal(await read(client, token(1)), 'a blob');
+    t.same(asked(), [token(2), token(1), undefined, BASIC], 'then our own credentials');
+  },
+);
+
+await t.test('a caller whose token the registry never took is nobody', async (t) => {
+  const registry = await startFaultOrigin((request, response) => {
+    const good = request.headers.authorization === GOOD;
+    send(response, good ? 200 : 401, good ? BYTES : '');
+  });
+  const client = clientOf({ url: registry.url });
+  t.teardown(async () => {
+    await client.close();
+    await registry.close();
+  });
+  const jwt = (signature: string): string => {
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    return `Bearer ${part({})}.${part({ sub: 'alice' })}.${signature}`;
+  };
+  const GOOD = jwt('good');
+  const request = { upstream: 'reg', method: 'HEAD', path: '/v2/a/b/manifests/1' };
+  await client.request({ ...request, headers: { authorization: GOOD } }, { signal });
+  await client.request({ ...request, headers: { authorization: jwt('forged') } }, { signal });
+  t.equal(await read(client, GOOD), 'a blob', 'a forged token does not take the place of the true one');
 });
 
 await t.test('a token service that sends nonsense, nothing or an error leaves a clear error', async (t) => {

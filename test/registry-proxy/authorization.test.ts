@@ -79,7 +79,7 @@ await t.test("a manifest's own refusal is passed on, challenge and all", async (
 });
 
 await t.test(
-  'a verdict is asked once for many, remembered for a minute, and a right that ended ends with it',
+  'case 35: a verdict is asked once for many, remembered for a minute, and a right that ended ends with it',
   async (t) => {
     const { origin, proxy, rights } = await start(t);
     const heads = () => origin.seen.filter(({ method }) => method === 'HEAD').length;

@@ -180,7 +180,7 @@ await t.test('a blob under a digest that cannot be verified comes straight from 
   t.match(origin.seen, [{ method: 'GET', headers: { range: 'bytes=0-3' } }]);
 });
 
-await t.test('a proxy whose registry is itself says so instead of going round', async (t) => {
+await t.test('case 47: a proxy whose registry is itself says so instead of going round', async (t) => {
   const origin = await startFaultOrigin();
   const port = Number(origin.host.split(':')[1]);
   await origin.close();

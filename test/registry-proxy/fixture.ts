@@ -1,8 +1,8 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
-import { createBlobHasher, digestAlgorithm } from '../../lib/core/digest.ts';
+import { createBlobHasher, digestAlgorithm, digestOf } from '../../lib/core/digest.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
-import { silentLog } from '../../lib/observe/log.ts';
+import { type Logger, silentLog } from '../../lib/observe/log.ts';
 import { createMetrics, type Metrics } from '../../lib/observe/metrics.ts';
 import { MANIFEST_ACCEPT } from '../../lib/oci/media-types.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
@@ -39,6 +39,18 @@ function straightSource(origin: OriginClient): BlobSource {
   };
 }
 
+/** Holds what a store would hold after an earlier pull, and reads nothing from anywhere. */
+export function warmSource(...blobs: readonly Uint8Array[]): BlobSource {
+  const held = new Map(blobs.map((bytes) => [digestOf(bytes), bytes]));
+  return {
+    async *open({ digest, range }) {
+      const bytes = held.get(digest);
+      if (bytes === undefined) throw new DamselflyError('BLOB_UNKNOWN', 'not held', { digest });
+      yield bytes.subarray(range?.start ?? 0, range?.end);
+    },
+  };
+}
+
 /** The system's clock, and a way to make it later. */
 function createShiftedClock(): Clock & { shiftMs: number } {
   const clock = createSystemClock();
@@ -66,19 +78,20 @@ export async function startProxy(
     readonly isPaused?: (upstream: string) => boolean;
     /** For tests of silent registries; the real limits by default. */
     readonly headersTimeoutMs?: number;
+    /** By default nothing is logged. */
+    readonly log?: Logger;
   } = {},
 ): Promise<ProxyFixture> {
-  const { blobs: given, headersTimeoutMs, isPaused = () => false, ...config } = options;
+  const { blobs: given, headersTimeoutMs, isPaused = () => false, log = silentLog(), ...config } = options;
   const metrics = createMetrics({ defaults: false });
   const clock = createShiftedClock();
-  const log = silentLog();
   const origin = createOriginClient(
     { upstreams, metrics, log, clock },
     headersTimeoutMs === undefined ? {} : { headersTimeoutMs },
   );
   const blobs = given ?? straightSource(origin);
   const proxy = await createRegistryProxy(
-    { origin, blobs, metrics, log, clock, isPaused, wallClockMs: Date.now },
+    { origin, blobs, metrics, log, clock, isPaused, wallClockMs: () => Date.now() + clock.shiftMs },
     { listeners: [{ host: '127.0.0.1', port: 0 }], ...config },
   );
   const ports = proxy.addresses.map(({ port }) => port);

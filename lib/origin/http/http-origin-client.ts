@@ -1,17 +1,21 @@
 import { DamselflyError } from '../../core/errors.ts';
-import type { Logger } from '../../observe/log.ts';
-import type { Metrics } from '../../observe/metrics.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import { createCredentials } from '../credentials.ts';
-import { followRedirects, type RequestKind } from '../exchange.ts';
-import type { OriginClient, OriginRequest } from '../origin-client.ts';
+import type { Rng } from '../../runtime/rng.ts';
+import { createSystemRng } from '../../runtime/system-rng.ts';
+import type { RequestKind } from '../exchange.ts';
+import type { OriginClient, OriginRequest, OriginResponse } from '../origin-client.ts';
+import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
 import { readManifest } from '../read-manifest.ts';
-import { type Upstream, upstreamUrl } from '../upstream.ts';
-import { createUndiciExchange, type HttpTimeouts } from './undici-exchange.ts';
+import { askAsGiven, askAsOurselves, type Registry } from '../registry.ts';
+import type { Upstream } from '../upstream.ts';
+import { findUpstreamName } from '../upstream-pattern.ts';
+import { openRegistry, type RegistryDeps } from './open-registry.ts';
+import type { HttpTimeouts } from './undici-exchange.ts';
 
 /** Time limits: a client gives a mirror between 10 and 30 s, and has other sources to try. */
-const TIMEOUTS: HttpTimeouts = { connectTimeoutMs: 5_000, headersTimeoutMs: 10_000, bodyTimeoutMs: 10_000 };
+const TIMEOUTS: HttpTimeouts = { connectTimeoutMs: 3_000, headersTimeoutMs: 10_000, bodyTimeoutMs: 10_000 };
+/** Registries that a pattern stands for are opened when they are named; the one named longest ago is closed. */
+const MAX_NAMED = 256;
 
 /** Headers that speak of one connection or one hop (RFC 9110 section 7.6.1), and what we decide ourselves. */
 const OWN_HEADERS = new Set([
@@ -34,83 +38,77 @@ const OWN_HEADERS = new Set([
  * @throws CONFIG_INVALID
  */
 export function createOriginClient(
-  deps: {
+  given: Omit<RegistryDeps, 'rng'> & {
     readonly upstreams: readonly Upstream[];
-    readonly metrics?: Metrics;
-    readonly log: Logger;
-    readonly clock: Clock;
+    /** Spreads what is asked again; default: the system's. */
+    readonly rng?: Rng;
   },
   options: Partial<HttpTimeouts> = {},
 ): OriginClient {
+  const { upstreams } = given;
+  const deps = { ...given, rng: given.rng ?? createSystemRng() };
+  const timeouts = { ...TIMEOUTS, ...options };
   const closing = new AbortController();
-  const registries = new Map(
-    deps.upstreams.map((upstream) => [
-      upstream.name,
-      openRegistry(deps, upstream, { ...TIMEOUTS, ...options }, closing.signal),
-    ]),
+  const names = upstreams.map(({ name }) => name);
+  const open = (upstream: Upstream, name: string): Registry =>
+    openRegistry(deps, upstream, name, timeouts, closing.signal);
+  const listed = new Map(
+    upstreams.filter(({ name }) => !name.includes('*')).map((each) => [each.name, open(each, each.name)]),
   );
+  /** Those that a pattern stands for, the one named longest ago first. */
+  const named = new Map<string, Registry>();
 
-  const registry = (name: string): Registry => {
-    const found = registries.get(name);
+  const byPattern = (name: string): Registry | undefined => {
+    const found = findUpstreamName(names, name);
+    const upstream = upstreams.find((each) => each.name === found);
+    if (upstream === undefined) return undefined;
+    const registry = named.get(name) ?? open(upstream, name);
+    named.delete(name);
+    const [oldest] = named;
+    if (named.size >= MAX_NAMED && oldest !== undefined) {
+      named.delete(oldest[0]);
+      void oldest[1].close();
+    }
+    named.set(name, registry);
+    return registry;
+  };
+
+  const registryOf = (name: string): Registry => {
+    const found = listed.get(name) ?? byPattern(name);
     if (found !== undefined) return found;
-    const known = [...registries.keys()].join(', ') || 'none';
     throw new DamselflyError(
       'UPSTREAM_UNKNOWN',
-      `no upstream ${JSON.stringify(name)}; configured: ${known}`,
+      `no upstream ${JSON.stringify(name)}; configured: ${names.join(', ') || 'none'}`,
       { upstream: name },
     );
   };
 
   return {
-    upstreams: [...registries.keys()],
+    upstreams: names,
+    trust: (upstream) => registryOf(upstream).trust,
+    provesRight: ({ authorization, repository, upstream, wallMs }) =>
+      registryOf(upstream).grantsPull(authorization, repository, wallMs),
     async request(request, { signal }) {
-      const { exchange, at } = registry(request.upstream);
-      const { body } = request;
-      return await exchange(
-        {
-          kind: kindOf(request.path),
-          method: request.method,
-          url: at(request.path),
-          headers: relayedHeaders(request),
-          ...(body === undefined ? {} : { body }),
-        },
-        signal,
-      );
+      const registry = registryOf(request.upstream);
+      const { body, method, path } = request;
+      const headers = relayedHeaders(request);
+      const asked = { kind: kindOf(path), method, path, headers, ...(body === undefined ? {} : { body }) };
+      const asNode =
+        registry.trust === 'node' && headers['authorization'] === undefined && body === undefined;
+      const ask = (): Promise<OriginResponse> =>
+        (asNode ? askAsOurselves : askAsGiven)(registry, asked, signal);
+      return await (body === undefined ? askPatiently(registry, ask, signal) : ask());
     },
     async readBlob(read, { signal }) {
-      const { exchange, at, credentials } = registry(read.origin.upstream);
-      return await readBlob({ exchange, credentials, upstreamAt: at }, read, signal);
+      return await readBlob(registryOf(read.origin.upstream), read, signal);
     },
     async readManifest(read, { signal }) {
-      const { exchange, at, credentials } = registry(read.origin.upstream);
-      return await readManifest({ exchange, credentials, upstreamAt: at }, read, signal);
+      return await readManifest(registryOf(read.origin.upstream), read, signal);
     },
     async close() {
       closing.abort();
-      await Promise.all([...registries.values()].map(({ close }) => close()));
+      await Promise.all([...listed.values(), ...named.values()].map((each) => each.close()));
     },
-  };
-}
-
-type Registry = ReturnType<typeof openRegistry>;
-
-function openRegistry(
-  deps: { readonly metrics?: Metrics; readonly log: Logger; readonly clock: Clock },
-  upstream: Upstream,
-  timeouts: HttpTimeouts,
-  closing: AbortSignal,
-) {
-  const base = upstreamUrl(upstream);
-  const { ca } = upstream;
-  const connections = createUndiciExchange(deps, { ...timeouts, ...(ca === undefined ? {} : { ca }) });
-  const exchange = followRedirects(connections.exchange);
-  const prefix = base.pathname.replace(/\/$/, '');
-  return {
-    exchange,
-    credentials: createCredentials({ exchange, clock: deps.clock, log: deps.log, closing }, upstream, base),
-    /** Where a path of the API is on this registry. */
-    at: (path: string): URL => new URL(`${base.origin}${prefix}${path}`),
-    close: () => connections.close(),
   };
 }
 

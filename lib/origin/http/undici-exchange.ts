@@ -1,3 +1,5 @@
+import { lookup } from 'node:dns';
+import { type LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import { Agent, request as undiciRequest } from 'undici';
@@ -5,6 +7,7 @@ import { abortedError, DamselflyError, describeError } from '../../core/errors.t
 import type { Metrics } from '../../observe/metrics.ts';
 import type { HttpExchange, HttpRequest } from '../exchange.ts';
 import type { OriginResponse } from '../origin-client.ts';
+import { isForbiddenAddress } from '../trust.ts';
 
 export interface HttpTimeouts {
   readonly connectTimeoutMs: number;
@@ -31,34 +34,55 @@ const BROKEN_ANSWER = [
 const UPLOADED_TIMEOUT_MS = 5 * 60_000;
 const REQUEST_HEADERS = { 'user-agent': 'damselfly' };
 
-/** HTTP/1.1 over undici; certificates of `ca` are trusted besides the machine's. */
+/** How TLS is spoken with a registry, and which addresses its names may lead to. */
+export interface ConnectOptions {
+  /** PEM text of authorities that are trusted besides the machine's. */
+  readonly ca?: string | undefined;
+  /** What follows is for `ownHosts` alone: where a registry redirects is not the registry. */
+  readonly ownHosts: readonly string[];
+  readonly clientCert?: string | undefined;
+  readonly clientKey?: string | undefined;
+  readonly insecureSkipVerify?: boolean | undefined;
+  /** Names that lead to this machine itself are refused, besides those that lead to link-local addresses. */
+  readonly strict: boolean;
+}
+
+/** HTTP/1.1 over undici. */
 export function createUndiciExchange(
   deps: { readonly metrics?: Metrics },
-  options: HttpTimeouts & { readonly ca?: string },
+  options: HttpTimeouts & ConnectOptions,
 ): HttpConnections {
-  const { ca } = options;
-  const agent = new Agent({
-    // HTTP/2 costs more CPU a byte, and one connection would carry every layer.
-    allowH2: false,
-    connect: {
-      timeout: options.connectTimeoutMs,
-      ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
-    },
-    headersTimeout: options.headersTimeoutMs,
-    bodyTimeout: options.bodyTimeoutMs,
-  });
+  const { ca, clientCert, clientKey, insecureSkipVerify, ownHosts, strict } = options;
+  const openAgent = (own: boolean): Agent =>
+    new Agent({
+      // HTTP/2 costs more CPU a byte, and one connection would carry every layer.
+      allowH2: false,
+      connect: {
+        timeout: options.connectTimeoutMs,
+        lookup: guardedLookup(strict),
+        ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
+        ...(own && clientCert !== undefined && clientKey !== undefined
+          ? { cert: clientCert, key: clientKey }
+          : {}),
+        ...(own && insecureSkipVerify === true ? { rejectUnauthorized: false } : {}),
+      },
+      headersTimeout: options.headersTimeoutMs,
+      bodyTimeout: options.bodyTimeoutMs,
+    });
+  const own = openAgent(true);
+  const others = openAgent(false);
 
   const send = async (request: HttpRequest, signal: AbortSignal): Promise<OriginResponse> => {
+    const { body } = request;
     const response = await undiciRequest(request.url, {
-      dispatcher: agent,
+      dispatcher: ownHosts.includes(request.url.host) ? own : others,
       // undici checks the method itself and refuses what HTTP does not have.
       method: request.method as 'GET',
       // An encoded answer would not have the digest that the bytes have.
       headers: { ...REQUEST_HEADERS, ...request.headers, 'accept-encoding': 'identity' },
       signal,
-      ...(request.body === undefined
-        ? {}
-        : { body: Readable.from(request.body), headersTimeout: UPLOADED_TIMEOUT_MS }),
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : Readable.from(body) }),
+      ...(body === undefined || typeof body === 'string' ? {} : { headersTimeout: UPLOADED_TIMEOUT_MS }),
     });
     // A body that fails while nobody reads it must not end the process; whoever reads sees the error.
     response.body.on('error', () => {});
@@ -88,7 +112,22 @@ export function createUndiciExchange(
         }
       }
     },
-    close: () => agent.destroy(),
+    close: async () => {
+      await Promise.all([own.destroy(), others.destroy()]);
+    },
+  };
+}
+
+/** A lookup that fails for names of addresses that nobody is to be sent to: what a name leads to can change. */
+function guardedLookup(strict: boolean): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, options, (error, address, family) => {
+      const found = (Array.isArray(address) ? address : [{ address }]).map((each) => each.address);
+      if (error === null && found.some((each) => isForbiddenAddress(each, strict))) {
+        const refused = new Error(`${hostname} leads to an address that is not asked for a registry`);
+        callback(Object.assign(refused, { code: 'EACCES' }), '', 0);
+      } else callback(error, address, family);
+    });
   };
 }
 

@@ -52,6 +52,8 @@ export class MemoryOrigin {
       Promise.reject(new DamselflyError('UPSTREAM_UNREACHABLE', 'the in-memory registry has blobs only'));
     return {
       upstreams: ['memory.test'],
+      trust: () => 'caller',
+      provesRight: () => false,
       request: refuse,
       readManifest: () =>
         refuse().then(() => ({ bytes: new Uint8Array(), digest: '' as Digest, mediaType: '' })),

@@ -1,0 +1,198 @@
+import { z } from 'zod';
+import { refuse } from './values.ts';
+
+/**
+ * Whose rights decide what a caller of the node may read: its own, or, for callers that send none, the node's. `node`
+ * makes everybody who reaches the proxy one tenant.
+ */
+const TRUST_MODES = ['caller', 'node'] as const;
+type TrustMode = (typeof TRUST_MODES)[number];
+
+export interface UpstreamConfig {
+  /** As clients spell the registry: `harbor.corp`, `docker.io`; a `*` stands for one or more labels: `*.gcr.io`. */
+  readonly name: string;
+  /** Where it is; for a name with `*`, an address whose host is `*`: the name that was asked for. */
+  readonly url: string;
+  /** Further addresses of the same registry, asked in this order while those before them fail. */
+  readonly replicas?: readonly string[];
+  readonly username?: string;
+  readonly password?: string;
+  /** Files in the form of docker's config.json or containers' auth.json; the first with credentials for it counts. */
+  readonly authFiles?: readonly string[];
+  /** `ecr-login`: the program `docker-credential-ecr-login` is asked. */
+  readonly credentialHelper?: string;
+  /** Hosts besides the registry's own domain whose token service may be sent the credentials. */
+  readonly tokenHosts?: readonly string[];
+  /** Paths of PEM files: CA of the registry, our own certificate and its key. */
+  readonly ca?: string;
+  readonly clientCert?: string;
+  readonly clientKey?: string;
+  /** Takes any certificate that the registry shows. */
+  readonly insecureSkipVerify?: boolean;
+  readonly trust?: TrustMode;
+  /** Signed tokens are checked here; `keys` is the path of a PEM file. */
+  readonly verify?: { readonly keys: string; readonly issuer: string; readonly service: string };
+}
+
+const EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
+const NAME = /^[a-z0-9*](?:[a-z0-9.:_*-]*[a-z0-9*])?$/i;
+
+/** Names as in the file, with what the documentation says of each; unknown ones are refused. */
+const fileForm = z.strictObject({
+  name: z
+    .string()
+    .describe(
+      'the registry as images name it; `*` in it stands for one or more labels of a host name: `*.gcr.io`',
+    ),
+  url: z
+    .union([z.string(), z.array(z.string()).min(1)])
+    .describe(
+      'where it is; a list for several addresses of one registry, which are asked in order, those that fail last. For a name with `*` the host is `*` too: `https://*`',
+    ),
+  username: z.string().optional().describe('our account there, a robot account for example'),
+  password: z.string().optional().describe('its password or token'),
+  'auth-file': z
+    .string()
+    .optional()
+    .describe(
+      "docker's `config.json` or containers' `auth.json` with the credentials, before those of `--auth-file`",
+    ),
+  'credential-helper': z
+    .string()
+    .regex(
+      /^[A-Za-z0-9._-]+$/,
+      'expected the end of a program name: ecr-login for docker-credential-ecr-login',
+    )
+    .optional()
+    .describe('`ecr-login`: the program `docker-credential-ecr-login` is asked for the credentials'),
+  'token-hosts': z
+    .array(z.string())
+    .optional()
+    .describe('hosts of other domains whose token service may be sent the credentials, by https'),
+  ca: z.string().optional().describe('PEM file of authorities to trust for it besides those of the machine'),
+  'client-cert': z
+    .string()
+    .optional()
+    .describe('PEM file of our certificate, shown to these addresses alone'),
+  'client-key': z.string().optional().describe('PEM file of its key'),
+  'insecure-skip-verify': z
+    .boolean()
+    .optional()
+    .describe('takes any certificate of these addresses; said aloud at start and in `/readyz`'),
+  trust: z
+    .enum(TRUST_MODES)
+    .optional()
+    .describe(
+      '`caller` (default): every caller reads with its own credentials. `node`: callers that send none read with those of the upstream; said aloud at start, in `/readyz` and in `damselfly_upstream_trust`',
+    ),
+  verify: z
+    .literal('jwt')
+    .optional()
+    .describe(
+      '`jwt`: a signed token that grants pulling is believed without asking the registry, for blobs that the registry is known to have in that repository; needs the three below',
+    ),
+  'verify-keys': z
+    .string()
+    .optional()
+    .describe('PEM file of the certificates or public keys that sign the tokens'),
+  'verify-issuer': z.string().optional().describe('`iss` of those tokens'),
+  'verify-service': z
+    .string()
+    .optional()
+    .describe("`aud` of those tokens: `service` in the registry's challenge"),
+});
+
+/** What an upstream's entries in a file are called, and what they mean: for the documentation. */
+export const UPSTREAM_FIELDS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(fileForm.shape).map(([name, field]) => [name, field.description ?? '']),
+);
+
+/** `NAME=URL` (credentials may stand in the URL), or in a file an object with the names of {@link fileForm}. */
+export const upstream = () =>
+  z.unknown().transform((given, context): UpstreamConfig => {
+    if (typeof given === 'string') {
+      const at = given.indexOf('=');
+      return read({ name: given.slice(0, Math.max(at, 0)), url: given.slice(at + 1) }, context);
+    }
+    const parsed = fileForm.safeParse(given);
+    if (parsed.success) return read(parsed.data, context);
+    const [issue] = parsed.error.issues;
+    const where = issue?.path.join('.') ?? '';
+    return refuse(
+      context,
+      `${EXPECTED}, or an object of ${Object.keys(fileForm.shape).join(', ')}; ${where}: ${issue?.message}`,
+    );
+  });
+
+function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig {
+  const [first, ...others] = [given.url].flat().map(parseAddress);
+  const addresses = [first, ...others];
+  if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name)) {
+    return refuse(context, EXPECTED);
+  }
+  const pattern = given.name.includes('*');
+  if (addresses.some((address) => (address?.url.hostname === '*') !== pattern)) {
+    return refuse(context, 'a url with the host * for a name with a * and for no other: *.gcr.io=https://*');
+  }
+  const username = given.username ?? first.username;
+  const password = given.password ?? first.password;
+  if ((given['client-cert'] === undefined) !== (given['client-key'] === undefined)) {
+    return refuse(context, 'client-cert and client-key together');
+  }
+  const verify = verification(given, context);
+  const optional = {
+    verify,
+    replicas: others.length === 0 ? undefined : others.map((address) => shown(address?.url)),
+    username,
+    password,
+    authFiles: given['auth-file'] === undefined ? undefined : [given['auth-file']],
+    credentialHelper: given['credential-helper'],
+    tokenHosts: given['token-hosts']?.map((host) => host.toLowerCase()),
+    ca: given.ca,
+    clientCert: given['client-cert'],
+    clientKey: given['client-key'],
+    insecureSkipVerify: given['insecure-skip-verify'],
+    trust: given.trust,
+  };
+  const set = Object.entries(optional).filter(([, value]) => value !== undefined);
+  return { name: given.name.toLowerCase(), url: shown(first.url), ...Object.fromEntries(set) };
+}
+
+function verification(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig['verify'] {
+  const { 'verify-keys': keys, 'verify-issuer': issuer, 'verify-service': service, verify } = given;
+  const parts = [keys, issuer, service].filter((part) => part !== undefined);
+  if (verify === undefined && parts.length === 0) return undefined;
+  if (verify === undefined || keys === undefined || issuer === undefined || service === undefined) {
+    return refuse(context, 'verify: jwt together with verify-keys, verify-issuer and verify-service');
+  }
+  return { keys, issuer, service };
+}
+
+interface Address {
+  /** Without user and password. */
+  readonly url: URL;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+}
+
+function parseAddress(text: string): Address | undefined {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol)) return undefined;
+  const username = decoded(url.username) || undefined;
+  const password = decoded(url.password) || undefined;
+  url.username = '';
+  url.password = '';
+  return { url, username, password };
+}
+
+function shown(url: URL | undefined): string {
+  return (url?.href ?? '').replace(/\/+$/, '');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,78 @@
+import type { Logger } from '../../observe/log.ts';
+import type { Metrics } from '../../observe/metrics.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Rng } from '../../runtime/rng.ts';
+import { createCredentials } from '../credentials.ts';
+import { Endpoints } from '../endpoints.ts';
+import { followRedirects } from '../exchange.ts';
+import { NewestAuthorization } from '../newest-authorization.ts';
+import type { Endpoint, Registry } from '../registry.ts';
+import { SignedRedirects } from '../signed-redirects.ts';
+import { createTokenVerifier } from '../signed-token.ts';
+import { isLinkLocal, isOwnOrAddress } from '../trust.ts';
+import { type Upstream, upstreamUrls } from '../upstream.ts';
+import { createSecretSource } from './secret-source.ts';
+import { createUndiciExchange, type HttpTimeouts } from './undici-exchange.ts';
+
+export interface RegistryDeps {
+  readonly metrics?: Metrics;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly rng: Rng;
+}
+
+/** An address that has others behind it is given up sooner, so that they too can answer in time. */
+const REPLICA_LIMITS: Partial<HttpTimeouts> = { connectTimeoutMs: 1_500, headersTimeoutMs: 3_000 };
+
+/**
+ * Opens the way to one registry. `name` is the registry's own name where the upstream's is a pattern.
+ * @throws CONFIG_INVALID
+ */
+export function openRegistry(
+  deps: RegistryDeps,
+  upstream: Upstream,
+  name: string,
+  timeouts: HttpTimeouts,
+  closing: AbortSignal,
+): Registry {
+  const { clock, rng } = deps;
+  const family = upstream.name.includes('*');
+  const bases = upstreamUrls(upstream, name);
+  const limits = bases.length > 1 ? { ...timeouts, ...REPLICA_LIMITS } : timeouts;
+  const connections = createUndiciExchange(deps, {
+    ...limits,
+    ca: upstream.ca,
+    clientCert: upstream.clientCert,
+    clientKey: upstream.clientKey,
+    insecureSkipVerify: upstream.insecureSkipVerify,
+    ownHosts: bases.map(({ host }) => host),
+    strict: family,
+  });
+  const forbidden = (url: URL): boolean => isLinkLocal(url) || (family && isOwnOrAddress(url));
+  const exchange = followRedirects(connections.exchange, forbidden);
+  const secrets = createSecretSource(deps, { ...upstream, name });
+  const endpoints = bases.map((base): Endpoint => {
+    const prefix = base.pathname.replace(/\/$/, '');
+    return {
+      host: base.host,
+      exchange,
+      credentials: createCredentials(
+        { ...deps, exchange, closing, secrets, forbidden },
+        { ...upstream, name },
+        base,
+      ),
+      at: (path) => new URL(`${base.origin}${prefix}${path}`),
+    };
+  });
+  return {
+    trust: upstream.trust ?? 'caller',
+    grantsPull: upstream.verify === undefined ? () => false : createTokenVerifier(upstream.verify),
+    endpoints: new Endpoints(deps, endpoints),
+    newest: new NewestAuthorization(),
+    redirects: new SignedRedirects(clock),
+    storage: exchange,
+    clock,
+    rng,
+    close: () => connections.close(),
+  };
+}

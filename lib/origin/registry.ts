@@ -1,0 +1,93 @@
+import type { Clock } from '../runtime/clock.ts';
+import type { Rng } from '../runtime/rng.ts';
+import type { Credentials } from './credentials.ts';
+import type { Endpoints } from './endpoints.ts';
+import { discard, type HttpExchange, type HttpRequest } from './exchange.ts';
+import type { NewestAuthorization } from './newest-authorization.ts';
+import type { OriginResponse } from './origin-client.ts';
+import type { SignedRedirects } from './signed-redirects.ts';
+import type { GrantsPull } from './signed-token.ts';
+
+/** One address of a registry. */
+export interface Endpoint {
+  readonly host: string;
+  readonly exchange: HttpExchange;
+  readonly credentials: Credentials;
+  /** Where a path of the API is. */
+  readonly at: (path: string) => URL;
+}
+
+/** A registry as everything here asks it. */
+export interface Registry {
+  readonly trust: 'caller' | 'node';
+  readonly grantsPull: GrantsPull;
+  readonly endpoints: Endpoints<Endpoint>;
+  readonly newest: NewestAuthorization;
+  readonly redirects: SignedRedirects;
+  /** To the hosts that the registry redirects to, without any Authorization. */
+  readonly storage: HttpExchange;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  close(): Promise<void>;
+}
+
+/** A request to a registry, at whichever of its addresses answers. */
+export type RegistryRequest = Omit<HttpRequest, 'url'> & { readonly path: string };
+
+/**
+ * Asks with the Authorization that the request has, or none: nothing is added.
+ * @throws UPSTREAM_UNREACHABLE, UPSTREAM_BROKEN, ABORTED
+ */
+export async function askAsGiven(
+  registry: Registry,
+  { path, ...request }: RegistryRequest,
+  signal: AbortSignal,
+): Promise<OriginResponse> {
+  const response = await registry.endpoints.ask(
+    ({ at, exchange }) => exchange({ ...request, url: at(path) }, signal),
+    request.body !== undefined,
+  );
+  const { authorization } = request.headers;
+  if (typeof authorization === 'string' && response.status < 400) {
+    registry.newest.accepted(placeOf(path), authorization);
+  }
+  return response;
+}
+
+/**
+ * Asks with whatever answers the registry's challenge on our own account.
+ * @throws as {@link askAsGiven}
+ */
+export async function askAsOurselves(
+  registry: Registry,
+  { path, ...request }: RegistryRequest,
+  signal: AbortSignal,
+): Promise<OriginResponse> {
+  const place = placeOf(path);
+  const askAt = async ({ at, credentials, exchange }: Endpoint): Promise<OriginResponse> => {
+    const ask = (authorization: string | undefined): Promise<OriginResponse> => {
+      const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
+      return exchange({ ...request, headers, url: at(path) }, signal);
+    };
+    const first = credentials.known(place);
+    const response = await ask(first);
+    if (response.status !== 401) return response;
+    const header = response.headers['www-authenticate'];
+    const second = await credentials.answer({ place, header, refused: first }, signal);
+    if (second === undefined) return response;
+    await discard(response);
+    return await ask(second);
+  };
+  return await registry.endpoints.ask(askAt);
+}
+
+/** Whether we have credentials of our own for the registry. */
+export function hasCredentials({ endpoints }: Registry): boolean {
+  return endpoints.any(({ credentials }) => credentials.configured);
+}
+
+/** What needs one right: the repository of a path, or the path itself where it is about none. */
+function placeOf(path: string): string {
+  const bare = path.replace(/\?.*$/, '');
+  return /^\/v2\/(.+)\/(?:manifests|blobs|referrers|tags)\//.exec(bare)?.[1] ?? bare;
+}
