@@ -24,6 +24,8 @@ export const upConfig = z.object({
   staleIfError: node.staleIfError,
   tagsWhenDown: node.tagsWhenDown,
   proxyListen: node.proxyListen,
+  forwardProxy: node.forwardProxy,
+  forwardRule: node.forwardRule,
   peerListen: node.peerListen,
   adminListen: node.adminListen,
   socket: node.socket,

@@ -38,15 +38,25 @@ export function sendFailure(response: ServerResponse, error: unknown): void {
   sendError(response, registryErrorOf(known));
 }
 
-/** Passes a registry's answer on as it is, whatever its status. @throws what its body throws; ABORTED */
+/** Passes a registry's answer on, whatever its status, with what of its headers clients of a mirror need. @throws as sendAnswer */
 export async function relayAnswer(
   deps: { readonly clock: Clock },
   exchange: ClientExchange,
   answer: OriginResponse,
   more: Headers = {},
 ): Promise<void> {
-  const { response, request, signal } = exchange;
-  response.writeHead(answer.status, { ...relayedHeaders(answer), ...commonHeaders(exchange), ...more });
+  const headers = { ...relayedHeaders(answer), ...commonHeaders(exchange), ...more };
+  await sendAnswer(deps, exchange, answer, headers);
+}
+
+/** A registry's answer under these headers. @throws what its body throws; ABORTED */
+export async function sendAnswer(
+  deps: { readonly clock: Clock },
+  { request, response, signal }: ClientExchange,
+  answer: OriginResponse,
+  headers: Headers,
+): Promise<void> {
+  response.writeHead(answer.status, headers);
   if (request.method !== 'HEAD' && !BODILESS.includes(answer.status)) {
     for await (const chunk of answer.body) await writeChunk(deps.clock, response, chunk, signal);
   }

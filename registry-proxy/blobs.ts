@@ -8,6 +8,7 @@ import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer, sendError } from './answer.ts';
 import { type BlobAnswer, sendBlobBody } from './blob-body.ts';
 import { type ClientExchange, callerHeaders, commonHeaders } from './exchange.ts';
+import { isMatch } from './if-none-match.ts';
 import { askerOf, type RightDeps, rightToRead } from './right-to-read.ts';
 import type { Verdict } from './verdicts.ts';
 
@@ -49,7 +50,7 @@ export async function answerBlob(deps: BlobDeps, exchange: ClientExchange, diges
     'docker-content-digest': digest,
     etag,
   };
-  if (matches(request.headers['if-none-match'], etag)) {
+  if (isMatch(request.headers['if-none-match'], etag)) {
     response.writeHead(304, common);
     response.end();
     return;
@@ -97,7 +98,7 @@ async function sendBlob(
   const observe = (outcome: string): void =>
     deps.metrics.pullSeconds.observe({ outcome }, (deps.clock.now() - answer.startedMs) / 1000);
   const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
-  const range = part.kind === 'part' ? { range: part.range } : {};
+  const range = part.kind === 'part' ? { range: part.range, rangeIs: meaningOf(exchange) } : {};
   try {
     const chunks = deps.blobs.open({ digest, size, origin, ...range }, { signal });
     await sendBlobBody(deps, response, answer, chunks, signal);
@@ -151,10 +152,9 @@ function rangeOf({ request }: ClientExchange, size: number, etag: string): Range
   return parseRange(request.headers.range, size);
 }
 
-/** If-None-Match against our entity tag (RFC 9110 section 13.1.2: a weak comparison). */
-function matches(header: string | undefined, etag: string): boolean {
-  const tags = (header ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-  return tags.includes(etag) || tags.includes('*');
+/** Clients that resume, and those that read a blob in pieces, leave the end open; lazy ones say what they want. */
+function meaningOf({ request }: ClientExchange): 'rest' | 'part' {
+  return /-\s*$/.test(request.headers.range ?? '') ? 'rest' : 'part';
 }
 
 /** From the registry to the client, and nowhere else: blobs that nobody here can verify, and all when paused. */

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BlobSource } from '../lib/core/blob-source.ts';
 import { DamselflyError, describeError, hasCode } from '../lib/core/errors.ts';
@@ -13,6 +12,7 @@ import type { ClientExchange } from './exchange.ts';
 import { LastKnown, type StalePolicy } from './last-known.ts';
 import { answerListing } from './listings.ts';
 import { answerManifest } from './manifests.ts';
+import { passThrough } from './pass-through.ts';
 import { parseTarget, type Target } from './route.ts';
 import { chooseUpstream } from './upstream-name.ts';
 import { createVerdicts } from './verdicts.ts';
@@ -26,21 +26,30 @@ export interface RegistryProxyDeps {
   /** Whether the registry's own answers are to be given, past every store and peer. Default: never. */
   readonly isPaused?: (upstream: string) => boolean;
   /** Milliseconds since the epoch, to tell when tokens run out. */
-  readonly wallClockMs?: () => number;
+  readonly wallClockMs: () => number;
 }
 
 export interface AnswererOptions {
+  /** Our name in Via: a request that comes back to us would otherwise go round for ever. */
+  readonly pseudonym: string;
   readonly defaultUpstream?: string;
   readonly stale?: StalePolicy;
   /** Ends questions to registries that several clients share. */
   readonly closing: AbortSignal;
 }
 
-/** Answers one request. Never rejects; `listenerUpstream` is the registry that the listener is for, if it is for one. */
+/** By which way a request came. */
+export type Entrance =
+  /** To a mirror: `upstream` is the registry that the listener is for, if it is for one. */
+  | { readonly upstream?: string; readonly transparent?: never }
+  /** From a client that believes to talk to the registry itself, and may push. `direct`: past the swarm. */
+  | { readonly upstream: string; readonly transparent: { readonly direct: boolean } };
+
+/** Answers one request. Never rejects. */
 export type Answerer = (
   request: IncomingMessage,
   response: ServerResponse,
-  listenerUpstream: string | undefined,
+  entrance: Entrance,
 ) => Promise<void>;
 
 const NEVER_STALE: StalePolicy = { staleIfErrorMs: 0, tags: 'refuse' };
@@ -49,14 +58,11 @@ const MAX_REQUESTS = 2_048;
 
 /** What stands between a server and the handlers: limits, routing, and an answer to every failure. */
 export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions): Answerer {
-  const { closing, stale = NEVER_STALE } = options;
+  const { closing, pseudonym, stale = NEVER_STALE } = options;
   const names = createCallerNames((upstream) => deps.origin.trust(upstream));
-  const wallClockMs = deps.wallClockMs ?? (() => Date.now());
-  const verdicts = createVerdicts({ ...deps, wallClockMs, names });
+  const verdicts = createVerdicts({ ...deps, names });
   const lastKnown = new LastKnown({ ...deps, names }, stale);
-  const parts = { ...deps, verdicts, lastKnown, wallClockMs, closing };
-  // Our name in Via: a request that comes back to us would otherwise go round for ever.
-  const pseudonym = `damselfly-${randomBytes(6).toString('hex')}`;
+  const parts = { ...deps, verdicts, lastKnown, closing };
   let underWay = 0;
 
   const answerFound = async (
@@ -79,16 +85,10 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
     }
   };
 
-  const dispatch = async (connection: Connection, listenerUpstream: string | undefined): Promise<void> => {
+  const answerMirrored = async (connection: Arrived, listenerUpstream: string | undefined): Promise<void> => {
     const { request, response } = connection;
     const target = acceptTarget(connection);
     if (target === undefined) return;
-    const seen = request.headers['via'];
-    if (seen?.includes(pseudonym) === true) {
-      const message = 'the registry of this upstream is this proxy itself: correct its --upstream NAME=URL';
-      sendError(response, { status: 508, code: 'UNAVAILABLE', message });
-      return;
-    }
     const { route, ns } = target;
     const registryHeader = headerOf(request, 'x-dragonfly-registry');
     const choice = chooseUpstream({
@@ -101,8 +101,7 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
     });
     if (choice.kind === 'found') {
       const { upstream, repository } = choice;
-      const via = `${seen === undefined ? '' : `${seen}, `}1.1 ${pseudonym}`;
-      const exchange = { ...connection, upstream, repository, via, ...(ns === undefined ? {} : { ns }) };
+      const exchange = { ...connection, upstream, repository, ...(ns === undefined ? {} : { ns }) };
       await answerFound(exchange, target);
     } else if (route.kind === 'ping' && ns === undefined && registryHeader === undefined) {
       // Clients that name the registry in the path ask this first: there is no registry yet whose answer it could be.
@@ -114,7 +113,37 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
     }
   };
 
-  return async (request, response, listenerUpstream) => {
+  const answerTransparent = async (connection: Arrived, upstream: string, direct: boolean): Promise<void> => {
+    const target =
+      direct || !isRead(connection.request) ? undefined : parseTarget(connection.request.url ?? '');
+    const name = target?.kind === 'found' && 'name' in target.route ? target.route.name : undefined;
+    const choice = chooseUpstream({
+      upstreams: deps.origin.upstreams,
+      ns: upstream,
+      name,
+      listenerUpstream: undefined,
+      defaultUpstream: undefined,
+    });
+    if (target?.kind === 'found' && choice.kind === 'found') {
+      await answerFound({ ...connection, upstream, repository: choice.repository }, target);
+    } else await passThrough(parts, { ...connection, upstream, repository: '' });
+  };
+
+  const dispatch = async (connection: Connection, entrance: Entrance): Promise<void> => {
+    const { request, response } = connection;
+    const seen = request.headers['via'];
+    if (seen?.includes(pseudonym) === true) {
+      const message = 'the registry of this upstream is this proxy itself: correct its --upstream NAME=URL';
+      sendError(response, { status: 508, code: 'UNAVAILABLE', message });
+      return;
+    }
+    const arrived = { ...connection, via: `${seen === undefined ? '' : `${seen}, `}1.1 ${pseudonym}` };
+    const { transparent, upstream } = entrance;
+    if (transparent === undefined) await answerMirrored(arrived, upstream);
+    else await answerTransparent(arrived, upstream, transparent.direct);
+  };
+
+  return async (request, response, entrance) => {
     const gone = new AbortController();
     response.on('close', () => gone.abort());
     // A client that resets the connection is no failure of ours.
@@ -127,7 +156,7 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
     }
     underWay++;
     try {
-      await dispatch({ request, response, signal: gone.signal }, listenerUpstream);
+      await dispatch({ request, response, signal: gone.signal }, entrance);
     } catch (error) {
       report(deps.log, error, request);
       sendFailure(response, error);
@@ -138,11 +167,12 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
 }
 
 type Connection = Pick<ClientExchange, 'request' | 'response' | 'signal'>;
+type Arrived = Connection & Pick<ClientExchange, 'via'>;
 type FoundTarget = Extract<Target, { kind: 'found' }>;
 
 /** What is asked for; undefined when it is nothing that is served here, and the client has been told so. */
 function acceptTarget({ request, response }: Connection): FoundTarget | undefined {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
+  if (!isRead(request)) {
     const message = 'this is a mirror for pulls: push to the registry itself';
     // Whatever the client goes on to send is not read.
     sendError(
@@ -161,6 +191,10 @@ function acceptTarget({ request, response }: Connection): FoundTarget | undefine
     sendError(response, { status: 404, code: 'UNSUPPORTED', message });
   }
   return undefined;
+}
+
+function isRead({ method }: IncomingMessage): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 /** A header's value; undefined when it is absent or empty. */

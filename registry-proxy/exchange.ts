@@ -49,14 +49,17 @@ const RELAYED_PREFIXES = ['oci-', 'ratelimit-'];
 /** What Node refuses to send in a header value. */
 const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/;
 
+/** Whether a header value that came in may go out again. */
+export function isSendable(value: string | string[]): boolean {
+  return ![value].flat().some((text) => UNSENDABLE.test(text));
+}
+
 /** The headers of a registry's answer that are its client's business. */
 export function relayedHeaders(answer: Pick<OriginResponse, 'headers'>): Headers {
   const kept: Headers = {};
   for (const [name, value] of Object.entries(answer.headers)) {
     const wanted = RELAYED.has(name) || RELAYED_PREFIXES.some((prefix) => name.startsWith(prefix));
-    if (wanted && value !== undefined && ![value].flat().some((text) => UNSENDABLE.test(text))) {
-      kept[name] = value;
-    }
+    if (wanted && value !== undefined && isSendable(value)) kept[name] = value;
   }
   return kept;
 }

@@ -15,6 +15,7 @@ import {
   oneHeader,
   relayedHeaders,
 } from './exchange.ts';
+import { isMatch } from './if-none-match.ts';
 import { isAwayAnswer, type LastKnown } from './last-known.ts';
 import { askerOf } from './right-to-read.ts';
 import type { Verdicts } from './verdicts.ts';
@@ -28,6 +29,11 @@ export interface ManifestDeps {
   /** See RegistryProxyDeps. */
   readonly isPaused?: (upstream: string) => boolean;
 }
+
+/** Answers of registries that have the manifest and do not take HEAD for it. */
+const HEAD_NOT_TAKEN = [405, 501];
+/** Signed manifests of Docker's first schema: their digest is that of a part of them. */
+const SIGNED = 'application/vnd.docker.distribution.manifest.v1+';
 
 /**
  * GET and HEAD of a manifest: always the registry's own answer to this caller, now; while the registry is away, where the
@@ -43,34 +49,45 @@ export async function answerManifest(
   const { lastKnown } = deps;
   const { upstream, signal } = exchange;
   if (lastKnown.isAway(upstream) && sendKept(deps, exchange, reference)) return;
-  let answer: OriginResponse;
+  let asked: Asked;
   try {
-    answer = await askForManifest(deps, exchange, reference);
+    asked = await askForManifest(deps, exchange, reference);
   } catch (error) {
     if (signal.aborted || !isWorthRetrying(error)) throw error;
     lastKnown.noteAway(upstream);
     if (sendKept(deps, exchange, reference)) return;
     throw error;
   }
-  if (isAwayAnswer(answer)) {
+  if (isAwayAnswer(asked.answer)) {
     lastKnown.noteAway(upstream);
     if (sendKept(deps, exchange, reference)) {
-      await discard(answer);
+      await discard(asked.answer);
       return;
     }
   }
-  await relayManifest(deps, exchange, reference, answer);
+  await relayManifest(deps, exchange, reference, asked);
 }
 
-function askForManifest(
+interface Asked {
+  readonly answer: OriginResponse;
+  /** Whether it came without a body. */
+  readonly isHead: boolean;
+}
+
+/** As the client asks; by GET where HEAD leaves out what clients then GET the manifest for. */
+async function askForManifest(
   { origin }: ManifestDeps,
   exchange: ClientExchange,
   reference: string,
-): Promise<OriginResponse> {
+): Promise<Asked> {
   const { upstream, repository, request, signal } = exchange;
   const path = `/v2/${repository}/manifests/${reference}`;
   const headers = callerHeaders(exchange, ['if-none-match']);
-  return origin.request({ upstream, method: request.method ?? 'GET', path, headers }, { signal });
+  const ask = (method: string): Promise<OriginResponse> =>
+    origin.request({ upstream, method, path, headers }, { signal });
+  const answer = await ask(request.method ?? 'GET');
+  if (request.method !== 'HEAD') return { answer, isHead: false };
+  return saysLittle(answer) ? { answer: await ask('GET'), isHead: false } : { answer, isHead: true };
 }
 
 /** The registry's answer, checked, passed on and remembered. */
@@ -78,7 +95,7 @@ async function relayManifest(
   deps: ManifestDeps,
   exchange: ClientExchange,
   reference: string,
-  answer: OriginResponse,
+  { answer, isHead }: Asked,
 ): Promise<void> {
   const { request, response } = exchange;
   const asker = askerOf(exchange);
@@ -91,35 +108,49 @@ async function relayManifest(
   const told = oneHeader(answer, 'docker-content-digest');
   const mediaType = oneHeader(answer, 'content-type') ?? '';
   const digests = [reference, told].filter((text) => text !== undefined).filter(isDigest);
-  if (request.method === 'HEAD') {
+  if (isHead) {
     requireAgreement(digests);
     const [digest] = digests;
     const size = Number(oneHeader(answer, 'content-length') ?? Number.NaN);
     if (digest !== undefined && Number.isSafeInteger(size)) {
       deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size });
     }
-    await relayAnswer(deps, exchange, answer, digestHeader(digest));
+    await relayAnswer(deps, exchange, answer);
     return;
   }
   const body = await readManifest(answer);
-  for (const digest of digests) requireDigest(body, digest);
+  const signed = mediaType.startsWith(SIGNED);
+  if (!signed) for (const digest of digests) requireDigest(body, digest);
   const digest = digests[0] ?? digestOf(body);
   const blobs = listedBlobs(body);
   deps.verdicts.learn(asker, { manifest: digest, blobs });
   for (const { digest: blob, size } of blobs) deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
   deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size: body.length, body });
-  if (deps.isPaused?.(exchange.upstream) !== true) {
+  const answered: Headers = {
+    etag: `"${digest}"`,
+    ...relayedHeaders(answer),
+    ...commonHeaders(exchange),
+    'docker-content-digest': digest,
+  };
+  if (isMatch(request.headers['if-none-match'], `"${digest}"`)) {
+    delete answered['content-length'];
+    response.writeHead(304, answered);
+    response.end();
+    return;
+  }
+  if (request.method === 'GET' && deps.isPaused?.(exchange.upstream) !== true) {
     const { authorization, ...where } = asker;
     const origin = { ...where, ...(authorization === undefined ? {} : { authorization }) };
     deps.blobs.prepare?.(blobs.map(({ digest: blob, size }) => ({ digest: blob, size, origin })));
   }
-  response.writeHead(200, {
-    ...relayedHeaders(answer),
-    ...commonHeaders(exchange),
-    ...digestHeader(digest),
-    'content-length': String(body.length),
-  });
-  response.end(body);
+  response.writeHead(200, { ...answered, 'content-length': String(body.length) });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+/** Whether a HEAD leaves out what clients then GET the manifest for. */
+function saysLittle(answer: OriginResponse): boolean {
+  const told = ['docker-content-digest', 'content-length'].every((name) => oneHeader(answer, name));
+  return HEAD_NOT_TAKEN.includes(answer.status) || (answer.status === 200 && !told);
 }
 
 /** Answers with what the registry last gave this caller. @returns false when there is nothing that may be given */
@@ -132,7 +163,7 @@ function sendKept({ lastKnown }: ManifestDeps, exchange: ClientExchange, referen
   response.writeHead(200, {
     ...commonHeaders(exchange),
     ...kept.headers,
-    ...digestHeader(digest),
+    'docker-content-digest': digest,
     etag: `"${digest}"`,
     'content-type': mediaType,
     'content-length': String(size),
@@ -182,8 +213,4 @@ function requireAgreement([asked, told]: readonly Digest[]): void {
     asked,
     told,
   });
-}
-
-function digestHeader(digest: Digest | undefined): Headers {
-  return digest === undefined ? {} : { 'docker-content-digest': digest };
 }

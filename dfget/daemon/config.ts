@@ -2,6 +2,29 @@ import { z } from 'zod';
 import { DEFAULT_SOCKET, defaultDataDir, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
 import { address, duration, proxyListener } from '../../lib/config/values.ts';
+import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
+
+/** A rule of the forward proxy as text, or as dfdaemon's file has it. */
+const forwardRule = () =>
+  z
+    .union([
+      z.string(),
+      z.strictObject({
+        regx: z.string(),
+        direct: z.boolean().default(false),
+        use_https: z.boolean().default(false),
+      }),
+    ])
+    .transform((given, context): ForwardRule => {
+      const parsed =
+        typeof given === 'string' ? parseRule(given) : rule(given.regx, given.direct, given.use_https);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({
+        code: 'custom',
+        message: 'expected a regular expression, with direct or use-https before it',
+      });
+      return z.NEVER;
+    });
 
 /** Settings of `dfget daemon`: flag, DAMSELFLY_* variable or /etc/damselfly/daemon.yaml. */
 export const daemonConfig = z.object({
@@ -9,6 +32,15 @@ export const daemonConfig = z.object({
     argument: '<[name=]host:port>',
     repeat: true,
     help: 'registry mirror; NAME= makes a listener for one upstream; repeatable (default: 127.0.0.1:65001)',
+  }),
+  forwardProxy: setting(address().optional(), {
+    argument: '<host:port>',
+    help: 'also a proxy for HTTPS_PROXY, which answers for the upstreams with its own CA (default: off)',
+  }),
+  forwardRule: setting(z.array(forwardRule()).default([]), {
+    argument: '<[direct] [use-https] regex>',
+    repeat: true,
+    help: 'what the forward proxy does with addresses that match: past the swarm, https for http; the first one counts',
   }),
   peerListen: setting(address().default({ host: '0.0.0.0', port: 65002 }), {
     argument: '<host:port>',

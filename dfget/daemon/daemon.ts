@@ -1,10 +1,14 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { joinAddress } from '../../lib/observe/admin-server.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { openPeerHost, type PeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
 import { stalePolicy } from '../../registry-proxy/last-known.ts';
-import { createRegistryProxy, type RegistryProxy } from '../../registry-proxy/server.ts';
+import {
+  createRegistryProxy,
+  type RegistryProxy,
+  type RegistryProxyConfig,
+} from '../../registry-proxy/server.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
 import type { DaemonConfig } from './config.ts';
 import { startLocalApi } from './local-api.ts';
@@ -25,15 +29,12 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     const pause = await loadPause({ log, metrics }, { folder: config.dataDir, upstreams: origin.upstreams });
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
-      {
-        ...{ origin, blobs: engine, metrics, log, clock },
-        wallClockMs: deps.wallClockMs,
-        isPaused: pause.isPaused,
-      },
+      { ...deps, origin, blobs: engine, metrics, isPaused: pause.isPaused },
       {
         listeners: config.proxyListen,
         stale: stalePolicy(config.staleIfError, config.tagsWhenDown),
         ...(defaultUpstream === undefined ? {} : { defaultUpstream }),
+        ...forwardConfig(config),
       },
     );
     host.onClose(() => proxy.close());
@@ -44,13 +45,23 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
       upstream: config.proxyListen[index]?.upstream ?? null,
       address: joinAddress(at.host, at.port),
     }));
+    const forward = proxy.forward && {
+      address: joinAddress(proxy.forward.address.host, proxy.forward.address.port),
+      ca: proxy.forward.certificateFile,
+    };
     const { id } = host.self();
     const { adminAddress: admin, peerAddress: peer } = host;
     log.info({ id, proxies, peer, admin, socket: config.socket, trackers: config.tracker }, 'daemon runs');
     return {
-      ready: { process: 'daemon', pid: process.pid, id, proxy: proxies, peer, admin, socket: config.socket },
+      ready: {
+        ...{ process: 'daemon', pid: process.pid, id, proxy: proxies, peer, admin, socket: config.socket },
+        ...(forward === undefined ? {} : { forward }),
+      },
       summary:
         `node ${id.slice(0, 8)}: registry mirror on http://${proxies.map(({ address }) => address).join(', http://')}\n` +
+        (forward === undefined
+          ? ''
+          : `  forward proxy on http://${forward.address}, its clients must trust ${forward.ca}\n`) +
         `  peers on ${peer}, admin on http://${admin}, socket ${config.socket}`,
       close: () => host.close(),
     };
@@ -58,6 +69,16 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     await host.close();
     throw error;
   }
+}
+
+function forwardConfig({
+  dataDir,
+  forwardProxy,
+  forwardRule: rules,
+}: DaemonConfig): Pick<RegistryProxyConfig, 'forward'> {
+  return forwardProxy === undefined
+    ? {}
+    : { forward: { ...forwardProxy, rules, folder: join(dataDir, 'forward-proxy') } };
 }
 
 /** What `dfget status` shows. */

@@ -24,4 +24,10 @@ export interface BlobRequest {
   readonly size: number;
   readonly origin: BlobOrigin;
   readonly range?: ByteRange;
+  /**
+   * What the range is to its reader: `rest` = the end of a blob whose beginning it has from elsewhere, so that the last
+   * bytes wait for the digest as those of a whole blob do; `part` = just these bytes, and it stands still until it has
+   * them. @default neither is known
+   */
+  readonly rangeIs?: 'rest' | 'part';
 }

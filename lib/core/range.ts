@@ -6,13 +6,14 @@ export interface ByteRange {
 
 /**
  * What a Range header (RFC 9110 section 14) asks of a body of `size` bytes. `whole`: no Range, or one that a server
- * may ignore (another unit, several ranges, bad syntax). `unsatisfiable`: answer 416.
+ * may ignore (another unit, several ranges, bad syntax, any of an empty body: some clients put `bytes=0-` on
+ * everything). `unsatisfiable`: answer 416.
  */
 export type RangeRequest = { kind: 'whole' } | { kind: 'part'; range: ByteRange } | { kind: 'unsatisfiable' };
 
 export function parseRange(header: string | undefined, size: number): RangeRequest {
   const match = header === undefined ? null : /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header);
-  if (match === null) return { kind: 'whole' };
+  if (match === null || size === 0) return { kind: 'whole' };
   const [, first = '', last = ''] = match;
   if (first === '' && last === '') return { kind: 'whole' };
   if (first === '') {

@@ -18,6 +18,12 @@ function chunkBuffer(pool: BufferPool, range: ByteRange): PieceBuffer {
   return pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
 }
 
+/** Whether the reader will have the whole blob once it has the range. */
+export function endsWhole(request: BlobRequest): boolean {
+  const { start, end } = wantedRange(request);
+  return end === request.size && (start === 0 || request.rangeIs === 'rest');
+}
+
 /** The bytes of a blob that is complete in the store. */
 export async function* readStored(
   stored: StoredBlob,
@@ -38,12 +44,14 @@ export async function* readStored(
 }
 
 export interface ReaderHooks {
+  /** The reader will have the whole blob: its last bytes wait for the digest. */
+  readonly holdsBack: boolean;
   /** The reader now waits for this piece. */
   waitsFor(piece: number): void;
 }
 
 /**
- * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A read of the whole blob
+ * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A reader of the whole blob
  * gets its last 64 KiB only after the whole digest has matched.
  * @throws what the blob failed with; ABORTED
  */
@@ -55,12 +63,11 @@ export async function* readShared(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
-  const whole = range.start === 0 && range.end === info.size;
   const buffer = chunkBuffer(pool, range);
   let at = range.start;
   try {
     while (at < range.end) {
-      const limit = whole && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
+      const limit = hooks.holdsBack && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
       const piece = pieceAt(info, at);
       const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
       if (readable > at) {

@@ -5,10 +5,10 @@ import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
+import { type Clock, delay } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
-import { readShared, readStored, wantedRange } from './blob-reader.ts';
+import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { readDirectly } from './direct-read.ts';
 import type { Limits } from './limits.ts';
@@ -34,6 +34,11 @@ interface Pull {
   readonly meter: PullMeter;
   readonly turn: LocalReader;
 }
+
+/** Lazy readers (eStargz, SOCI, zstd:chunked) ask for footers and tables of contents: no longer than this. */
+const SHORT_BYTES = 1024 * 1024;
+/** So long a short part may take to come from the swarm, which has it last of all when it is the end of a cold blob. */
+const SHORT_WAIT_MS = 50;
 
 export interface ClientReadsHost {
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
@@ -147,6 +152,7 @@ export class ClientReads implements BlobSource {
   ): AsyncGenerator<Uint8Array> {
     const range = wantedRange(request);
     const hooks = {
+      holdsBack: endsWhole(request),
       waitsFor: (piece: number) => {
         turn.waits();
         this.#host.waitsFor(blob, piece);
@@ -156,6 +162,17 @@ export class ClientReads implements BlobSource {
     this.#host.readers(blob, 1);
     try {
       hooks.waitsFor(pieceAt(blob.info, range.start));
+      const hurried = await this.#hurried(blob, request, signal);
+      if (hurried !== undefined) {
+        for await (const chunk of hurried.bytes) {
+          this.#deps.metrics.receivedBytes.inc({ source: 'origin' }, chunk.length);
+          sent += chunk.length;
+          turn.got();
+          yield chunk;
+          turn.asks();
+        }
+        return;
+      }
       for await (const chunk of readShared(blob, range, hooks, this.#deps.pool, signal)) {
         sent += chunk.length;
         turn.got();
@@ -171,9 +188,52 @@ export class ClientReads implements BlobSource {
       this.#host.readers(blob, -1);
     }
     // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
-    const whole = range.start === 0 && range.end === request.size;
-    const from = whole ? { start: sent, hash: await this.#sink.hashOfPrefix(blob, sent) } : { start: sent };
+    const from =
+      range.start === 0 && hooks.holdsBack
+        ? { start: sent, hash: await this.#sink.hashOfPrefix(blob, sent) }
+        : { start: sent };
     yield* readDirectly(this.#deps.origin, request, from, signal);
+  }
+
+  /** A short part straight from the registry, when it does not come from the swarm before its reader loses time. */
+  async #hurried(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): Promise<BlobBody | undefined> {
+    const range = wantedRange(request);
+    // What is a whole blob after all waits for its digest.
+    if (request.rangeIs !== 'part' || endsWhole(request)) return undefined;
+    if (await this.#comesSoon(blob, range, signal)) return undefined;
+    try {
+      return await this.#deps.origin.readBlob({ ...request, ...range }, { signal });
+    } catch (error) {
+      // The swarm may still have it when the registry does not give it to us.
+      if (signal.aborted) throw error;
+      return undefined;
+    }
+  }
+
+  /** Whether to wait for the swarm: the range is long, or its pieces are here before a lazy reader has lost time. */
+  async #comesSoon(blob: SharedBlob, range: ByteRange, signal: AbortSignal): Promise<boolean> {
+    if (range.end - range.start > SHORT_BYTES) return true;
+    const { have } = blob.stored;
+    const first = pieceAt(blob.info, range.start);
+    const last = pieceAt(blob.info, range.end - 1);
+    const late = new AbortController();
+    void delay(this.#deps.clock, SHORT_WAIT_MS, late.signal).then(
+      () => late.abort(),
+      () => {},
+    );
+    const waiting = AbortSignal.any([signal, late.signal]);
+    try {
+      for (let piece = first; piece <= last; ) {
+        if (have.has(piece)) piece++;
+        else await blob.nextChange(waiting);
+      }
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return false;
+    } finally {
+      late.abort();
+    }
   }
 }
 

@@ -14,6 +14,13 @@ export interface DockerRegistry {
   /** Authorization value that may push and pull; undefined when the registry asks for none. */
   readonly authorization: string | undefined;
   pushBlob(repository: string, bytes: Uint8Array): Promise<Digest>;
+  /** @returns its digest; by which alone it is pushed when there is no tag */
+  pushManifestBytes(
+    repository: string,
+    tag: string | undefined,
+    type: string,
+    bytes: Uint8Array,
+  ): Promise<Digest>;
   /** @returns digest of the manifest */
   pushManifest(repository: string, tag: string, manifest: object): Promise<Digest>;
   /** Makes an image of these layers and a small config. */
@@ -119,7 +126,7 @@ function pushing(
   url: string,
   authorization: string | undefined,
   dispatcher: Agent,
-): Pick<DockerRegistry, 'pushBlob' | 'pushManifest' | 'pushImage'> {
+): Pick<DockerRegistry, 'pushBlob' | 'pushManifest' | 'pushManifestBytes' | 'pushImage'> {
   const send = async (
     target: URL | string,
     method: string,
@@ -146,15 +153,19 @@ function pushing(
     await send(upload, 'PUT', bytes, 'application/octet-stream');
     return digest;
   };
+  const pushManifestBytes: DockerRegistry['pushManifestBytes'] = async (repository, tag, type, bytes) => {
+    const digest = digestOf(bytes);
+    await send(`${url}/v2/${repository}/manifests/${tag ?? digest}`, 'PUT', bytes, type);
+    return digest;
+  };
   const pushManifest = async (repository: string, tag: string, manifest: object): Promise<Digest> => {
     const bytes = Buffer.from(JSON.stringify(manifest));
-    const type = (manifest as { mediaType: string }).mediaType;
-    await send(`${url}/v2/${repository}/manifests/${tag}`, 'PUT', bytes, type);
-    return digestOf(bytes);
+    return await pushManifestBytes(repository, tag, (manifest as { mediaType: string }).mediaType, bytes);
   };
   return {
     pushBlob,
     pushManifest,
+    pushManifestBytes,
     async pushImage(repository, tag, layers) {
       const configBytes = Buffer.from(
         JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: [] } }),

@@ -123,13 +123,14 @@ export async function ask(
   port: number,
   path: string,
   {
+    host = '127.0.0.1',
     method = 'GET',
     headers = {},
-  }: { readonly method?: string; readonly headers?: Record<string, string> } = {},
+  }: { readonly host?: string; readonly method?: string; readonly headers?: Record<string, string> } = {},
 ): Promise<Answer> {
   return await new Promise((resolve, reject) => {
     const request = httpRequest(
-      { host: '127.0.0.1', port, path, agent: false, method, headers: { accept: ACCEPT, ...headers } },
+      { host, port, path, agent: false, method, headers: { accept: ACCEPT, ...headers } },
       (response) => {
         const chunks: Buffer[] = [];
         const done = (cut: boolean) => () =>

@@ -34,7 +34,7 @@ t.test('the end of a blob waits for its digest, and not for a disk that takes it
     { clock, log: parts.log, metrics: createMetrics({ defaults: false }) },
     { complete: () => complete.resolve(), wrong: () => t.fail('the blob is right') },
   );
-  const hooks = { waitsFor: () => {} };
+  const hooks = { holdsBack: true, waitsFor: () => {} };
   const reading = readShared(blob, { start: 0, end: SIZE }, hooks, pool, new AbortController().signal);
   const chunks: Buffer[] = [];
   const done = (async () => {

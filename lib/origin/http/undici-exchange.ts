@@ -30,6 +30,8 @@ const BROKEN_ANSWER = [
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_EXCEEDED_MAX_SIZE',
 ];
+/** A registry puts an upload of gigabytes in its place before it answers. */
+const UPLOADED_TIMEOUT_MS = 5 * 60_000;
 const REQUEST_HEADERS = { 'user-agent': 'damselfly' };
 
 /** How TLS is spoken with a registry, and which addresses its names may lead to. */
@@ -80,6 +82,7 @@ export function createUndiciExchange(
       headers: { ...REQUEST_HEADERS, ...request.headers, 'accept-encoding': 'identity' },
       signal,
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : Readable.from(body) }),
+      ...(body === undefined || typeof body === 'string' ? {} : { headersTimeout: UPLOADED_TIMEOUT_MS }),
     });
     // A body that fails while nobody reads it must not end the process; whoever reads sees the error.
     response.body.on('error', () => {});

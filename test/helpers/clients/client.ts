@@ -11,6 +11,8 @@ export interface ClientPull {
   readonly registry: string;
   /** The mirror, `host:port` and maybe a path; without one the client goes to the registry itself. */
   readonly mirror?: string;
+  /** The proxy by which the client reaches the registry under its own name, and the PEM file that it must trust. */
+  readonly forward?: { readonly address: string; readonly ca: string };
   readonly repository: string;
   readonly tag: string;
   readonly credentials?: { readonly user: string; readonly password: string };

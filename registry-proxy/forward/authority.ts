@@ -1,0 +1,185 @@
+import {
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  type webcrypto,
+  X509Certificate,
+} from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import type * as X509 from '@peculiar/x509';
+import { DamselflyError } from '../../lib/core/errors.ts';
+import { SingleFlight } from '../../lib/core/single-flight.ts';
+
+/** Our own certificate authority: what a client must trust so that we may answer in a registry's name. */
+export interface Authority {
+  /** PEM file for the trust stores of clients. */
+  readonly certificateFile: string;
+  /** What to show as `host`, a name or an address without brackets; certificates are made when first asked for. */
+  contextFor(host: string, signal: AbortSignal): Promise<SecureContext>;
+}
+
+interface Root {
+  readonly certificate: string;
+  readonly key: KeyObject;
+}
+
+const DAY_MS = 24 * 60 * 60_000;
+/** Clients have it in their trust stores: it should outlive the machine. */
+const ROOT_DAYS = 3_650;
+const LEAF_DAYS = 90;
+/** A certificate is made anew when it is this old. */
+const LEAF_USED_DAYS = 30;
+/** Clocks of virtual machines go wrong in both directions. */
+const BACKDATED_DAYS = 1;
+/** Hosts whose certificates are kept, a few KiB each; the oldest goes first. */
+const MAX_LEAVES = 256;
+const CURVE = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const SIGNED_WITH = { name: 'ECDSA', hash: 'SHA-256' } as const;
+
+/**
+ * The authority kept in `folder` as `ca.crt` and `ca.key`, made when there is none.
+ * @throws CONFIG_INVALID when the files cannot be read or written, or do not belong together
+ */
+export async function openAuthority(
+  deps: { readonly wallClockMs: () => number },
+  folder: string,
+): Promise<Authority> {
+  const { wallClockMs } = deps;
+  const certificateFile = join(folder, 'ca.crt');
+  const root = await readRoot(folder).then((found) => found ?? makeRoot(folder, wallClockMs()));
+  const leaves = new Map<string, { readonly context: SecureContext; readonly untilMs: number }>();
+  const flights = new SingleFlight<SecureContext>();
+  // One key for all of them: it never leaves the process.
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE.namedCurve });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
+
+  const make = async (host: string): Promise<SecureContext> => {
+    const nowMs = wallClockMs();
+    const cert = await signLeaf(root, { host, publicKey, nowMs });
+    const context = createSecureContext({ key, cert: `${cert}\n${root.certificate}` });
+    if (leaves.size >= MAX_LEAVES) leaves.delete(leaves.keys().next().value ?? '');
+    leaves.set(host, { context, untilMs: nowMs + LEAF_USED_DAYS * DAY_MS });
+    return context;
+  };
+
+  return {
+    certificateFile,
+    async contextFor(host, signal) {
+      const known = leaves.get(host);
+      if (known !== undefined && known.untilMs > wallClockMs()) return known.context;
+      leaves.delete(host);
+      return await flights.run(host, () => make(host), signal);
+    },
+  };
+}
+
+/** Loaded when it is needed: it costs some 20 MiB. It stands on decorators, which need the polyfill before it. */
+async function loadX509(): Promise<typeof X509> {
+  await import('reflect-metadata');
+  return await import('@peculiar/x509');
+}
+
+async function readRoot(folder: string): Promise<Root | undefined> {
+  const [certificate, key] = await Promise.all([
+    textOf(join(folder, 'ca.crt')),
+    textOf(join(folder, 'ca.key')),
+  ]);
+  // The certificate is written last: a key alone is what an interrupted start has left.
+  if (certificate === undefined) return undefined;
+  try {
+    const root = { certificate, key: createPrivateKey(key ?? '') };
+    if (new X509Certificate(certificate).checkPrivateKey(root.key)) return root;
+  } catch {
+    // Told below, without what was wrong with a secret.
+  }
+  throw new DamselflyError(
+    'CONFIG_INVALID',
+    `${folder}: ca.crt and ca.key do not belong together; put back the missing one, or remove both to have new ones made`,
+  );
+}
+
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new DamselflyError('CONFIG_INVALID', `cannot read ${path}: ${(error as Error).message}`);
+  }
+}
+
+async function makeRoot(folder: string, nowMs: number): Promise<Root> {
+  const x509 = await loadX509();
+  const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE.namedCurve });
+  const name = 'CN=Damselfly forward proxy of this node';
+  const made = await x509.X509CertificateGenerator.create({
+    subject: name,
+    issuer: name,
+    ...validity(nowMs, ROOT_DAYS),
+    publicKey: await publicKeyOf(publicKey),
+    signingKey: await signingKeyOf(key),
+    signingAlgorithm: SIGNED_WITH,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(await publicKeyOf(publicKey)),
+    ],
+  });
+  const certificate = made.toString('pem');
+  const pem = key.export({ type: 'pkcs8', format: 'pem' }) as string;
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeWhole(join(folder, 'ca.key'), pem, 0o600);
+    await writeWhole(join(folder, 'ca.crt'), `${certificate}\n`, 0o644);
+  } catch (error) {
+    throw new DamselflyError('CONFIG_INVALID', `cannot write to ${folder}: ${(error as Error).message}`);
+  }
+  return { certificate, key };
+}
+
+async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode });
+  await rename(`${path}.new`, path);
+}
+
+async function signLeaf(
+  root: Root,
+  leaf: { readonly host: string; readonly publicKey: KeyObject; readonly nowMs: number },
+): Promise<string> {
+  const x509 = await loadX509();
+  const issuer = new x509.X509Certificate(root.certificate);
+  const { host, nowMs } = leaf;
+  const made = await x509.X509CertificateGenerator.create({
+    // A common name has room for 64 characters; the alternative name is what counts.
+    subject: new x509.Name([{ CN: [host.slice(0, 64)] }]).toString(),
+    issuer: issuer.subject,
+    ...validity(nowMs, LEAF_DAYS),
+    publicKey: await publicKeyOf(leaf.publicKey),
+    signingKey: await signingKeyOf(root.key),
+    signingAlgorithm: SIGNED_WITH,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: isIP(host) === 0 ? 'dns' : 'ip', value: host }]),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+    ],
+  });
+  return made.toString('pem');
+}
+
+function validity(nowMs: number, days: number): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(nowMs - BACKDATED_DAYS * DAY_MS), notAfter: new Date(nowMs + days * DAY_MS) };
+}
+
+async function signingKeyOf(key: KeyObject): Promise<webcrypto.CryptoKey> {
+  const bytes = key.export({ type: 'pkcs8', format: 'der' });
+  return await crypto.subtle.importKey('pkcs8', bytes, CURVE, false, ['sign']);
+}
+
+async function publicKeyOf(key: KeyObject): Promise<webcrypto.CryptoKey> {
+  const bytes = key.export({ type: 'spki', format: 'der' });
+  return await crypto.subtle.importKey('spki', bytes, CURVE, true, ['verify']);
+}

@@ -1,0 +1,22 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+/** The cases that concern what a client sees of the proxy. */
+const SURFACE = [...span(1, 20), ...span(33, 40), ...span(42, 52)];
+
+function span(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+t.test('every case of the surface has a test that is named by its number', async (t) => {
+  const found = new Set<number>();
+  for (const file of globSync('*.ts', { cwd: import.meta.dirname })) {
+    const text = readFileSync(join(import.meta.dirname, file), 'utf8');
+    for (const [, number] of text.matchAll(/\b(?:number: |'case )(\d+)\b/g)) found.add(Number(number));
+  }
+  t.same(
+    SURFACE.filter((number) => !found.has(number)),
+    [],
+  );
+});
