@@ -12,7 +12,7 @@ import { loadPause, type Pause } from './pause.ts';
 
 /**
  * A node daemon: registry proxy, swarm peer and store on one machine.
- * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_FAILED
+ * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
 export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Promise<RunningProcess> {
   const { clock, log } = deps;
@@ -22,7 +22,10 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
     // A pattern stands for many.
     const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
-    const pause = await loadPause({ log, metrics }, { folder: config.dataDir, upstreams: origin.upstreams });
+    const pause = await loadPause(
+      { log, metrics },
+      { folder: host.stateFolder, upstreams: origin.upstreams },
+    );
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
       {
@@ -81,7 +84,7 @@ function describeDaemon(
     admin: host.adminAddress,
     tracker: { reachable: host.discovery.reachable, urls: config.tracker },
     paused: pause.paused,
-    dataDir: resolve(config.dataDir),
+    dataDir: resolve(host.stateFolder),
     store: {
       blobs: stored.length,
       complete: stored.filter((blob) => blob.complete).length,
