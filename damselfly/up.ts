@@ -38,6 +38,10 @@ export const upConfig = z.object({
     help: `everything that is kept (default: ${defaultDataDir('')})`,
   }),
   storeMax: node.storeMax,
+  storeHigh: node.storeHigh,
+  storeLow: node.storeLow,
+  storeTtl: node.storeTtl,
+  scrubRate: node.scrubRate,
   bufferMemory: node.bufferMemory,
   uploadRate: node.uploadRate,
   downloadRate: node.downloadRate,
@@ -89,7 +93,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
           ...shared,
           peerListen: config.supernodePeerListen,
           adminListen: config.supernodeAdminListen,
-          dataDir: join(dataDir, 'supernode'),
+          dataDir: [{ folder: join(dataDir, 'supernode'), weight: 1 }],
           advertise: config.advertise === undefined ? undefined : { host: config.advertise.host },
         },
       ),
@@ -97,7 +101,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     started.push(
       await createDaemon(
         { ...deps, log: deps.log.child({ process: 'daemon' }) },
-        { ...shared, dataDir: join(dataDir, 'node') },
+        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }] },
       ),
     );
     return {

@@ -28,7 +28,7 @@ export interface DaemonStatus {
   readonly tracker: { readonly reachable: boolean; readonly urls: readonly string[] };
   /** Upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];
-  /** Where its store is. */
+  /** Where its store is; of several data directories, the first that works. */
   readonly dataDir: string;
   readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };
   readonly neighbours: readonly {

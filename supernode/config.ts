@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defaultDataDir, settings } from '../lib/config/common.ts';
+import { dataDirs, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { address } from '../lib/config/values.ts';
 
@@ -16,11 +16,12 @@ export const supernodeConfig = z.object({
   tracker: settings.tracker,
   upstream: settings.upstream,
   authFile: settings.authFile,
-  dataDir: setting(z.string().min(1).default(defaultDataDir('supernode')), {
-    argument: '<folder>',
-    help: `blobs and their records (default: ${defaultDataDir('supernode')})`,
-  }),
+  dataDir: dataDirs('supernode'),
   storeMax: settings.storeMax,
+  storeHigh: settings.storeHigh,
+  storeLow: settings.storeLow,
+  storeTtl: settings.storeTtl,
+  scrubRate: settings.scrubRate,
   bufferMemory: settings.bufferMemory,
   uploadRate: settings.uploadRate,
   downloadRate: settings.downloadRate,

@@ -5,7 +5,7 @@ import type { SupernodeConfig } from './config.ts';
 
 /**
  * A supernode: reads each blob that nodes ask for from its registry once, and seeds it.
- * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_FAILED
+ * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
 export async function createSupernode(deps: PeerHostDeps, config: SupernodeConfig): Promise<RunningProcess> {
   const host = await openPeerHost(deps, config, 'supernode', (parts) => new SeedEngine(parts));

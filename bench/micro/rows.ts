@@ -1,6 +1,7 @@
 import type { Row } from './row.ts';
 import { coldVsDirect } from './rows/cold-vs-direct.ts';
 import { duplexCore } from './rows/duplex-core.ts';
+import { metadataStart } from './rows/metadata-start.ts';
 import { neighbour } from './rows/neighbour.ts';
 import { cpuVsNaive, pieceCpuVsRaw, pieceCpuVsRawTls } from './rows/piece-cpu.ts';
 import { resumeRefetchMib } from './rows/resume-refetch-mib.ts';
@@ -26,4 +27,5 @@ export const ROWS: readonly Row[] = [
   duplexCore,
   neighbour,
   resumeRefetchMib,
+  metadataStart,
 ];

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEFAULT_SOCKET, defaultDataDir, settings } from '../../lib/config/common.ts';
+import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
 import { address, duration, proxyListener } from '../../lib/config/values.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
@@ -69,11 +69,12 @@ export const daemonConfig = z.object({
     argument: '<refuse|stale>',
     help: 'a tag whose registry does not answer: refuse it, or serve its last digest with a Warning (default: stale with --stale-if-error, else refuse)',
   }),
-  dataDir: setting(z.string().min(1).default(defaultDataDir('node')), {
-    argument: '<folder>',
-    help: `blobs and their records (default: ${defaultDataDir('node')})`,
-  }),
+  dataDir: dataDirs('node'),
   storeMax: settings.storeMax,
+  storeHigh: settings.storeHigh,
+  storeLow: settings.storeLow,
+  storeTtl: settings.storeTtl,
+  scrubRate: settings.scrubRate,
   bufferMemory: settings.bufferMemory,
   uploadRate: settings.uploadRate,
   downloadRate: settings.downloadRate,

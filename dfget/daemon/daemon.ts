@@ -16,7 +16,7 @@ import { loadPause, type Pause } from './pause.ts';
 
 /**
  * A node daemon: registry proxy, swarm peer and store on one machine.
- * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_FAILED
+ * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
 export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Promise<RunningProcess> {
   const { clock, log } = deps;
@@ -26,7 +26,10 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
     // A pattern stands for many.
     const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
-    const pause = await loadPause({ log, metrics }, { folder: config.dataDir, upstreams: origin.upstreams });
+    const pause = await loadPause(
+      { log, metrics },
+      { folder: host.stateFolder, upstreams: origin.upstreams },
+    );
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
       { ...deps, origin, blobs: engine, metrics, isPaused: pause.isPaused },
@@ -34,7 +37,7 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
         listeners: config.proxyListen,
         stale: stalePolicy(config.staleIfError, config.tagsWhenDown),
         ...(defaultUpstream === undefined ? {} : { defaultUpstream }),
-        ...forwardConfig(config),
+        ...forwardConfig(config, host.stateFolder),
       },
     );
     host.onClose(() => proxy.close());
@@ -71,14 +74,13 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
   }
 }
 
-function forwardConfig({
-  dataDir,
-  forwardProxy,
-  forwardRule: rules,
-}: DaemonConfig): Pick<RegistryProxyConfig, 'forward'> {
+function forwardConfig(
+  { forwardProxy, forwardRule: rules }: DaemonConfig,
+  stateFolder: string,
+): Pick<RegistryProxyConfig, 'forward'> {
   return forwardProxy === undefined
     ? {}
-    : { forward: { ...forwardProxy, rules, folder: join(dataDir, 'forward-proxy') } };
+    : { forward: { ...forwardProxy, rules, folder: join(stateFolder, 'forward-proxy') } };
 }
 
 /** What `dfget status` shows. */
@@ -102,7 +104,7 @@ function describeDaemon(
     admin: host.adminAddress,
     tracker: { reachable: host.discovery.reachable, urls: config.tracker },
     paused: pause.paused,
-    dataDir: resolve(config.dataDir),
+    dataDir: resolve(host.stateFolder),
     store: {
       blobs: stored.length,
       complete: stored.filter((blob) => blob.complete).length,

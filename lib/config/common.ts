@@ -3,7 +3,20 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { setting } from './load.ts';
 import { upstream } from './upstream.ts';
-import { advertised, connections, logLevel, name, rate, size, toggle, trackerUrl } from './values.ts';
+import {
+  advertised,
+  connections,
+  dataDir,
+  duration,
+  logLevel,
+  name,
+  plainRate,
+  rate,
+  share,
+  size,
+  toggle,
+  trackerUrl,
+} from './values.ts';
 
 /** Settings that several processes share, so that each has one name and one meaning everywhere. */
 
@@ -19,6 +32,20 @@ export const DEFAULT_SOCKET =
   process.getuid?.() === 0
     ? '/run/damselfly.sock'
     : join(homedir(), '.local', 'share', 'damselfly', 'damselfly.sock');
+
+/** `--data-dir` of a process that stores blobs. */
+export const dataDirs = (part: string) =>
+  setting(
+    z
+      .array(dataDir())
+      .min(1)
+      .default([{ folder: defaultDataDir(part), weight: 1 }]),
+    {
+      argument: '<path[=weight]>',
+      repeat: true,
+      help: `blobs and their records; repeat it for several disks, which share blobs by weight (default: ${defaultDataDir(part)})`,
+    },
+  );
 
 export const settings = {
   advertise: setting(advertised().optional(), {
@@ -53,7 +80,23 @@ export const settings = {
   }),
   storeMax: setting(size().optional(), {
     argument: '<size>',
-    help: 'most that the store may hold, such as 200GiB (default: as much as the disk does)',
+    help: 'most that the store may hold, such as 200GiB; shared among data directories by weight (default: as much as the disks do)',
+  }),
+  storeHigh: setting(share().default(0.9), {
+    argument: '<share>',
+    help: 'blobs unused for longest go once more than this share of --store-max, or of a disk, is taken (default: 90%)',
+  }),
+  storeLow: setting(share().default(0.8), {
+    argument: '<share>',
+    help: '... until no more than this share is taken (default: 80%)',
+  }),
+  storeTtl: setting(duration().optional(), {
+    argument: '<time>',
+    help: 'blobs that were not used for so long go, such as 30d (default: never)',
+  }),
+  scrubRate: setting(plainRate().default(8 * MIB), {
+    argument: '<rate>',
+    help: 'bytes per second that are read to find bad media, 0 for none (default: 8MiB/s)',
   }),
   bufferMemory: setting(size().default(256 * MIB), {
     argument: '<size>',

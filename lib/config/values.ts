@@ -89,6 +89,36 @@ export const connections = () =>
     return refuse(context, `a whole number from ${LEAST_CONNECTIONS} to ${MOST_CONNECTIONS}`);
   });
 
+/** Bytes per second; 0 means none. */
+export const plainRate = () =>
+  z
+    .union([z.string(), z.number()])
+    .transform((value, context) => attempt(context, () => parseRate(String(value))));
+
+/** `90%` or `0.9`: a number above 0 and up to 1. */
+export const share = () =>
+  z.union([z.string(), z.number()]).transform((value, context): number => {
+    const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(String(value).trim());
+    const part = Number(match?.[1]) / (match?.[2] === '%' ? 100 : 1);
+    return part > 0 && part <= 1 ? part : refuse(context, 'a share above 0 and up to 1, such as 90% or 0.9');
+  });
+
+export interface DataDir {
+  readonly folder: string;
+  /** Share of the blobs, compared with the weights of the others. */
+  readonly weight: number;
+}
+
+/** `PATH` or `PATH=WEIGHT`; a path that itself ends in = and a number needs its weight written out. */
+export const dataDir = () =>
+  z.string().transform((text, context): DataDir => {
+    const match = /^(.+)=(\d+(?:\.\d+)?)$/.exec(text);
+    const weight = match === null ? 1 : Number(match[2]);
+    const folder = match?.[1] ?? text;
+    if (folder === '' || weight <= 0) return refuse(context, 'PATH or PATH=WEIGHT, such as /srv/blobs=2');
+    return { folder, weight };
+  });
+
 export const logLevel = () => z.enum(LOG_LEVELS);
 
 /** true, false; as a flag without a value: true. */

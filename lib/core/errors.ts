@@ -33,6 +33,9 @@ export const ERROR_CODES = {
   STORE_FULL: { status: 507, meaning: 'the disk or the quota of the store is full' },
   STORE_FAILED: { status: 500, meaning: 'the store could not read or write' },
   LOCAL_ONLY: { status: 403, meaning: 'only somebody on the same machine may change this' },
+  STORE_READ_ONLY: { status: 500, meaning: 'the disk of a data directory takes no writes' },
+  STORE_LOCKED: { status: 500, meaning: 'another process uses the data directory' },
+  STORE_VERSION: { status: 500, meaning: 'another version of Damselfly wrote the data directory' },
   ABORTED: { status: 499, meaning: 'the caller gave up' },
   INTERNAL: { status: 500, meaning: 'a bug in Damselfly' },
 } as const;

@@ -6,6 +6,7 @@ import { type Digest, digestAlgorithm, digestHex } from '../core/digest.ts';
  *   blobs/sha256/ab/abcd…     a complete blob, named by its digest
  *   ingest/sha256-abcd….part  a blob with holes: as long as the whole, sparse
  *   records/                  the key-value records (level)
+ *   version                   which version of this layout it is
  * Nothing else may lie in blobs/ and ingest/: opening the store removes files that no record names.
  */
 
@@ -37,4 +38,15 @@ export function blobPath(folder: string, digest: Digest): string {
 /** File of a partial blob. */
 export function ingestPath(folder: string, digest: Digest): string {
   return join(ingestFolder(folder), `${digestAlgorithm(digest)}-${digestHex(digest)}.part`);
+}
+
+/** The digest in the name of an {@link ingestPath}; undefined when it is not one. */
+export function digestOfIngestName(name: string): string | undefined {
+  const match = /^([a-z0-9]+)-([0-9a-f]+)\.part$/.exec(name);
+  return match === null ? undefined : `${match[1]}:${match[2]}`;
+}
+
+/** Says which version of this layout the folder has. */
+export function versionPath(folder: string): string {
+  return join(folder, 'version');
 }

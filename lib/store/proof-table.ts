@@ -6,43 +6,57 @@ const GENERATION_BYTES = 8;
 const SIGNATURE_BYTES = 64;
 const SIGNED_AT = HASH_BYTES + GENERATION_BYTES;
 const SIGNATURE_AT = SIGNED_AT + 1;
-/** One packed proof: hash, generation, whether it is signed, signature (zeros when not). */
-export const PACKED_PROOF_BYTES = SIGNATURE_AT + SIGNATURE_BYTES;
+/** One proof: hash, generation, whether it is signed, signature. */
+const MOST_BYTES = SIGNATURE_AT + SIGNATURE_BYTES;
 
 /** The proofs of one blob, packed: a few objects however many pieces. Which entries are valid, the caller knows. */
-export interface ProofTable {
-  set(proof: PieceProof): void;
-  get(index: number): PieceProof;
-  /** The packed proof, as it is recorded; a copy. */
-  packed(index: number): Uint8Array;
-  setPacked(index: number, packed: Uint8Array): void;
-}
+export class ProofTable {
+  readonly #table: Uint8Array;
+  readonly #hex: Buffer;
 
-export function createProofTable(pieces: number): ProofTable {
-  const table = new Uint8Array(pieces * PACKED_PROOF_BYTES);
-  const hex = Buffer.from(table.buffer);
-  return {
-    set({ index, hash, generation, signature }) {
-      const at = index * PACKED_PROOF_BYTES;
-      table.set(hash, at);
-      hex.write(generation, at + HASH_BYTES, 'hex');
-      table[at + SIGNED_AT] = signature.length === 0 ? 0 : 1;
-      table.fill(0, at + SIGNATURE_AT, at + PACKED_PROOF_BYTES);
-      table.set(signature, at + SIGNATURE_AT);
-    },
-    get(index) {
-      const at = index * PACKED_PROOF_BYTES;
-      const signatureBytes = table[at + SIGNED_AT] === 0 ? 0 : SIGNATURE_BYTES;
-      return {
-        index,
-        hash: table.slice(at, at + HASH_BYTES),
-        generation: hex.toString('hex', at + HASH_BYTES, at + SIGNED_AT),
-        signature: table.slice(at + SIGNATURE_AT, at + SIGNATURE_AT + signatureBytes),
-      };
-    },
-    packed: (index) => table.slice(index * PACKED_PROOF_BYTES, (index + 1) * PACKED_PROOF_BYTES),
-    setPacked: (index, packed) => table.set(packed, index * PACKED_PROOF_BYTES),
-  };
+  constructor(pieces: number) {
+    this.#table = new Uint8Array(pieces * MOST_BYTES);
+    this.#hex = Buffer.from(this.#table.buffer);
+  }
+
+  set({ index, hash, generation, signature }: PieceProof): void {
+    const at = index * MOST_BYTES;
+    this.#table.set(hash, at);
+    this.#hex.write(generation, at + HASH_BYTES, 'hex');
+    this.#table[at + SIGNED_AT] = signature.length === 0 ? 0 : 1;
+    this.#table.set(signature, at + SIGNATURE_AT);
+  }
+
+  get(index: number): PieceProof {
+    const at = index * MOST_BYTES;
+    return {
+      index,
+      hash: this.#table.slice(at, at + HASH_BYTES),
+      generation: this.#hex.toString('hex', at + HASH_BYTES, at + SIGNED_AT),
+      signature: this.#table.slice(at + SIGNATURE_AT, at + this.packedBytes(index)),
+    };
+  }
+
+  /** Bytes of the proof as it is recorded, without an end mark: the length follows from the bytes. */
+  packedBytes(index: number): number {
+    return this.#table[index * MOST_BYTES + SIGNED_AT] === 1 ? MOST_BYTES : SIGNATURE_AT;
+  }
+
+  /** Writes the proof as it is recorded. @returns where the next one starts */
+  pack(index: number, into: Uint8Array, at: number): number {
+    const from = index * MOST_BYTES;
+    const end = from + this.packedBytes(index);
+    into.set(this.#table.subarray(from, end), at);
+    return at + end - from;
+  }
+
+  /** Takes the proof that starts at `at`. @returns where the next one starts, or undefined when it is cut off */
+  unpack(index: number, bytes: Uint8Array, at: number): number | undefined {
+    const end = at + (bytes[at + SIGNED_AT] === 1 ? MOST_BYTES : SIGNATURE_AT);
+    if (end > bytes.length) return undefined;
+    this.#table.set(bytes.subarray(at, end), index * MOST_BYTES);
+    return end;
+  }
 }
 
 /** @throws STORE_FAILED when it could not be recorded as it is */

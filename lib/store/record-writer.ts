@@ -1,31 +1,42 @@
-import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { HeldPieces } from './held-pieces.ts';
 import type { KeyValue, KeyValueOperation } from './key-value/key-value.ts';
-import { type BlobRecord, blobKey, encodeBlobRecord, pieceKey, piecePrefix } from './record.ts';
+import { type BlobRecord, blobKey, encodeBlobRecord, keysOf, pieceKey } from './record.ts';
 import { createSerial } from './serial.ts';
 
-/** A record costs about as much for one piece as for sixteen, and a crash may lose what is not yet recorded. */
-const FLUSH_PIECES = 16;
+/** What need not be recorded at once waits so long for company. */
 const FLUSH_AFTER_MS = 250;
 
 /** What is synced is the batch and all before it; level skips an empty batch, sync and all. */
 const NOTHING: KeyValueOperation = { type: 'del', key: 'nothing' };
 
-/** A blob whose record may be written at any moment. */
+/** A blob whose records may be written at any moment. */
 export interface Recordable extends BlobRecord {
-  /** Pieces held whose proof is not yet recorded; emptied by the writer. */
-  readonly unrecorded: Set<number>;
-  packedProof(index: number): Uint8Array;
+  /** In memory while they are in use or not recorded. */
+  readonly pieces: HeldPieces | undefined;
+}
+
+interface How {
+  readonly sync?: boolean;
+  /** Records the blob as complete. */
+  readonly complete?: boolean;
+  /** New marks alone. */
+  readonly marks?: boolean;
 }
 
 /** Writes the records of all blobs, one batch at a time, several changes in one. */
 export interface RecordWriter {
-  /** The blob changed, by so many new pieces: records it soon. */
-  changed(blob: Recordable, newPieces: number): void;
-  /** Records every change until now. @throws what the key-value store throws */
-  flush(): Promise<void>;
+  /** The blob changed: records it when others do, or soon. */
+  changed(blob: Recordable): void;
+  /**
+   * Records the blob's new marks with the next batch, which is not far: afterwards they outlive the process. Never
+   * rejects: what cannot be recorded is tried again later.
+   */
+  record(blob: Recordable): Promise<void>;
+  /** Records every change until now; `sync`: on stable storage. @throws what the key-value store throws */
+  flush(options?: { readonly sync: boolean }): Promise<void>;
   /** Records that the blob is complete, with all its proofs; on stable storage afterwards. */
   complete(blob: Recordable): Promise<void>;
   /** Removes every record of the blob; on stable storage afterwards. */
@@ -42,69 +53,98 @@ export function createRecordWriter(deps: {
   const { keyValue, clock, log } = deps;
   const serial = createSerial();
   const dirty = new Set<Recordable>();
-  let changedPieces = 0;
+  /** Those with a mark to record, which waits for nobody. */
+  const urgent = new Set<Recordable>();
+  /** The flags that were last recorded: as long as they hold, a mark needs no new head. */
+  const recorded = new WeakMap<Recordable, number>();
   let cancelTimer: (() => void) | undefined;
+  let next: Promise<void> | undefined;
   let failing = false;
   let closed = false;
 
-  const write = async (blobs: readonly Recordable[], options: { sync: boolean; complete: boolean }) => {
-    const operations: KeyValueOperation[] = options.sync ? [NOTHING] : [];
-    const taken = blobs.map((blob) => ({ blob, pieces: [...blob.unrecorded] }));
-    for (const { blob, pieces } of taken) {
-      const { info, usedAtMs, have, synced } = blob;
-      const complete = blob.complete || options.complete;
-      dirty.delete(blob);
-      if (!complete && have.count === 0) continue;
-      const value = encodeBlobRecord({ info, usedAtMs, have, complete, synced });
-      operations.push({ type: 'put', key: blobKey(info.digest), value });
-      for (const index of pieces) {
-        operations.push({ type: 'put', key: pieceKey(info.digest, index), value: blob.packedProof(index) });
+  const write = async (blobs: readonly Recordable[], how: How) => {
+    const operations: KeyValueOperation[] = how.sync === true ? [NOTHING] : [];
+    const taken = blobs.map((blob) => ({ blob, chunks: blob.pieces?.takeDirty(how.marks) ?? [] }));
+    const heads: [blob: Recordable, flags: number][] = [];
+    for (const { blob, chunks } of taken) {
+      const { digest } = blob.info;
+      urgent.delete(blob);
+      if (how.marks !== true) dirty.delete(blob);
+      if (chunks.length === 0 && isNothing(blob) && how.complete !== true) continue;
+      if (how.marks !== true || recorded.get(blob) !== flagsOf(blob)) {
+        heads.push([blob, flagsOf(blob)]);
+        const record = how.complete === true ? { ...headOf(blob), complete: true } : blob;
+        operations.push({ type: 'put', key: blobKey(digest), value: encodeBlobRecord(record) });
+      }
+      for (const chunk of chunks) {
+        const value = blob.pieces?.encode(chunk);
+        if (value !== undefined) operations.push({ type: 'put', key: pieceKey(digest, chunk), value });
       }
     }
     try {
-      if (operations.length > 0) await keyValue.batch(operations, { sync: options.sync });
+      if (operations.length > 0) await keyValue.batch(operations, { sync: how.sync === true });
     } catch (error) {
-      for (const blob of blobs) dirty.add(blob);
+      for (const { blob, chunks } of taken) {
+        blob.pieces?.giveBack(chunks);
+        dirty.add(blob);
+      }
       throw error;
     }
-    for (const { blob, pieces } of taken) for (const index of pieces) blob.unrecorded.delete(index);
+    for (const [blob, flags] of heads) recorded.set(blob, flags);
   };
 
-  const flush = (sync = false): Promise<void> => {
+  const flush = (sync: boolean): Promise<void> => {
     cancelTimer?.();
     cancelTimer = undefined;
-    changedPieces = 0;
-    return serial(() => write([...dirty], { sync, complete: false }));
+    return serial(() => write([...dirty], { sync }));
   };
 
-  const flushInBackground = (): void => {
-    flush().then(
-      () => {
-        failing = false;
-      },
-      (error: unknown) => {
-        // Pieces stay usable; they are only fetched again if the process ends before a later try succeeds.
-        if (!failing) log.warn({ error: describeError(error) }, 'the store cannot record its pieces');
-        failing = true;
-        if (!closed) cancelTimer ??= clock.after(FLUSH_AFTER_MS, flushInBackground);
-      },
-    );
+  const flushOrLater = async (how: How): Promise<void> => {
+    try {
+      await write([...(how.marks === true ? urgent : dirty)], how);
+      failing = false;
+    } catch (error) {
+      // Pieces stay usable; they are only fetched again if the process ends before a later try succeeds.
+      if (!failing) log.warn({ error: describeError(error) }, 'the store cannot record its pieces');
+      failing = true;
+      flushLater();
+    }
+  };
+
+  const flushLater = (): void => {
+    if (closed) return;
+    cancelTimer ??= clock.after(FLUSH_AFTER_MS, () => {
+      cancelTimer = undefined;
+      void serial(() => flushOrLater({}));
+    });
   };
 
   return {
-    flush: () => flush(),
-    changed(blob, newPieces) {
+    flush: (options) => flush(options?.sync === true),
+    changed(blob) {
       dirty.add(blob);
-      changedPieces += newPieces;
-      if (changedPieces >= FLUSH_PIECES) flushInBackground();
-      else cancelTimer ??= clock.after(FLUSH_AFTER_MS, flushInBackground);
+      flushLater();
+    },
+    record(blob) {
+      dirty.add(blob);
+      flushLater();
+      if (failing) return Promise.resolve();
+      urgent.add(blob);
+      // Joins the batch that waits for the one under way.
+      next ??= serial(() => {
+        next = undefined;
+        return flushOrLater({ marks: true });
+      });
+      return next;
     },
     complete: (blob) => serial(() => write([blob], { sync: true, complete: true })),
     drop: (blob) =>
       serial(async () => {
-        await keyValue.batch(await removalOf(keyValue, blob.info.digest), { sync: true });
+        const operations = keysOf(blob.info).map((key) => ({ type: 'del', key }) as const);
+        await keyValue.batch(operations, { sync: true });
         dirty.delete(blob);
-        blob.unrecorded.clear();
+        urgent.delete(blob);
+        recorded.delete(blob);
       }),
     close() {
       closed = true;
@@ -113,9 +153,15 @@ export function createRecordWriter(deps: {
   };
 }
 
-/** The operations that remove every record of a blob. */
-export async function removalOf(keyValue: KeyValue, digest: Digest): Promise<KeyValueOperation[]> {
-  const operations: KeyValueOperation[] = [{ type: 'del', key: blobKey(digest) }];
-  for await (const [key] of keyValue.entries(piecePrefix(digest))) operations.push({ type: 'del', key });
-  return operations;
+/** Nothing that a later start could use. */
+function isNothing({ complete, pieces, heldBytes }: Recordable): boolean {
+  return !complete && heldBytes === 0 && (pieces?.marked.count ?? 0) === 0;
+}
+
+function flagsOf({ complete, synced }: Recordable): number {
+  return (complete ? 1 : 0) | (synced ? 2 : 0);
+}
+
+function headOf({ boot, complete, heldBytes, info, pinned, synced, usedAtMs }: Recordable): BlobRecord {
+  return { boot, complete, heldBytes, info, pinned, synced, usedAtMs };
 }

@@ -1,11 +1,14 @@
 import { join } from 'node:path';
+import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Disk } from './disk/disk.ts';
-import type { KeyValue, KeyValueOperation } from './key-value/key-value.ts';
-import { blobFolder, blobPath, blobsFolder, ingestFolder, ingestPath } from './path.ts';
-import { BLOB_PREFIX, type BlobRecord, decodeBlobRecord } from './record.ts';
-import { removalOf } from './record-writer.ts';
+import type { KeyValue } from './key-value/key-value.ts';
+import { blobFolder, blobPath, blobsFolder, digestOfIngestName, ingestFolder, ingestPath } from './path.ts';
+import { BLOB_PREFIX, type BlobRecord, decodeBlobRecord, keysOf } from './record.ts';
+
+/** Folders listed at once. */
+const LISTINGS = 8;
 
 interface RecoverDeps {
   readonly disk: Disk;
@@ -15,30 +18,71 @@ interface RecoverDeps {
 }
 
 /**
- * What survived the last run. Brings records and files together again: commits that a crash cut off are finished,
- * records without a file of the right size and files without a record go.
+ * What survived the last run. Brings records and files together again: renames that a crash cut off are finished,
+ * records without a file and files without a record go. Files are known by their names alone: what is in one is
+ * looked at when it is first opened.
+ * @param make what to keep of a record, with `fresh` set: no file was found yet
  */
-export async function recover(deps: RecoverDeps): Promise<BlobRecord[]> {
+export async function recover<T extends BlobRecord & { fresh: boolean }>(
+  deps: RecoverDeps,
+  make: (record: BlobRecord) => T,
+): Promise<Map<Digest, T>> {
   const { disk, keyValue, log, folder } = deps;
   await disk.makeFolder(ingestFolder(folder));
-  const found: BlobRecord[] = [];
-  const files = new Set<string>();
-  const removals: KeyValueOperation[] = [];
+  const found = new Map<Digest, T>();
+  const removals: string[] = [];
   for await (const [key, value] of keyValue.entries(BLOB_PREFIX)) {
     const record = decodeBlobRecord(key, value);
-    const path = record === undefined ? undefined : await fileOf(deps, record);
-    if (record === undefined || path === undefined) {
-      log.warn({ key }, 'dropped the record of a blob: unreadable, or its file is gone');
-      removals.push({ type: 'del', key });
-      if (record !== undefined) removals.push(...(await removalOf(keyValue, record.info.digest)));
-      continue;
-    }
-    found.push(record);
-    files.add(path);
+    if (record === undefined) removals.push(key);
+    else found.set(record.info.digest, make(record));
   }
-  // Before anything can be written where a dropped record still points to.
-  if (removals.length > 0) await keyValue.batch(removals, { sync: true });
-  const litter = (await filesOnDisk(deps)).filter((path) => !files.has(path));
+  const misplaced: T[] = [];
+  const litter: string[] = [];
+  /** A file with the name of a blob, where complete ones lie or where partial ones do. */
+  const see = (folder: string, name: string, digest: string | undefined, complete: boolean): void => {
+    const record = digest === undefined ? undefined : found.get(digest as Digest);
+    if (record?.complete === complete) record.fresh = false;
+    else if (record === undefined) litter.push(join(folder, name));
+    else misplaced.push(record);
+  };
+  for (const algorithm of await disk.list(blobsFolder(folder))) {
+    const ofAlgorithm = join(blobsFolder(folder), algorithm);
+    const listings = (await disk.list(ofAlgorithm)).map((prefix) => async (): Promise<void> => {
+      const inFolder = join(ofAlgorithm, prefix);
+      for (const name of await disk.list(inFolder)) {
+        see(inFolder, name, name.startsWith(prefix) ? `${algorithm}:${name}` : undefined, true);
+      }
+    });
+    while (listings.length > 0) await Promise.all(listings.splice(-LISTINGS).map((list) => list()));
+  }
+  for (const name of await disk.list(ingestFolder(folder))) {
+    see(ingestFolder(folder), name, digestOfIngestName(name), false);
+  }
+  for (const record of misplaced) {
+    const { digest } = record.info;
+    const paths = [ingestPath(folder, digest), blobPath(folder, digest)] as const;
+    const [right, other] = record.complete ? [paths[1], paths[0]] : paths;
+    // With both there, the one that the record does not mean is what a crash left.
+    if (!record.fresh) litter.push(other);
+    else {
+      await disk.makeFolder(blobFolder(folder, digest));
+      await disk.rename(other, right);
+      record.fresh = false;
+    }
+  }
+  for (const { fresh, info } of found.values()) {
+    if (!fresh) continue;
+    found.delete(info.digest);
+    removals.push(...keysOf(info));
+  }
+  if (removals.length > 0) {
+    log.warn({ records: removals.length }, 'dropping records that are unreadable, or whose blob is gone');
+    // Before anything can be written where a dropped record still points to.
+    await keyValue.batch(
+      removals.map((key) => ({ type: 'del', key })),
+      { sync: true },
+    );
+  }
   for (const path of litter) {
     log.info({ path }, 'removing a file that no record names');
     await disk.remove(path).catch((error: unknown) => {
@@ -46,27 +90,4 @@ export async function recover(deps: RecoverDeps): Promise<BlobRecord[]> {
     });
   }
   return found;
-}
-
-/** The file that holds what the record says, moved into place; undefined when there is none. */
-async function fileOf({ disk, folder }: RecoverDeps, record: BlobRecord): Promise<string | undefined> {
-  const { digest, size } = record.info;
-  const partial = ingestPath(folder, digest);
-  if (!record.complete) return (await disk.size(partial)) === size ? partial : undefined;
-  const whole = blobPath(folder, digest);
-  if ((await disk.size(whole)) === size) return whole;
-  if ((await disk.size(partial)) !== size) return undefined;
-  await disk.makeFolder(blobFolder(folder, digest));
-  await disk.rename(partial, whole);
-  return whole;
-}
-
-async function filesOnDisk({ disk, folder }: RecoverDeps): Promise<string[]> {
-  const children = async (folders: readonly string[]): Promise<string[]> => {
-    const paths: string[] = [];
-    for (const each of folders) for (const name of await disk.list(each)) paths.push(join(each, name));
-    return paths;
-  };
-  const algorithms = await children([blobsFolder(folder)]);
-  return [...(await children(await children(algorithms))), ...(await children([ingestFolder(folder)]))];
 }

@@ -53,6 +53,7 @@ export interface ReaderHooks {
 /**
  * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A reader of the whole blob
  * gets its last 64 KiB only after the whole digest has matched.
+ * @param from where the reader stands, when it has begun before
  * @throws what the blob failed with; ABORTED
  */
 export async function* readShared(
@@ -61,10 +62,11 @@ export async function* readShared(
   hooks: ReaderHooks,
   pool: BufferPool,
   signal: AbortSignal,
+  from = range.start,
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
   const buffer = chunkBuffer(pool, range);
-  let at = range.start;
+  let at = from;
   try {
     while (at < range.end) {
       const limit = hooks.holdsBack && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
@@ -72,7 +74,10 @@ export async function* readShared(
       const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
       if (readable > at) {
         const chunk = buffer.bytes.subarray(0, readable - at);
-        await stored.read(at, chunk);
+        await stored.read(at, chunk).catch((error: unknown) => {
+          // What went wrong with the blob says more than that its pieces are gone.
+          throw blob.failure ?? error;
+        });
         at += chunk.length;
         yield chunk;
         continue;

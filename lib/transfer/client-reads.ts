@@ -1,6 +1,7 @@
+import type { Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
-import { DamselflyError } from '../core/errors.ts';
+import { DamselflyError, hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';
@@ -105,8 +106,8 @@ export class ClientReads implements BlobSource {
       requireEmpty(request);
       return;
     }
-    let blob: SharedBlob;
     let sent = range.start;
+    let sinceMs = this.#deps.clock.now();
     try {
       const kept = await this.#deps.store.open(request.digest);
       try {
@@ -123,30 +124,75 @@ export class ClientReads implements BlobSource {
       } finally {
         await kept?.close();
       }
-      const sinceMs = this.#deps.clock.now();
+      sinceMs = this.#deps.clock.now();
       const bytes = await this.#host.small(request, signal);
       if (bytes !== undefined) {
         turn.got();
         yield bytes.subarray(range.start, range.end);
         return;
       }
-      blob = await this.#host.share(request, sinceMs);
-      const shared = blob;
-      pull.meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
     } catch (error) {
-      // In the middle of a stored blob the client is cut off: it resumes by Range, and then nothing has been sent.
-      if (!isStoreTrouble(error) || sent > range.start) throw error;
-      turn.waits();
-      this.#host.storeFailed(error);
-      yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
-      return;
+      // A piece that is not what it was is gone now: it is fetched again like one that never was here.
+      if (!hasCode(error, 'PIECE_MISMATCH')) {
+        // In the middle of a stored blob the client is cut off: it resumes by Range, and then nothing has been sent.
+        if (!isStoreTrouble(error) || sent > range.start) throw error;
+        turn.waits();
+        this.#host.storeFailed(error);
+        yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
+        return;
+      }
     }
-    yield* this.#follow(blob, request, turn, signal);
+    yield* this.#follow(request, { sent, sinceMs }, pull, signal);
   }
 
+  /** The bytes from where the client stands on, while the swarm fetches them. */
   async *#follow(
+    request: BlobRequest,
+    from: { readonly sent: number; readonly sinceMs: number },
+    { meter, turn }: Pull,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const range = wantedRange(request);
+    let { sent } = from;
+    let blob: SharedBlob | undefined;
+    let failure: DamselflyError;
+    try {
+      for (;;) {
+        blob = await this.#host.share(request, from.sinceMs);
+        const shared = blob;
+        meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
+        try {
+          for await (const chunk of this.#readShared(blob, request, sent, turn, signal)) {
+            sent += chunk.length;
+            turn.got();
+            yield chunk;
+            turn.asks();
+          }
+          return;
+        } catch (error) {
+          if (!hasCode(error, 'PIECE_MISMATCH')) throw error;
+        }
+      }
+    } catch (error) {
+      turn.waits();
+      if (!isStoreTrouble(error)) throw error;
+      this.#host.storeFailed(error);
+      failure = error;
+    }
+    // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
+    let hash: Hash | undefined;
+    if (range.start === 0 && range.end === request.size && sent > 0) {
+      if (blob === undefined) throw failure;
+      hash = await this.#sink.hashOfPrefix(blob, sent);
+    }
+    const start = hash === undefined ? { start: sent } : { start: sent, hash };
+    yield* readDirectly(this.#deps.origin, request, start, signal);
+  }
+
+  async *#readShared(
     blob: SharedBlob,
     request: BlobRequest,
+    from: number,
     turn: LocalReader,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
@@ -158,41 +204,22 @@ export class ClientReads implements BlobSource {
         this.#host.waitsFor(blob, piece);
       },
     };
-    let sent = range.start;
     this.#host.readers(blob, 1);
     try {
-      hooks.waitsFor(pieceAt(blob.info, range.start));
-      const hurried = await this.#hurried(blob, request, signal);
-      if (hurried !== undefined) {
-        for await (const chunk of hurried.bytes) {
-          this.#deps.metrics.receivedBytes.inc({ source: 'origin' }, chunk.length);
-          sent += chunk.length;
-          turn.got();
-          yield chunk;
-          turn.asks();
-        }
+      hooks.waitsFor(pieceAt(blob.info, from));
+      const hurried = from === range.start ? await this.#hurried(blob, request, signal) : undefined;
+      if (hurried === undefined) {
+        yield* readShared(blob, range, hooks, this.#deps.pool, signal, from);
         return;
       }
-      for await (const chunk of readShared(blob, range, hooks, this.#deps.pool, signal)) {
-        sent += chunk.length;
-        turn.got();
+      for await (const chunk of hurried.bytes) {
+        this.#deps.metrics.receivedBytes.inc({ source: 'origin' }, chunk.length);
         yield chunk;
-        turn.asks();
       }
-      return;
-    } catch (error) {
-      if (!isStoreTrouble(error)) throw error;
-      this.#host.storeFailed(error);
     } finally {
       turn.waits();
       this.#host.readers(blob, -1);
     }
-    // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
-    const from =
-      range.start === 0 && hooks.holdsBack
-        ? { start: sent, hash: await this.#sink.hashOfPrefix(blob, sent) }
-        : { start: sent };
-    yield* readDirectly(this.#deps.origin, request, from, signal);
   }
 
   /** A short part straight from the registry, when it does not come from the swarm before its reader loses time. */
@@ -255,6 +282,7 @@ function heldBytes({ info, stored }: SharedBlob, range: ByteRange): number {
   return held;
 }
 
+/** What reading past the store can help against. */
 function isStoreTrouble(error: unknown): error is DamselflyError {
-  return error instanceof DamselflyError && (error.code === 'STORE_FULL' || error.code === 'STORE_FAILED');
+  return (['STORE_FULL', 'STORE_FAILED', 'STORE_READ_ONLY'] as const).some((code) => hasCode(error, code));
 }

@@ -167,7 +167,8 @@ export class Conversation {
   }
 }
 
-function heldPieces({ info, stored }: SharedBlob): number[] {
+/** Indexes of the pieces we hold. */
+export function heldPieces({ info, stored }: SharedBlob): number[] {
   const held: number[] = [];
   for (let index = 0; index < info.pieces; index++) if (stored.have.has(index)) held.push(index);
   return held;

@@ -163,6 +163,7 @@ function failureOf(error: unknown): RequestFailure {
       return 'missing';
     case 'STORE_FULL':
     case 'STORE_FAILED':
+    case 'STORE_READ_ONLY':
     case 'ABORTED':
       return 'local';
     default:

@@ -19,6 +19,7 @@ import type { EngineDeps } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
 import { LocalFirst } from './local-first.ts';
+import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { PieceSink } from './piece-sink.ts';
@@ -155,7 +156,7 @@ export class PeerEngine implements BlobSource {
 
   /** Begins: announces what the store holds, and lets time pass. */
   start(): void {
-    const { clock, discovery } = this.#deps;
+    const { clock, discovery, store } = this.#deps;
     discovery.listen({
       neighbours: (digest, peers, owned) => {
         if (this.#smallBlobs.named(digest, peers)) return;
@@ -175,6 +176,7 @@ export class PeerEngine implements BlobSource {
       },
       supernodesChanged: () => this.#announcements.supernodesChanged(this.#blobs.all()),
     });
+    store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
     this.#tickedMs = clock.now();
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
@@ -265,6 +267,14 @@ export class PeerEngine implements BlobSource {
     this.#decide((core) => core.lost(blob.slot));
     this.#conversation.withdraw(blob);
     blob.origin = undefined;
+  }
+
+  #lost(blob: SharedBlob | undefined): void {
+    if (blob === undefined) return;
+    this.#decide((core, now) =>
+      forgetLost(blob, this.#deps.metrics, core, (piece) => core.obtained(blob.slot, piece, now)),
+    );
+    if (blob.readers > 0) this.#announcements.join(blob);
   }
 
   #introduce(blob: SharedBlob | undefined, peer: PeerInfo): void {

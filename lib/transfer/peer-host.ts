@@ -1,6 +1,8 @@
+import { resolve } from 'node:path';
 import { loadUpstreams } from '../config/load-upstreams.ts';
 import type { UpstreamConfig } from '../config/upstream.ts';
-import type { ListenAddress } from '../config/values.ts';
+import type { DataDir, ListenAddress } from '../config/values.ts';
+import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
 import { createNoDiscovery } from '../discovery/no-discovery.ts';
 import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
@@ -11,7 +13,9 @@ import { tellTrust } from '../origin/tell-trust.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
-import { openNodeBlobStore } from '../store/node-blob-store.ts';
+import type { BlobStoreOptions } from '../store/blob-store.ts';
+import { openVolumes } from '../store/node-blob-store.ts';
+import { storeError } from '../store/store-error.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
@@ -29,9 +33,17 @@ export interface PeerHostConfig {
   readonly upstream: readonly UpstreamConfig[];
   /** Paths of files with credentials for the upstreams. */
   readonly authFile: readonly string[];
-  readonly dataDir: string;
+  /** At least one; the first also keeps who we are. */
+  readonly dataDir: readonly DataDir[];
   /** Bytes. */
   readonly storeMax?: number | undefined;
+  /** Shares of the room above which blobs are removed, and down to which. */
+  readonly storeHigh: number;
+  readonly storeLow: number;
+  /** Milliseconds. */
+  readonly storeTtl?: number | undefined;
+  /** Bytes per second. */
+  readonly scrubRate: number;
   /** Bytes. */
   readonly bufferMemory: number;
   /** Bytes per second; without them there is no limit, or the one of `background`. */
@@ -55,6 +67,8 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
   readonly peerAddress: string;
   readonly adminAddress: string;
+  /** The data directory that keeps what is not a blob: who we are, and what we were told. */
+  readonly stateFolder: string;
   /** Closes later-opened things first; whatever is added here goes before everything in the host. */
   onClose(closer: () => Promise<void>): void;
   /** `/readyz` says these too. */
@@ -65,7 +79,7 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
 /**
  * Opens what every process that shares pieces stands on, in order: identity, store, registry client, peer port,
  * discovery, the engine, and the admin port.
- * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_FAILED
+ * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
 export async function openPeerHost<E extends Engine>(
   deps: PeerHostDeps,
@@ -81,11 +95,10 @@ export async function openPeerHost<E extends Engine>(
   try {
     if (config.background === true) lowerPriority();
     const upstreams = loadUpstreams(config.upstream, config.authFile);
-    const id = await loadNodeId(config.dataDir);
     const metrics = createMetrics();
-    const quota = config.storeMax === undefined ? {} : { maxBytes: config.storeMax };
-    const store = await openNodeBlobStore({ clock, log, wallClockMs, folder: config.dataDir }, quota);
+    const store = await openVolumes({ clock, log, wallClockMs }, config.dataDir, storeOptions(config));
     closers.push(() => store.close());
+    const { folder: stateFolder, id } = await nodeId(config.dataDir);
     const limits = limitsOf(config, clock);
     const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
     closers.push(() => origin.close());
@@ -142,6 +155,7 @@ export async function openPeerHost<E extends Engine>(
       engine,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
+      stateFolder,
       onClose: (closer) => void closers.push(closer),
       addNotes: (notes) => void moreNotes.push(notes),
       close,
@@ -159,4 +173,31 @@ function limitsOf(config: PeerHostConfig, clock: Clock): Limits {
     given.filter(([, value]) => value !== undefined),
   ) as Partial<LimitSettings>;
   return new Limits(clock, { background: background === true, ...named });
+}
+
+/** @throws CONFIG_INVALID */
+function storeOptions(config: PeerHostConfig): BlobStoreOptions {
+  const { scrubRate, storeHigh: high, storeLow: low, storeMax: maxBytes, storeTtl: ttlMs } = config;
+  if (low > high) {
+    throw new DamselflyError('CONFIG_INVALID', '--store-low is above --store-high; it must not be');
+  }
+  const folders = config.dataDir.map(({ folder }) => resolve(folder));
+  const twice = folders.find((folder, index) => folders.indexOf(folder) < index);
+  if (twice !== undefined) {
+    throw new DamselflyError('CONFIG_INVALID', `--data-dir: ${twice} is given twice`);
+  }
+  return { maxBytes, high, low, ttlMs, scrubRate };
+}
+
+/** Kept in the first data directory that can keep it: a lost one may be the first. */
+async function nodeId(dataDirs: readonly DataDir[]): Promise<{ id: string; folder: string }> {
+  let failure: unknown;
+  for (const { folder } of dataDirs) {
+    try {
+      return { id: await loadNodeId(folder), folder };
+    } catch (error) {
+      failure ??= storeError(error, `keep the node id in ${folder}`, { folder });
+    }
+  }
+  throw failure;
 }

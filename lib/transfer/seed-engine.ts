@@ -14,6 +14,7 @@ import { BlobTable } from './blob-table.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
+import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { type IngestHost, ingest } from './origin-ingest.ts';
@@ -81,9 +82,10 @@ export class SeedEngine {
 
   /** Begins: joins the tracker with what the store holds, and lets time pass. */
   start(): void {
-    const { clock, discovery } = this.#deps;
+    const { clock, discovery, store } = this.#deps;
     // Nodes dial supernodes, never the other way round.
     discovery.listen({ neighbours: () => {}, reachable: () => {} });
+    store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
     this.#stopTicks = every(clock, TICK_MS, () => this.#tick());
   }
@@ -237,6 +239,14 @@ export class SeedEngine {
       metrics.swarms.set(this.#blobs.size + 1);
       return { slot: this.#core.addBlob(stored.info.pieces, stored.have), nowMs: clock.now() };
     });
+  }
+
+  /** The next node that tells where to read the blob has the lost piece read again. */
+  #lost(blob: SharedBlob | undefined): void {
+    if (blob === undefined) return;
+    this.#decide((core, now) =>
+      forgetLost(blob, this.#deps.metrics, core, (piece) => core.landed(blob.slot, piece, now)),
+    );
   }
 
   #ingest(blob: SharedBlob, origin: BlobOrigin): void {

@@ -43,7 +43,7 @@ t.test('a flag wins over the environment, the environment over the file', async 
   const config = file('zone: from-file\nlog-level: warn\ndata-dir: /from/file\n');
   const env = { DAMSELFLY_ZONE: 'from-env', DAMSELFLY_LOG_LEVEL: 'error' };
   const loaded = loadConfig(daemonConfig, { ...none, flags: { config, zone: 'from-flag' }, env });
-  t.match(loaded, { zone: 'from-flag', logLevel: 'error', dataDir: '/from/file' });
+  t.match(loaded, { zone: 'from-flag', logLevel: 'error', dataDir: [{ folder: '/from/file', weight: 1 }] });
 });
 
 t.test('limits: a rate with its unit, none, or nothing said', async (t) => {
@@ -219,6 +219,37 @@ t.test('a refused upstream does not show the password in its URL', async (t) => 
   const message = refusal({ flags: { upstream: ['bad name=https://user:hunter2@harbor.corp'] } });
   t.match(message, /^--upstream: got/);
   t.notMatch(message, /hunter2/);
+});
+
+t.test('data directories, shares, rates and times of the store', async (t) => {
+  const flags = {
+    dataDir: ['/a', '/b=2', '/c=d=0.5'],
+    storeHigh: '95%',
+    storeLow: '0.5',
+    storeTtl: '30d',
+    scrubRate: '0',
+  };
+  t.match(loadConfig(daemonConfig, { ...none, flags }), {
+    dataDir: [
+      { folder: '/a', weight: 1 },
+      { folder: '/b', weight: 2 },
+      { folder: '/c=d', weight: 0.5 },
+    ],
+    storeHigh: 0.95,
+    storeLow: 0.5,
+    storeTtl: 30 * 86_400_000,
+    scrubRate: 0,
+  });
+  t.match(loadConfig(daemonConfig, none), { storeHigh: 0.9, storeLow: 0.8, scrubRate: 8 * 1024 ** 2 });
+  t.match(
+    refusal({ flags: { dataDir: ['/a=0'] } }),
+    /^--data-dir: got "\/a=0"; expected PATH or PATH=WEIGHT/,
+  );
+  for (const wrong of ['0', '101%', '1.5', 'most']) {
+    t.match(refusal({ flags: { storeHigh: wrong } }), /^--store-high: got .*; expected a share/);
+  }
+  t.match(refusal({ flags: { storeTtl: 'soon' } }), /^--store-ttl: got "soon"; expected a duration/);
+  t.match(refusal({ flags: { scrubRate: 'slow' } }), /^--scrub-rate: got "slow"; expected a rate/);
 });
 
 t.test('the example files load', async (t) => {

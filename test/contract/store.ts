@@ -270,6 +270,31 @@ export async function storeContract(t: Test, newFolder: (t: Test) => StoreFolder
     await store.close();
   });
 
+  await t.test('pins outlast restarts and the quota; only a removal by name ends them', async (t) => {
+    const folder = newFolder(t);
+    const [pinned, other, third] = [30, 31, 32].map((seed) => sampleBlob(seed, 4096));
+    if (pinned === undefined || other === undefined || third === undefined) throw new Error('three samples');
+    const first = await folder.open({ maxBytes: 2 * 4096 });
+    t.equal(await first.pin(pinned.info.digest), false, 'not here');
+    await (await storeWhole(first, pinned)).close();
+    t.equal(await first.pin(pinned.info.digest), true);
+    await first.close();
+    const store = await folder.open({ maxBytes: 2 * 4096 });
+    t.match(store.get(pinned.info.digest), { pinned: true, complete: true, bytes: 4096 });
+    for (const sample of [other, third]) {
+      folder.later();
+      await (await storeWhole(store, sample)).close();
+    }
+    t.match(store.get(pinned.info.digest), { pinned: true });
+    t.equal(store.get(other.info.digest), undefined, 'it was unused for longer');
+    t.equal(await store.unpin(pinned.info.digest), true);
+    t.match(store.get(pinned.info.digest), { pinned: false });
+    t.same(await store.verify(pinned.info.digest), { pieces: 4, lost: 0 });
+    t.equal(await store.remove(pinned.info.digest), true);
+    t.equal(await store.verify(pinned.info.digest), undefined);
+    await store.close();
+  });
+
   await t.test('a closed store ends everything, and closing twice is harmless', async (t) => {
     const store = await newFolder(t).open();
     const open = await store.create(blob.info);

@@ -5,11 +5,27 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** Removing what is not there is harmless. */
   remove(path: string): Promise<void>;
+  /** A file of its own with the same bytes, sharing blocks where the file system can; never another name of the same. */
+  copy(from: string, to: string): Promise<void>;
   /** Names in a folder, sorted; empty when the folder is absent. */
   list(folder: string): Promise<string[]>;
   makeFolder(path: string): Promise<void>;
   /** Size in bytes, or undefined when absent. */
   size(path: string): Promise<number | undefined>;
+  /** A small file, or undefined when absent. */
+  readText(path: string): Promise<string | undefined>;
+  /** Replaces a small file as a whole; on stable storage afterwards. */
+  writeText(path: string, text: string): Promise<void>;
+  /** Of the file system that holds the folder. */
+  space(folder: string): Promise<DiskSpace>;
+  /** Names the run of the machine: another one may have lost what was written and not synced. */
+  bootId(): Promise<string>;
+}
+
+export interface DiskSpace {
+  readonly totalBytes: number;
+  /** What we may still write. */
+  readonly freeBytes: number;
 }
 
 export interface DiskFile {
@@ -20,5 +36,7 @@ export interface DiskFile {
   truncate(size: number): Promise<void>;
   /** Data is on stable storage afterwards. */
   sync(): Promise<void>;
+  /** Which file this is, its size and its times, as one text that changes whenever somebody writes to it. */
+  stamp(): string;
   close(): Promise<void>;
 }

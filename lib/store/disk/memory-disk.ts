@@ -3,15 +3,20 @@ import type { Disk, DiskFile } from './disk.ts';
 
 /** A disk in memory that does what tests tell it. Every promise settles by microtasks alone. */
 export interface MemoryDisk extends Disk {
-  /** From now on writes beyond this many bytes fail with ENOSPC. */
+  /** From now on writes beyond this many bytes fail with ENOSPC; what is removed makes room again. */
   fillUpAfter(bytes: number): void;
   /** From now on every operation named fails with this errno name, until told otherwise. */
   fail(operations: readonly MemoryDiskOperation[], code: string): void;
   /** The disk works again. */
   heal(): void;
+  /** Flips the bits of one byte of a file; `rot`: as bad media do, so that no time of change tells. */
+  flip(path: string, offset: number, how?: 'rot'): void;
+  /** The bytes of a file, as they are. */
+  bytesOf(path: string): Uint8Array;
   /**
    * The disk as found after a crash at this moment. `survives` tells for every write that was not synced whether it
-   * reached the disk; without it all did (the process was killed, the machine went on). Names and sizes survive.
+   * reached the disk: the power went, and the machine started anew. Without it all did, and only the process was
+   * killed. Names and sizes survive.
    */
   crash(survives?: () => boolean): MemoryDisk;
   /** Files open now. */
@@ -21,20 +26,35 @@ export interface MemoryDisk extends Disk {
 export type MemoryDiskOperation = keyof Disk | keyof DiskFile;
 
 interface MemoryFile {
+  readonly id: number;
   bytes: Uint8Array;
+  /** Takes the place of size and times. */
+  changes: number;
   /** Writes since the last sync. */
   unsynced: { readonly start: number; readonly end: number }[];
+  writtenBytes: number;
 }
 
-export function createMemoryDisk(files: Map<string, MemoryFile> = new Map()): MemoryDisk {
+const TOTAL_BYTES = 2 ** 50;
+
+export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boot = 0): MemoryDisk {
   const failing = new Map<MemoryDiskOperation, string>();
-  let freeBytes = Number.POSITIVE_INFINITY;
+  let freeBytes = TOTAL_BYTES;
   let openFiles = 0;
+  let nextId = files.size;
 
   const check = (operation: MemoryDiskOperation): void => {
     const code = failing.get(operation);
     if (code !== undefined) throw errno(code, operation);
   };
+  const found = (path: string, operation: string): MemoryFile => {
+    const file = files.get(path);
+    if (file === undefined) throw errno('ENOENT', operation);
+    return file;
+  };
+  const create = (bytes: Uint8Array): MemoryFile => ({
+    ...{ id: nextId++, bytes, changes: 0, unsynced: [], writtenBytes: bytes.length },
+  });
 
   const openFile = (file: MemoryFile): DiskFile => {
     let open = true;
@@ -48,6 +68,8 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map()): Me
         use('write');
         const written = Math.min(bytes.length, freeBytes);
         freeBytes -= written;
+        file.writtenBytes += written;
+        file.changes++;
         if (offset + written > file.bytes.length) file.bytes = resized(file.bytes, offset + written);
         file.bytes.set(bytes.subarray(0, written), offset);
         file.unsynced.push({ start: offset, end: offset + written });
@@ -62,10 +84,15 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map()): Me
       async truncate(size) {
         use('truncate');
         file.bytes = resized(file.bytes, size);
+        file.changes++;
       },
       async sync() {
         use('sync');
         file.unsynced = [];
+      },
+      stamp() {
+        use('stamp');
+        return `${file.id} ${file.changes}`;
       },
       async close() {
         use('close');
@@ -81,20 +108,25 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map()): Me
     },
     async open(path) {
       check('open');
-      const file = files.get(path) ?? { bytes: new Uint8Array(0), unsynced: [] };
+      const file = files.get(path) ?? create(new Uint8Array(0));
       files.set(path, file);
       return openFile(file);
     },
     async rename(from, to) {
       check('rename');
-      const file = files.get(from);
-      if (file === undefined) throw errno('ENOENT', 'rename');
+      const file = found(from, 'rename');
       files.delete(from);
+      file.changes++;
       files.set(to, file);
     },
     async remove(path) {
       check('remove');
+      freeBytes += files.get(path)?.writtenBytes ?? 0;
       files.delete(path);
+    },
+    async copy(from, to) {
+      check('copy');
+      files.set(to, create(found(from, 'copy').bytes.slice()));
     },
     async list(folder) {
       check('list');
@@ -109,6 +141,20 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map()): Me
       check('size');
       return files.get(path)?.bytes.length;
     },
+    async readText(path) {
+      check('readText');
+      const bytes = files.get(path)?.bytes;
+      return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+    },
+    async writeText(path, text) {
+      check('writeText');
+      files.set(path, create(new TextEncoder().encode(text)));
+    },
+    async space() {
+      check('space');
+      return { totalBytes: TOTAL_BYTES, freeBytes };
+    },
+    bootId: async () => `boot ${boot}`,
     fillUpAfter(bytes) {
       freeBytes = bytes;
     },
@@ -117,12 +163,20 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map()): Me
     },
     heal() {
       failing.clear();
-      freeBytes = Number.POSITIVE_INFINITY;
+      freeBytes = TOTAL_BYTES;
     },
-    crash(survives = () => true) {
-      return createMemoryDisk(
-        new Map([...files].map(([path, file]) => [path, { bytes: surviving(file, survives), unsynced: [] }])),
-      );
+    flip(path, offset, how) {
+      const file = found(path, 'flip');
+      file.bytes[offset] = (file.bytes[offset] ?? 0) ^ 0xff;
+      if (how !== 'rot') file.changes++;
+    },
+    bytesOf: (path) => found(path, 'bytesOf').bytes.slice(),
+    crash(survives) {
+      const left = [...files].map(([path, file]): [string, MemoryFile] => [
+        path,
+        { ...file, bytes: surviving(file, survives ?? (() => true)), unsynced: [] },
+      ]);
+      return createMemoryDisk(new Map(left), survives === undefined ? boot : boot + 1);
     },
   };
 }
