@@ -23,12 +23,12 @@ export const MAX_BLOB_BYTES = 1024 * 1024 * MIB;
 
 /**
  * Piece size for a blob: the optimum grows with the square root of the size (more pieces pipeline better, fewer cost
- * fewer messages), rounded to a power of two: 1 MiB at 100 MiB, 4 MiB from 1 GiB. In simulation half of that is best;
- * between real processes, where a message costs more than its way, this is faster and takes less CPU
- * (docs/benchmarks/live.md).
+ * fewer messages), rounded to a power of two: 1 MiB at 100 MiB, 2 MiB at 1 GiB, 4 MiB from 1.4 GB. In simulation 0.7
+ * times that is best; between real processes, where a message costs more than its way, larger ones are faster and take
+ * less CPU (docs/benchmarks/live.md). Beyond this the first byte and a resumed pull would wait for more than they need.
  */
 export function pieceBytesFor(size: number): number {
-  const ideal = 112 * Math.sqrt(Math.max(size, 1));
+  const ideal = 80 * Math.sqrt(Math.max(size, 1));
   const power = 2 ** Math.round(Math.log2(ideal));
   return Math.min(MAX_PIECE_BYTES, Math.max(MIN_PIECE_BYTES, power));
 }

@@ -44,7 +44,7 @@ t.test('piece sizes are powers of two that grow with the blob', async (t) => {
     MIB / 4,
     MIB / 4,
     MIB,
-    4 * MIB,
+    2 * MIB,
     4 * MIB,
   ]);
 });
