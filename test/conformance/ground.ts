@@ -69,14 +69,14 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     };
     const supernode = await createSupernode(
       deps,
-      supernodeConfig.parse({ ...shared, dataDir: join(folder, 'supernode') }),
+      supernodeConfig.parse({ ...shared, dataDir: [join(folder, 'supernode')] }),
     );
     cleanup.defer(() => supernode.close());
     const clock = shiftable(system);
     const daemon = await createDaemon(
       { ...deps, clock },
       daemonConfig.parse({
-        ...{ ...shared, dataDir: join(folder, 'node'), socket: join(folder, 'socket') },
+        ...{ ...shared, dataDir: [join(folder, 'node')], socket: join(folder, 'socket') },
         ...{ proxyListen: [at], forwardProxy: at, forwardRule: options.forwardRules ?? [] },
         ...(options.defaultUpstream === undefined ? {} : { defaultUpstream: options.defaultUpstream }),
       }),
