@@ -29,7 +29,7 @@ await t.test('without flags it is the scenario that the help names', async (t) =
       seedRate: 1000 * MIB,
       registryRate: 3000 * MIB,
       registryRequestRate: Number.POSITIVE_INFINITY,
-      blobs: [{ bytes: GIB, pieceBytes: 4 * MIB, pieces: 256 }],
+      blobs: [{ bytes: GIB, pieceBytes: 2 * MIB, pieces: 512 }],
       latencyMs: 0.2,
       zones: 1,
       zoneLatencyMs: 0.2,
