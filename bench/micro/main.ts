@@ -1,10 +1,12 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DamselflyError } from '../../lib/core/errors.ts';
-import { run } from '../fixtures/child.ts';
 import { exitCodeOf, interruptSignal, parseCount } from '../fixtures/command-line.ts';
 import { round, twoColumns } from '../fixtures/table.ts';
+import { writePage } from './page.ts';
 import { type Figure, type Row, reaches } from './row.ts';
 import { ROWS } from './rows.ts';
+import { runRows } from './run-rows.ts';
 
 const HELP = `Measures the data plane and the store with real processes, each row against a baseline in the same run: medians of
 interleaved pairs, CPU seconds per GB from the operating system. A row takes seconds to a few minutes.
@@ -14,6 +16,7 @@ interleaved pairs, CPU seconds per GB from the operating system. A row takes sec
 
   --row NAME   only this row; may be given more than once
   --runs N     interleaved pairs for each row (5)
+  --out FILE   write the page there too (docs/benchmarks/data-plane.md)
   --json       one JSON object on stdout: {rows: [{row, value, unit, target, better, runs}]}
 
 Rows:
@@ -27,35 +30,36 @@ try {
     options: {
       row: { type: 'string', multiple: true, default: [] },
       runs: { type: 'string', default: '5' },
+      out: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) process.stdout.write(HELP);
   else {
-    process.exitCode = await measure(rowsNamed(values.row), parseCount('--runs', values.runs), values.json);
+    process.exitCode = await measure(
+      rowsNamed(values.row),
+      parseCount('--runs', values.runs),
+      values.json,
+      values.out,
+    );
   }
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`);
   process.exitCode = exitCodeOf(error, signal);
 }
 
-async function measure(rows: readonly Row[], runs: number, json: boolean): Promise<number> {
-  const figures: Figure[] = [];
-  const failures: { row: string; reason: string }[] = [];
-  for (const row of rows) {
-    const say = (text: string): void => void process.stderr.write(`${row.name}: ${text}\n`);
-    try {
-      await checkNeeds(row);
-      const found = await row.measure({ signal, runs, say });
-      figures.push(...found);
-      if (!json) for (const figure of found) process.stdout.write(describe(figure));
-    } catch (error) {
-      signal.throwIfAborted();
-      failures.push({ row: row.name, reason: (error as Error).message });
-      say(`not measured: ${(error as Error).message}`);
-    }
-  }
+async function measure(rows: readonly Row[], runs: number, json: boolean, out?: string): Promise<number> {
+  const results = await runRows(
+    rows,
+    { runs, signal },
+    {
+      say: (text) => void process.stderr.write(`${text}\n`),
+      measured: (figure) => void (json || process.stdout.write(describe(figure))),
+    },
+  );
+  const { failures, figures } = results;
+  if (out !== undefined) await writePage(resolve(out), rows, results);
   if (json) process.stdout.write(`${JSON.stringify({ rows: figures, failures })}\n`);
   return failures.length === 0 ? 0 : 1;
 }
@@ -78,12 +82,4 @@ function rowsNamed(names: readonly string[]): readonly Row[] {
       `--row: got ${JSON.stringify(name)}; expected one of ${known}`,
     );
   });
-}
-
-/** @throws Error when a program is missing */
-async function checkNeeds({ needs = [] }: Row): Promise<void> {
-  for (const program of needs) {
-    const { code } = await run('sh', ['-c', `command -v ${program}`]);
-    if (code !== 0) throw new Error(`${program} is not installed`);
-  }
 }

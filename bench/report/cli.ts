@@ -20,11 +20,14 @@ export interface ReportFlags {
   readonly out: string | undefined;
 }
 
-/** The page of the project: written by a whole report only. */
-export const DEFAULT_PAGE = join(import.meta.dirname, '..', '..', 'docs', 'benchmarks', 'simulation.md');
+/** The pages of the project: written by a whole report only. */
+const PAGES = join(import.meta.dirname, '..', '..', 'docs', 'benchmarks');
+export const DEFAULT_PAGE = join(PAGES, 'simulation.md');
+export const DATA_PAGE = join(PAGES, 'data-plane.md');
 
 export const HELP = `Runs the simulator on all scenarios, each with three RNG seeds and both profiles, checks their targets, and writes
-docs/benchmarks/simulation.md with its pictures. What was run is kept in .bench/report/ for the same commit: after an
+docs/benchmarks/simulation.md with its pictures; then measures all rows of bench:data with real processes, and writes
+docs/benchmarks/data-plane.md. What was simulated is kept in .bench/report/ for the same commit: after an
 interruption it goes on where it stopped.
 
   npm run bench:report
@@ -39,7 +42,7 @@ interruption it goes on where it stopped.
   --fresh             do not use results of earlier reports
   --json              one JSON object on stdout
 
-With --only, --profiles or --nodes-scale the page goes to stdout unless --out says where.
+With --only, --profiles or --nodes-scale the page goes to stdout unless --out says where, and no row is measured.
 Exit code 0: all runs ended, whether or not they met their targets; 1: some did not; 2: wrong usage; 130: interrupted.
 `;
 

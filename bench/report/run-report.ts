@@ -2,8 +2,11 @@ import { dirname, join, relative } from 'node:path';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import type { Disk } from '../../lib/store/disk/disk.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
+import { writePage as writeDataPage } from '../micro/page.ts';
+import { ROWS } from '../micro/rows.ts';
+import { runRows } from '../micro/run-rows.ts';
 import { openCache } from './cache.ts';
-import type { ReportFlags } from './cli.ts';
+import { DATA_PAGE, DEFAULT_PAGE, type ReportFlags } from './cli.ts';
 import { type Job, jobsFor, nameOf } from './jobs.ts';
 import { codeVersion, describeMachine } from './machine.ts';
 import { reportMarkdown } from './markdown.ts';
@@ -13,6 +16,8 @@ import { type JobOutcome, runJobs, simulateInChild } from './runner.ts';
 import { RNG_SEEDS } from './scenarios.ts';
 import { writeText } from './text-file.ts';
 
+/** Interleaved pairs for each row. */
+const DATA_RUNS = 5;
 const CACHE_FOLDER = join(import.meta.dirname, '..', '..', '.bench', 'report');
 const CODE_CHANGED = 'The code changed while it ran: figures of two versions would be mixed. Start it again.';
 
@@ -47,7 +52,17 @@ export async function runReport(flags: ReportFlags, signal: AbortSignal): Promis
   if (flags.out !== undefined) await writePage(disk, flags.out, page, results);
   if (flags.json) process.stdout.write(`${JSON.stringify(jsonOf(results, outcomes))}\n`);
   else if (flags.out === undefined) process.stdout.write(page);
-  return [...outcomes.values()].every(({ kind }) => kind === 'done');
+  const done = [...outcomes.values()].every(({ kind }) => kind === 'done');
+  return flags.out === DEFAULT_PAGE ? (await measureData(signal)) && done : done;
+}
+
+/** The rows with real processes, after the simulations: they need the machine for themselves. */
+async function measureData(signal: AbortSignal): Promise<boolean> {
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const results = await runRows(ROWS, { runs: DATA_RUNS, signal }, { say });
+  await writeDataPage(DATA_PAGE, ROWS, results);
+  say(`Written: ${relative(process.cwd(), DATA_PAGE)}`);
+  return results.failures.length === 0;
 }
 
 async function writePage(disk: Disk, path: string, page: string, { pictures }: Results): Promise<void> {
