@@ -101,7 +101,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     started.push(
       await createDaemon(
         { ...deps, log: deps.log.child({ process: 'daemon' }) },
-        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }] },
+        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }], prefetch: 'off' },
       ),
     );
     return {

@@ -26,6 +26,10 @@ const forwardRule = () =>
       return z.NEVER;
     });
 
+/** Milliseconds; `drop` = 0, `keep` = undefined. */
+const cacheAfterPull = () =>
+  z.union([z.literal('keep').transform(() => undefined), z.literal('drop').transform(() => 0), duration()]);
+
 /** Settings of `dfget daemon`: flag, DAMSELFLY_* variable or /etc/damselfly/daemon.yaml. */
 export const daemonConfig = z.object({
   proxyListen: setting(z.array(proxyListener()).default([{ host: '127.0.0.1', port: 65001 }]), {
@@ -74,6 +78,18 @@ export const daemonConfig = z.object({
   storeHigh: settings.storeHigh,
   storeLow: settings.storeLow,
   storeTtl: settings.storeTtl,
+  cacheAfterPull: setting(cacheAfterPull().optional(), {
+    argument: '<keep|time|drop>',
+    help: 'how long a blob stays in the store after the last client of this node has read it, and is seeded: for good, such as 30m, or until nobody reads it (default: keep)',
+  }),
+  containerdRoot: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: "share blobs from containerd's own store as well, which is only read: /var/lib/containerd (default: off)",
+  }),
+  prefetch: setting(z.enum(['off', 'image']).default('off'), {
+    argument: '<off|image>',
+    help: 'image: fetch all layers once a client has been given their manifest, after what clients wait for (default: off)',
+  }),
   scrubRate: settings.scrubRate,
   bufferMemory: settings.bufferMemory,
   uploadRate: settings.uploadRate,

@@ -20,7 +20,9 @@ import { loadPause, type Pause } from './pause.ts';
  */
 export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Promise<RunningProcess> {
   const { clock, log } = deps;
-  const host = await openPeerHost(deps, config, 'node', (parts) => new PeerEngine(parts));
+  const { cacheAfterPull: cacheAfterPullMs, prefetch } = config;
+  const habits = { cacheAfterPullMs, prefetch: prefetch === 'image' };
+  const host = await openPeerHost(deps, config, 'node', (parts) => new PeerEngine(parts, {}, habits));
   try {
     const { engine, metrics, origin } = host;
     const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
@@ -90,7 +92,7 @@ function describeDaemon(
   pause: Pause,
   config: DaemonConfig,
 ): DaemonStatus {
-  const stored = host.store.list();
+  const stored = host.store.list().filter(({ borrowed }) => borrowed !== true);
   const { id, zone } = host.self();
   return {
     id,

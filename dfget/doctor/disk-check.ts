@@ -1,5 +1,6 @@
 import { defaultDataDir } from '../../lib/config/common.ts';
 import { formatBytes } from '../../lib/config/units.ts';
+import { containerdBlobs } from '../../lib/store/borrowed-blobs.ts';
 import { blobsFolder } from '../../lib/store/path.ts';
 import type { Check, Patient } from './check.ts';
 
@@ -11,7 +12,8 @@ const PROBLEM_SHARE = 0.03;
 const PROBLEM_BYTES = GIB;
 /** Less in two places is not worth a word. */
 const DOUBLE_BYTES = GIB;
-const CONTAINERD_BLOBS = '/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256';
+const CONTAINERD_ROOT = '/var/lib/containerd';
+const CONTAINERD_BLOBS = containerdBlobs(CONTAINERD_ROOT);
 
 /** Whether the store has room. */
 export const checkDisk: Check = ({ space, status }) => {
@@ -44,13 +46,12 @@ export const checkDoubleStorage: Check = (patient) => {
     .reduce((sum, hex) => sum + patient.sizeOf(`${CONTAINERD_BLOBS}/${hex}`), 0);
   const says = `${formatBytes(bytes)} are here and in containerd's content store`;
   if (bytes < DOUBLE_BYTES) return [{ check: 'double storage', state: 'ok', says }];
-  const cure = `dfget daemon --store-max ${Math.max(1, Math.floor((status.store.bytes - bytes) / GIB))}GiB`;
   return [
     {
       check: 'double storage',
       state: 'warning',
-      says: `${says}: a smaller store keeps less of it twice`,
-      cure,
+      says: `${says}: they can be shared from there, and go from here after a pull`,
+      cure: `dfget daemon --containerd-root ${CONTAINERD_ROOT} --cache-after-pull drop`,
     },
   ];
 };

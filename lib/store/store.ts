@@ -47,6 +47,8 @@ export interface BlobSummary {
   readonly pinned: boolean;
   /** Last use, milliseconds since the epoch. */
   readonly usedAtMs: number;
+  /** It is another program's file, which we only read: it takes no room of ours. @default false */
+  readonly borrowed?: boolean;
 }
 
 export interface CollectReport {
@@ -66,6 +68,8 @@ export interface StoredBlob {
   /** Pieces that can be read now. Do not modify. */
   readonly have: Bitfield;
   readonly complete: boolean;
+  /** Another program's file, only read: when it is not what it was, all of the blob is gone. @default false */
+  readonly borrowed?: boolean;
   /** The proof a held piece was verified with. */
   proof(index: number): PieceProof | undefined;
   /**

@@ -328,6 +328,13 @@ export class PeerCore {
     return this.#blobs.get(slot)?.inFlight ?? 0;
   }
 
+  /** Whether the peer shares the blob and lacks pieces of it that we hold. */
+  peerLacks(peer: number, slot: number): boolean {
+    const blob = this.#blobs.get(slot);
+    const row = blob?.rowOf(peer) ?? -1;
+    return row >= 0 && blob?.lacks(row) === true;
+  }
+
   /** Neighbours known to hold the piece, supernodes not counted. */
   holders(slot: number, piece: number): number {
     return this.#blobs.get(slot)?.holders(piece) ?? 0;

@@ -51,6 +51,8 @@ export interface ClientReadsHost {
   /** A client waits for this piece. */
   waitsFor(blob: SharedBlob, piece: number): void;
   storeFailed(error: DamselflyError): void;
+  /** A client reads the blob no more, whether it has got all of it or not. */
+  readEnded(digest: Digest): void;
 }
 
 /**
@@ -96,6 +98,7 @@ export class ClientReads implements BlobSource {
     } finally {
       pull.turn.leaves();
       this.#pulls.delete(pull);
+      this.#host.readEnded(digest);
     }
   }
 

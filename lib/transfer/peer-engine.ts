@@ -9,20 +9,27 @@ import { Action } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
 import type { Hello, Slots } from '../wire/peer-messages.ts';
+import { AfterPull } from './after-pull.ts';
+import { announceBorrowed } from './announce-borrowed.ts';
 import { announceStored } from './announce-stored.ts';
 import { Announcements } from './announcements.ts';
 import { BlobTable } from './blob-table.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
+import { discoveryNews } from './discovery-news.ts';
 import { Downloads } from './downloads.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { fallbackHost } from './fallback-host.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
+import { isFetched } from './is-fetched.ts';
 import { Limits } from './limits.ts';
 import { LocalFirst } from './local-first.ts';
 import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
+import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
+import { Prefetch } from './prefetch.ts';
 import { RegistryFallback } from './registry-fallback.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -56,12 +63,14 @@ export class PeerEngine implements BlobSource {
   readonly #fallback: RegistryFallback;
   readonly #smallBlobs: SmallBlobs;
   readonly #reads: ClientReads;
+  readonly #afterPull: AfterPull | undefined;
+  readonly #prefetch: Prefetch | undefined;
   readonly #stops: (() => void)[] = [];
   #acting = false;
   #tickedMs = 0;
   #closed = false;
 
-  constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}) {
+  constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}, habits: NodeHabits = {}) {
     this.#deps = deps;
     this.#core = new PeerCore(core, deps.rng);
     const limits = deps.limits ?? new Limits(deps.clock);
@@ -112,24 +121,12 @@ export class PeerEngine implements BlobSource {
         ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
       },
     );
-    this.#fallback = new RegistryFallback(deps, this.#sink, {
-      selfId: () => deps.self().id,
-      reserve: (blob, piece) => this.#core.reserve(blob.slot, piece),
-      unreserve: (blob, piece) => {
-        if (!blob.retired) this.#decide((core) => core.unreserve(blob.slot, piece));
-      },
-      obtained: (blob, piece) => {
-        if (!blob.retired) this.#decide((core, now) => core.obtained(blob.slot, piece, now));
-      },
-      inFlight: (blob) => this.#core.inFlight(blob.slot),
-      holders: (blob, piece) => this.#core.holders(blob.slot, piece),
-      sharers: (blob) => this.#neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
-      supernodeExpected: () => this.#neighbours.supernodeExpected,
-      answerOwed: (blob) => deps.discovery.owes(blob.digest),
-      seeded: (blob) =>
-        [...blob.owners].some((id) => this.#neighbours.get(id)?.sharesWithUs(blob.digest) === true),
-      busyElsewhere: (blob) => this.#core.freeDownloads === 0 && this.#core.inFlight(blob.slot) === 0,
-    });
+    const decide = (event: (core: PeerCore, now: number) => void): void => this.#decide(event);
+    this.#fallback = new RegistryFallback(
+      deps,
+      this.#sink,
+      fallbackHost(deps, { blobs: this.#blobs, core: this.#core, decide, neighbours: this.#neighbours }),
+    );
     this.#smallBlobs = new SmallBlobs(deps, this.#sink, {
       shared: (digest) => this.#blobs.get(digest) !== undefined,
       share: ({ digest, size }) => this.#activate(digest, () => deps.store.create(blobInfo(digest, size))),
@@ -148,7 +145,14 @@ export class PeerEngine implements BlobSource {
         if (!blob.retired) this.#core.setCursor(blob.slot, piece);
       },
       storeFailed: (error) => this.#fallback.noteDirect(error),
+      readEnded: (digest) => this.#afterPull?.readEnded(digest),
     });
+    const { cacheAfterPullMs: keepMs } = habits;
+    const release = (digest: Digest): boolean => this.#release(this.#blobs.get(digest));
+    const isRead = (digest: Digest): boolean => this.#reads.efficiency(digest) !== null;
+    this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
+    const share = (request: BlobRequest): Promise<SharedBlob> => this.#share(request, deps.clock.now());
+    this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
     limits.follow(() =>
       this.#decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),
     );
@@ -157,29 +161,19 @@ export class PeerEngine implements BlobSource {
   /** Begins: announces what the store holds, and lets time pass. */
   start(): void {
     const { clock, discovery, store } = this.#deps;
-    discovery.listen({
-      neighbours: (digest, peers, owned) => {
-        if (this.#smallBlobs.named(digest, peers)) return;
-        const blob = this.#blobs.get(digest);
-        const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
-        if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
-        for (const peer of peers) blob?.chosen.add(peer.id);
-        if (blob !== undefined) {
-          blob.owned = owned;
-          blob.answeredMs = clock.now();
-          this.#announcements.answered(blob);
-        }
-        for (const peer of peers) this.#introduce(blob, peer);
-      },
-      reachable: (reachable) => {
-        if (reachable) this.#announcements.connected(this.#blobs.all());
-      },
-      supernodesChanged: () => this.#announcements.supernodesChanged(this.#blobs.all()),
-    });
+    const news = {
+      announcements: this.#announcements,
+      blobs: this.#blobs,
+      introduce: (blob: SharedBlob | undefined, peer: PeerInfo) => this.#introduce(blob, peer),
+      smallBlobs: this.#smallBlobs,
+    };
+    discovery.listen(discoveryNews(clock, news));
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
+    this.#stops.push(announceBorrowed(this.#deps));
     this.#tickedMs = clock.now();
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
+    if (this.#afterPull !== undefined) this.#stops.push(this.#afterPull.start());
   }
 
   /** For the peer server: a peer dialled us. */
@@ -199,9 +193,10 @@ export class PeerEngine implements BlobSource {
       : await heldSmallBlobs(this.#deps, { blobs });
   }
 
-  /** Fetches what is small at once, and nothing else before a client asks for it. */
+  /** Fetches what is small at once; anything else before a client asks for it only where that is our habit. */
   prepare(requests: readonly BlobRequest[]): void {
     void this.#smallBlobs.prepare(requests);
+    this.#prefetch?.add(requests);
   }
 
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {
@@ -221,13 +216,7 @@ export class PeerEngine implements BlobSource {
     const create = (): Promise<StoredBlob> => this.#deps.store.create(blobInfo(digest, size));
     const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
-    if (blob.info.size !== size) {
-      throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', {
-        digest,
-        size,
-        before: blob.info.size,
-      });
-    }
+    blob.requireSize(size);
     const fresh = blob.origin === undefined;
     // The newest reader's credentials are the likeliest to be valid still.
     blob.origin = origin;
@@ -270,7 +259,8 @@ export class PeerEngine implements BlobSource {
   }
 
   #lost(blob: SharedBlob | undefined): void {
-    if (blob === undefined) return;
+    if (blob?.stored.borrowed === true) this.#retire(blob);
+    if (blob === undefined || blob.retired) return;
     this.#decide((core, now) =>
       forgetLost(blob, this.#deps.metrics, core, (piece) => core.obtained(blob.slot, piece, now)),
     );
@@ -354,6 +344,7 @@ export class PeerEngine implements BlobSource {
 
   #tick(): void {
     this.#decide((core, now) => core.tick(now));
+    this.#prefetch?.goOn();
     const now = this.#deps.clock.now();
     // While this process itself stood still, nobody else was slow.
     const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
@@ -362,10 +353,18 @@ export class PeerEngine implements BlobSource {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#core.progressedAt(blob.slot));
       if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
-      if (blob.readers === 0 && now - blob.usedMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0) {
+      if (blob.readers === 0 && now - blob.ofUseMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0) {
         this.#retire(blob);
       }
     }
+  }
+
+  /** Retires the blob unless we or a neighbour are still fetching it. @returns whether it is out of the swarm */
+  #release(blob: SharedBlob | undefined): boolean {
+    if (blob === undefined) return true;
+    if (isFetched(blob, this.#core, this.#neighbours.all())) return false;
+    this.#retire(blob);
+    return true;
   }
 
   /** The blob leaves memory; what is on disk stays and is shared again when someone asks. */

@@ -14,7 +14,11 @@ import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
+import { containerdBlobs, openBorrowedBlobs } from '../store/borrowed-blobs.ts';
+import { createNodeDisk } from '../store/disk/node-disk.ts';
+import { layerStores } from '../store/layered-store.ts';
 import { openVolumes } from '../store/node-blob-store.ts';
+import type { BlobStore } from '../store/store.ts';
 import { storeError } from '../store/store-error.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
@@ -42,6 +46,8 @@ export interface PeerHostConfig {
   readonly storeLow: number;
   /** Milliseconds. */
   readonly storeTtl?: number | undefined;
+  /** Root of a containerd whose blobs are shared from where they are. */
+  readonly containerdRoot?: string | undefined;
   /** Bytes per second. */
   readonly scrubRate: number;
   /** Bytes. */
@@ -87,7 +93,7 @@ export async function openPeerHost<E extends Engine>(
   role: Role,
   createEngine: (deps: EngineDeps) => E,
 ): Promise<PeerHost<E>> {
-  const { clock, log, rng, wallClockMs } = deps;
+  const { clock, log, rng } = deps;
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
@@ -96,7 +102,7 @@ export async function openPeerHost<E extends Engine>(
     if (config.background === true) lowerPriority();
     const upstreams = loadUpstreams(config.upstream, config.authFile);
     const metrics = createMetrics();
-    const store = await openVolumes({ clock, log, wallClockMs }, config.dataDir, storeOptions(config));
+    const store = await openStore(deps, config);
     closers.push(() => store.close());
     const { folder: stateFolder, id } = await nodeId(config.dataDir);
     const limits = limitsOf(config, clock);
@@ -142,7 +148,7 @@ export async function openPeerHost<E extends Engine>(
       notes: ['insecure: connections between peers are neither encrypted nor authenticated', ...loosened],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
-        const blobs = store.list();
+        const blobs = store.list().filter(({ borrowed }) => borrowed !== true);
         metrics.storeBlobs.set(blobs.length);
         metrics.storeBytes.set(blobs.reduce((sum, blob) => sum + blob.bytes, 0));
       },
@@ -173,6 +179,23 @@ function limitsOf(config: PeerHostConfig, clock: Clock): Limits {
     given.filter(([, value]) => value !== undefined),
   ) as Partial<LimitSettings>;
   return new Limits(clock, { background: background === true, ...named });
+}
+
+/** @throws CONFIG_INVALID, STORE_* */
+async function openStore(deps: PeerHostDeps, config: PeerHostConfig): Promise<BlobStore> {
+  const { clock, log, rng, wallClockMs } = deps;
+  const { containerdRoot, dataDir } = config;
+  const own = await openVolumes({ clock, log, wallClockMs }, dataDir, storeOptions(config));
+  if (containerdRoot === undefined) return own;
+  try {
+    const folder = containerdBlobs(containerdRoot);
+    const borrowed = await openBorrowedBlobs({ disk: createNodeDisk(), clock, rng, log, folder });
+    log.info({ folder, blobs: borrowed.list().length }, "containerd's blobs are shared from where they are");
+    return layerStores(own, borrowed, log);
+  } catch (error) {
+    await own.close();
+    throw error;
+  }
 }
 
 /** @throws CONFIG_INVALID */

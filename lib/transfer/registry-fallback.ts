@@ -48,6 +48,8 @@ export interface FallbackHost {
   seeded(blob: SharedBlob): boolean;
   /** All download slots work for other blobs. */
   busyElsewhere(blob: SharedBlob): boolean;
+  /** A client waits for pieces of any blob. */
+  clientsWait(): boolean;
 }
 
 /**
@@ -70,7 +72,7 @@ export class RegistryFallback {
 
   /** Steps in when a client waits and nothing has come for too long. @returns whether it did */
   consider(blob: SharedBlob): boolean {
-    if (blob.readers === 0 || blob.stored.complete || blob.failure !== undefined) return false;
+    if (!this.#isWanted(blob) || blob.stored.complete || blob.failure !== undefined) return false;
     if (blob.origin === undefined || this.#running.has(blob)) return false;
     const company =
       this.#host.inFlight(blob) > 0 || this.#host.sharers(blob).length > 0 || this.#host.supernodeExpected();
@@ -95,7 +97,12 @@ export class RegistryFallback {
 
   /** The supernode cannot read the blob: the node tries under its own caller's right, at once. */
   supernodeFailed(blob: SharedBlob): void {
-    if (blob.readers > 0 && !blob.stored.complete && blob.origin !== undefined && !this.#running.has(blob)) {
+    if (
+      this.#isWanted(blob) &&
+      !blob.stored.complete &&
+      blob.origin !== undefined &&
+      !this.#running.has(blob)
+    ) {
       this.#start(blob, 'supernode-failed');
     }
   }
@@ -111,6 +118,11 @@ export class RegistryFallback {
 
   close(): void {
     this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
+  }
+
+  /** A client reads it; or it is fetched ahead of any, which those who read others go before. */
+  #isWanted(blob: SharedBlob): boolean {
+    return blob.readers > 0 || (blob.prefetched && !this.#host.clientsWait());
   }
 
   #start(blob: SharedBlob, reason: string): void {
@@ -133,7 +145,12 @@ export class RegistryFallback {
     const generation = randomHex(rng, 8);
     let attempt = 0;
     const startedMs = clock.now();
-    while (blob.readers > 0 && !blob.stored.complete && !blob.retired && blob.lastSupernodeMs <= startedMs) {
+    while (
+      this.#isWanted(blob) &&
+      !blob.stored.complete &&
+      !blob.retired &&
+      blob.lastSupernodeMs <= startedMs
+    ) {
       const run = this.#reserveRun(blob);
       if (run.length === 0) return;
       try {
@@ -170,7 +187,7 @@ export class RegistryFallback {
       ((impatient && piece === blob.cursor) || this.#host.holders(blob, piece) === 0) &&
       this.#host.reserve(blob, piece);
     const run: number[] = [];
-    const most = alone ? RUN_PIECES_ALONE : this.#host.seeded(blob) ? 1 : RUN_PIECES;
+    const most = alone && blob.readers > 0 ? RUN_PIECES_ALONE : this.#host.seeded(blob) ? 1 : RUN_PIECES;
     for (let step = 0; step < pieces && run.length < most; step++) {
       const piece = (from + step) % pieces;
       const follows = run.length > 0 && piece === (run.at(-1) ?? 0) + 1;

@@ -1,5 +1,5 @@
 import type { Digest } from '../core/digest.ts';
-import { abortedError, type DamselflyError } from '../core/errors.ts';
+import { abortedError, DamselflyError } from '../core/errors.ts';
 import type { BlobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { type PieceProof, sameBytes } from '../core/proof.ts';
@@ -28,6 +28,10 @@ export class SharedBlob {
   answeredMs = Number.NEGATIVE_INFINITY;
   /** Clients reading it now. */
   readers = 0;
+  /** Pieces of it on their way to neighbours. */
+  uploads = 0;
+  /** Fetched although no client has asked for it yet. */
+  prefetched = false;
   /** The piece a client waits for, and since when. */
   cursor = 0;
   waitingSinceMs: number;
@@ -75,6 +79,19 @@ export class SharedBlob {
   waitFor(piece: number, nowMs: number): void {
     if (this.cursor !== piece) this.waitingSinceMs = nowMs;
     this.cursor = piece;
+  }
+
+  /** When it was last of use: what is fetched ahead of its reader is for as long as it grows. */
+  get ofUseMs(): number {
+    return this.prefetched ? Math.max(this.usedMs, this.lastProgressMs) : this.usedMs;
+  }
+
+  /** @throws UPSTREAM_BROKEN when the registry tells another size than before */
+  requireSize(size: number): void {
+    const { digest, size: before } = this.info;
+    if (size === before) return;
+    const facts = { digest, size, before };
+    throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', facts);
   }
 
   get info(): BlobInfo {

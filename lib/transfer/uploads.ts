@@ -52,10 +52,12 @@ export class Uploads {
     return this.#serve(neighbour, blob);
   }
 
-  #serve(neighbour: Neighbour, { stored }: SharedBlob): PieceAdmission {
+  #serve(neighbour: Neighbour, blob: SharedBlob): PieceAdmission {
+    const { stored } = blob;
     const { metrics, pace } = this.#deps;
     this.#active.set(neighbour, (this.#active.get(neighbour) ?? 0) + 1);
     metrics.uploadsActive.set(++this.#total);
+    blob.uploads++;
     let holdsSlot = true;
     const release = (): void => {
       const count = this.#active.get(neighbour);
@@ -73,6 +75,7 @@ export class Uploads {
       idle: release,
       done: (sentBytes) => {
         metrics.uploadsActive.set(--this.#total);
+        blob.uploads--;
         metrics.sentBytes.inc({ to: 'peer' }, sentBytes);
         release();
       },

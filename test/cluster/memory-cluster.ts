@@ -10,13 +10,16 @@ import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng, type Rng, randomHex } from '../../lib/runtime/rng.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
+import { openBorrowedBlobs } from '../../lib/store/borrowed-blobs.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { layerStores } from '../../lib/store/layered-store.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
+import type { NodeHabits } from '../../lib/transfer/node-habits.ts';
 import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
@@ -24,6 +27,9 @@ import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
 const MIB = 1024 * 1024;
 /** Every process listens on its own host. */
 const PORT = 1000;
+
+/** Where another program keeps its blobs. */
+export const BORROWED = '/borrowed';
 
 export interface Member<E> {
   readonly name: string;
@@ -41,6 +47,10 @@ export interface ClusterOptions {
   /** Of each machine, both ways. @default 100 MiB/s */
   readonly nodeBytesPerSecond?: number;
   readonly zones?: readonly string[];
+  /** Of nodes. */
+  readonly habits?: NodeHabits;
+  /** Nodes also share what lies in {@link BORROWED} on their disks. @default false */
+  readonly borrows?: boolean;
   /** Of the process of that name. @default none */
   readonly limits?: (name: string) => ConstructorParameters<typeof Limits>[1];
 }
@@ -92,7 +102,7 @@ export class MemoryCluster {
       name,
       'node',
       zones[index % zones.length] ?? '',
-      (deps) => new PeerEngine(deps),
+      (deps) => new PeerEngine(deps, {}, this.#options.habits),
       disk,
     );
   }
@@ -111,7 +121,11 @@ export class MemoryCluster {
     const log = silentLog();
     const wallClockMs = (): number => clock.now();
     const keyValue = createMemoryKeyValue();
-    const store = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: `/${name}` });
+    const own = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: `/${name}` });
+    const borrowed =
+      this.#options.borrows === true &&
+      (await openBorrowedBlobs({ disk, clock, rng, log, folder: BORROWED }));
+    const store = borrowed === false ? own : layerStores(own, borrowed, log);
     const trace = (atMs: number, event: TraceEvent): void => {
       this.events.push({ who: name, event });
       this.#trace.update(`${atMs} ${name} ${JSON.stringify(event)}\n`);

@@ -218,7 +218,12 @@ const traps: readonly (readonly [string, Illness, Partial<Record<keyof Finding, 
         '/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/abc': '',
       },
     },
-    { check: 'double storage', state: 'warning', says: /^2\.0 GiB/, cure: 'dfget daemon --store-max 38GiB' },
+    {
+      check: 'double storage',
+      state: 'warning',
+      says: /^2\.0 GiB/,
+      cure: 'dfget daemon --containerd-root /var/lib/containerd --cache-after-pull drop',
+    },
   ],
 ];
 

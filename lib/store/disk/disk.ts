@@ -2,6 +2,8 @@
 export interface Disk {
   /** Opens for reading and writing, created when absent. */
   open(path: string): Promise<DiskFile>;
+  /** Opens for reading only; undefined when there is no such plain file. Others may write to it. */
+  openToRead(path: string): Promise<DiskFile | undefined>;
   rename(from: string, to: string): Promise<void>;
   /** Removing what is not there is harmless. */
   remove(path: string): Promise<void>;

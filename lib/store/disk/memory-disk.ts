@@ -112,6 +112,13 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
       files.set(path, file);
       return openFile(file);
     },
+    async openToRead(path) {
+      check('openToRead');
+      const file = files.get(path);
+      if (file === undefined) return undefined;
+      const refused = (): Promise<never> => Promise.reject(errno('EBADF', 'write'));
+      return { ...openFile(file), write: refused, truncate: refused };
+    },
     async rename(from, to) {
       check('rename');
       const file = found(from, 'rename');

@@ -25,6 +25,14 @@ export function createNodeDisk(): Disk {
     async open(path) {
       return nodeFile(await open(path, constants.O_RDWR | constants.O_CREAT, FILE_MODE));
     },
+    async openToRead(path) {
+      const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+      const handle = await absentAs(undefined, open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+      if (handle === undefined) return undefined;
+      if ((await handle.stat()).isFile()) return nodeFile(handle);
+      await handle.close();
+      return undefined;
+    },
     rename: (from, to) => rename(from, to),
     remove: (path) => rm(path, { force: true }),
     copy: (from, to) => copyFile(from, to, constants.COPYFILE_FICLONE),

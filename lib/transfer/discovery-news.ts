@@ -1,0 +1,44 @@
+import type { PeerInfo } from '../core/node.ts';
+import type { DiscoveryListener } from '../discovery/discovery.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Announcements } from './announcements.ts';
+import type { BlobTable } from './blob-table.ts';
+import type { SharedBlob } from './shared-blob.ts';
+import type { SmallBlobs } from './small-blobs.ts';
+
+/** What a node makes of what discovery tells. */
+export function discoveryNews(
+  clock: Clock,
+  {
+    announcements,
+    blobs,
+    introduce,
+    smallBlobs,
+  }: {
+    readonly announcements: Announcements;
+    readonly blobs: BlobTable;
+    /** The peer may share the blob, if we still do. */
+    introduce(blob: SharedBlob | undefined, peer: PeerInfo): void;
+    readonly smallBlobs: SmallBlobs;
+  },
+): DiscoveryListener {
+  return {
+    neighbours: (digest, peers, owned) => {
+      if (smallBlobs.named(digest, peers)) return;
+      const blob = blobs.get(digest);
+      const owners = peers.filter((peer) => peer.role === 'supernode').map((peer) => peer.id);
+      if (blob !== undefined && owners.length > 0) blob.owners = new Set(owners);
+      for (const peer of peers) blob?.chosen.add(peer.id);
+      if (blob !== undefined) {
+        blob.owned = owned;
+        blob.answeredMs = clock.now();
+        announcements.answered(blob);
+      }
+      for (const peer of peers) introduce(blob, peer);
+    },
+    reachable: (reachable) => {
+      if (reachable) announcements.connected(blobs.all());
+    },
+    supernodesChanged: () => announcements.supernodesChanged(blobs.all()),
+  };
+}

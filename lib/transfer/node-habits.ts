@@ -1,0 +1,7 @@
+/** What a node does with blobs before and after its clients read them. */
+export interface NodeHabits {
+  /** So long a blob stays in the store after the last client's read of it; 0 = until nobody reads it. @default forever */
+  readonly cacheAfterPullMs?: number | undefined;
+  /** Whether the blobs of a manifest are fetched as soon as a client has been given it. @default no */
+  readonly prefetch?: boolean | undefined;
+}
