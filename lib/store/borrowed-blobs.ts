@@ -24,6 +24,11 @@ export interface BorrowedBlobsDeps {
   readonly folder: string;
 }
 
+export interface BorrowedStore extends BlobStore {
+  /** Looks whether the blob is there now, without reading it: `get` knows afterwards. */
+  find(digest: Digest): Promise<void>;
+}
+
 /** Where containerd keeps blobs under its root. */
 export function containerdBlobs(root: string): string {
   return join(root, 'io.containerd.content.v1.content', 'blobs', 'sha256');
@@ -34,7 +39,7 @@ export function containerdBlobs(root: string): string {
  * it is given away, and again when its file was changed. Nothing can be created in it, removed or pinned.
  * @throws STORE_FAILED when the folder is there and cannot be listed
  */
-export async function openBorrowedBlobs(deps: BorrowedBlobsDeps): Promise<BlobStore> {
+export async function openBorrowedBlobs(deps: BorrowedBlobsDeps): Promise<BorrowedStore> {
   const store = new BorrowedBlobs(deps);
   try {
     await store.look();
@@ -46,7 +51,7 @@ export async function openBorrowedBlobs(deps: BorrowedBlobsDeps): Promise<BlobSt
   return store;
 }
 
-class BorrowedBlobs implements BlobStore {
+class BorrowedBlobs implements BorrowedStore {
   readonly #deps: BorrowedBlobsDeps;
   /** Sizes of what was there when we last looked. */
   #known = new Map<Digest, BlobInfo>();
@@ -81,6 +86,12 @@ class BorrowedBlobs implements BlobStore {
     this.#known = found;
     for (const digest of this.#verified.keys()) if (!found.has(digest)) this.#verified.delete(digest);
     for (const digest of this.#wrong.keys()) if (!found.has(digest)) this.#wrong.delete(digest);
+  }
+
+  async find(digest: Digest): Promise<void> {
+    const info = await this.#infoOf(digest);
+    if (info === undefined) this.#known.delete(digest);
+    else this.#known.set(digest, info);
   }
 
   async open(digest: Digest): Promise<StoredBlob | undefined> {

@@ -1,13 +1,14 @@
 import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { Logger } from '../observe/log.ts';
+import type { BorrowedStore } from './borrowed-blobs.ts';
 import type { BlobStore, StoredBlob } from './store.ts';
 
 /**
  * Our own store, and below it one that is only read: a blob that is whole there is used from there and not copied.
  * What changes the store changes our own alone.
  */
-export function layerStores(own: BlobStore, borrowed: BlobStore, log: Logger): BlobStore {
+export function layerStores(own: BlobStore, borrowed: BorrowedStore, log: Logger): BlobStore {
   const borrow = async (digest: Digest): Promise<StoredBlob | undefined> => {
     try {
       return await borrowed.open(digest);
@@ -20,11 +21,11 @@ export function layerStores(own: BlobStore, borrowed: BlobStore, log: Logger): B
     }
   };
   return {
-    ...{
-      remove: own.remove.bind(own),
-      pin: own.pin.bind(own),
-      unpin: own.unpin.bind(own),
-      gc: own.gc.bind(own),
+    ...{ pin: own.pin.bind(own), unpin: own.unpin.bind(own), gc: own.gc.bind(own) },
+    async remove(digest) {
+      // So that whoever removed it knows at once whether it still is to be had.
+      await borrowed.find(digest).catch(() => {});
+      return own.remove(digest);
     },
     async open(digest) {
       const kept = await own.open(digest);

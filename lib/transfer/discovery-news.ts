@@ -18,7 +18,7 @@ export function discoveryNews(
     readonly announcements: Announcements;
     readonly blobs: BlobTable;
     /** The peer may share the blob, if we still do. */
-    introduce(blob: SharedBlob | undefined, peer: PeerInfo): void;
+    readonly introduce: (blob: SharedBlob | undefined, peer: PeerInfo) => void;
     readonly smallBlobs: SmallBlobs;
   },
 ): DiscoveryListener {

@@ -16,7 +16,7 @@ export function fallbackHost(
     readonly blobs: BlobTable;
     readonly core: PeerCore;
     /** One event for the core, whose decisions are then carried out. */
-    decide(event: (core: PeerCore, now: number) => void): void;
+    readonly decide: (event: (core: PeerCore, now: number) => void) => void;
     readonly neighbours: Neighbours;
   },
 ): FallbackHost {

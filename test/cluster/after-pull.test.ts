@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { type Digest, digestHex, digestOf } from '../../lib/core/digest.ts';
+import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { BORROWED, type ClusterOptions, type Member, MemoryCluster } from './memory-cluster.ts';
 
@@ -87,7 +88,7 @@ t.test('dropped here, it is seeded from where the client put it', async (t) => {
   });
   const bytes = await read(cluster, node, digest);
   await lend(node, bytes);
-  await cluster.run(MINUTE_MS);
+  await cluster.run(5000);
   t.equal(held(node, digest), 0, 'nothing of it in our own store');
   const before = cluster.origin.ratio(digest);
   t.equal(await cluster.until(cluster.pull(other, digest, SIZE)), digest);
@@ -96,10 +97,12 @@ t.test('dropped here, it is seeded from where the client put it', async (t) => {
 });
 
 t.test('what lies there at the start is announced; changed, it is fetched as usual', async (t) => {
-  const { cluster, digest, node, other } = await started({ seed: 7, supernodes: 0, borrows: true });
-  await lend(node, await read(cluster, other, digest));
+  const { cluster, digest, other } = await started({ seed: 7, supernodes: 0, borrows: true });
+  const disk = createMemoryDisk();
+  await lend({ disk }, await read(cluster, other, digest));
   cluster.crash(other);
-  await cluster.run(MINUTE_MS);
+  const node = await cluster.addNode('lender', 0, disk);
+  await cluster.run(100);
   const third = await cluster.addNode('third');
   await cluster.run(100);
   const before = cluster.origin.ratio(digest);
@@ -148,7 +151,7 @@ async function read(cluster: MemoryCluster, node: Member<PeerEngine>, digest: Di
 }
 
 /** Another program of the node's machine has the blob now. */
-async function lend({ disk }: Member<PeerEngine>, bytes: Uint8Array): Promise<void> {
+async function lend({ disk }: Pick<Member<PeerEngine>, 'disk'>, bytes: Uint8Array): Promise<void> {
   const file = await disk.open(join(BORROWED, digestHex(digestOf(bytes))));
   await file.write(bytes, 0);
   await file.close();

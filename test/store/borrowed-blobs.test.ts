@@ -7,7 +7,7 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
-import { containerdBlobs, openBorrowedBlobs } from '../../lib/store/borrowed-blobs.ts';
+import { type BorrowedStore, containerdBlobs, openBorrowedBlobs } from '../../lib/store/borrowed-blobs.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
@@ -201,7 +201,7 @@ function pathOf({ info }: SampleBlob): string {
   return join(FOLDER, digestHex(info.digest));
 }
 
-async function borrowedFrom(disk: MemoryDisk): Promise<{ store: BlobStore; clock: FakeClock }> {
+async function borrowedFrom(disk: MemoryDisk): Promise<{ store: BorrowedStore; clock: FakeClock }> {
   const clock = new FakeClock();
   const deps = { disk, clock, rng: createRng(1), log: silentLog(), folder: FOLDER };
   return { clock, store: await openBorrowedBlobs(deps) };
