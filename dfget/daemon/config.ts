@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
-import { address, duration, proxyListener } from '../../lib/config/values.ts';
+import { address, cacheAfterPull, duration, proxyListener } from '../../lib/config/values.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
 
 /** A rule of the forward proxy as text, or as dfdaemon's file has it. */
@@ -25,10 +25,6 @@ const forwardRule = () =>
       });
       return z.NEVER;
     });
-
-/** Milliseconds; `drop` = 0, `keep` = undefined. */
-const cacheAfterPull = () =>
-  z.union([z.literal('keep').transform(() => undefined), z.literal('drop').transform(() => 0), duration()]);
 
 /** Settings of `dfget daemon`: flag, DAMSELFLY_* variable or /etc/damselfly/daemon.yaml. */
 export const daemonConfig = z.object({

@@ -61,6 +61,18 @@ export const duration = () =>
     .union([z.string(), z.number()])
     .transform((value, context) => attempt(context, () => parseDuration(String(value))));
 
+/** Milliseconds; `drop` = 0, `keep` = undefined. */
+export const cacheAfterPull = () =>
+  z.union([z.string(), z.number()]).transform((value, context): number | undefined => {
+    if (value === 'keep') return undefined;
+    if (value === 'drop') return 0;
+    try {
+      return parseDuration(String(value));
+    } catch {
+      return refuse(context, 'keep, drop, or a duration such as 30m');
+    }
+  });
+
 export const size = () =>
   z
     .union([z.string(), z.number()])

@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
 import { blobInfo } from '../../lib/core/geometry.ts';
+import { sameBytes } from '../../lib/core/proof.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
 import { readPiece, readWhole, type SampleBlob, sampleBlob } from '../store/sample-blob.ts';
 
@@ -23,12 +24,12 @@ export async function readingContract(
       t.same(blob.info, sample.info);
       t.equal(blob.complete, true);
       t.equal(blob.have.complete, true);
-      t.same(await readWhole(blob), sample.bytes);
+      t.ok(sameBytes(await readWhole(blob), sample.bytes));
     }
     await first.close();
     await first.close();
     await t.rejects(readPiece(first, 0), 'closed');
-    t.same(await readPiece(second, 2), sample.piece(2), 'the other opener goes on');
+    t.ok(sameBytes(await readPiece(second, 2), sample.piece(2)), 'the other opener goes on');
     await second.close();
     await store.close();
     await store.close();
@@ -67,7 +68,7 @@ export async function readingContract(
     if (proof === undefined) throw new Error('no proof');
     await blob.write(proof, sample.piece(0));
     await blob.commit();
-    t.same(await readWhole(blob), sample.bytes);
+    t.ok(sameBytes(await readWhole(blob), sample.bytes));
     await blob.close();
     const other = sampleBlob(2, 10).info.digest;
     t.equal(await store.open(other), undefined);

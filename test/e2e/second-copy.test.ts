@@ -30,8 +30,9 @@ t.test('what containerd keeps is seeded from there, and kept nowhere else', { sk
   await containerd.pull({ ...names, folder, mirror });
 
   const deadline = AbortSignal.timeout(DEADLINE_MS);
-  while ((await files(join(stage.folder, 'node0', 'blobs'))).length > 0)
+  while ((await files(join(stage.folder, 'node0', 'blobs'))).length > 0) {
     await wait(200, null, { signal: deadline });
+  }
   const theirs = await Promise.all((await files(containerdBlobs(root))).map(stamp));
 
   daemonFlags.length = 0;
