@@ -85,6 +85,7 @@ export class PeerEngine implements BlobSource {
       blobs: () => this.#blobs.all(),
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
+      disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
     this.#announcements = new Announcements(deps, {
       zone: () => deps.self().zone,
@@ -182,7 +183,6 @@ export class PeerEngine implements BlobSource {
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
   }
 
-  /** For the peer server: a peer dialled us. */
   link(link: Link): void {
     this.#neighbours.accept(link);
   }
