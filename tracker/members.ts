@@ -106,10 +106,9 @@ export class Members {
     const now = clock.now();
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
-    for (const { digest, have, stalled } of blobs) {
-      const state = stalled === undefined ? { have } : { have, stalled };
+    for (const { digest, ...state } of blobs) {
       const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
-      if (have === 'all') continue;
+      if (state.have === 'all') continue;
       found.push({ digest, peers, ...(core.owners(digest).length > 0 ? { owned: true } : {}) });
     }
     return found;

@@ -1,3 +1,5 @@
+import { MOST_OWNERS } from '../../lib/swarm/stripes.ts';
+
 /** What the network and the machines cost beyond the bytes on the links. Times in milliseconds. */
 export interface Profile {
   readonly name: 'reference' | 'daemon';
@@ -17,6 +19,8 @@ export interface Profile {
   readonly joinTakesTime: boolean;
   /** Supernodes that read one blob from the registry between them; Infinity = all. */
   readonly owners: number;
+  /** Whether they read stripes, and small blobs one of them alone; or else single pieces in turn. */
+  readonly stripes: boolean;
   /** How long after a silent crash a link counts as broken. */
   readonly linkLostMs: number;
 }
@@ -31,6 +35,7 @@ const REFERENCE: Profile = {
   announceMs: 0,
   joinTakesTime: false,
   owners: Number.POSITIVE_INFINITY,
+  stripes: false,
   linkLostMs: 5000,
 };
 
@@ -48,7 +53,9 @@ const DAEMON: Profile = {
   messageMs: 0.02,
   announceMs: 0.004,
   joinTakesTime: true,
-  owners: 1,
+  // As TrackerCore names them. What supernodes copy from each other afterwards, to check the digest, is not simulated.
+  owners: MOST_OWNERS,
+  stripes: true,
   linkLostMs: 5000,
 };
 

@@ -36,7 +36,8 @@ export interface Discovery {
 export interface DiscoveryListener {
   /**
    * The answer to every announcement of a blob that is incomplete, and later news. Peers to connect to for this blob,
-   * supernodes that own it first; may be nobody. Never includes the process itself.
+   * supernodes that own it first; may be nobody. A supernode is told who reads in which turn (lib/swarm/stripes.ts), the
+   * process itself and repetitions included.
    * @param owned whether there is a supernode that owns it, among the peers or not
    */
   neighbours(digest: Digest, peers: readonly PeerInfo[], owned: boolean): void;

@@ -11,7 +11,7 @@ export interface NeighbourChooser {
   announce(
     id: string,
     digestKey: string,
-    state: Pick<Announcement, 'have' | 'stalled'>,
+    state: Pick<Announcement, 'have' | 'size' | 'stalled'>,
     now: number,
   ): readonly PeerInfo[];
   withdraw(id: string, digestKey: string): void;

@@ -96,6 +96,8 @@ export interface BlobRead {
 export interface BlobBody {
   /** Size of the whole blob. */
   readonly size: number;
+  /** The registry sends all of the blob: had a part been asked for, what is before it costs as much. */
+  readonly whole: boolean;
   /** Exactly the bytes asked for, in order; throws UPSTREAM_BROKEN when the registry sends fewer or more. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }

@@ -39,7 +39,7 @@ function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead
   if (response.status === 200) {
     if (length === undefined) throw broken('the registry does not say how long a blob is', { digest });
     const wanted = { skip: start, bytes: Math.max(0, Math.min(end ?? length, length) - start) };
-    return { size: length, bytes: exactly(response.body, wanted, digest) };
+    return { size: length, whole: true, bytes: exactly(response.body, wanted, digest) };
   }
   const part = contentRangeOf(response);
   if (part === undefined || part.start !== start || part.end !== Math.min(end ?? part.size, part.size)) {
@@ -54,6 +54,7 @@ function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead
   }
   return {
     size: part.size,
+    whole: false,
     bytes: exactly(response.body, { skip: 0, bytes: part.end - part.start }, digest),
   };
 }

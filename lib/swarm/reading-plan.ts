@@ -13,7 +13,9 @@ export interface ReadingView {
   readonly pieces: number;
   /** Whether we hold the piece. */
   has(piece: number): boolean;
-  /** Linked nodes that say they hold it. */
+  /** Whether it is ours to read, not another owner's. */
+  mine(piece: number): boolean;
+  /** Linked nodes and other owners that say they hold it. */
   holders(piece: number): number;
   spread(): Spread;
 }
@@ -34,9 +36,9 @@ const STUCK_MS = 10_000;
 const FEW_PIECES = 4;
 
 /**
- * Which pieces of a blob a supernode reads from the registry: those that nobody holds. Of a fresh blob that is all, in
- * one run. When the supernode takes over from another one, nodes pass on among themselves what they hold; it is read
- * only when nobody holds it any more, or when nothing moves although somebody lacks it.
+ * Which pieces of a blob a supernode reads from the registry: those of its own stripes that nobody holds. Of a fresh blob
+ * without other owners that is all, in one run. When the supernode takes over from another one, nodes pass on among themselves what they hold; it is read
+ * only when nobody holds it any more. When nothing moves although somebody lacks a piece, it is read whosever it is.
  */
 export class ReadingPlan {
   readonly #view: ReadingView;
@@ -81,7 +83,8 @@ export class ReadingPlan {
   #firstWanted(from: number, end: number, stuck: boolean): number {
     const most = stuck ? this.#view.spread().sharers - 1 : 0;
     for (let piece = from; piece < end; piece++) {
-      if (!this.#view.has(piece) && this.#view.holders(piece) <= most) return piece;
+      if (this.#view.has(piece) || !(stuck || this.#view.mine(piece))) continue;
+      if (this.#view.holders(piece) <= most) return piece;
     }
     return end;
   }

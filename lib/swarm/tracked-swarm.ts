@@ -30,13 +30,19 @@ const NOBODY: readonly Member[] = [];
 /** The nodes that share one blob, by zone, and how many of them each supernode looks after. */
 export class TrackedSwarm {
   readonly key: string;
+  /** Size of the blob. */
+  readonly blobBytes: number;
+  /** Turn -> the supernode that reads in it, as of that epoch. */
+  turns: readonly Member[] = [];
+  turnsEpoch = -1;
   readonly #zones = new Map<string, Place[]>();
   readonly #zoneNames: string[] = [];
   readonly #seedLinks = new Map<Member, number>();
   #size = 0;
 
-  constructor(key: string) {
+  constructor(key: string, blobBytes: number) {
     this.key = key;
+    this.blobBytes = blobBytes;
   }
 
   get size(): number {

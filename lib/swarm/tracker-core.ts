@@ -1,6 +1,7 @@
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousRank } from '../core/rendezvous.ts';
 import type { Rng } from '../runtime/rng.ts';
+import { dealTurns, isUndivided, MOST_OWNERS } from './stripes.ts';
 import { link, type Member, type Place, TrackedSwarm, unlink } from './tracked-swarm.ts';
 
 /** How a {@link TrackerCore} links members. */
@@ -15,7 +16,7 @@ export interface TrackerCoreOptions {
   readonly degreeCap: number;
   /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 32 */
   readonly seedLinks: number;
-  /** Supernodes that own a blob together. @default 1 */
+  /** Most supernodes that own a blob together; one alone owns a small one. @default 3 */
   readonly ownersPerBlob: number;
 }
 
@@ -25,7 +26,7 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
   degree: 10,
   degreeCap: 20,
   seedLinks: 32,
-  ownersPerBlob: 1,
+  ownersPerBlob: MOST_OWNERS,
 };
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
@@ -41,6 +42,8 @@ const EMPTY_HANDED = 1000;
 export interface AnnounceState {
   /** `none` wants all, `some` holds verified pieces, `all` wants nothing. */
   readonly have: 'none' | 'some' | 'all';
+  /** Whole blob, bytes. @default a large one */
+  readonly size?: number;
   /** Its neighbours are of no use: give it others, and the owning supernodes. */
   readonly stalled?: boolean;
 }
@@ -55,7 +58,6 @@ export class TrackerCore {
   readonly #members = new Map<string, Member>();
   readonly #swarms = new Map<string, TrackedSwarm>();
   #supernodes: readonly PeerInfo[] = [];
-  #owners = new Map<string, readonly Member[]>();
   #epoch = 0;
   #links = 0;
   /** Candidates of the choice under way, and their scores. */
@@ -110,16 +112,19 @@ export class TrackerCore {
 
   /**
    * The member shares the blob, or says so again.
-   * @returns whom it should connect to: owning supernodes first, then nodes, never itself; nobody for an unknown id, a
-   * supernode, or a node that has all pieces
+   * @returns whom it should connect to: owning supernodes first, then nodes, never itself; nobody for an unknown id or
+   * one that has all pieces. A supernode is told who reads in which turn, itself included: see {@link turns}
    */
   announce(id: string, digestKey: string, state: AnnounceState, now: number): readonly PeerInfo[] {
     const member = this.#members.get(id);
     if (member === undefined) return [];
     this.seen(id, now);
-    if (member.info.role === 'supernode') return [];
+    const { size = Number.POSITIVE_INFINITY } = state;
+    if (member.info.role === 'supernode') {
+      return state.have === 'all' ? [] : this.turns(digestKey, size);
+    }
     const known = member.places.get(digestKey);
-    const place = known ?? this.#enter(member, digestKey);
+    const place = known ?? this.#enter(member, digestKey, size);
     place.have = state.have;
     if (state.have === 'all') {
       place.swarm.releaseSeeds(place);
@@ -155,7 +160,15 @@ export class TrackerCore {
 
   /** Supernodes that own the blob, by rendezvous hashing: the first one first. */
   owners(digestKey: string): readonly PeerInfo[] {
-    return this.#ownersOf(digestKey).map((owner) => owner.info);
+    return [...new Set(this.turns(digestKey))];
+  }
+
+  /**
+   * Turn -> the owner that reads in it.
+   * @param size of the blob, should nobody share it yet
+   */
+  turns(digestKey: string, size?: number): readonly PeerInfo[] {
+    return this.#turnsOf(digestKey, size).map((owner) => owner.info);
   }
 
   /** Grows by one whenever a supernode comes, goes or moves. */
@@ -167,10 +180,10 @@ export class TrackerCore {
     return { members: this.#members.size, swarms: this.#swarms.size, links: this.#links };
   }
 
-  #enter(member: Member, digestKey: string): Place {
+  #enter(member: Member, digestKey: string, size: number): Place {
     let swarm = this.#swarms.get(digestKey);
     if (swarm === undefined) {
-      swarm = new TrackedSwarm(digestKey);
+      swarm = new TrackedSwarm(digestKey, size);
       this.#swarms.set(digestKey, swarm);
     }
     return swarm.enter(member);
@@ -180,25 +193,29 @@ export class TrackerCore {
     this.#links -= place.swarm.exit(place);
     if (place.swarm.size > 0) return;
     this.#swarms.delete(place.swarm.key);
-    this.#owners.delete(place.swarm.key);
   }
 
   #supernodesChanged(): void {
     this.#epoch++;
-    this.#owners.clear();
     const supernodes: PeerInfo[] = [];
     for (const { info } of this.#members.values()) if (info.role === 'supernode') supernodes.push(info);
     this.#supernodes = supernodes;
   }
 
-  #ownersOf(digestKey: string): readonly Member[] {
-    const known = this.#owners.get(digestKey);
-    if (known !== undefined) return known;
-    const owners = rendezvousRank(digestKey, this.#supernodes)
-      .slice(0, this.#options.ownersPerBlob)
-      .map((info) => this.#members.get(info.id)!);
-    if (this.#swarms.has(digestKey)) this.#owners.set(digestKey, owners);
-    return owners;
+  #turnsOf(digestKey: string, size = Number.POSITIVE_INFINITY): readonly Member[] {
+    const swarm = this.#swarms.get(digestKey);
+    if (swarm?.turnsEpoch === this.#epoch) return swarm.turns;
+    const before = (swarm?.turns ?? []).map((owner) =>
+      this.#members.get(owner.info.id) === owner ? owner : undefined,
+    );
+    const ranked = rendezvousRank(digestKey, this.#supernodes).map((info) => this.#members.get(info.id)!);
+    const most = isUndivided(swarm?.blobBytes ?? size) ? 1 : this.#options.ownersPerBlob;
+    const turns = dealTurns(before, ranked, most);
+    if (swarm !== undefined) {
+      swarm.turns = turns;
+      swarm.turnsEpoch = this.#epoch;
+    }
+    return turns;
   }
 
   /**
@@ -209,7 +226,7 @@ export class TrackerCore {
     const { swarm } = place;
     const { seedLinks } = this.#options;
     const lucky = this.#rng.float() * swarm.size < seedLinks * LATECOMER_SEED_SHARE;
-    const seeds = this.#ownersOf(swarm.key).filter(
+    const seeds = [...new Set(this.#turnsOf(swarm.key))].filter(
       (seed) => stalled || lucky || place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks,
     );
     for (const seed of seeds) swarm.linkSeed(place, seed);

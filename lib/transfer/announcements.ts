@@ -67,7 +67,7 @@ export class Announcements {
     }
   }
 
-  /** A blob whose supernode is gone may have a new one. */
+  /** A blob of which a supernode is gone may have another one. */
   supernodesChanged(blobs: readonly SharedBlob[]): void {
     const orphans = blobs.filter((blob) => this.#isOrphan(blob));
     if (orphans.length === 0) return;
@@ -88,11 +88,11 @@ export class Announcements {
     });
   }
 
-  /** It had a supernode, and has none now. */
+  /** One of its supernodes is not here, or not any more. */
   #isOrphan(blob: SharedBlob): boolean {
     if (!isWanted(blob) || blob.owners.size === 0) return false;
     const owners = this.#host.neighbours().filter(({ peer }) => blob.owners.has(peer.id));
-    return !owners.some((owner) => owner.sharesWithUs(blob.digest));
+    return owners.filter((owner) => owner.sharesWithUs(blob.digest)).length < blob.owners.size;
   }
 
   #sharingNodes(blob: SharedBlob): readonly Neighbour[] {

@@ -20,6 +20,8 @@ export interface ConversationHost {
   /** The blob if it is in the swarm or in the store. */
   recall(digest: SharedBlob['digest']): Promise<SharedBlob | undefined>;
   supernodeFailed(blob: SharedBlob): void;
+  /** A supernode that owns the blob found these reads of the registry wrong. */
+  disown(blob: SharedBlob, generations: readonly string[]): void;
   discoveryReachable(): boolean;
 }
 
@@ -137,7 +139,15 @@ export class Conversation {
       }
       case 'origin-failed': {
         const blob = host.blobs().find((each) => each.handle === message.handle);
-        if (blob?.owners.has(neighbour.peer.id) === true) host.supernodeFailed(blob);
+        if (blob?.owners.has(neighbour.peer.id) !== true) return;
+        // Other owners read what it does not.
+        blob.owners = new Set([...blob.owners].filter((id) => id !== neighbour.peer.id));
+        if (blob.owners.size === 0) host.supernodeFailed(blob);
+        return;
+      }
+      case 'wrong': {
+        const blob = this.#meant(neighbour, message.handle);
+        if (blob?.owners.has(neighbour.peer.id) === true) host.disown(blob, message.generations);
         return;
       }
       // A node is not asked to read a registry, takes no declines, and hellos are over.

@@ -35,6 +35,10 @@ export interface IngestHost {
   readonly view: ReadingView;
   /** Whether anybody waits for it. */
   wanted(): boolean;
+  /** Nothing needs to be read now. */
+  idle(): void;
+  /** The registry sends no parts. @returns whether that changes what is ours to read */
+  undivided(): boolean;
   /** Whether a node said already that it holds pieces, or we do: then not all of it need be read. */
   heldSomewhere(): boolean;
   /** The piece is on disk. */
@@ -42,7 +46,7 @@ export interface IngestHost {
 }
 
 /**
- * Reads into the store what nobody holds of a blob, piece by piece, each offered to the swarm as soon as it is on disk,
+ * Reads into the store what is ours to read of a blob and nobody holds, piece by piece, each offered to the swarm as soon as it is on disk,
  * for as long as nodes share the blob and it is incomplete here: what a node held may be gone with it. A broken read
  * goes on from the last whole piece. `origins` are the ways to read it, the first caller's first; one that
  * the registry refuses is dropped from the list.
@@ -68,6 +72,7 @@ export async function ingest(
     if (origin === undefined || !host.wanted()) return;
     const run = plan.next(clock.now());
     if (run === undefined) {
+      host.idle();
       await delay(clock, LOOK_MS, signal);
       continue;
     }
@@ -129,7 +134,16 @@ async function readRun(
   const start = pieceOffset(info, run.first);
   // Without an end when that is the blob's: most registries answer a whole blob faster than a part of it.
   const end = run.end === info.pieces ? {} : { end: pieceOffset(info, run.end) };
-  const body = await deps.origin.readBlob({ origin, digest: blob.digest, start, ...end }, { signal });
+  const broken = new AbortController();
+  const body = await deps.origin.readBlob(
+    { origin, digest: blob.digest, start, ...end },
+    { signal: AbortSignal.any([signal, broken.signal]) },
+  );
+  const part = run.first > 0 || run.end < info.pieces;
+  if (body.whole && part && host.undivided()) {
+    broken.abort(new DamselflyError('ABORTED', 'the registry sends more than was asked for'));
+    return;
+  }
   if (body.size !== info.size) {
     const facts = { digest: blob.digest, told: info.size, registry: body.size };
     throw new DamselflyError('UPSTREAM_BROKEN', 'the registry has the blob with another size', facts);

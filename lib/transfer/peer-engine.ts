@@ -94,6 +94,7 @@ export class PeerEngine implements BlobSource {
       blobs: () => this.#blobs.all(),
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
+      disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
     this.#announcements = new Announcements(deps, {
       zone: () => deps.self().zone,
@@ -176,7 +177,6 @@ export class PeerEngine implements BlobSource {
     if (this.#afterPull !== undefined) this.#stops.push(this.#afterPull.start());
   }
 
-  /** For the peer server: a peer dialled us. */
   link(link: Link): void {
     this.#neighbours.accept(link);
   }

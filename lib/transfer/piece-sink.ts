@@ -21,8 +21,8 @@ export interface PieceSinkDeps {
 export interface PieceSinkEvents {
   /** The whole digest matched and the blob is committed. */
   complete(blob: SharedBlob): void;
-  /** The whole digest did not match; every piece is gone again. */
-  wrong(blob: SharedBlob): void;
+  /** The whole digest did not match; every piece is gone again. @param generations the reads they came from */
+  wrong(blob: SharedBlob, generations: readonly string[]): void;
 }
 
 /** Where verified pieces go, wherever they came from: disk, whole-blob digest, and everyone who waits. */
@@ -35,7 +35,10 @@ export class PieceSink {
     this.#events = events;
   }
 
-  /** Stores a piece that matched its proof; the caller releases its memory. A second copy is dropped. @throws STORE_FULL, STORE_FAILED */
+  /**
+   * Stores a piece that matched its proof. The caller releases its memory. A second copy is dropped.
+   * @throws STORE_FULL, STORE_FAILED; ABORTED when the read that it comes from turned out wrong
+   */
   async accept(
     blob: SharedBlob,
     proof: PieceProof,
@@ -45,7 +48,8 @@ export class PieceSink {
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
-    await blob.stored.write(proof, piece.bytes);
+    if (!blob.refuses(proof.generation)) await blob.stored.write(proof, piece.bytes);
+    if (!blob.stored.have.has(proof.index)) throw new DamselflyError('ABORTED', 'the read was wrong');
     blob.check.offer(proof.index, piece);
     blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
@@ -99,10 +103,38 @@ export class PieceSink {
     this.#events.complete(blob);
   }
 
-  async #refuse(blob: SharedBlob, actual: string): Promise<void> {
+  /**
+   * Somebody else found these reads of the registry wrong. A blob that is complete here has matched its digest; one that
+   * has nothing from them keeps what it has.
+   */
+  async disown(blob: SharedBlob, generations: readonly string[]): Promise<void> {
+    // A check under way may end in the same finding, or show that the blob is right.
+    while (blob.checking !== undefined) await blob.checking;
+    const held = blob.generations();
+    if (blob.stored.complete) return;
+    if (!generations.some((generation) => held.has(generation))) {
+      blob.refuse(generations);
+      return;
+    }
+    blob.checking = this.#refuse(blob, 'not known', generations)
+      .catch((error: unknown) => {
+        this.#deps.log.warn(
+          { digest: blob.digest, error: describeError(error) },
+          'wrong pieces could not be dropped',
+        );
+      })
+      .finally(() => {
+        blob.checking = undefined;
+        blob.changed();
+        if (blob.checkAgain) void this.check(blob);
+      });
+    await blob.checking;
+  }
+
+  async #refuse(blob: SharedBlob, actual: string, alsoWrong: readonly string[] = []): Promise<void> {
     const { clock, log, metrics, trace } = this.#deps;
     const facts = { expected: blob.digest, actual };
-    metrics.piecesRejected.inc({ reason: 'whole-digest' }, blob.info.pieces);
+    metrics.piecesRejected.inc({ reason: 'whole-digest' }, blob.stored.have.count);
     log.warn(facts, 'every piece matched its proof but the blob does not match its digest: all dropped');
     trace?.(clock.now(), { kind: 'blob-failed', digest: blob.digest, code: 'DIGEST_MISMATCH' });
     blob.failure = new DamselflyError(
@@ -110,10 +142,12 @@ export class PieceSink {
       'the bytes of the whole blob do not match its digest',
       facts,
     );
-    blob.refuseGenerations();
+    const generations = [...blob.generations(), ...alsoWrong];
+    blob.refuse(generations);
+    blob.changed();
     await blob.stored.reset();
     blob.restartCheck();
-    this.#events.wrong(blob);
+    this.#events.wrong(blob, generations);
   }
 
   /** The hash of the first `bytes` bytes, all of which are held. @throws STORE_FAILED when the disk is silent too */

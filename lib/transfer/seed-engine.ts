@@ -1,5 +1,5 @@
 import type { Digest } from '../core/digest.ts';
-import { abortedError, DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
+import { DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { every } from '../runtime/clock.ts';
@@ -11,14 +11,15 @@ import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
+import { CoOwners } from './co-owners.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
 import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
-import { type IngestHost, ingest } from './origin-ingest.ts';
 import { PieceSink } from './piece-sink.ts';
+import { RegistryReads } from './registry-reads.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
@@ -26,8 +27,6 @@ import { Uploads } from './uploads.ts';
 const TICK_MS = 50;
 /** A blob that no node asks for is closed after this long; it stays in the store. */
 const IDLE_CLOSE_MS = 5 * 60_000;
-/** Callers whose right may be tried for one blob, should the registry refuse the first. */
-const MAX_ORIGINS = 8;
 
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
@@ -40,11 +39,10 @@ export class SeedEngine {
   readonly #bySlot: (Neighbour | undefined)[] = [];
   readonly #zones = new Map<string, number>();
   readonly #blobs: BlobTable;
-  readonly #origins = new Map<SharedBlob, BlobOrigin[]>();
-  readonly #ingesting = new Map<SharedBlob, Promise<void>>();
+  readonly #coOwners: CoOwners;
+  readonly #reads: RegistryReads;
   readonly #sink: PieceSink;
   readonly #uploads: Uploads;
-  readonly #ending = new AbortController();
   #stopTicks = (): void => {};
   #acting = false;
 
@@ -63,18 +61,46 @@ export class SeedEngine {
     this.#sink = new PieceSink(deps, {
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
-      wrong: (blob) => this.#decide((core) => core.lost(blob.slot)),
+      wrong: (blob, generations) => this.#startOver(blob, generations),
     });
     const limits = deps.limits ?? new Limits(deps.clock);
+    this.#coOwners = new CoOwners(deps, {
+      selfId: () => deps.self().id,
+      slots: () => this.#slots(),
+      linked: (id) => this.#neighbours.get(id),
+      supernodes: () => this.#neighbours.all().filter(isSupernode),
+      connect: (peer) => this.#neighbours.connect(peer),
+      blob: (digest) => this.#blobs.get(digest),
+      blobs: () => this.#blobs.all(),
+      recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
+      disown: (blob, generations) => void this.#sink.disown(blob, generations),
+    });
+    this.#reads = new RegistryReads({ ...deps, pace: limits.download }, this.#sink, this.#coOwners, {
+      selfId: () => deps.self().id,
+      has: (blob, piece) => this.#core.has(blob.slot, piece),
+      holders: (blob, piece) => this.#core.holders(blob.slot, piece),
+      spread: (blob) => this.#core.spread(blob.slot),
+      wanted: (blob) => this.#wanted(blob),
+      neighbours: () => this.#neighbours.all(),
+      landed: (blob, piece) => this.#landed(blob, piece),
+      refuse: (neighbour, digest, error) => this.#refuse(neighbour, digest, error),
+      ban: (neighbour) => this.#neighbours.ban(neighbour.peer.id, 'corrupt-piece'),
+    });
     this.#uploads = new Uploads(
       { ...deps, pace: limits.upload },
       {
         neighbour: (id) => this.#neighbours.get(id),
         blob: (digest) => this.#blobs.get(digest),
         admit: (neighbour, blob, piece) =>
-          this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
+          this.#decide((core, now) => {
+            // Other owners get what nodes leave: a node waits, they only check.
+            if (isSupernode(neighbour)) return core.freeSlots > 0;
+            return core.admit(neighbour.slot, blob.slot, piece, now);
+          }),
         freeSlots: () => this.#core.freeSlots,
-        ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
+        ended: (neighbour) => {
+          if (!isSupernode(neighbour)) this.#decide((core, now) => core.uploaded(neighbour.slot, now));
+        },
       },
     );
     limits.follow(() => this.#decide((core, now) => core.limitSlots(limits.uploadSlots, now)));
@@ -83,8 +109,17 @@ export class SeedEngine {
   /** Begins: joins the tracker with what the store holds, and lets time pass. */
   start(): void {
     const { clock, discovery, store } = this.#deps;
-    // Nodes dial supernodes, never the other way round.
-    discovery.listen({ neighbours: () => {}, reachable: () => {} });
+    // Nodes dial supernodes, never the other way round; owners of one blob dial each other.
+    discovery.listen({
+      neighbours: (digest, peers) => {
+        const blob = this.#blobs.get(digest);
+        if (blob !== undefined) this.#coOwners.named(blob, peers);
+      },
+      reachable: () => {},
+      supernodesChanged: () => {
+        for (const blob of this.#blobs.all()) this.#coOwners.ask(blob);
+      },
+    });
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
     this.#stopTicks = every(clock, TICK_MS, () => this.#tick());
@@ -120,14 +155,18 @@ export class SeedEngine {
     blob.usedMs = this.#deps.clock.now();
     blob.readers++;
     try {
-      this.#ingest(blob, origin);
-      while (!blob.stored.complete && this.#ingesting.has(blob)) await blob.nextChange(signal);
+      this.#reads.start(blob, origin);
+      while (!blob.stored.complete && this.#reads.underWay(blob)) await blob.nextChange(signal);
     } finally {
       blob.readers--;
     }
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {
+    if (isSupernode(neighbour)) {
+      this.#coOwners.up(neighbour, this.#blobs.all());
+      return;
+    }
     neighbour.slot = this.#core.addPeer(this.#zoneNumber(neighbour.peer.zone));
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decide((core, now) =>
@@ -145,11 +184,24 @@ export class SeedEngine {
 
   #down(neighbour: Neighbour): void {
     this.#uploads.forget(neighbour);
+    if (isSupernode(neighbour)) {
+      this.#coOwners.down(neighbour, this.#blobs.all());
+      return;
+    }
     this.#bySlot[neighbour.slot] = undefined;
     this.#decide((core, now) => core.removePeer(neighbour.slot, now));
   }
 
   #hear(neighbour: Neighbour, message: PeerMessage): void {
+    if (isSupernode(neighbour)) {
+      this.#coOwners.hear(neighbour, message).catch((error: unknown) => {
+        this.#deps.log.warn(
+          { error: describeError(error) },
+          'blob could not be opened for another supernode',
+        );
+      });
+      return;
+    }
     if ('slots' in message && message.type !== 'hello') {
       const { down, up } = message.slots;
       // Only a message about slots says whether the peer waits for one.
@@ -192,7 +244,8 @@ export class SeedEngine {
         this.#decide((core, now) => core.declined(neighbour.slot, blob.slot, message.index, now));
         return;
       }
-      // Only nodes take offers and refusals; hellos are over.
+      // Only nodes take offers and refusals, and only supernodes are believed; hellos are over.
+      case 'wrong':
       case 'hello':
       case 'slots':
       case 'offer':
@@ -224,7 +277,7 @@ export class SeedEngine {
         // What we hold is told only by offers: a list would draw everyone to us at once.
         if (neighbour.meet(digest)) this.#decide((core) => core.peerShares(neighbour.slot, blob.slot));
       }
-      if (origin !== undefined) this.#ingest(blob, origin);
+      if (origin !== undefined) this.#reads.start(blob, origin);
     } catch (error) {
       log.warn({ digest, error: describeError(error) }, 'blob could not be taken in');
       this.#refuse(neighbour, digest, error);
@@ -249,65 +302,26 @@ export class SeedEngine {
     );
   }
 
-  #ingest(blob: SharedBlob, origin: BlobOrigin): void {
-    if (blob.stored.complete) return;
-    const origins = this.#origins.get(blob) ?? [];
-    this.#origins.set(blob, origins);
-    const known = origins.some(
-      (each) =>
-        each.upstream === origin.upstream &&
-        each.repository === origin.repository &&
-        each.authorization === origin.authorization,
-    );
-    // The newest may be valid longest: it takes the place of the last one.
-    if (!known) origins[Math.min(origins.length, MAX_ORIGINS - 1)] = origin;
-    if (this.#ingesting.has(blob)) return;
-    const run = (async () => {
-      try {
-        // Once more for a node that came when all others had just gone.
-        do {
-          await this.#sink.check(blob);
-          await ingest(this.#deps, blob, origins, this.#sink, this.#ingestHost(blob), this.#ending.signal);
-          await this.#sink.check(blob);
-          if (blob.failure !== undefined) throw blob.failure;
-        } while (!blob.stored.have.complete && this.#wanted(blob));
-      } catch (error) {
-        if (this.#ending.signal.aborted) return;
-        this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
-        blob.failure = undefined;
-        for (const neighbour of this.#neighbours.all()) {
-          if (neighbour.sharesWithUs(blob.digest)) this.#refuse(neighbour, blob.digest, error);
-        }
-      } finally {
-        this.#ingesting.delete(blob);
-        // Credentials live no longer than the reading they were given for.
-        this.#origins.delete(blob);
-        blob.changed();
-      }
-    })();
-    this.#ingesting.set(blob, run);
-  }
-
   /** Nodes share the blob, or wait to be told it whole. */
   #wanted(blob: SharedBlob): boolean {
     return blob.readers > 0 || this.#core.spread(blob.slot).sharers > 0;
   }
 
-  #ingestHost(blob: SharedBlob): IngestHost {
-    const { slot } = blob;
-    const core = this.#core;
-    return {
-      view: {
-        pieces: blob.info.pieces,
-        has: (piece) => core.has(slot, piece),
-        holders: (piece) => core.holders(slot, piece),
-        spread: () => core.spread(slot),
-      },
-      wanted: () => this.#wanted(blob),
-      heldSomewhere: () =>
-        blob.stored.have.count > 0 || this.#neighbours.all().some((node) => node.holdsSome(blob.digest)),
-      landed: (index) => this.#decide((core, now) => core.landed(slot, index, now)),
-    };
+  #landed(blob: SharedBlob, piece: number): void {
+    this.#decide((core, now) => core.landed(blob.slot, piece, now));
+    this.#coOwners.landed(blob, piece);
+  }
+
+  /** Every piece turned out wrong: whoever shares the blob hears which reads of the registry are to blame. */
+  #startOver(blob: SharedBlob, generations: readonly string[]): void {
+    this.#decide((core) => core.lost(blob.slot));
+    this.#coOwners.forget(blob);
+    this.#reads.wrong(blob);
+    for (const neighbour of this.#neighbours.all()) {
+      if (neighbour.sharesWithUs(blob.digest)) {
+        neighbour.send({ type: 'wrong', handle: blob.handle, generations });
+      }
+    }
   }
 
   #refuse(neighbour: Neighbour, digest: Digest, error: unknown): void {
@@ -354,7 +368,7 @@ export class SeedEngine {
     this.#decide((core, now) => core.tick(now));
     const now = this.#deps.clock.now();
     for (const blob of this.#blobs.all()) {
-      if (now - blob.usedMs > IDLE_CLOSE_MS && !this.#ingesting.has(blob)) this.#retire(blob);
+      if (now - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob)) this.#retire(blob);
     }
   }
 
@@ -362,6 +376,8 @@ export class SeedEngine {
     this.#blobs.retire(blob);
     this.#decide((core) => core.removeBlob(blob.slot));
     for (const neighbour of this.#neighbours.all()) neighbour.closeOurs(blob.handle, blob.digest);
+    if (!blob.stored.complete) this.#deps.discovery.withdraw([blob.digest]);
+    blob.changed();
     this.#deps.metrics.swarms.set(this.#blobs.size);
     void blob.stored.close();
   }
@@ -369,9 +385,13 @@ export class SeedEngine {
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
   async close(): Promise<void> {
     this.#stopTicks();
-    this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
+    const reading = this.#reads.close();
     this.#neighbours.close();
-    await Promise.allSettled(this.#ingesting.values());
+    await reading;
     for (const blob of this.#blobs.all()) await blob.stored.close();
   }
+}
+
+function isSupernode({ peer }: Neighbour): boolean {
+  return peer.role === 'supernode';
 }

@@ -126,13 +126,26 @@ export class SharedBlob {
     this.#proofs.delete(index);
   }
 
-  /** The whole digest failed: the reads of the registry that these proofs come from are not believed again. */
-  refuseGenerations(): void {
+  /** The reads of the registry that the pieces here come from. */
+  generations(): ReadonlySet<string> {
+    const found = new Set<string>();
     for (let index = 0; index < this.info.pieces; index++) {
-      const proof = this.proof(index);
-      if (proof !== undefined) this.#refused.add(proof.generation);
+      const proof = this.stored.proof(index);
+      if (proof !== undefined) found.add(proof.generation);
     }
-    this.#proofs.clear();
+    return found;
+  }
+
+  /** The whole digest failed: these reads of the registry are not believed again. */
+  refuse(generations: Iterable<string>): void {
+    for (const generation of generations) this.#refused.add(generation);
+    for (const [index, { generation }] of this.#proofs) {
+      if (this.#refused.has(generation)) this.#proofs.delete(index);
+    }
+  }
+
+  refuses(generation: string): boolean {
+    return this.#refused.has(generation);
   }
 
   /** Wakes everyone who waits for more of this blob. */

@@ -20,6 +20,8 @@ const MAX_CODE_BYTES = 64;
 const MAX_REASON_BYTES = 1024;
 const HASH_BYTES = 32;
 const GENERATION_BYTES = 8;
+/** Reads of one blob in one message: each of its owners, and nodes that stepped in. */
+const MAX_GENERATIONS = 255;
 const SIGNATURE_BYTES = 64;
 const PROOF_BYTES = 4 + HASH_BYTES + GENERATION_BYTES + 1 + SIGNATURE_BYTES;
 
@@ -34,6 +36,7 @@ const TYPE = {
   decline: 7,
   origin: 8,
   'origin-failed': 9,
+  wrong: 10,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -109,6 +112,13 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
       writer.u16(message.status);
       writer.text(cutText(message.message, MAX_REASON_BYTES), MAX_REASON_BYTES);
       break;
+    case 'wrong': {
+      const generations = message.generations.slice(0, MAX_GENERATIONS);
+      writer.u32(message.handle);
+      writer.u8(generations.length);
+      for (const generation of generations) writer.bytes(Buffer.from(generation, 'hex'));
+      break;
+    }
   }
   return writer.finish();
 }
@@ -163,6 +173,13 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
       const code = readHeaderText(reader, MAX_CODE_BYTES);
       const status = reader.u16();
       return { type: 'origin-failed', handle, code, status, message: reader.text(MAX_REASON_BYTES) };
+    }
+    case TYPE.wrong: {
+      const handle = reader.u32();
+      const generations = Array.from({ length: reader.u8() }, () =>
+        Buffer.from(reader.bytes(GENERATION_BYTES)).toString('hex'),
+      );
+      return { type: 'wrong', handle, generations };
     }
     default:
       return undefined;

@@ -64,6 +64,8 @@ export type PeerMessage =
       readonly repository: string;
       readonly authorization?: string;
     }
+  /** Supernode: these reads of the blob do not match its digest. I dropped what came from them; so should you. */
+  | { readonly type: 'wrong'; readonly handle: number; readonly generations: readonly string[] }
   /** Supernode to node: I cannot read this blob from the registry. `handle` is the node's own, as in its `origin`. */
   | {
       readonly type: 'origin-failed';

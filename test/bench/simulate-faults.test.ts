@@ -153,7 +153,7 @@ await t.test('a seed that dies leaves its part to the others', async (t) => {
 });
 
 await t.test('when the only seed that reads the layer dies, another one takes over', async (t) => {
-  const profile = PROFILES.daemon;
+  const profile = { ...PROFILES.daemon, owners: 1 };
   const before = last(simulate({ profile }));
   for (const atMs of [20, 100, 300]) {
     const outcome = simulate({ profile, seedCrash: { count: 1, atMs } });
@@ -161,6 +161,18 @@ await t.test('when the only seed that reads the layer dies, another one takes ov
     const most = 1 + (0.4 * atMs) / 100;
     t.ok(originRatio(outcome) > 1 && originRatio(outcome) < most, `at ${atMs} ms: ${originRatio(outcome)}`);
     t.ok(last(outcome) > before + 0.1 && last(outcome) < before + 0.8, `${last(outcome)} s`);
+  }
+});
+
+await t.test('when one of three seeds that read stripes dies, the others read them', async (t) => {
+  const profile = PROFILES.daemon;
+  const before = last(simulate({ profile }));
+  for (const atMs of [20, 100, 300]) {
+    const outcome = simulate({ profile, seedCrash: { count: 1, atMs } });
+    // Less than it alone can read in that time.
+    const most = 1 + (0.4 * atMs) / 100;
+    t.ok(originRatio(outcome) >= 1 && originRatio(outcome) < most, `at ${atMs} ms: ${originRatio(outcome)}`);
+    t.ok(last(outcome) < before + 0.5, `${last(outcome)} s`);
   }
 });
 

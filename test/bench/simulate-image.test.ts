@@ -107,11 +107,17 @@ await t.test('who stands in line at the registry keeps nobody waiting at the tra
 await t.test('requests at the registry: four of each caller, and reads of the seeds', async (t) => {
   // One seed reads the layer from end to end in one request.
   t.equal(simulate({ nodes: 30, seeds: 1 }).originRequests, 30 * REQUESTS_OF_CALLER + 1);
-  t.equal(simulate({ nodes: 30, profile: PROFILES.daemon }).originRequests, 30 * REQUESTS_OF_CALLER + 1);
+  const alone = { ...PROFILES.daemon, owners: 1 };
+  t.equal(simulate({ nodes: 30, profile: alone }).originRequests, 30 * REQUESTS_OF_CALLER + 1);
   const layers = [simulatedBlob(10 * MIB, MIB), simulatedBlob(20 * MIB, MIB), simulatedBlob(1000)];
   t.equal(simulate({ nodes: 30, seeds: 1, blobs: layers }).originRequests, 30 * REQUESTS_OF_CALLER + 3);
-  // Of three each reads its stripes over one connection.
+  // Of three each reads its pieces over one connection, or asks for one stripe after the other.
   t.equal(simulate({ nodes: 30 }).originRequests, 30 * REQUESTS_OF_CALLER + 3);
+  const stripes = Math.ceil(100 / 16);
+  t.equal(
+    simulate({ nodes: 30, profile: PROFILES.daemon }).originRequests,
+    30 * REQUESTS_OF_CALLER + stripes,
+  );
 });
 
 await t.test('what the machines cost is charged in the daemon profile', async (t) => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../../lib/core/digest.ts';
 import { digestOf } from '../../lib/core/digest.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
@@ -68,6 +69,8 @@ export class MemoryCluster {
   readonly nodes: Member<PeerEngine>[] = [];
   readonly supernodes: Member<SeedEngine>[] = [];
   readonly events: { readonly who: string; readonly event: TraceEvent }[] = [];
+  /** Names of processes that do not reach the registry. */
+  readonly cutOff = new Set<string>();
   readonly #trace = createHash('sha256');
   readonly #options: ClusterOptions;
 
@@ -131,12 +134,17 @@ export class MemoryCluster {
       this.#trace.update(`${atMs} ${name} ${JSON.stringify(event)}\n`);
     };
     const limits = new Limits(clock, this.#options.limits?.(name));
+    const origin = this.origin.client();
+    const readBlob: typeof origin.readBlob = (read, asked) =>
+      this.cutOff.has(name)
+        ? Promise.reject(new DamselflyError('UPSTREAM_UNREACHABLE', 'no way to the registry'))
+        : origin.readBlob(read, asked);
     const deps = {
       self: () => self,
       network,
       discovery: this.tracker.connect(self),
       store,
-      origin: pacedOrigin(this.origin.client(), limits),
+      origin: pacedOrigin({ ...origin, readBlob }, limits),
       limits,
       pool: createBufferPool({ budgetBytes: 64 * MIB }),
       clock,

@@ -5,13 +5,14 @@ import { ReadingPlan, type Run } from '../../lib/swarm/reading-plan.ts';
 const PIECES = 40;
 
 /** A supernode's view of a blob, as what it holds and what each node does; and the plan that follows from it. */
-function setUp(shortGap = 4, pieces = PIECES) {
+function setUp(shortGap = 4, pieces = PIECES, mine: (piece: number) => boolean = () => true) {
   const held = new Set<number>();
   const nodes: Set<number>[] = [];
   const holders = (piece: number): number => nodes.filter((node) => node.has(piece)).length;
   const view = {
     pieces,
     has: (piece: number) => held.has(piece),
+    mine,
     holders,
     spread: () => ({
       sharers: nodes.length,
@@ -130,3 +131,15 @@ t.test(
     return Promise.resolve();
   },
 );
+
+t.test('what others own is not read, unless nothing moves', async (t) => {
+  const { node, plan, readAll } = setUp(0, PIECES, (piece) => Math.floor(piece / 10) % 2 === 1);
+  node();
+  const own = [
+    { first: 10, end: 20, stuck: false },
+    { first: 30, end: 40, stuck: false },
+  ];
+  t.same(readAll(0), own);
+  t.same(plan.next(9_000), undefined);
+  t.same(plan.next(10_000), { first: 0, end: 10, stuck: true });
+});

@@ -5,6 +5,7 @@ import { createRng } from '../../lib/runtime/rng.ts';
 import { ENOUGH_NEIGHBOURS } from '../../lib/swarm/joining.ts';
 import { TrackerCore, type TrackerCoreOptions } from '../../lib/swarm/tracker-core.ts';
 
+const MIB = 1024 * 1024;
 const BLOB = 'sha256:aa';
 const WANTS = { have: 'none' } as const;
 
@@ -205,6 +206,35 @@ await t.test('a supernode that comes or goes moves only its own blobs', async (t
   });
 });
 
+await t.test(
+  'three supernodes share a large blob, one has a small one; each is told who reads when',
+  async (t) => {
+    const tracker = setUp({}, 5);
+    tracker.join(member('n0'), 0);
+    const named = (size: number): string[] =>
+      tracker.announce('n0', `sha256:${size}`, { have: 'none', size }, 0).map(({ id }) => id);
+    t.equal(named(32 * MIB).length, 1);
+    const owners = named(33 * MIB);
+    t.equal(owners.length, 3);
+    const turns = (): string[] =>
+      tracker
+        .announce(owners[2]!, `sha256:${33 * MIB}`, { have: 'some', size: 33 * MIB }, 0)
+        .map(({ id }) => id);
+    t.same(turns(), [...owners, ...owners]);
+    t.same(tracker.announce('s0', `sha256:${33 * MIB}`, { have: 'all', size: 33 * MIB }, 0), []);
+    tracker.join(member('s5', 'supernode'), 0);
+    tracker.join(member('s6', 'supernode'), 0);
+    t.same(turns(), [...owners, ...owners], 'who comes later changes nothing of a blob that is shared');
+    tracker.leave(owners[0]!, 0);
+    const after = turns();
+    t.equal(new Set(after).size, 3, 'somebody else has its turns');
+    t.same(
+      [1, 2, 4, 5].map((turn) => after[turn]),
+      [owners[1], owners[2], owners[1], owners[2]],
+    );
+  },
+);
+
 await t.test('whatever the members do, counts add up and nobody meets itself or a stranger', async () => {
   const step = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.nat(15), fc.nat(2));
   fc.assert(
@@ -227,6 +257,11 @@ await t.test('whatever the members do, counts add up and nobody meets itself or 
           const have = (['none', 'some', 'all'] as const)[blob]!;
           const state = { have, stalled: op === 6 };
           const ids = tracker.announce(id, `b${blob}`, state, now).map((peer) => peer.id);
+          if (who < 2) {
+            const owners = tracker.owners(`b${blob}`).map((peer) => peer.id);
+            if (ids.some((each) => !owners.includes(each))) throw new Error('is told of others than owners');
+            continue;
+          }
           if (ids.includes(id)) throw new Error('meets itself');
           if (new Set(ids).size !== ids.length) throw new Error('meets one twice');
           for (const other of ids) if (!living.has(other)) throw new Error('meets a stranger');

@@ -49,6 +49,7 @@ async function setUp() {
       blobs: () => blobs,
       recall: async () => undefined,
       supernodeFailed: () => {},
+      disown: () => {},
       discoveryReachable: () => true,
     },
   );

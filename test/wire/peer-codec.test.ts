@@ -88,6 +88,11 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
     status: fc.integer({ min: 0, max: 65535 }),
     message: fc.string({ maxLength: 100 }),
   }),
+  fc.record({
+    type: fc.constant('wrong' as const),
+    handle,
+    generations: fc.array(hex(16), { maxLength: 5 }),
+  }),
 );
 
 /** The same text for the same content, whatever the order of fields and the kind of byte array. */

@@ -55,7 +55,18 @@ export class Joining {
 
   /** Seeds that own the blob now. */
   owners(blob: number): number[] {
-    return this.#tracker.owners(keyOf(blob)).map((info) => Number(info.id));
+    return [...new Set(this.turns(blob))];
+  }
+
+  /** Turn -> the seed that reads the blob in it. */
+  turns(blob: number): readonly number[] {
+    return this.#tracker.turns(keyOf(blob), this.#sizeOf(blob)).map((info) => Number(info.id));
+  }
+
+  /** What the tracker is told. Where pieces are read in turn, no blob is too small for that. */
+  #sizeOf(blob: number): number {
+    const { blobs, profile } = this.#world.scenario;
+    return profile.stripes ? blobs[blob]!.bytes : Number.POSITIVE_INFINITY;
   }
 
   asked(node: number): void {
@@ -145,7 +156,7 @@ export class Joining {
     const { wheel } = this.#world;
     if (this.#world.isDead(node)) return;
     if (says === Says.complete) {
-      this.#tracker.announce(String(node), keyOf(blob), { have: 'all' }, wheel.now);
+      this.#tracker.announce(String(node), keyOf(blob), { have: 'all', size: this.#sizeOf(blob) }, wheel.now);
       return;
     }
     // One message of the node, two answers.
@@ -158,7 +169,11 @@ export class Joining {
       if (says === Says.rest && each === 0) return;
       const held = core.held(each);
       if (held === pieces) return;
-      const state = { have: held === 0 ? 'none' : 'some', stalled: says === Says.stalls } as const;
+      const state = {
+        have: held === 0 ? 'none' : 'some',
+        size: this.#sizeOf(each),
+        stalled: says === Says.stalls,
+      } as const;
       for (const peer of this.#tracker.announce(String(node), keyOf(each), state, wheel.now)) {
         peers.set(peer.id, peer);
       }

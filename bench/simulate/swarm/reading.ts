@@ -1,10 +1,13 @@
 import { LISTEN_MS, ReadingPlan, type Run } from '../../../lib/swarm/reading-plan.ts';
+import { readerOf } from '../../../lib/swarm/stripes.ts';
 import type { World } from './world.ts';
 
 /** Whom the reader asks about the cluster. */
 export interface ReadingHost {
   /** Seeds that own the blob now. */
-  owners(blob: number): number[];
+  owners(blob: number): readonly number[];
+  /** Turn -> the seed that reads in it now. */
+  turns(blob: number): readonly number[];
   act(end: number): void;
 }
 
@@ -46,8 +49,8 @@ export class Reading {
   /** A node that wants the blob is linked to a seed that owns it. */
   wanted(seed: number, blob: number): void {
     const { nodes } = this.#world.scenario;
-    const owners = this.#first[blob] ?? this.#host.owners(blob);
-    this.#first[blob] = owners;
+    this.#first[blob] ??= this.#host.owners(blob);
+    const owners = this.#first[blob];
     const key = `${seed}:${blob}`;
     if (!this.#notBefore.has(key)) {
       const takesOver = owners.some((owner) => this.#world.isDead(owner));
@@ -106,7 +109,7 @@ export class Reading {
 
   /** Reads the next piece of the seed's part that its plan names. */
   #proceed(seed: number, blob: number): void {
-    const { flows, registry, tally, wheel } = this.#world;
+    const { flows, registry, scenario, tally, wheel } = this.#world;
     const key = `${seed}:${blob}`;
     if (this.#world.isDead(seed) || this.#reading.has(key) || wheel.now < this.#notBefore.get(key)!) return;
     let part = this.#parts.get(key);
@@ -115,12 +118,12 @@ export class Reading {
       this.#parts.set(key, part);
     }
     if (part.run === undefined || part.at >= part.run.end || !part.plan.goesOn(part.run, part.at)) {
-      const before = part.at;
+      // The next piece of the same part comes over the same connection.
+      const asks = part.run === undefined || scenario.profile.stripes;
       part.run = part.plan.next(wheel.now);
       if (part.run === undefined) return;
       part.at = part.run.first;
-      // The next stripe of the same part comes over the same connection.
-      if (before === 0 || !this.#isNextStripe(blob, before - 1, part.at)) tally.originRequests++;
+      if (asks) tally.originRequests++;
     }
     const piece = part.at++;
     const flow = flows.open(registry, seed, this.#world.bytesOf(blob, piece));
@@ -129,29 +132,25 @@ export class Reading {
     flows.start(flow);
   }
 
-  #isNextStripe(blob: number, before: number, piece: number): boolean {
-    return piece - before === this.#first[blob]!.length;
-  }
-
-  /** As the supernode's own; the parts of others count as read. */
+  /** As the supernode's own. */
   #planOf(seed: number, blob: number): ReadingPlan {
     const { scenario, wheel } = this.#world;
     const core = this.#world.seeds[seed - scenario.nodes]!;
+    const { bytes, pieceBytes, pieces } = scenario.blobs[blob]!;
+    const geometry = { pieceBytes, size: bytes };
     const view = {
-      pieces: scenario.blobs[blob]!.pieces,
-      has: (piece: number) => core.has(blob, piece) || this.#ownerOf(blob, piece) !== seed,
+      pieces,
+      has: (piece: number) => core.has(blob, piece),
+      mine: (piece: number) => {
+        const turns = this.#host.turns(blob);
+        const reader = scenario.profile.stripes
+          ? readerOf(turns, geometry, piece)
+          : turns[piece % turns.length];
+        return reader === seed;
+      },
       holders: (piece: number) => core.holders(blob, piece),
       spread: () => core.spread(blob),
     };
     return new ReadingPlan(view, 0, wheel.now);
-  }
-
-  /** The seed that reads the piece: pieces are dealt out in turn, and those of a dead seed among the owners that live. */
-  #ownerOf(blob: number, piece: number): number {
-    const first = this.#first[blob]!;
-    const owner = first[piece % first.length]!;
-    if (!this.#world.isDead(owner)) return owner;
-    const living = this.#host.owners(blob).filter((seed) => !this.#world.isDead(seed));
-    return living[Math.floor(piece / first.length) % living.length] ?? owner;
   }
 }

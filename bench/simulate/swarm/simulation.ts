@@ -50,6 +50,7 @@ export class Simulation {
     });
     this.#reading = new Reading(world, {
       owners: (blob) => this.#joining.owners(blob),
+      turns: (blob) => this.#joining.turns(blob),
       act,
     });
     this.#fallingBack = new FallingBack(world, {

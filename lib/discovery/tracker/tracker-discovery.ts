@@ -47,7 +47,6 @@ export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDi
 
 class TrackerDiscovery implements Discovery {
   readonly #deps: TrackerLinkDeps;
-  readonly #selfId: string;
   readonly #links: readonly TrackerLink[];
   readonly #shared = new Map<Digest, Shared>();
   /** To be announced with the next batch. */
@@ -65,7 +64,6 @@ class TrackerDiscovery implements Discovery {
 
   constructor(deps: TrackerLinkDeps, urls: readonly string[], peer: PeerInfo) {
     this.#deps = deps;
-    this.#selfId = peer.id;
     this.#links = urls.map((url) => {
       const link: TrackerLink = new TrackerLink(
         deps,
@@ -205,8 +203,7 @@ class TrackerDiscovery implements Discovery {
       for (const { digest, peers, owned } of message.blobs) {
         if (!this.#shared.has(digest)) continue;
         this.#unanswered.delete(digest);
-        const others = peers.filter((peer) => peer.id !== this.#selfId);
-        this.#tell((listener) => listener.neighbours(digest, others, owned === true));
+        this.#tell((listener) => listener.neighbours(digest, peers, owned === true));
       }
     } else if (message.type === 'epoch') {
       for (const [digest, { announcement, link: owner }] of this.#shared) {

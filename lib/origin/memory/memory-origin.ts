@@ -28,8 +28,11 @@ export class MemoryOrigin {
   failure: DamselflyError | undefined;
   /** Cuts the next bodies after so many bytes; one entry a body. */
   readonly cuts: number[] = [];
-  /** The bytes of this digest are sent with their first bit flipped. */
+  /** The bytes of this digest are sent with the first bit of the byte at `lieAt` flipped. */
   lie: Digest | undefined;
+  lieAt = 0;
+  /** Whether parts are sent when asked for, or always all. */
+  ranges = true;
 
   constructor(options: MemoryOriginOptions) {
     this.#options = options;
@@ -73,8 +76,11 @@ export class MemoryOrigin {
     if (blob === undefined) {
       throw new DamselflyError('UPSTREAM_REFUSED', 'no such blob', { status: 404, digest });
     }
-    const bytes = blob.subarray(start, end ?? blob.length);
-    return { size: blob.length, bytes: this.#body(digest, bytes, start, signal) };
+    const last = end ?? blob.length;
+    const whole = !this.ranges || (start === 0 && last === blob.length);
+    const from = whole ? 0 : start;
+    const bytes = this.#body(digest, blob.subarray(from, last), from, signal);
+    return { size: blob.length, whole, bytes: from === start ? bytes : skip(bytes, start) };
   }
 
   async *#body(
@@ -93,9 +99,18 @@ export class MemoryOrigin {
       if (this.failure !== undefined || at >= cut) {
         throw this.failure ?? new DamselflyError('UPSTREAM_BROKEN', 'the registry cut the body', { digest });
       }
-      if (this.lie === digest && start + at === 0) chunk[0] = (chunk[0] ?? 0) ^ 1;
+      const wrong = this.lieAt - start - at;
+      if (this.lie === digest && wrong >= 0 && wrong < chunk.length) chunk[wrong] = (chunk[wrong] ?? 0) ^ 1;
       this.sentBytes.set(digest, (this.sentBytes.get(digest) ?? 0) + chunk.length);
       yield chunk;
     }
+  }
+}
+
+async function* skip(bytes: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array> {
+  let left = count;
+  for await (const chunk of bytes) {
+    if (left < chunk.length) yield chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
   }
 }
