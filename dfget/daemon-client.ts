@@ -5,15 +5,21 @@ import {
   type DaemonStatus,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
+  type PauseScope,
   type RegistryAnswer,
 } from './local-protocol.ts';
+import type { PauseAction } from './paused-names.ts';
 
 /** The other dfget commands' way to the daemon: its socket. As a BlobSource it reads through the daemon's swarm. */
 export interface DaemonClient extends BlobSource {
   status(signal: AbortSignal): Promise<DaemonStatus>;
   registries(signal: AbortSignal): Promise<readonly RegistryAnswer[]>;
-  /** Makes pulls of one upstream, or of `all`, go straight to the registry, or no longer. @returns what is paused then */
-  setPause(action: 'pause' | 'resume', upstream: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** Makes pulls of one upstream, or of `all`, go straight to the registry, or no longer. */
+  setPause(
+    action: PauseAction,
+    question: { readonly upstream: string; readonly scope?: PauseScope },
+    signal: AbortSignal,
+  ): Promise<PauseAnswer>;
   manifest(
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
@@ -65,10 +71,8 @@ export function createDaemonClient(socketPath: string): DaemonClient {
   return {
     status: async (signal) => (await askJson('/v1/status', signal)) as DaemonStatus,
     registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
-    async setPause(action, upstream, signal) {
-      const { paused } = (await askJson(`/v1/${action}`, signal, { upstream })) as PauseAnswer;
-      return paused;
-    },
+    setPause: async (action, question, signal) =>
+      (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,

@@ -11,9 +11,16 @@ export type RegistryAnswer =
       readonly certificate: boolean;
     };
 
-/** Answer of `POST /v1/pause` and `POST /v1/resume`, which take `{upstream}`. */
+/** Whom the kill switch is for. */
+export type PauseScope = 'node' | 'cluster';
+
+/** Answer of `POST /v1/pause` and `POST /v1/resume`, which take `{upstream, scope?}`. */
 export interface PauseAnswer {
+  /** What is paused on this node then, by whichever switch. */
   readonly paused: readonly string[];
+  readonly scope: PauseScope;
+  /** False: no tracker has confirmed it yet. The others hear of it when one can be reached again. */
+  readonly confirmed: boolean;
 }
 
 /** Answer of `GET /v1/status`. */
@@ -28,6 +35,8 @@ export interface DaemonStatus {
   readonly tracker: { readonly reachable: boolean; readonly urls: readonly string[] };
   /** Upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];
+  /** Those of them that are paused on this node whatever the cluster says. */
+  readonly pausedHere: readonly string[];
   /** Where its store is; of several data directories, the first that works. */
   readonly dataDir: string;
   readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };

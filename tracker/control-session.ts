@@ -129,6 +129,9 @@ export class ControlSession implements MemberSession, Announcer {
         announcements.flush(this);
         members.withdraw(this.#id, message.digests);
         return;
+      case 'settings':
+        members.set({ atMs: message.atMs, paused: message.paused }, this.#id);
+        return;
       case 'hello':
       case 'welcome':
       case 'neighbours':
@@ -141,6 +144,7 @@ export class ControlSession implements MemberSession, Announcer {
     const { members, trackerId } = this.#deps;
     const { peer } = hello;
     this.#id = peer.id;
+    const { settings } = members;
     const epoch = members.join(this, peer.host === '' ? { ...peer, host: this.#remoteHost } : peer);
     this.sendText(
       encodeControl({
@@ -151,6 +155,7 @@ export class ControlSession implements MemberSession, Announcer {
         epoch,
         supernodes: members.supernodes,
         heartbeatMs: HEARTBEAT_MS[peer.role],
+        ...(settings === undefined ? {} : { settings }),
       }),
     );
   }

@@ -1,3 +1,4 @@
+import { type ClusterSettings, isNewer } from '../lib/core/cluster-settings.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import type { PeerInfo, Role } from '../lib/core/node.ts';
 import type { Logger } from '../lib/observe/log.ts';
@@ -57,6 +58,7 @@ export class Members {
   /** The set of supernodes that everybody was told about. */
   #toldEpoch = 0;
   #sweptAtMs: number;
+  #settings: ClusterSettings | undefined;
 
   constructor(deps: MembersDeps) {
     this.#deps = deps;
@@ -126,6 +128,20 @@ export class Members {
   /** Those that are there now, as many as a message holds. */
   get supernodes(): readonly PeerInfo[] {
     return this.#deps.core.supernodes.slice(0, MAX_PEERS_PER_MESSAGE);
+  }
+
+  /** The newest that any member has told. */
+  get settings(): ClusterSettings | undefined {
+    return this.#settings;
+  }
+
+  /** A member tells settings; everybody hears of them when they are news. */
+  set(settings: ClusterSettings, id: string): void {
+    if (!isNewer(settings, this.#settings)) return;
+    this.#settings = settings;
+    this.#deps.log.warn({ id, settings }, 'new settings of the cluster');
+    const text = encodeControl({ type: 'settings', ...settings });
+    for (const member of this.#members.values()) member.session.sendText(text);
   }
 
   get swarms(): number {

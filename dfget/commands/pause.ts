@@ -1,10 +1,17 @@
 import { Command } from 'commander';
 import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
+import { EXIT } from '../../lib/runtime/system-process.ts';
 import { createDaemonClient } from '../daemon-client.ts';
+import type { PauseAnswer } from '../local-protocol.ts';
+import type { PauseAction } from '../paused-names.ts';
+import { pauseByTracker } from './pause-by-tracker.ts';
 
 interface PauseFlags {
   readonly socket: string;
+  readonly tracker?: readonly string[];
+  readonly thisNode?: boolean;
   readonly json?: boolean;
 }
 
@@ -14,7 +21,7 @@ const ANSWER_WAIT_MS = 5_000;
 export function pauseCommand(): Command {
   return switchCommand(
     'pause',
-    'The kill switch of this machine: pulls go straight to the registry from the next request on, without a restart of any client, until "resume".',
+    'The kill switch: on every node of the cluster, pulls go straight to the registry from the next request on, without a restart of any client, until "resume".',
   );
 }
 
@@ -23,24 +30,57 @@ export function resumeCommand(): Command {
   return switchCommand('resume', 'Undo "pause": pulls go through the swarm again.');
 }
 
-function switchCommand(action: 'pause' | 'resume', about: string): Command {
+function switchCommand(action: PauseAction, about: string): Command {
+  const examples = [
+    '',
+    `dfget ${action}`,
+    `dfget ${action} harbor.corp`,
+    `dfget ${action} --this-node`,
+    `damselfly ${action} --tracker ws://tracker.corp:8400`,
+  ];
   return new Command(action)
     .description(about)
     .argument('[upstream]', 'a registry as images name it', 'all')
+    .option('--this-node', 'this machine alone, whatever the cluster does (without trackers: always)')
+    .option(
+      '--tracker <url>',
+      'ask this tracker, not the daemon of this machine; repeatable',
+      (url: string, urls: readonly string[] = []) => [...urls, url],
+    )
     .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', `\nExamples:\n  dfget ${action}\n  dfget ${action} harbor.corp\n`)
-    .action(async (upstream: string, { json = false, socket }: PauseFlags) => {
-      const client = createDaemonClient(socket);
+    .addHelpText('after', `\nExamples:${examples.join('\n  ')}\n`)
+    .action(async (upstream: string, flags: PauseFlags) => {
+      const json = flags.json === true;
       try {
-        const paused = await client.setPause(action, upstream, AbortSignal.timeout(ANSWER_WAIT_MS));
-        const said = paused.length === 0 ? 'nothing is paused' : `paused: ${paused.join(', ')}`;
-        process.stdout.write(json ? `${JSON.stringify({ paused })}\n` : `${said}\n`);
+        const answer = await ask(action, upstream, flags);
+        process.stdout.write(json ? `${JSON.stringify(answer)}\n` : describe(answer));
+        if (!answer.confirmed) process.exitCode = EXIT.failed;
       } catch (error) {
         printError(error, json);
         process.exitCode = exitCodeOf(error);
-      } finally {
-        await client.close();
       }
     });
+}
+
+async function ask(action: PauseAction, upstream: string, flags: PauseFlags): Promise<PauseAnswer> {
+  const { socket, thisNode = false, tracker = [] } = flags;
+  if (tracker.length > 0) {
+    if (!thisNode) return await pauseByTracker(action, upstream, tracker);
+    throw new DamselflyError('CONFIG_INVALID', '--this-node and --tracker: say one of them');
+  }
+  const client = createDaemonClient(socket);
+  try {
+    const question = thisNode ? { upstream, scope: 'node' as const } : { upstream };
+    return await client.setPause(action, question, AbortSignal.timeout(ANSWER_WAIT_MS));
+  } finally {
+    await client.close();
+  }
+}
+
+function describe({ confirmed, paused, scope }: PauseAnswer): string {
+  const said = paused.length === 0 ? 'nothing is paused' : `paused: ${paused.join(', ')}`;
+  const where = scope === 'cluster' ? 'the whole cluster' : 'this node';
+  if (confirmed) return `${said} (${where})\n`;
+  return `${said} (this node alone so far: no tracker answers, the others hear of it when one does)\n`;
 }

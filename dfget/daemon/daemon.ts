@@ -29,8 +29,8 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     // A pattern stands for many.
     const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
     const pause = await loadPause(
-      { log, metrics },
-      { folder: host.stateFolder, upstreams: origin.upstreams },
+      { ...deps, metrics, discovery: host.discovery },
+      { folder: host.stateFolder, upstreams: origin.upstreams, hasTracker: config.tracker.length > 0 },
     );
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
@@ -106,6 +106,7 @@ function describeDaemon(
     admin: host.adminAddress,
     tracker: { reachable: host.discovery.reachable, urls: config.tracker },
     paused: pause.paused,
+    pausedHere: pause.pausedHere,
     dataDir: resolve(host.stateFolder),
     store: {
       blobs: stored.length,

@@ -31,7 +31,7 @@ const blobQuery = z.object({
   upstream: z.string(),
   repository: z.string(),
 });
-const pauseBody = z.object({ upstream: z.string() });
+const pauseBody = z.object({ upstream: z.string(), scope: z.enum(['node', 'cluster']).optional() });
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
 
 /**
@@ -66,8 +66,8 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   for (const action of ['pause', 'resume'] as const) {
     server.post(`/v1/${action}`, async (request): Promise<PauseAnswer> => {
-      await pause[action](pauseBody.parse(request.body).upstream);
-      return { paused: pause.paused };
+      const { scope, upstream } = pauseBody.parse(request.body);
+      return await pause.change(action, upstream, scope);
     });
   }
 

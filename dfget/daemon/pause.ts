@@ -1,82 +1,145 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ClusterSettings, isNewer } from '../../lib/core/cluster-settings.ts';
 import { DamselflyError, describeError } from '../../lib/core/errors.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { Metrics } from '../../lib/observe/metrics.ts';
-
-/** Stands for every upstream. */
-const ALL = 'all';
+import { createSerial } from '../../lib/store/serial.ts';
+import { decodeControl, encodeControl } from '../../lib/wire/control-codec.ts';
+import { ClusterPause, type ClusterPauseDeps } from '../cluster-pause.ts';
+import type { PauseAnswer, PauseScope } from '../local-protocol.ts';
+import { ALL, type PauseAction, switched } from '../paused-names.ts';
 
 /** The kill switch: clients of a paused upstream get the registry's own answers, past store and swarm. */
 export interface Pause {
   readonly isPaused: (upstream: string) => boolean;
-  /** Names of upstreams, or `all`. */
+  /** Names of upstreams, or `all`: what is paused here or in the whole cluster. */
   readonly paused: readonly string[];
-  /** From the next request on, and after a restart too. @throws UPSTREAM_UNKNOWN */
-  pause(name: string): Promise<void>;
-  /** `all` resumes everything. @throws UPSTREAM_UNKNOWN, CONFIG_INVALID when everything is paused and only one is to go on */
-  resume(name: string): Promise<void>;
+  /** Those of them that are paused on this node, whatever the cluster says. */
+  readonly pausedHere: readonly string[];
+  /**
+   * From the next request on, and after a restart too. Resuming `all` resumes everything in that scope.
+   * @param scope by default the cluster, when there is a tracker
+   * @throws UPSTREAM_UNKNOWN, CONFIG_INVALID when everything is paused and only one is to go on
+   */
+  change(action: PauseAction, name: string, scope?: PauseScope): Promise<PauseAnswer>;
 }
 
-/** Kept in `folder`, so that a daemon that starts again stays paused. */
-export async function loadPause(
-  deps: { readonly log: Logger; readonly metrics: Metrics },
-  options: { readonly folder: string; readonly upstreams: readonly string[] },
-): Promise<Pause> {
-  const { log, metrics } = deps;
-  const { folder, upstreams } = options;
-  const path = join(folder, 'paused.json');
-  let names = await read(path, log);
-  if (names.length > 0) log.warn({ paused: names }, 'paused: pulls go straight to the registry');
+export interface PauseDeps extends ClusterPauseDeps {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
 
-  const isPaused = (upstream: string): boolean => names.includes(ALL) || names.includes(upstream);
-  const tell = (): void => metrics.paused.set(upstreams.filter(isPaused).length);
-  tell();
+export interface PauseOptions {
+  /** Where both switches are kept, so that a daemon that starts again stays paused. */
+  readonly folder: string;
+  readonly upstreams: readonly string[];
+  /** Whether there are others to pause. */
+  readonly hasTracker: boolean;
+}
 
-  const requireKnown = (name: string): void => {
-    if (name === ALL || upstreams.includes(name)) return;
-    const known = upstreams.join(', ') || 'none';
-    const message = `no upstream ${JSON.stringify(name)}; configured: ${known}`;
-    throw new DamselflyError('UPSTREAM_UNKNOWN', message, { upstream: name });
-  };
-  const become = async (next: readonly string[]): Promise<void> => {
-    // At once, even if the disk does not take it.
-    names = next;
-    tell();
+export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise<Pause> {
+  const { discovery, log, metrics } = deps;
+  const { folder, hasTracker, upstreams } = options;
+  const files = { node: join(folder, 'paused.json'), cluster: join(folder, 'cluster-settings.json') };
+  const inTurn = createSerial();
+  let here = (await read(files.node, log, namesOf)) ?? [];
+  let cluster = await read(files.cluster, log, settingsOf);
+  // Without a time it was not readable: it holds until somebody tells better, and is told to nobody.
+  if (cluster !== undefined && cluster.atMs > 0) discovery.shareSettings(cluster);
+
+  const paused = (): readonly string[] => [...new Set([...here, ...(cluster?.paused ?? [])])];
+  const isPaused = (upstream: string): boolean => paused().some((name) => name === ALL || name === upstream);
+  const tell = (): void => {
+    metrics.paused.set(upstreams.filter(isPaused).length);
+    const names = paused();
     log.warn({ paused: names }, names.length > 0 ? 'paused: pulls go straight to the registry' : 'resumed');
-    await writeFile(`${path}.new`, `${JSON.stringify(names)}\n`);
-    await rename(`${path}.new`, path);
   };
+  metrics.paused.set(upstreams.filter(isPaused).length);
+  if (paused().length > 0) tell();
+
+  const save = (path: string, text: string): Promise<void> =>
+    inTurn(async () => {
+      await writeFile(`${path}.new`, `${text}\n`);
+      await rename(`${path}.new`, path);
+    });
+  /** At once, even if the disk does not take it. */
+  const becomeCluster = async (settings: ClusterSettings): Promise<void> => {
+    if (!isNewer(settings, cluster)) return;
+    cluster = settings;
+    tell();
+    await save(files.cluster, encodeControl({ type: 'settings', ...settings }));
+  };
+  const switchOfAll = new ClusterPause(deps, (settings) => {
+    becomeCluster(settings).catch((error: unknown) => {
+      log.error({ error: describeError(error) }, 'what the cluster has paused is not kept on disk');
+    });
+  });
 
   return {
     isPaused,
     get paused() {
-      return names;
+      return paused();
     },
-    async pause(name) {
-      requireKnown(name);
-      await become(name === ALL ? [ALL] : [...names.filter((each) => each !== name), name]);
+    get pausedHere() {
+      return here;
     },
-    async resume(name) {
-      requireKnown(name);
-      if (name !== ALL && names.includes(ALL)) {
-        const message = `everything is paused: resume all, then pause the upstreams other than ${name}`;
+    async change(action, name, scope = hasTracker ? 'cluster' : 'node') {
+      requireKnown(name, upstreams);
+      if (scope === 'node') {
+        here = switched(here, action, name);
+        tell();
+        await save(files.node, JSON.stringify(here));
+        return { paused: paused(), scope, confirmed: true };
+      }
+      if (!hasTracker) {
+        const message = 'this daemon has no tracker, and so no cluster: give --tracker, or say --this-node';
         throw new DamselflyError('CONFIG_INVALID', message);
       }
-      await become(name === ALL ? [] : names.filter((each) => each !== name));
+      const { confirmed, settings } = switchOfAll.change(action, name);
+      await becomeCluster(settings);
+      return { scope, confirmed: await confirmed, paused: paused() };
     },
   };
 }
 
-async function read(path: string, log: Logger): Promise<readonly string[]> {
+function requireKnown(name: string, upstreams: readonly string[]): void {
+  if (name === ALL || upstreams.includes(name)) return;
+  const known = upstreams.join(', ') || 'none';
+  const message = `no upstream ${JSON.stringify(name)}; configured: ${known}`;
+  throw new DamselflyError('UPSTREAM_UNKNOWN', message, { upstream: name });
+}
+
+interface Reader<T> {
+  readonly parse: (text: string) => T | undefined;
+  /** Somebody pulled the switch once: the safe reading of what cannot be read. */
+  readonly unreadable: T;
+}
+
+const namesOf: Reader<readonly string[]> = {
+  parse(text) {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : undefined;
+  },
+  unreadable: [ALL],
+};
+
+const settingsOf: Reader<ClusterSettings> = {
+  parse(text) {
+    const message = decodeControl(text);
+    return message?.type === 'settings' ? { atMs: message.atMs, paused: message.paused } : undefined;
+  },
+  unreadable: { atMs: 0, paused: [ALL] },
+};
+
+async function read<T>(path: string, log: Logger, { parse, unreadable }: Reader<T>): Promise<T | undefined> {
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (Array.isArray(value)) return value.filter((name) => typeof name === 'string');
-    throw new DamselflyError('INTERNAL', 'not a list of names');
+    const value = parse(await readFile(path, 'utf8'));
+    if (value !== undefined) return value;
+    log.warn({ path }, 'cannot tell what was paused: everything is');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    // Somebody pulled the switch once: the safe reading of what cannot be read.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     log.warn({ path, error: describeError(error) }, 'cannot tell what was paused: everything is');
-    return [ALL];
   }
+  return unreadable;
 }

@@ -18,7 +18,8 @@ export const checkDaemon: Check = ({ status }) => {
   }
   for (const name of status.paused) {
     const says = `${name === 'all' ? 'everything' : name} is paused: pulls go straight to the registry`;
-    findings.push({ check: 'pause', state: 'warning', says, cure: `dfget resume ${name}` });
+    const cure = `dfget resume ${status.pausedHere.includes(name) ? '--this-node ' : ''}${name}`;
+    findings.push({ check: 'pause', state: 'warning', says, cure });
   }
   return findings;
 };

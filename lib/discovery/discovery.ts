@@ -1,3 +1,4 @@
+import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 
@@ -30,6 +31,18 @@ export interface Discovery {
   readonly reachable: boolean;
   /** Whether the answer to an announcement of this blob is still to come, from a tracker that can be reached. */
   owes(digest: Digest): boolean;
+  /** The newest settings of the cluster that were shared or heard of. */
+  readonly settings: ClusterSettings | undefined;
+  /**
+   * Tells every tracker, now or when it is there again, for as long as nothing newer is heard of. Does nothing when
+   * something newer is known.
+   */
+  shareSettings(settings: ClusterSettings): void;
+  /**
+   * Sets the only listener. Called at once when some are known, and whenever a tracker says what the newest settings
+   * are: with news, and with what was shared here as its receipt.
+   */
+  listenSettings(listener: (settings: ClusterSettings) => void): void;
   close(): Promise<void>;
 }
 

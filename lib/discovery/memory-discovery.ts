@@ -1,3 +1,4 @@
+import { type ClusterSettings, isNewer } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousOwner } from '../core/rendezvous.ts';
@@ -40,6 +41,7 @@ export class MemoryTracker {
   #chooser: NeighbourChooser;
   #epoch: number;
   #reachable = true;
+  #settings: ClusterSettings | undefined;
 
   constructor(deps: MemoryTrackerDeps, options: { readonly latencyMs: number }) {
     this.#deps = deps;
@@ -68,6 +70,7 @@ export class MemoryTracker {
     if (reachable) {
       this.#chooser = this.#deps.createChooser();
       this.#epoch = this.#chooser.epoch;
+      this.#settings = undefined;
     }
     for (const member of [...this.#members]) {
       if (reachable) this.#admit(member);
@@ -104,8 +107,16 @@ export class MemoryTracker {
     this.deliver(member, (chooser) => {
       chooser.join(member.peer, this.clock.now());
       const { supernodes } = chooser;
-      this.answer(member, () => member.connected(supernodes));
+      const settings = this.#settings;
+      this.answer(member, () => member.connected(supernodes, settings));
     });
+  }
+
+  /** Settings have arrived; everybody hears of them when they are news. @internal */
+  set(settings: ClusterSettings): void {
+    if (!isNewer(settings, this.#settings)) return;
+    this.#settings = settings;
+    for (const member of this.#members) this.answer(member, () => member.told(settings));
   }
 
   #tellEpoch(): void {
@@ -123,6 +134,8 @@ class MemoryDiscovery implements Discovery {
   readonly #unanswered = new Set<Digest>();
   #listener: DiscoveryListener | undefined;
   #supernodes: readonly PeerInfo[] = [];
+  #settings: ClusterSettings | undefined;
+  #settingsListener: (settings: ClusterSettings) => void = () => {};
   #reachable = false;
 
   constructor(tracker: MemoryTracker, peer: PeerInfo) {
@@ -167,9 +180,36 @@ class MemoryDiscovery implements Discovery {
     return rendezvousOwner(digest, this.#supernodes);
   }
 
-  connected(supernodes: readonly PeerInfo[]): void {
+  get settings(): ClusterSettings | undefined {
+    return this.#settings;
+  }
+
+  listenSettings(listener: (settings: ClusterSettings) => void): void {
+    this.#settingsListener = listener;
+    if (this.#settings !== undefined) listener(this.#settings);
+  }
+
+  shareSettings(settings: ClusterSettings): void {
+    if (!isNewer(settings, this.#settings)) return;
+    this.#settings = settings;
+    if (this.#reachable) this.#tracker.deliver(this, () => this.#tracker.set(settings));
+  }
+
+  /** What the tracker says that the newest settings are. */
+  told(settings: ClusterSettings | undefined): void {
+    const known = this.#settings;
+    if (known !== undefined && (settings === undefined || isNewer(known, settings))) {
+      this.#tracker.deliver(this, () => this.#tracker.set(known));
+    } else if (settings !== undefined) {
+      this.#settings = settings;
+      this.#settingsListener(settings);
+    }
+  }
+
+  connected(supernodes: readonly PeerInfo[], settings: ClusterSettings | undefined): void {
     this.#supernodes = supernodes;
     this.#reachable = true;
+    this.told(settings);
     this.#listener?.reachable(true);
     this.#send([...this.#shared.values()]);
   }

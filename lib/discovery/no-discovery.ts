@@ -9,6 +9,9 @@ export function createNoDiscovery(): Discovery {
     owner: () => undefined,
     reachable: false,
     owes: () => false,
+    settings: undefined,
+    shareSettings() {},
+    listenSettings() {},
     close: async () => {},
   };
 }

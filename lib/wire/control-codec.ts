@@ -10,7 +10,9 @@ import {
   MAX_BLOBS_PER_MESSAGE,
   MAX_CONTROL_BYTES,
   MAX_NEIGHBOURS_PER_BLOB,
+  MAX_PAUSED,
   MAX_PEERS_PER_MESSAGE,
+  MAX_UPSTREAM_CHARS,
 } from './control-messages.ts';
 
 /** Longest DNS name (RFC 1035 section 2.3.4); any literal address is shorter. */
@@ -22,6 +24,8 @@ const MAX_TYPE_CHARS = 64;
 const MIN_HEARTBEAT_MS = 100;
 const MAX_HEARTBEAT_MS = 60_000;
 const MAX_PROTOCOL = 65_535;
+/** The last time that a Date can hold (ECMA-262 section 21.4.1.1); leaves room for one that must be later. */
+const MAX_TIME_MS = 8.64e15;
 
 const id = z.string().regex(/^[0-9a-f]{40}$/);
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest');
@@ -52,6 +56,11 @@ const announcement = z.object({
   have: z.enum(['none', 'some', 'all']),
   stalled: z.boolean().exactOptional(),
 });
+const settingsFields = {
+  atMs: count.max(MAX_TIME_MS),
+  paused: z.array(z.string().min(1).max(MAX_UPSTREAM_CHARS)).max(MAX_PAUSED),
+};
+const settings = z.object({ type: z.literal('settings'), ...settingsFields });
 const hello = z.object({
   type: z.literal('hello'),
   protocol,
@@ -67,6 +76,7 @@ const welcome = z.object({
   epoch: count,
   supernodes: supernodes.exactOptional(),
   heartbeatMs: z.int().min(MIN_HEARTBEAT_MS).max(MAX_HEARTBEAT_MS),
+  settings: z.object(settingsFields).exactOptional(),
 });
 const announce = z.object({
   type: z.literal('announce'),
@@ -107,7 +117,7 @@ const epoch = z.object({
 const heartbeat = z.object({ type: z.literal('heartbeat') });
 
 const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
-  Object.entries({ hello, welcome, announce, withdraw, neighbours, epoch, heartbeat }),
+  Object.entries({ hello, welcome, announce, withdraw, neighbours, epoch, settings, heartbeat }),
 );
 
 /** The text of one message, for one WebSocket text frame. */

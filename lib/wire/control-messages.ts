@@ -1,3 +1,4 @@
+import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 
@@ -18,6 +19,12 @@ export const MAX_NEIGHBOURS_PER_BLOB = 64;
 
 /** Most different peers in one neighbours message; keeps it below {@link MAX_CONTROL_BYTES} at the longest names. */
 export const MAX_PEERS_PER_MESSAGE = 2000;
+
+/** Most upstreams paused one by one; with the longest names well below {@link MAX_CONTROL_BYTES}. */
+export const MAX_PAUSED = 256;
+
+/** Longest name of an upstream: a DNS name, its port, and what a pattern adds. */
+export const MAX_UPSTREAM_CHARS = 300;
 
 /** What a member tells about one blob; the same shape as an announcement of lib/discovery. */
 export interface BlobAnnouncement {
@@ -67,6 +74,8 @@ export type ControlMessage =
       readonly supernodes?: readonly PeerInfo[];
       /** The member sends something at least this often; silence of three times as much ends the connection. */
       readonly heartbeatMs: number;
+      /** The newest that any member has told this tracker; a member that knows newer ones tells it. */
+      readonly settings?: ClusterSettings;
     }
   /** Member to tracker: I share these blobs. Answered by neighbours. */
   | { readonly type: 'announce'; readonly blobs: readonly BlobAnnouncement[] }
@@ -76,4 +85,9 @@ export type ControlMessage =
   | { readonly type: 'neighbours'; readonly blobs: readonly BlobNeighbours[] }
   /** Tracker to member: the set of supernodes changed, announce again what is incomplete. */
   | { readonly type: 'epoch'; readonly epoch: number; readonly supernodes?: readonly PeerInfo[] }
+  /**
+   * Member to tracker: set these, unless newer ones are known. Tracker to all members, who said it too: they are the
+   * newest.
+   */
+  | ({ readonly type: 'settings' } & ClusterSettings)
   | { readonly type: 'heartbeat' };

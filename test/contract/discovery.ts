@@ -1,4 +1,5 @@
 import type { Test } from 'tap';
+import type { ClusterSettings } from '../../lib/core/cluster-settings.ts';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../../lib/discovery/discovery.ts';
@@ -17,6 +18,8 @@ interface Node {
   readonly peer: PeerInfo;
   readonly discovery: Discovery;
   readonly reachable: boolean[];
+  /** Settings of the cluster as it heard of them, in order. */
+  readonly settings: readonly ClusterSettings[];
   /** How often it heard that supernodes came or went. */
   changes(): number;
   /** Ids of everyone it was told of for the blob, in order, repeats included. */
@@ -24,6 +27,8 @@ interface Node {
   /** Whether the last it heard of the blob was that a supernode owns it. */
   owned(digest: Digest): boolean | undefined;
 }
+
+const heardBy = ({ settings }: Node): readonly ClusterSettings[] => settings;
 
 let ports = 20_000;
 
@@ -52,7 +57,9 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
       const ownedNow = new Map<Digest, boolean>();
       const reachable: boolean[] = [];
       let changes = 0;
+      const settings: ClusterSettings[] = [];
       const discovery = rig.connect(peer);
+      discovery.listenSettings((heard) => void settings.push(heard));
       const listener: DiscoveryListener = {
         neighbours: (digest, peers, owned) => {
           told.set(digest, [...(told.get(digest) ?? []), ...peers.map(({ id }) => id)]);
@@ -67,6 +74,7 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
         peer,
         discovery,
         reachable,
+        settings,
         changes: () => changes,
         told: (digest) => told.get(digest) ?? [],
         owned: (digest) => ownedNow.get(digest),
@@ -248,6 +256,57 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     const heard = node.changes();
     await supernode.discovery.close();
     await rig.until(() => node.changes() > heard, 'also when one goes');
+  });
+
+  t.test('settings reach everybody, late comers too, and who set them has a receipt', async (t) => {
+    const { rig, start } = await setUp(t);
+    const [first, second, supernode] = [start('first'), start('second'), start('s', 'supernode')];
+    const everybody = [first, second, supernode];
+    await rig.until(() => everybody.every(({ discovery }) => discovery.reachable), 'all are connected');
+    t.same(everybody.map(heardBy), [[], [], []], 'nothing is set');
+    const pause = { atMs: 10, paused: ['all'] };
+    first.discovery.shareSettings(pause);
+    t.same(first.discovery.settings, pause, 'known to who sets it at once');
+    await rig.until(() => everybody.every((node) => heardBy(node).length === 1), 'all hear of it');
+    t.same(everybody.map(heardBy), [[pause], [pause], [pause]]);
+
+    second.discovery.shareSettings({ atMs: 9, paused: ['quay.io'] });
+    t.same(second.discovery.settings, pause, 'what is older does nothing');
+    const resume = { atMs: 11, paused: [] };
+    second.discovery.shareSettings(resume);
+    await rig.until(() => everybody.every((node) => heardBy(node).length === 2), 'all hear of the next');
+    const late = start('late');
+    await rig.until(() => heardBy(late).length === 1, 'who comes later hears of it');
+    t.same(
+      [...everybody, late].map(({ discovery }) => discovery.settings),
+      [resume, resume, resume, resume],
+    );
+    const again: ClusterSettings[] = [];
+    late.discovery.listenSettings((settings) => void again.push(settings));
+    t.same(again, [resume], 'who listens late hears at once');
+  });
+
+  t.test('an empty tracker hears of the settings from members, and the newest win', async (t) => {
+    const { rig, start } = await setUp(t);
+    const [first, second] = [start('first'), start('second')];
+    await rig.until(() => first.discovery.reachable && second.discovery.reachable, 'both are connected');
+    const old = { atMs: 10, paused: ['all'] };
+    first.discovery.shareSettings(old);
+    await rig.until(() => heardBy(second).length === 1, 'both know');
+    await rig.setReachable(false);
+    await rig.until(() => !first.discovery.reachable && !second.discovery.reachable, 'the loss is noticed');
+    const newer = { atMs: 12, paused: ['quay.io'] };
+    first.discovery.shareSettings(newer);
+    await rig.setReachable(true);
+    await rig.until(() => heardBy(second).at(-1)?.atMs === newer.atMs, 'the other hears of the newer');
+    await rig.until(() => heardBy(first).at(-1)?.atMs === newer.atMs, 'the receipt is there');
+    t.same(
+      [first, second].map(({ discovery }) => discovery.settings),
+      [newer, newer],
+    );
+    const late = start('late');
+    await rig.until(() => heardBy(late).length === 1, 'a late comer hears of it from the empty tracker');
+    t.same(heardBy(late), [newer]);
   });
 
   t.test('an empty tracker in the place of a lost one learns everything again', async (t) => {

@@ -62,7 +62,10 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
   const metrics = createMetrics({ defaults: false });
-  const pause = await loadPause({ log, metrics }, { folder, upstreams: ['registry.test'] });
+  const pause = await loadPause(
+    { log, metrics, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    { folder, upstreams: ['registry.test'], hasTracker: false },
+  );
   const status = (): object => ({ id: 'x' });
   const deps = { blobs: engine, origin: registry.client(), pause, status, clock, log };
   const api = await startLocalApi(deps, path);

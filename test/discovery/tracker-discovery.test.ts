@@ -145,6 +145,24 @@ t.test('blobs are divided over the trackers, moved when one dies and moved back'
   await until(() => one.withdrawn().length === ownedByTwo, 'what had moved is withdrawn');
 });
 
+t.test('settings that one tracker tells are passed on to the others, once', async (t) => {
+  const [one, two] = [await recordingTracker(t), await recordingTracker(t)];
+  const discovery = start(t, [one.url, two.url]);
+  await until(() => one.hellos() === 1 && two.hellos() === 1, 'both are greeted');
+  const settings = { atMs: 5, paused: ['all'] };
+  const tell = (): void => {
+    for (const client of one.server.clients) client.send(encodeControl({ type: 'settings', ...settings }));
+  };
+  tell();
+  await until(() => two.received.some(({ type }) => type === 'settings'), 'the other is told');
+  t.same(discovery.settings, settings);
+  tell();
+  discovery.announce(layers(20));
+  await until(() => one.announced().length + two.announced().length === 20, 'all before has arrived');
+  const said = [one, two].map(({ received }) => received.filter(({ type }) => type === 'settings'));
+  t.same(said, [[], [{ type: 'settings', ...settings }]]);
+});
+
 t.test('more blobs than fit in a message travel in several', async (t) => {
   const tracker = await recordingTracker(t);
   const discovery = start(t, [tracker.url]);

@@ -233,20 +233,24 @@ t.test(
     };
     await originBytes();
     t.equal(await originBytes(), 0, 'it is cached');
-    t.match(await dfget('pause', '--socket', socket()), /paused: all/);
+    t.match(await dfget('pause', '--this-node', '--socket', socket()), /paused: all \(this node\)/);
     t.ok((await originBytes()) > MIB, 'paused: the registry sends it');
     t.match(await (await fetch(`${admin}/readyz`)).json(), { notes: [/insecure/, /paused: pulls of all/] });
     t.match(await (await fetch(`${admin}/metrics`)).text(), /^damselfly_paused_upstreams 1$/m);
     t.match(await dfget('status', '--socket', socket()), /paused +all/);
     t.match(JSON.parse(await dfget('doctor', '--json', '--socket', socket())), {
-      findings: [{ check: 'daemon' }, { check: 'pause', state: 'warning', cure: 'dfget resume all' }],
+      findings: [
+        { check: 'daemon' },
+        { check: 'pause', state: 'warning', cure: 'dfget resume --this-node all' },
+      ],
     });
 
     await cluster.daemons[0]?.stop();
     await cluster.restartDaemon(0);
     t.ok((await originBytes()) > MIB, 'a daemon that starts again is still paused');
-    const { stdout } = await run(bin('damselfly'), ['resume', '--json', '--socket', socket()]);
-    t.same(JSON.parse(stdout), { paused: [] });
+    const resume = ['resume', '--this-node', '--json', '--socket', socket()];
+    const { stdout } = await run(bin('damselfly'), resume);
+    t.same(JSON.parse(stdout), { paused: [], scope: 'node', confirmed: true });
     t.equal(await originBytes(), 0, 'resumed: it comes from here');
     const wrong = await run(bin('damselfly'), ['pause', 'nope.test', '--socket', socket()]);
     t.match(wrong, { code: 1, output: /UPSTREAM_UNKNOWN.*registry\.test/ });

@@ -46,6 +46,9 @@ async function setUp() {
     listen: () => {},
     reachable: true,
     owes: () => false,
+    settings: undefined,
+    shareSettings: () => {},
+    listenSettings: () => {},
     close: async () => {},
   };
   const dialling: PeerInfo[] = [];

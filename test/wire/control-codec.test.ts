@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
@@ -40,6 +41,17 @@ const MESSAGES: readonly ControlMessage[] = [
   { type: 'epoch', epoch: 0 },
   { type: 'epoch', epoch: 1, supernodes: [peer(0)] },
   { type: 'heartbeat' },
+  { type: 'settings', atMs: 0, paused: [] },
+  { type: 'settings', atMs: 1_700_000_000_000, paused: ['all', 'harbor.corp:5000', '*.gcr.io'] },
+  {
+    type: 'welcome',
+    protocol: 1,
+    trackerId: 'ab'.repeat(20),
+    clusterTimeMs: 1,
+    epoch: 3,
+    heartbeatMs: 5000,
+    settings: { atMs: 7, paused: ['all'] },
+  },
 ];
 
 t.test('every message comes back as it was sent', async (t) => {
@@ -55,7 +67,7 @@ t.test('a peer that is a neighbour for every layer of an image travels once', as
 });
 
 t.test('fields and types of later versions are ignored', async (t) => {
-  t.equal(decodeControl('{"type":"settings","x":1}'), undefined);
+  t.equal(decodeControl('{"type":"weather","x":1}'), undefined);
   t.same(decodeControl('{"type":"epoch","epoch":4,"reason":"rollout","__proto__":{"x":1}}'), {
     type: 'epoch',
     epoch: 4,
@@ -73,6 +85,34 @@ t.test('fields and types of later versions are ignored', async (t) => {
     peer: peer(1),
     clusterTimeMs: 0,
   });
+});
+
+t.test('any settings within the caps come back as they were sent, alone and in a welcome', async (t) => {
+  const settings = fc.record(
+    {
+      atMs: fc.integer({ min: 0, max: 8.64e15 }),
+      paused: fc.array(fc.string({ minLength: 1, maxLength: 300 }), { maxLength: 256 }),
+    },
+    { noNullPrototype: true },
+  );
+  const welcome = {
+    type: 'welcome',
+    protocol: 1,
+    trackerId: 'ab'.repeat(20),
+    clusterTimeMs: 1,
+    epoch: 3,
+    heartbeatMs: 5000,
+  } as const;
+  fc.assert(
+    fc.property(settings, (given) => {
+      const alone: ControlMessage = { type: 'settings', ...given };
+      const greeting: ControlMessage = { ...welcome, settings: given };
+      return [alone, greeting].every((message) =>
+        isDeepStrictEqual(decodeControl(encodeControl(message)), message),
+      );
+    }),
+  );
+  t.pass('every one');
 });
 
 t.test('what breaks a cap or a type is refused as a protocol error', async (t) => {
@@ -118,6 +158,13 @@ t.test('what breaks a cap or a type is refused as a protocol error', async (t) =
     '65 neighbours': { type: 'neighbours', peers: [peer(0)], blobs: [{ digest, peers: Array(65).fill(0) }] },
     'a neighbour without a host': { type: 'neighbours', peers: [{ ...peer(0), host: '' }], blobs: [] },
     'an epoch below 0': { type: 'epoch', epoch: -1 },
+    'settings without a time': { type: 'settings', paused: [] },
+    'settings from before the epoch': { type: 'settings', atMs: -1, paused: [] },
+    'settings that nothing could replace': { type: 'settings', atMs: Number.MAX_SAFE_INTEGER, paused: [] },
+    'an upstream without a name': { type: 'settings', atMs: 1, paused: [''] },
+    'an upstream of 301 characters': { type: 'settings', atMs: 1, paused: ['a'.repeat(301)] },
+    '257 upstreams': { type: 'settings', atMs: 1, paused: Array(257).fill('a') },
+    'a welcome with half of the settings': { ...MESSAGES[2], settings: { atMs: 1 } },
     'a heartbeat every millisecond': { ...MESSAGES[2], heartbeatMs: 1 },
   };
   for (const [what, value] of Object.entries(cases)) {
@@ -140,6 +187,9 @@ t.test('no text makes the decoder throw anything but a protocol error', async (t
   const fields = fc.constantFrom(
     'peer',
     'peers',
+    'paused',
+    'atMs',
+    'settings',
     'blobs',
     'digests',
     'epoch',

@@ -1,3 +1,4 @@
+import { type ClusterSettings, isNewer } from '../../core/cluster-settings.ts';
 import type { Digest } from '../../core/digest.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
@@ -56,6 +57,8 @@ class TrackerDiscovery implements Discovery {
   readonly #unanswered = new Set<Digest>();
   readonly #withdrawals = new Map<TrackerLink, Digest[]>();
   #listener: DiscoveryListener | undefined;
+  #settings: ClusterSettings | undefined;
+  #settingsListener: (settings: ClusterSettings) => void = () => {};
   #wasReachable = false;
   #closed = false;
   #flushAtMs = Number.POSITIVE_INFINITY;
@@ -69,7 +72,7 @@ class TrackerDiscovery implements Discovery {
         deps,
         { url, peer },
         {
-          welcomed: () => this.#welcomed(link),
+          welcomed: (settings) => this.#welcomed(link, settings),
           message: (message) => this.#receive(link, message),
           lost: () => this.#lost(link),
         },
@@ -95,6 +98,21 @@ class TrackerDiscovery implements Discovery {
 
   listen(listener: DiscoveryListener): void {
     this.#listener = listener;
+  }
+
+  get settings(): ClusterSettings | undefined {
+    return this.#settings;
+  }
+
+  shareSettings(settings: ClusterSettings): void {
+    if (!isNewer(settings, this.#settings)) return;
+    this.#settings = settings;
+    for (const link of this.#links) link.send({ type: 'settings', ...settings });
+  }
+
+  listenSettings(listener: (settings: ClusterSettings) => void): void {
+    this.#settingsListener = listener;
+    if (this.#settings !== undefined) listener(this.#settings);
   }
 
   announce(announcements: readonly Announcement[]): void {
@@ -178,13 +196,28 @@ class TrackerDiscovery implements Discovery {
   }
 
   /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
-  #welcomed(link: TrackerLink): void {
+  #welcomed(link: TrackerLink, settings: ClusterSettings | undefined): void {
     const connected = this.#links.filter((other) => other.connected);
     for (const [digest, { announcement }] of this.#shared) {
       if (rendezvousOwner(digest, connected) === link) this.#markDirty(digest, announcement.have);
     }
     this.#flushWithin(BATCH_MS);
+    this.#toldSettings(link, settings);
     this.#tellReachable();
+  }
+
+  /** A tracker says what it thinks is the newest; it, or the others, may not know better. */
+  #toldSettings(link: TrackerLink, settings: ClusterSettings | undefined): void {
+    const known = this.#settings;
+    if (known !== undefined && (settings === undefined || isNewer(known, settings))) {
+      link.send({ type: 'settings', ...known });
+    } else if (settings !== undefined) {
+      this.#settings = settings;
+      if (isNewer(settings, known)) {
+        for (const other of this.#links) if (other !== link) other.send({ type: 'settings', ...settings });
+      }
+      this.#guard(() => this.#settingsListener(settings));
+    }
   }
 
   #lost(link: TrackerLink): void {
@@ -211,6 +244,8 @@ class TrackerDiscovery implements Discovery {
       }
       this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
       this.#tell((listener) => listener.supernodesChanged?.());
+    } else if (message.type === 'settings') {
+      this.#toldSettings(link, { atMs: message.atMs, paused: message.paused });
     }
   }
 
@@ -221,11 +256,15 @@ class TrackerDiscovery implements Discovery {
     this.#tell((listener) => listener.reachable(reachable));
   }
 
-  /** A listener that throws is a bug of its owner and must not cost the connection to the tracker. */
   #tell(call: (listener: DiscoveryListener) => void): void {
-    if (this.#listener === undefined) return;
+    const listener = this.#listener;
+    if (listener !== undefined) this.#guard(() => call(listener));
+  }
+
+  /** A listener that throws is a bug of its owner and must not cost the connection to the tracker. */
+  #guard(call: () => void): void {
     try {
-      call(this.#listener);
+      call();
     } catch (error) {
       this.#deps.log.error({ problem: describeError(error) }, 'discovery listener failed');
     }

@@ -1,4 +1,5 @@
 import { type RawData, WebSocket } from 'ws';
+import type { ClusterSettings } from '../../core/cluster-settings.ts';
 import { describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
@@ -27,8 +28,8 @@ const PROTOCOL_ERROR = 1002;
 
 /** What a link tells its owner; all calls come from the event loop, none from inside a call to the link. */
 export interface TrackerLinkListener {
-  /** A tracker answers; it knows nothing of what was announced before. */
-  welcomed(): void;
+  /** A tracker answers; it knows nothing of what was announced before, and of settings only these. */
+  welcomed(settings: ClusterSettings | undefined): void;
   /** Anything but the greeting and heartbeats. */
   message(message: ControlMessage): void;
   /** Not connected any more; the link dials again by itself. */
@@ -164,7 +165,7 @@ export class TrackerLink {
       this.#cancelTimer();
       this.#keepAlive(socket, message.heartbeatMs);
       this.#deps.log.info({ tracker: this.id }, 'tracker connected');
-      this.#listener.welcomed();
+      this.#listener.welcomed(message.settings);
     } else if (this.#welcomed && message.type !== 'heartbeat') {
       if (message.type === 'epoch') this.#supernodes = message.supernodes ?? [];
       this.#listener.message(message);

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import { DamselflyError } from '../../lib/core/errors.ts';
+import { createTrackerDiscovery } from '../../lib/discovery/tracker/tracker-discovery.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { createSystemClock } from '../../lib/runtime/system-clock.ts';
+import { createSystemRng } from '../../lib/runtime/system-rng.ts';
+import { ClusterPause } from '../cluster-pause.ts';
+import type { PauseAnswer } from '../local-protocol.ts';
+import type { PauseAction } from '../paused-names.ts';
+
+const CONNECT_MS = 3_000;
+
+/**
+ * Changes what the cluster has paused from a machine without a daemon, as a member that shares nothing.
+ * @throws TRACKER_UNREACHABLE, CONFIG_INVALID
+ */
+export async function pauseByTracker(
+  action: PauseAction,
+  upstream: string,
+  trackers: readonly string[],
+): Promise<PauseAnswer> {
+  const clock = createSystemClock({ keepsAlive: true });
+  const discovery = createTrackerDiscovery(
+    { log: silentLog(), clock, rng: createSystemRng() },
+    {
+      trackers,
+      // The port is never dialled: nobody is told of a member that announces nothing.
+      peer: { id: randomBytes(20).toString('hex'), role: 'node', host: '', port: 1, zone: '' },
+    },
+  );
+  try {
+    const reached = await new Promise<boolean>((resolve) => {
+      const cancel = clock.after(CONNECT_MS, () => resolve(false));
+      discovery.listen({
+        neighbours: () => {},
+        reachable: (now) => {
+          cancel();
+          resolve(now);
+        },
+      });
+    });
+    const pause = new ClusterPause({ discovery, clock, wallClockMs: Date.now }, () => {});
+    const changed = reached ? pause.change(action, upstream) : undefined;
+    if (changed === undefined || !(await changed.confirmed)) {
+      const message = `${trackers.join(', ')}: no tracker answers, nothing is changed; look whether one listens there`;
+      throw new DamselflyError('TRACKER_UNREACHABLE', message);
+    }
+    return { paused: pause.paused, scope: 'cluster', confirmed: true };
+  } finally {
+    await discovery.close();
+  }
+}
