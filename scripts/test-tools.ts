@@ -10,6 +10,7 @@ const TOOLS = [
   { program: 'dockerd', debian: 'docker.io' },
   { program: 'docker', debian: 'docker.io' },
   { program: 'podman', debian: 'podman' },
+  { program: 'buildah', debian: 'buildah' },
   { program: 'skopeo', debian: 'skopeo' },
   { program: 'runc', debian: 'runc' },
   { program: 'busybox', debian: 'busybox-static' },

@@ -1,19 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type Cluster, proxyUrl, startCluster } from '../../bench/fixtures/cluster.ts';
+import { proxyUrl } from '../../bench/fixtures/cluster.ts';
 import { createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
 import { pushImage } from '../../bench/fixtures/push-image.ts';
-import { createShaper } from '../../bench/fixtures/shaper.ts';
-import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
-import { makeCertificate } from '../helpers/certificate.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { podman } from '../helpers/clients/containers-image.ts';
-import { startDockerRegistry } from '../helpers/docker-registry.ts';
-import { type Relay, startRelay } from '../helpers/relay.ts';
+import { PRIVATE, type PrivateStage, startPrivateStage } from '../helpers/private-stage.ts';
 import { NAMESPACE } from '../helpers/stage.ts';
-import { startTokenServer, type TokenServer } from '../helpers/token-server.ts';
 
 const skip = skipReason({ programs: ['docker-registry', 'openssl'] });
 const MIB = 1024 * 1024;
@@ -23,61 +18,22 @@ const LAYER = randomBytes(36 * MIB);
 const FOUR_SECONDS_LEFT = -56;
 const SCOPE = 'repository:team/app:pull';
 
-interface Scene {
-  readonly tokens: TokenServer;
-  readonly cluster: Cluster;
-  readonly folder: string;
+interface Scene extends PrivateStage {
   readonly image: GeneratedImage;
-  /** What the registry is asked by the whole cluster. */
-  readonly relay: Relay;
   /** Digest of {@link LAYER}, the one layer of the image `v1`. */
   readonly layer: string;
 }
 
-/** A slow registry that takes signed tokens, and a cluster whose upstream has an account of its own there. */
 async function start(t: Test, trust: 'caller' | 'node'): Promise<Scene> {
-  const temp = await tempFolder('tenants');
-  t.teardown(() => temp[Symbol.asyncDispose]());
-  const folder = temp.path;
-  const certificate = makeCertificate(folder);
-  const tokens = await startTokenServer(certificate, {
-    pusher: { password: 'push-secret', rights: { '*': ['pull', 'push'] } },
-    node: { password: 'node-secret', rights: { 'team/app': ['pull'] } },
-    alice: { password: 'alice-secret', rights: { 'team/app': ['pull'] } },
-  });
-  t.teardown(() => tokens.close());
-  const authorization = `Bearer ${tokens.issue('pusher', 'repository:team/app:pull,push')}`;
-  const registry = await startDockerRegistry({ tokens: { realm: tokens.realm, certificate, authorization } });
-  t.teardown(() => registry.close());
-  const { layers } = await registry.pushImage('team/app', 'v1', [LAYER]);
+  const stage = await startPrivateStage({ trust, registryRate: REGISTRY_RATE });
+  t.teardown(() => stage[Symbol.asyncDispose]());
+  const { authorization, registry } = stage;
+  const { layers } = await registry.pushImage(PRIVATE, 'v1', [LAYER]);
   const image = await createImage({
-    ...{ folder: join(folder, 'image'), tag: 'small', totalBytes: 2 * MIB, layers: 2, seed: 'tenants' },
+    ...{ folder: join(stage.folder, 'image'), tag: 'small', totalBytes: 2 * MIB, layers: 2, seed: 'tenants' },
   });
-  await pushImage(image, { registry: registry.url, repository: 'team/app', authorization });
-  const relay = await startRelay(registry.url);
-  t.teardown(() => relay.close());
-  const target = { host: '127.0.0.1', port: Number(new URL(relay.url).port) };
-  const shaper = await createShaper({
-    listen: { host: '127.0.0.1', port: 0 },
-    target,
-    bytesPerSecond: REGISTRY_RATE,
-  });
-  t.teardown(() => shaper.close());
-  const config = join(folder, 'config.yaml');
-  const upstream = {
-    name: NAMESPACE,
-    url: `http://${shaper.address}`,
-    username: 'node',
-    password: 'node-secret',
-    trust,
-  };
-  await writeFile(config, JSON.stringify({ upstream: [upstream] }));
-  const cluster = await startCluster({
-    ...{ folder, nodes: 2, supernodes: 1, upstreams: {}, logLevel: 'debug' },
-    ...{ daemonFlags: ['--config', config], supernodeFlags: ['--config', config] },
-  });
-  t.teardown(() => cluster.stop());
-  return { tokens, cluster, folder, image, relay, layer: layers[0] ?? '' };
+  await pushImage(image, { registry: registry.url, repository: PRIVATE, authorization });
+  return { ...stage, image, layer: layers[0] ?? '' };
 }
 
 function urlOf({ cluster, layer }: Scene, node: number, path = `blobs/${layer}`): string {

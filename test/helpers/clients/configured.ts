@@ -10,6 +10,8 @@ export interface ConfiguredPull {
   /** Empty, and of its own. */
   readonly folder: string;
   readonly image: string;
+  /** As the kubelet sends them from a pull secret; for the CRI alone. */
+  readonly credentials?: { readonly user: string; readonly password: string };
 }
 
 /** Argv that runs a command with the folder over the machine's own, seen by that command alone. */
@@ -31,7 +33,12 @@ export function containerdSections(folder: string): string {
 }
 
 /** Pulls by the CRI, with /etc/containerd as it is in `root`. @returns the image's reference */
-export async function containerdCriPull({ root, folder, image }: ConfiguredPull): Promise<string> {
+export async function containerdCriPull({
+  root,
+  folder,
+  image,
+  credentials,
+}: ConfiguredPull): Promise<string> {
   const daemon = await startChild({
     command: 'unshare',
     args: withEtc(root, 'containerd', ['containerd', '-c', '/etc/containerd/config.toml']),
@@ -39,7 +46,7 @@ export async function containerdCriPull({ root, folder, image }: ConfiguredPull)
     ready: (line) => (line.includes('containerd successfully booted') ? true : undefined),
   });
   try {
-    return await criPullImage(join(folder, 'c.sock'), image);
+    return await criPullImage(join(folder, 'c.sock'), image, credentials);
   } finally {
     await daemon.stop();
     await unmountBelow(folder);

@@ -11,7 +11,7 @@ export const podman: ContainerClient = {
   programs: ['podman', 'runc'],
   async pull(pull): Promise<ClientImage> {
     const { folder, credentials } = pull;
-    const env = await podmanEnvironment(pull);
+    const env = await containersEnvironment(pull);
     const podmanRun = async (...args: string[]): Promise<string> => {
       const { code, stdout, output } = await run('podman', args, { env });
       if (code !== 0) throw new Error(`podman ${args[0] ?? ''}: ${output.trim()}`);
@@ -41,6 +41,40 @@ export const podman: ContainerClient = {
       };
     } finally {
       await unmountBelow(folder);
+    }
+  },
+};
+
+/** buildah, with the mirror in its registries.conf. */
+export const buildah: ContainerClient = {
+  name: 'buildah',
+  programs: ['buildah', 'runc'],
+  async pull(pull): Promise<ClientImage> {
+    const env = await containersEnvironment(pull);
+    const buildahRun = async (...args: string[]): Promise<string> => {
+      const { code, stdout, output } = await run('buildah', args, { env });
+      if (code !== 0) throw new Error(`buildah ${args[0] ?? ''}: ${output.trim()}`);
+      return stdout;
+    };
+    try {
+      const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
+      if (pull.credentials !== undefined) {
+        const { user, password } = pull.credentials;
+        const login = ['login', '--tls-verify=false', '--username', user, '--password', password];
+        await buildahRun(...login, askedHost(pull));
+      }
+      await buildahRun('pull', '--quiet', image);
+      const found = JSON.parse(await buildahRun('inspect', '--type', 'image', image)) as {
+        FromImageID: string;
+        FromImageDigest: string;
+        OCIv1: { rootfs: { diff_ids: string[] } };
+      };
+      return {
+        manifestDigest: found.FromImageDigest,
+        contentDigests: [`sha256:${found.FromImageID}`, ...found.OCIv1.rootfs.diff_ids].sort(),
+      };
+    } finally {
+      await unmountBelow(pull.folder);
     }
   },
 };
@@ -88,7 +122,7 @@ async function writeRegistries({ folder, namespace, registry, mirror }: ClientPu
   return file;
 }
 
-async function podmanEnvironment(pull: ClientPull): Promise<Record<string, string>> {
+async function containersEnvironment(pull: ClientPull): Promise<Record<string, string>> {
   const { folder } = pull;
   const storage = join(folder, 'storage.conf');
   const containers = join(folder, 'containers.conf');

@@ -3,7 +3,11 @@ import { connect } from 'node:http2';
 import { createConnection } from 'node:net';
 
 /** `PullImage` of the CRI (runtime.v1), as the kubelet asks it. @returns the reference of the image @throws Error in the runtime's words */
-export async function criPullImage(socket: string, image: string): Promise<string> {
+export async function criPullImage(
+  socket: string,
+  image: string,
+  credentials?: { readonly user: string; readonly password: string },
+): Promise<string> {
   const session = connect('http://localhost', { createConnection: () => createConnection(socket) });
   try {
     const stream = session.request({
@@ -21,8 +25,10 @@ export async function criPullImage(socket: string, image: string): Promise<strin
     };
     stream.on('response', read).on('trailers', read);
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    // PullImageRequest { image = 1: ImageSpec { image = 1 } }
-    stream.end(frame(field(1, field(1, Buffer.from(image)))));
+    // PullImageRequest { image = 1: ImageSpec { image = 1 }, auth = 2: AuthConfig { username = 1, password = 2 } }
+    const spec = field(1, field(1, Buffer.from(image)));
+    const auth = credentials === undefined ? Buffer.alloc(0) : field(2, authConfig(credentials));
+    stream.end(frame(Buffer.concat([spec, auth])));
     await once(stream, 'close');
     if (status !== '0') throw new Error(`CRI ${status ?? 'without status'}: ${message}`);
     // PullImageResponse { image_ref = 1 }, short enough for a length of one byte
@@ -32,6 +38,10 @@ export async function criPullImage(socket: string, image: string): Promise<strin
   } finally {
     session.destroy();
   }
+}
+
+function authConfig({ user, password }: { readonly user: string; readonly password: string }): Buffer {
+  return Buffer.concat([field(1, Buffer.from(user)), field(2, Buffer.from(password))]);
 }
 
 /** A field of protocol buffers that has a length; shorter than 128 bytes. */
