@@ -16,8 +16,10 @@ export type PauseScope = 'node' | 'cluster';
 
 /** Answer of `POST /v1/pause` and `POST /v1/resume`, which take `{upstream, scope?}`. */
 export interface PauseAnswer {
-  /** What is paused on this node then, by whichever switch. */
+  /** What is paused in that scope then. */
   readonly paused: readonly string[];
+  /** What the other of the two switches has paused on this node. */
+  readonly otherSwitch: readonly string[];
   readonly scope: PauseScope;
   /** False: no tracker has confirmed it yet. The others hear of it when one can be reached again. */
   readonly confirmed: boolean;

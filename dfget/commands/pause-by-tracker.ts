@@ -45,7 +45,7 @@ export async function pauseByTracker(
       const message = `${trackers.join(', ')}: no tracker answers, nothing is changed; look whether one listens there`;
       throw new DamselflyError('TRACKER_UNREACHABLE', message);
     }
-    return { paused: pause.paused, scope: 'cluster', confirmed: true };
+    return { paused: pause.paused, otherSwitch: [], scope: 'cluster', confirmed: true };
   } finally {
     await discovery.close();
   }

@@ -78,9 +78,11 @@ async function ask(action: PauseAction, upstream: string, flags: PauseFlags): Pr
   }
 }
 
-function describe({ confirmed, paused, scope }: PauseAnswer): string {
+function describe({ confirmed, otherSwitch, paused, scope }: PauseAnswer): string {
   const said = paused.length === 0 ? 'nothing is paused' : `paused: ${paused.join(', ')}`;
   const where = scope === 'cluster' ? 'the whole cluster' : 'this node';
-  if (confirmed) return `${said} (${where})\n`;
-  return `${said} (this node alone so far: no tracker answers, the others hear of it when one does)\n`;
+  const other = scope === 'cluster' ? 'on this node, by --this-node' : 'in the whole cluster';
+  const more = otherSwitch.length === 0 ? '' : `paused besides ${other}: ${otherSwitch.join(', ')}\n`;
+  if (confirmed) return `${said} (${where})\n${more}`;
+  return `${said} (this node alone so far: no tracker answers, the others hear of it when one does)\n${more}`;
 }

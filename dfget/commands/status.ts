@@ -35,7 +35,9 @@ function describe(status: DaemonStatus): string {
     `tracker     ${status.tracker.reachable ? 'reachable' : 'not reachable: blobs come from the registry and known peers'}`,
     ...(status.paused.length === 0
       ? []
-      : [`paused      ${status.paused.join(', ')}: pulls go straight to the registry until "dfget resume"`]),
+      : [
+          `paused      ${status.paused.join(', ')}: pulls go straight to the registry until "dfget resume${status.pausedHere.length === 0 ? '' : ' --this-node'}"`,
+        ]),
     `store       ${store.complete} blobs complete, ${store.blobs - store.complete} in part, ${formatBytes(store.bytes)}`,
     `neighbours  ${neighbours.length}`,
     ...neighbours.map(

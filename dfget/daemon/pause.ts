@@ -90,7 +90,7 @@ export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise
         here = switched(here, action, name);
         tell();
         await save(files.node, JSON.stringify(here));
-        return { paused: paused(), scope, confirmed: true };
+        return { paused: here, otherSwitch: cluster?.paused ?? [], scope, confirmed: true };
       }
       if (!hasTracker) {
         const message = 'this daemon has no tracker, and so no cluster: give --tracker, or say --this-node';
@@ -98,7 +98,7 @@ export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise
       }
       const { confirmed, settings } = switchOfAll.change(action, name);
       await becomeCluster(settings);
-      return { scope, confirmed: await confirmed, paused: paused() };
+      return { scope, confirmed: await confirmed, paused: switchOfAll.paused, otherSwitch: here };
     },
   };
 }

@@ -82,7 +82,12 @@ t.test('one upstream, all of them, and back', async (t) => {
   const pause = await load();
   t.same(pausedOf(pause), []);
   await pause.change('pause', 'quay.io');
-  t.same(await pause.change('pause', 'quay.io'), { paused: ['quay.io'], scope: 'node', confirmed: true });
+  t.same(await pause.change('pause', 'quay.io'), {
+    paused: ['quay.io'],
+    otherSwitch: [],
+    scope: 'node',
+    confirmed: true,
+  });
   t.same([pausedOf(pause), pause.paused, await gauge()], [['quay.io'], ['quay.io'], 1]);
   await pause.change('pause', 'all');
   t.same([pausedOf(pause), pause.paused, await gauge()], [UPSTREAMS, ['all'], 2]);
@@ -131,11 +136,21 @@ t.test('what no tracker would take is refused before it is said', async (t) => {
 t.test('in a cluster all nodes are paused, also one that starts later, until all resume', async (t) => {
   const { settle, startNode } = startCluster(t);
   const [first, second] = [await startNode(), await startNode()];
-  t.same(await first.change('pause', 'all'), { paused: ['all'], scope: 'cluster', confirmed: true });
+  t.same(await first.change('pause', 'all'), {
+    paused: ['all'],
+    otherSwitch: [],
+    scope: 'cluster',
+    confirmed: true,
+  });
   t.same([pausedOf(first.pause), pausedOf(second.pause)], [UPSTREAMS, UPSTREAMS]);
   const third = await startNode();
   t.same(pausedOf(third.pause), UPSTREAMS);
-  t.same(await second.change('resume', 'all'), { paused: [], scope: 'cluster', confirmed: true });
+  t.same(await second.change('resume', 'all'), {
+    paused: [],
+    otherSwitch: [],
+    scope: 'cluster',
+    confirmed: true,
+  });
   settle();
   t.same(
     [first, second, third].map(({ pause }) => pausedOf(pause)),
@@ -148,6 +163,8 @@ t.test('this node alone: the others do not hear of it, and the cluster does not 
   const [first, second] = [await startNode(), await startNode()];
   t.match(await first.change('pause', 'quay.io', 'node'), { paused: ['quay.io'], scope: 'node' });
   t.same(pausedOf(second.pause), []);
+  await second.change('pause', 'harbor.corp');
+  t.match(await first.change('resume', 'harbor.corp'), { paused: [], otherSwitch: ['quay.io'] });
   await second.change('pause', 'harbor.corp');
   t.same([first.pause.paused, first.pause.pausedHere], [['quay.io', 'harbor.corp'], ['quay.io']]);
   await second.change('resume', 'all');
@@ -196,7 +213,12 @@ t.test(
     const { settle, startNode, tracker } = startCluster(t);
     const [first, second] = [await startNode(), await startNode()];
     tracker.reachable = false;
-    t.same(await first.change('pause', 'all'), { paused: ['all'], scope: 'cluster', confirmed: false });
+    t.same(await first.change('pause', 'all'), {
+      paused: ['all'],
+      otherSwitch: [],
+      scope: 'cluster',
+      confirmed: false,
+    });
     t.same([pausedOf(first.pause), pausedOf(second.pause)], [UPSTREAMS, []]);
     tracker.reachable = true;
     settle();

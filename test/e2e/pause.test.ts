@@ -67,7 +67,7 @@ t.test('pause and resume of a whole cluster, by a node and by its tracker', { sk
     await cluster.daemons[1]?.kill('SIGKILL');
     const resumed = await damselfly('resume', '--json', '--tracker', tracker);
     t.equal(resumed.code, 0, resumed.output);
-    t.same(JSON.parse(resumed.stdout), { paused: [], scope: 'cluster', confirmed: true });
+    t.same(JSON.parse(resumed.stdout), { paused: [], otherSwitch: [], scope: 'cluster', confirmed: true });
     const again = await damselfly('pause', NAMESPACE, '--tracker', tracker);
     t.match(again, { code: 0, stdout: `paused: ${NAMESPACE} (the whole cluster)\n` });
     await cluster.restartDaemon(1);

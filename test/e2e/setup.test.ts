@@ -250,7 +250,7 @@ t.test(
     t.ok((await originBytes()) > MIB, 'a daemon that starts again is still paused');
     const resume = ['resume', '--this-node', '--json', '--socket', socket()];
     const { stdout } = await run(bin('damselfly'), resume);
-    t.same(JSON.parse(stdout), { paused: [], scope: 'node', confirmed: true });
+    t.same(JSON.parse(stdout), { paused: [], otherSwitch: [], scope: 'node', confirmed: true });
     t.equal(await originBytes(), 0, 'resumed: it comes from here');
     const wrong = await run(bin('damselfly'), ['pause', 'nope.test', '--socket', socket()]);
     t.match(wrong, { code: 1, output: /UPSTREAM_UNKNOWN.*registry\.test/ });
