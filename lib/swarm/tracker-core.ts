@@ -14,7 +14,7 @@ export interface TrackerCoreOptions {
   readonly degree: number;
   /** Most neighbours of a node in one swarm. @default 20 */
   readonly degreeCap: number;
-  /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 32 */
+  /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 48 */
   readonly seedLinks: number;
   /** Most supernodes that own a blob together; one alone owns a small one. @default 3 */
   readonly ownersPerBlob: number;
@@ -25,7 +25,7 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
   remoteLinks: 2,
   degree: 10,
   degreeCap: 20,
-  seedLinks: 32,
+  seedLinks: 48,
   ownersPerBlob: MOST_OWNERS,
 };
 
@@ -33,7 +33,7 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
 const CANDIDATES_PER_LINK = 2;
 /** More of them for who comes back: a newcomer that takes the least linked ones meets only those who came just before. */
 const FILL_CANDIDATES_PER_LINK = 4;
-/** A swarm of n sends n-th comers on to its seeds with probability seedLinks/2n: some 90 of 10,000. */
+/** A swarm of n sends n-th comers on to its seeds with probability seedLinks/2n: some 130 of 10,000. */
 const LATECOMER_SEED_SHARE = 0.5;
 /** More than any degree: candidates without a piece come last for a node that found nobody of use. */
 const EMPTY_HANDED = 1000;

@@ -80,9 +80,10 @@ export function startMemoryFetch(
     toClient.carry(0, () => settle(new DamselflyError(code, message, facts)));
   };
 
-  const arrived = (chunk: Uint8Array): void => {
+  /** The timers of a machine may fire in another order than they are due, so that chunks come in any order. */
+  const arrived = (chunk: Uint8Array, at: number): void => {
     if (over) return;
-    into.set(chunk, receivedBytes);
+    into.set(chunk, at);
     receivedBytes += chunk.length;
     onProgress?.(receivedBytes);
     if (receivedBytes === into.length) settle();
@@ -103,6 +104,7 @@ export function startMemoryFetch(
       if (over) return;
       const most = Math.min(CHUNK_BYTES, into.length - sentBytes);
       const paces = [admission.pace, pace];
+      const at = sentBytes;
       const chunk = new Uint8Array(Math.min(most, ...paces.map((each) => each?.quantumBytes ?? most)));
       const sent = (): void => {
         cancelWatch();
@@ -113,13 +115,13 @@ export function startMemoryFetch(
       };
       // The receiver's turn comes before its bytes do: what it has not taken is not sent.
       const turns = Promise.all(paces.flatMap((each) => each?.take(chunk.length) ?? []));
-      const read = (): Promise<void> => admission.read(request.range.start + sentBytes, chunk);
+      const read = (): Promise<void> => admission.read(request.range.start + at, chunk);
       turns.then(read).then(
         () => {
           if (over) return;
-          if (sentBytes === 0) server.spoil(chunk);
+          if (at === 0) server.spoil(chunk);
           watch(admission);
-          toClient.carry(chunk.length, () => arrived(chunk), sent);
+          toClient.carry(chunk.length, () => arrived(chunk, at), sent);
         },
         () => answerWith('PEER_UNREACHABLE', 'the peer ended the transfer'),
       );
