@@ -1,17 +1,5 @@
+import { HOP_BY_HOP } from '../lib/core/hop-by-hop.ts';
 import { type Headers, isSendable } from './exchange.ts';
-
-/** Headers that speak of one connection (RFC 9110 section 7.6.1). */
-const HOP_BY_HOP = [
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-];
 
 /** What a message has to say to the far end. */
 export function endToEnd(headers: Readonly<Record<string, string | string[] | undefined>>): Headers {

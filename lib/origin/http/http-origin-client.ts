@@ -1,4 +1,5 @@
 import { DamselflyError } from '../../core/errors.ts';
+import { HOP_BY_HOP } from '../../core/hop-by-hop.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { createSystemRng } from '../../runtime/system-rng.ts';
 import type { RequestKind } from '../exchange.ts';
@@ -17,21 +18,8 @@ const TIMEOUTS: HttpTimeouts = { connectTimeoutMs: 3_000, headersTimeoutMs: 10_0
 /** Registries that a pattern stands for are opened when they are named; the one named longest ago is closed. */
 const MAX_NAMED = 256;
 
-/** Headers that speak of one connection or one hop (RFC 9110 section 7.6.1), and what we decide ourselves. */
-const OWN_HEADERS = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'expect',
-  'host',
-  'accept-encoding',
-]);
+/** Headers of one connection, and what we decide ourselves. */
+const OWN_HEADERS = new Set<string>([...HOP_BY_HOP, 'expect', 'host', 'accept-encoding']);
 
 /**
  * Reads from the registries `upstreams` over HTTP.
