@@ -4,6 +4,7 @@ import { VERSION } from '../lib/core/version.ts';
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
   pull: async () => (await import('./commands/pull.ts')).pullCommand(),
+  upgrade: async () => (await import('./commands/upgrade.ts')).upgradeCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   setup: async () => (await import('./commands/setup.ts')).setupCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),

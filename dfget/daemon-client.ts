@@ -7,6 +7,7 @@ import {
   type PauseAnswer,
   type PauseScope,
   type RegistryAnswer,
+  type UpgradeAnswer,
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
 
@@ -20,6 +21,8 @@ export interface DaemonClient extends BlobSource {
     question: { readonly upstream: string; readonly scope?: PauseScope },
     signal: AbortSignal,
   ): Promise<PauseAnswer>;
+  /** Lets a newer daemon, the program with its first arguments, take over. @throws UPGRADE_FAILED */
+  upgrade(program: readonly string[], signal: AbortSignal): Promise<UpgradeAnswer>;
   manifest(
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
@@ -73,6 +76,8 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
     setPause: async (action, question, signal) =>
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
+    upgrade: async (program, signal) =>
+      (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,
@@ -90,11 +95,12 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       }
     },
     async *open(request: BlobRequest, { signal }) {
-      const { digest, origin, range, size } = request;
+      const { digest, origin, range, rangeIs, size } = request;
       const query = new URLSearchParams({
         size: String(size),
         upstream: origin.upstream,
         repository: origin.repository,
+        ...(rangeIs === undefined ? {} : { rangeIs }),
       });
       const headers: Record<string, string> = {};
       if (origin.authorization !== undefined) headers[ORIGIN_AUTHORIZATION] = origin.authorization;

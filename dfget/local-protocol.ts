@@ -25,6 +25,12 @@ export interface PauseAnswer {
   readonly confirmed: boolean;
 }
 
+/** Answer of `POST /v1/upgrade`, which takes `{program}`: the command line, without the daemon's own arguments, to start. */
+export interface UpgradeAnswer {
+  /** Process id of the daemon that serves now. */
+  readonly pid: number;
+}
+
 /** Answer of `GET /v1/status`. */
 export interface DaemonStatus {
   readonly id: string;

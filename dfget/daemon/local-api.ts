@@ -1,6 +1,8 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
-import { createConnection } from 'node:net';
-import { dirname } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { createConnection, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
@@ -12,25 +14,37 @@ import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
-import { ORIGIN_AUTHORIZATION, type PauseAnswer } from '../local-protocol.ts';
+import { Drain } from '../../registry-proxy/drain.ts';
+import { ORIGIN_AUTHORIZATION, type PauseAnswer, type UpgradeAnswer } from '../local-protocol.ts';
+import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
+import type { Handover } from './handover/hand-over.ts';
 import type { Pause } from './pause.ts';
 import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
   readonly blobs: BlobSource;
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
-  readonly pause: Pause;
+  readonly pause: () => Pause;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
+  /** Leaves the work to another daemon; absent: this one cannot. */
+  readonly handover?: Pick<Handover, 'start' | 'meet'>;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+export interface LocalApi {
+  /** Takes no more connections, and cuts what is not answered by then. @default at once */
+  close(options?: { readonly deadlineMs: number }): Promise<void>;
 }
 
 const blobQuery = z.object({
   size: z.coerce.number().int().min(0),
   upstream: z.string(),
   repository: z.string(),
+  rangeIs: z.enum(['rest', 'part']).optional(),
 });
+const upgradeBody = z.object({ program: z.tuple([z.string().min(1)], z.string()) });
 const pauseBody = z.object({ upstream: z.string(), scope: z.enum(['node', 'cluster']).optional() });
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
 
@@ -38,21 +52,58 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
  * The daemon's socket for the other dfget commands: HTTP over a Unix socket that only its owner may open. Paths are
  * versioned; errors are `{code, message, facts}`.
  */
-export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
+export async function startLocalApi(
+  deps: LocalApiDeps,
+  path: string,
+  { replace = false }: { readonly replace?: boolean } = {},
+): Promise<LocalApi> {
+  const { clock, handover, log } = deps;
   const lazy = createLazyServer(() => localRoutes(deps));
+  const drain = new Drain(clock);
+  drain.watch(lazy.server);
+  lazy.server.prependListener('request', (request, response) => drain.begins(request, response));
+  if (handover !== undefined) {
+    lazy.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      drain.forget(socket);
+      if (request.url !== HANDOVER_PATH || request.headers.upgrade !== HANDOVER_PROTOCOL) {
+        socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+        return;
+      }
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${HANDOVER_PROTOCOL}\r\n\r\n`,
+      );
+      handover.meet(socket, head).catch((error: unknown) => {
+        log.error({ error: describeError(error) }, 'a handover failed');
+      });
+    });
+  }
   await mkdir(dirname(path), { recursive: true });
-  if (await someoneListens(path)) {
+  if (!replace && (await someoneListens(path))) {
     throw new DamselflyError(
       'CONFIG_INVALID',
-      `--socket ${path}: another daemon listens there; give this one its own`,
+      `--socket ${path}: another daemon listens there; give this one its own, or let it take over with --upgrade`,
     );
   }
-  await rm(path, { force: true });
+  // Under another name first: who opens the path finds the daemon before or this one, never nothing.
+  const made = join(dirname(path), `.${randomBytes(4).toString('hex')}`);
   await new Promise<void>((resolve, reject) => {
-    lazy.server.once('error', reject).listen({ path }, resolve);
+    lazy.server.once('error', reject).listen({ path: made }, resolve);
   });
-  await chmod(path, 0o600);
-  return { close: () => lazy.close() };
+  await chmod(made, 0o600);
+  const { ino } = await stat(made);
+  await rename(made, path);
+  return {
+    async close(options) {
+      const found = await stat(path).catch(() => undefined);
+      if (found?.ino === ino) await rm(path, { force: true });
+      if (options !== undefined) {
+        const cancelCut = clock.after(options.deadlineMs, () => lazy.server.closeAllConnections());
+        await drain.run([lazy.server], () => {});
+        cancelCut();
+      }
+      await lazy.close();
+    },
+  };
 }
 
 async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
@@ -67,7 +118,16 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   for (const action of ['pause', 'resume'] as const) {
     server.post(`/v1/${action}`, async (request): Promise<PauseAnswer> => {
       const { scope, upstream } = pauseBody.parse(request.body);
-      return await pause.change(action, upstream, scope);
+      return await pause().change(action, upstream, scope);
+    });
+  }
+
+  const { handover } = deps;
+  if (handover !== undefined) {
+    server.post('/v1/upgrade', async (request): Promise<UpgradeAnswer> => {
+      const { program } = upgradeBody.parse(request.body);
+      const pid = await handover.start(program, successorArgs(process.argv.slice(2)));
+      return { pid };
     });
   }
 
@@ -83,7 +143,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   server.get('/v1/blobs/:digest', async (request, reply) => {
     const digest = parseDigest((request.params as { digest: string }).digest);
-    const { repository, size, upstream } = blobQuery.parse(request.query);
+    const { rangeIs, repository, size, upstream } = blobQuery.parse(request.query);
     const secret = request.headers[ORIGIN_AUTHORIZATION];
     const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
     const wanted = parseRange(request.headers.range, size);
@@ -91,7 +151,8 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
       throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');
     }
     const range = wanted.kind === 'part' ? wanted.range : { start: 0, end: size };
-    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range } : {}) };
+    const meaning = rangeIs === undefined ? {} : { rangeIs };
+    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range, ...meaning } : {}) };
     const signal = goneSignal(reply);
     const bytes = blobs.open(asked, { signal })[Symbol.asyncIterator]();
     // The first bytes decide between an error that can still be told and a body.
@@ -124,6 +185,11 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   });
 
   return server;
+}
+
+/** A successor is started as we were; it takes over from us. */
+function successorArgs(args: readonly string[]): string[] {
+  return [...args.filter((arg) => arg !== '--upgrade'), '--upgrade'];
 }
 
 /** Fires when the client has gone before the answer was complete. */

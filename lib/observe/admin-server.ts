@@ -20,6 +20,7 @@ export interface AdminOptions extends ListenPlace {
 
 export interface AdminServer {
   readonly address: string;
+  readonly port: number;
   /** Its socket, to hand to another process. */
   readonly fd: number | undefined;
   close(): Promise<void>;
@@ -42,6 +43,7 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {
     address: joinAddress(host, boundPort),
+    port: boundPort,
     get fd() {
       return descriptorOf(lazy.server);
     },

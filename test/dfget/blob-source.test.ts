@@ -67,7 +67,7 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
   const status = (): object => ({ id: 'x' });
-  const deps = { blobs: engine, origin: registry.client(), pause, status, clock, log };
+  const deps = { blobs: engine, origin: registry.client(), pause: () => pause, status, clock, log };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {
