@@ -145,10 +145,8 @@ class Daemon implements RunningProcess, HandoverHost {
   }
 
   retire(): void {
-    const { clock, log } = this.#deps;
-    log.info('another daemon has taken over: answers under way go on, with bytes from there');
     const client = createDaemonClient(this.#config.socket);
-    this.#next?.resolve(createSuccessorSource(clock, client));
+    this.#next?.resolve(createSuccessorSource(this.#deps.clock, client));
     this.#drain(RETIRED_MS)
       .finally(() => client.close())
       .then(this.#ended.resolve, this.#ended.reject);

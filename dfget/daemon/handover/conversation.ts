@@ -32,9 +32,15 @@ export class Conversation {
     this.#socket = socket;
     this.#clock = clock;
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
+    const over = (): void => {
       this.#ended = true;
       this.#wake();
+    };
+    socket.on('close', over);
+    // A connection of an HTTP server stays half open until it is ended here too.
+    socket.on('end', () => {
+      over();
+      socket.end();
     });
     socket.on('data', (bytes: Buffer) => this.#read(bytes));
     if (head.length > 0) this.#read(Buffer.from(head));

@@ -97,10 +97,14 @@ export class Handover {
     this.#underWay = true;
     const { pid, version } = question;
     log.info({ pid, version }, 'another daemon takes over');
+    const startedMs = clock.now();
     await this.#host.release();
+    const releasedMs = clock.now();
     conversation.say({ type: 'released' });
     const answer = await this.#answer(conversation);
     if (answer?.type === 'serving') {
+      const times = { releaseMs: releasedMs - startedMs, openMs: clock.now() - releasedMs };
+      log.info({ pid, ...times }, 'another daemon has taken over: it has the bytes for answers under way');
       this.#host.retire();
       this.#outcome?.resolve(pid);
     } else {
