@@ -7,6 +7,8 @@ import {
   type PauseAnswer,
   type PauseScope,
   type RegistryAnswer,
+  type SettingsAnswer,
+  type SettingsChange,
   type UpgradeAnswer,
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
@@ -21,6 +23,8 @@ export interface DaemonClient extends BlobSource {
     question: { readonly upstream: string; readonly scope?: PauseScope },
     signal: AbortSignal,
   ): Promise<PauseAnswer>;
+  /** The settings in force, after the change if there is one. @throws CONFIG_INVALID, and nothing is changed */
+  settings(change: SettingsChange | undefined, signal: AbortSignal): Promise<SettingsAnswer>;
   /** Lets a newer daemon, the program with its first arguments, take over. @throws UPGRADE_FAILED */
   upgrade(program: readonly string[], signal: AbortSignal): Promise<UpgradeAnswer>;
   manifest(
@@ -76,6 +80,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
     setPause: async (action, question, signal) =>
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
+    settings: async (change, signal) => (await askJson('/v1/settings', signal, change)) as SettingsAnswer,
     upgrade: async (program, signal) =>
       (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
     async manifest(query, signal) {

@@ -1,3 +1,5 @@
+import type { SettingsRule } from '../lib/core/cluster-settings.ts';
+
 /** Header that carries the Authorization for the registry over the daemon's socket. */
 export const ORIGIN_AUTHORIZATION = 'damselfly-origin-authorization';
 
@@ -22,6 +24,29 @@ export interface PauseAnswer {
   readonly otherSwitch: readonly string[];
   readonly scope: PauseScope;
   /** False: no tracker has confirmed it yet. The others hear of it when one can be reached again. */
+  readonly confirmed: boolean;
+}
+
+/** What `POST /v1/settings` takes. Settings are called as their flags are, without the dashes. */
+export interface SettingsChange {
+  /** Only nodes of this zone. */
+  readonly zone?: string | undefined;
+  /** Only nodes whose id begins like this. */
+  readonly node?: string | undefined;
+  readonly set?: Readonly<Record<string, string>> | undefined;
+  /** Nodes go back to their own values of these. */
+  readonly unset?: readonly string[] | undefined;
+}
+
+/** Answer of `GET` and `POST /v1/settings`. */
+export interface SettingsAnswer {
+  /** Settings that can be changed live, as this node has them now; rates and sizes in bytes, times in milliseconds. */
+  readonly inForce: Readonly<Record<string, string | number>>;
+  /** What is set in the cluster; of rules that fit a node, a later one wins. */
+  readonly rules: readonly SettingsRule[];
+  /** Why this node does not have what its file or the cluster says, if so. */
+  readonly refused: readonly string[];
+  /** False: no tracker has confirmed the change yet. */
   readonly confirmed: boolean;
 }
 

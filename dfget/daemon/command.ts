@@ -16,7 +16,10 @@ export function daemonCommand(): Command {
   dfget daemon --upstream docker.io=https://registry-1.docker.io --proxy-listen docker.io=127.0.0.1:65011
   dfget daemon --upgrade --config /etc/damselfly/daemon.yaml
 `,
-    start: (deps, config) =>
-      createDaemon(deps, withInherited(config, process.env, process.pid), { handsOver: true }),
+    start: (deps, config, sources) =>
+      createDaemon(deps, withInherited(config, process.env, process.pid), {
+        handsOver: true,
+        sources: { ...sources, config },
+      }),
   });
 }

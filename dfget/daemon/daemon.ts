@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import type { SettingsSources } from '../../lib/command/process-command.ts';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { descriptorOf } from '../../lib/core/listen-place.ts';
 import { type RunningProcess, STOP_MS } from '../../lib/runtime/system-process.ts';
 import { createHostParts, type HostParts, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
@@ -17,12 +19,20 @@ import { MovableSource } from './handover/movable-source.ts';
 import { createSuccessorSource } from './handover/successor-source.ts';
 import { type Takeover, takeOver } from './handover/take-over.ts';
 import { placeName, type SocketName } from './inherited-listeners.ts';
-import { type LocalApi, startLocalApi } from './local-api.ts';
+import { type LocalApi, type LocalSettings, startLocalApi } from './local-api.ts';
 import { type Node, openNode } from './node.ts';
 import { writePidFile } from './pid-file.ts';
+import { DaemonSettings } from './settings.ts';
 
 /** After an upgrade: a client that takes longer over one answer resumes by Range. */
 const RETIRED_MS = 60 * 60_000;
+
+export interface DaemonOptions {
+  /** Leaves its work to the next daemon when asked. @default false */
+  readonly handsOver?: boolean;
+  /** To change settings while it runs, and the settings as first read; absent: they stay. */
+  readonly sources?: SettingsSources<DaemonConfig> & { readonly config: DaemonConfig };
+}
 
 /**
  * A node daemon: registry proxy, swarm peer and store on one machine. With `config.upgrade` it takes the place of the
@@ -32,14 +42,14 @@ const RETIRED_MS = 60 * 60_000;
 export async function createDaemon(
   deps: PeerHostDeps,
   config: DaemonConfig,
-  { handsOver = false }: { readonly handsOver?: boolean } = {},
+  options: DaemonOptions = {},
 ): Promise<RunningProcess> {
   const parts = createHostParts(deps, config);
   let daemon: Daemon | undefined;
   try {
     const takeover = config.upgrade ? await takeOver(deps, config.socket) : undefined;
     daemon = new Daemon(deps, config, parts, await openNode(deps, config, parts));
-    await daemon.start(handsOver, takeover);
+    await daemon.start(options, takeover);
     return daemon;
   } catch (error) {
     await (daemon ?? parts).close();
@@ -48,7 +58,6 @@ export async function createDaemon(
 }
 
 class Daemon implements RunningProcess, HandoverHost {
-  readonly stopLimitMs: number;
   readonly #deps: PeerHostDeps;
   readonly #config: DaemonConfig;
   readonly #parts: HostParts;
@@ -62,6 +71,7 @@ class Daemon implements RunningProcess, HandoverHost {
   /** Whoever has the blobs next, while a handover is under way. */
   #next: PromiseWithResolvers<BlobSource> | undefined;
   #closing = false;
+  #settings: DaemonSettings | undefined;
 
   constructor(deps: PeerHostDeps, config: DaemonConfig, parts: HostParts, node: Node) {
     this.#deps = deps;
@@ -69,7 +79,14 @@ class Daemon implements RunningProcess, HandoverHost {
     this.#parts = parts;
     this.#node = node;
     this.#blobs = new MovableSource(node.engine);
-    this.stopLimitMs = config.drainTimeout + STOP_MS;
+  }
+
+  get stopLimitMs(): number {
+    return this.#drainMs + STOP_MS;
+  }
+
+  get #drainMs(): number {
+    return (this.#settings?.config ?? this.#config).drainTimeout;
   }
 
   get ready(): RunningProcess['ready'] {
@@ -85,7 +102,7 @@ class Daemon implements RunningProcess, HandoverHost {
   }
 
   /** Begins to serve. @throws CONFIG_INVALID, UPGRADE_FAILED */
-  async start(handsOver: boolean, takeover: Takeover | undefined): Promise<void> {
+  async start({ handsOver = false, sources }: DaemonOptions, takeover: Takeover | undefined): Promise<void> {
     const { clock, log } = this.#deps;
     const { metrics, origin } = this.#parts;
     const config = this.#config;
@@ -98,11 +115,13 @@ class Daemon implements RunningProcess, HandoverHost {
       proxyConfig(config, this.#node.stateFolder),
     );
     this.#proxy = proxy;
+    if (sources !== undefined) this.#settings = new DaemonSettings({ log, parts: this.#parts }, sources);
+    this.#followSettings();
     const handover = handsOver ? { handover: new Handover(this.#deps, this) } : {};
     const pause = (): Node['pause'] => this.#node.pause;
     const status = (): object => describeDaemon(this.#node, proxy, config);
     this.#api = await startLocalApi(
-      { blobs: this.#blobs, origin, pause, status, clock, log, ...handover },
+      { blobs: this.#blobs, origin, pause, status, clock, log, ...handover, ...this.#localSettings() },
       config.socket,
       { replace: takeover !== undefined },
     );
@@ -111,6 +130,30 @@ class Daemon implements RunningProcess, HandoverHost {
     this.#listeners = describeListeners(this.#node, proxy, config);
     const { process: _, ...at } = this.#listeners.ready;
     log.info({ ...at, trackers: config.tracker }, 'daemon runs');
+  }
+
+  /** The node is another one after each time it was opened. */
+  #followSettings(): void {
+    const settings = this.#settings;
+    const node = this.#node;
+    if (settings === undefined) return;
+    node.addNotes(() => settings.refusals);
+    node.cluster.follow((news) => settings.obey(node.self(), news));
+  }
+
+  #localSettings(): { readonly settings?: LocalSettings } {
+    const settings = this.#settings;
+    if (settings === undefined) return {};
+    return {
+      settings: {
+        get: () => settings.answer(this.#node.cluster),
+        change: (change) => {
+          if (this.#config.tracker.length > 0) return settings.change(this.#node.cluster, change);
+          const message = 'this daemon has no tracker, and so no cluster: change its settings file';
+          throw new DamselflyError('CONFIG_INVALID', message);
+        },
+      },
+    };
   }
 
   sockets(): ReturnType<HandoverHost['sockets']> {
@@ -136,6 +179,7 @@ class Daemon implements RunningProcess, HandoverHost {
   async takeBack(): Promise<void> {
     if (this.#closing) return;
     this.#node = await openNode(this.#deps, { ...this.#config, ...this.#node.places }, this.#parts);
+    this.#followSettings();
     this.#next?.resolve(this.#node.engine);
   }
 
@@ -154,11 +198,12 @@ class Daemon implements RunningProcess, HandoverHost {
 
   async close(): Promise<void> {
     this.#closing = true;
-    await this.#drain(this.#config.drainTimeout);
+    await this.#drain(this.#drainMs);
   }
 
   /** Takes nothing new, lets answers under way end, for so long; then ends all the rest. */
   async #drain(deadlineMs: number): Promise<void> {
+    this.#settings?.close();
     await Promise.all([this.#proxy?.close({ deadlineMs }), this.#api?.close({ deadlineMs })]);
     await this.#node.close();
     await this.#parts.close();

@@ -15,7 +15,13 @@ import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { Drain } from '../../registry-proxy/drain.ts';
-import { ORIGIN_AUTHORIZATION, type PauseAnswer, type UpgradeAnswer } from '../local-protocol.ts';
+import {
+  ORIGIN_AUTHORIZATION,
+  type PauseAnswer,
+  type SettingsAnswer,
+  type SettingsChange,
+  type UpgradeAnswer,
+} from '../local-protocol.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
 import type { Handover } from './handover/hand-over.ts';
 import type { Pause } from './pause.ts';
@@ -27,10 +33,19 @@ export interface LocalApiDeps {
   readonly pause: () => Pause;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
+  /** Settings while the daemon runs; absent: they cannot be changed. */
+  readonly settings?: LocalSettings;
   /** Leaves the work to another daemon; absent: this one cannot. */
   readonly handover?: Pick<Handover, 'start' | 'meet'>;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** For `/v1/settings`. */
+export interface LocalSettings {
+  get(): SettingsAnswer;
+  /** @throws CONFIG_INVALID */
+  change(change: SettingsChange): Promise<SettingsAnswer>;
 }
 
 export interface LocalApi {
@@ -45,6 +60,15 @@ const blobQuery = z.object({
   rangeIs: z.enum(['rest', 'part']).optional(),
 });
 const upgradeBody = z.object({ program: z.tuple([z.string().min(1)], z.string()) });
+const settingsBody = z.strictObject({
+  zone: z.string().min(1).optional(),
+  node: z
+    .string()
+    .regex(/^[0-9a-f]{1,40}$/, 'expected the beginning of a node id: up to 40 hex digits')
+    .optional(),
+  set: z.record(z.string(), z.string()).optional(),
+  unset: z.array(z.string()).optional(),
+});
 const pauseBody = z.object({ upstream: z.string(), scope: z.enum(['node', 'cluster']).optional() });
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
 
@@ -122,7 +146,11 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
     });
   }
 
-  const { handover } = deps;
+  const { handover, settings } = deps;
+  if (settings !== undefined) {
+    server.get('/v1/settings', async () => settings.get());
+    server.post('/v1/settings', async (request) => await settings.change(settingsBody.parse(request.body)));
+  }
   if (handover !== undefined) {
     server.post('/v1/upgrade', async (request): Promise<UpgradeAnswer> => {
       const { program } = upgradeBody.parse(request.body);

@@ -11,7 +11,6 @@ import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
@@ -24,7 +23,7 @@ import { storeError } from '../store/store-error.ts';
 import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
-import { type LimitSettings, Limits } from './limits.ts';
+import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import type { PeerServerHandlers } from './seams.ts';
@@ -83,6 +82,7 @@ interface Engine extends PeerServerHandlers {
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
+  readonly limits: Limits;
   readonly peerAddress: string;
   readonly adminAddress: string;
   /** Where it listens, to open it there again. */
@@ -103,7 +103,7 @@ export function createHostParts(deps: PeerHostDeps, config: PeerHostConfig): Hos
   const { clock, log, rng } = deps;
   const upstreams = loadUpstreams(config.upstream, config.authFile);
   const metrics = createMetrics();
-  const limits = limitsOf(config, clock);
+  const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
   const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
   const pool = createBufferPool({ budgetBytes: config.bufferMemory });
   const notes = tellTrust(upstreams, metrics, log);
@@ -202,13 +202,14 @@ export async function openPeerHost<E extends Engine>(
   }
 }
 
-function limitsOf(config: PeerHostConfig, clock: Clock): Limits {
+/** The limits that the settings ask for. */
+export function limitSettings(config: PeerHostConfig): LimitSettings {
   const { background, downloadRate, maxConnections, registryRate, uploadRate } = config;
   const given = Object.entries({ uploadRate, downloadRate, registryRate, maxConnections });
   const named = Object.fromEntries(
     given.filter(([, value]) => value !== undefined),
   ) as Partial<LimitSettings>;
-  return new Limits(clock, { background: background === true, ...named });
+  return limitsInForce({ background: background === true, ...named });
 }
 
 /** @throws CONFIG_INVALID, STORE_* */

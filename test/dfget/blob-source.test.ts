@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
+import { loadClusterState } from '../../dfget/daemon/cluster-state.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
 import { MovableSource } from '../../dfget/daemon/handover/movable-source.ts';
@@ -82,8 +83,12 @@ async function listen(t: Test) {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
   const metrics = createMetrics({ defaults: false });
+  const cluster = await loadClusterState(
+    { log, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    folder,
+  );
   const pause = await loadPause(
-    { log, metrics, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    { log, metrics, cluster },
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
   const status = (): object => ({ id: 'x' });
