@@ -102,7 +102,12 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     started.push(
       await createDaemon(
         { ...deps, log: deps.log.child({ process: 'daemon' }) },
-        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }], prefetch: 'off', upgrade: false },
+        {
+          ...shared,
+          dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
+          prefetch: 'off',
+          upgrade: false,
+        },
       ),
     );
     return {

@@ -81,8 +81,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     setPause: async (action, question, signal) =>
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
     settings: async (change, signal) => (await askJson('/v1/settings', signal, change)) as SettingsAnswer,
-    upgrade: async (program, signal) =>
-      (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
+    upgrade: async (program, signal) => (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,

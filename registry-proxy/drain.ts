@@ -61,8 +61,9 @@ export class Drain {
     });
     const stopIdling = every(this.#clock, IDLE_MS, idle);
     // Not the close of http.Server: that one ends idle connections at once.
-    const { close } = NetServer.prototype;
-    await Promise.all(servers.map((server) => new Promise((resolve) => close.call(server, resolve))));
+    await Promise.all(
+      servers.map((server) => new Promise((resolve) => NetServer.prototype.close.call(server, resolve))),
+    );
     stopChecking();
     stopIdling();
     // Only this one ends its timer.

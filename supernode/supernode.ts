@@ -31,13 +31,13 @@ export async function createSupernode(
 function followFile(
   { log }: PeerHostDeps,
   config: SupernodeConfig,
-  { read, watch }: SettingsSources<SupernodeConfig>,
+  sources: SettingsSources<SupernodeConfig>,
   host: PeerHost<SeedEngine>,
 ): void {
   const { limits, metrics, pool } = host;
   const table = liveHostSettings({ limits, pool }, log);
-  const live = new LiveSettings({ log, metrics }, { config, read, table });
-  const stop = watch(() => live.reload());
+  const live = new LiveSettings({ log, metrics }, { config, read: sources.read, table });
+  const stop = sources.watch(() => live.reload());
   host.onClose(async () => stop());
   host.addNotes(() => live.refusals);
 }

@@ -38,7 +38,8 @@ export function settingsCommand(): Command {
     ask(flags, undefined),
   );
   add('set', 'Set values; a wrong one changes nothing anywhere.', '<name=value...>').action(
-    (texts: string[], flags: SettingsFlags) => ask(flags, () => ({ set: parseValues(texts), ...targetOf(flags) })),
+    (texts: string[], flags: SettingsFlags) =>
+      ask(flags, () => ({ set: parseValues(texts), ...targetOf(flags) })),
   );
   add('unset', 'Let nodes go back to their own values.', '<name...>').action(
     (unset: string[], flags: SettingsFlags) => ask(flags, () => ({ unset, ...targetOf(flags) })),

@@ -160,8 +160,11 @@ class Daemon implements RunningProcess, HandoverHost {
     const { adminListen, forwardProxy, peerListen, proxyListen } = this.#config;
     const { descriptors } = this.#node;
     const { forwardServer, servers = [] } = this.#proxy ?? {};
-    const socket = (name: SocketName, fd: number | undefined, place: Parameters<typeof placeName>[0] | undefined) =>
-      fd === undefined || place === undefined ? [] : [{ name, fd, at: placeName(place) }];
+    const socket = (
+      name: SocketName,
+      fd: number | undefined,
+      place: Parameters<typeof placeName>[0] | undefined,
+    ) => (fd === undefined || place === undefined ? [] : [{ name, fd, at: placeName(place) }]);
     return [
       ...servers.flatMap((server, index) => socket('proxy', descriptorOf(server), proxyListen[index])),
       ...(forwardServer === undefined ? [] : socket('forward', descriptorOf(forwardServer), forwardProxy)),

@@ -5,7 +5,7 @@ import { type InheritedSocket, inheritedSockets } from '../../lib/runtime/inheri
 import type { DaemonConfig } from './config.ts';
 
 /** What a daemon listens on, as sockets are called when they are handed over. */
-export const SOCKET_NAMES = ['proxy', 'forward', 'peer', 'admin'] as const;
+const SOCKET_NAMES = ['proxy', 'forward', 'peer', 'admin'] as const;
 export type SocketName = (typeof SOCKET_NAMES)[number];
 
 /** The address as the settings say it, by which the next process finds the socket of its listener. */

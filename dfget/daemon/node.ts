@@ -1,5 +1,10 @@
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import { type HostParts, openPeerHost, type PeerHost, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
+import {
+  type HostParts,
+  openPeerHost,
+  type PeerHost,
+  type PeerHostDeps,
+} from '../../lib/transfer/peer-host.ts';
 import { type ClusterState, loadClusterState } from './cluster-state.ts';
 import type { DaemonConfig } from './config.ts';
 import { loadPause, type Pause } from './pause.ts';

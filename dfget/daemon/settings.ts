@@ -1,4 +1,3 @@
-import type { z } from 'zod';
 import { LiveSettings, type LiveTable, requireLive } from '../../lib/command/live-settings.ts';
 import type { SettingsSources } from '../../lib/command/process-command.ts';
 import { checkSetting, kebab } from '../../lib/config/load.ts';
@@ -21,7 +20,10 @@ import { type DaemonConfig, daemonConfig } from './config.ts';
 type Live = { readonly [K in keyof DaemonConfig]?: (config: DaemonConfig) => void };
 
 /** What of the settings of a node can be changed while it runs. */
-export function liveDaemonSettings(parts: Pick<HostParts, 'limits' | 'pool'>, log: Pick<Logger, 'level'>): Live {
+export function liveDaemonSettings(
+  parts: Pick<HostParts, 'limits' | 'pool'>,
+  log: Pick<Logger, 'level'>,
+): Live {
   const table: LiveTable<DaemonConfig> = {
     ...liveHostSettings(parts, log),
     // Looked up when it is needed.
@@ -60,7 +62,10 @@ export class DaemonSettings {
   }
 
   answer({ settings }: Pick<ClusterState, 'settings'>): SettingsAnswer {
-    const inForce = Object.keys(this.#table).map((key) => [kebab(key), shown(this.config[key as keyof DaemonConfig])]);
+    const inForce = Object.keys(this.#table).map((key) => [
+      kebab(key),
+      shown(this.config[key as keyof DaemonConfig]),
+    ]);
     const rules = settings?.rules ?? [];
     return {
       inForce: Object.fromEntries(inForce) as SettingsAnswer['inForce'],
@@ -77,7 +82,7 @@ export class DaemonSettings {
   async change(cluster: ClusterState, { node, set, unset, zone }: SettingsChange): Promise<SettingsAnswer> {
     requireLive([...Object.keys(set ?? {}), ...(unset ?? [])], this.#table);
     for (const [name, value] of Object.entries(set ?? {})) {
-      checkSetting(daemonConfig as z.ZodObject<Record<string, z.ZodType>>, name, value);
+      checkSetting(daemonConfig, name, value);
     }
     const target: SettingsTarget = {
       ...(zone === undefined ? {} : { zone }),
@@ -101,5 +106,5 @@ export class DaemonSettings {
 function shown(value: unknown): string | number {
   if (value === undefined) return 'default';
   if (typeof value === 'number') return Number.isFinite(value) ? value : 'none';
-  return String(value);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

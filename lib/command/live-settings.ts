@@ -35,7 +35,11 @@ export class LiveSettings<C extends object> {
   /** @param config as read at the start */
   constructor(
     deps: { readonly log: Logger; readonly metrics: Pick<Metrics, 'settingsChanges'> },
-    { config, read, table }: { readonly config: C; readonly read: ReadSettings<C>; readonly table: LiveTable<C> },
+    {
+      config,
+      read,
+      table,
+    }: { readonly config: C; readonly read: ReadSettings<C>; readonly table: LiveTable<C> },
   ) {
     this.#deps = deps;
     this.#config = config;
@@ -50,7 +54,9 @@ export class LiveSettings<C extends object> {
 
   /** Why the last change of each source was refused, if it was. */
   get refusals(): readonly string[] {
-    return [...this.#refusals].map(([source, reason]) => `settings of the ${source} are not in force: ${reason}`);
+    return [...this.#refusals].map(
+      ([source, reason]) => `settings of the ${source} are not in force: ${reason}`,
+    );
   }
 
   /** The settings file has changed. */
@@ -74,9 +80,9 @@ export class LiveSettings<C extends object> {
     } catch (error) {
       return { kind: 'refused', reason: describeError(error) };
     }
-    const changed = (Object.keys(next) as (keyof C & string)[]).filter(
-      (key) => !isDeepStrictEqual(next[key], this.#config[key]),
-    );
+    // One that is not set may be absent.
+    const keys = new Set([...Object.keys(next), ...Object.keys(this.#config)]) as Set<keyof C & string>;
+    const changed = [...keys].filter((key) => !isDeepStrictEqual(next[key], this.#config[key]));
     const fixed = changed.filter((key) => this.#table[key] === undefined);
     if (fixed.length > 0) {
       const reason = `${fixed.map(kebab).join(', ')}: cannot be changed while the process runs; restart it, or "dfget upgrade" a node`;

@@ -3,8 +3,8 @@ import type { z } from 'zod';
 import { addSettings, loadConfig, settingsFile } from '../config/load.ts';
 import { createLog, type Logger, type LogLevel } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Rng } from '../runtime/rng.ts';
 import { watchFile } from '../runtime/file-watch.ts';
+import type { Rng } from '../runtime/rng.ts';
 import { createSystemClock } from '../runtime/system-clock.ts';
 import { systemFileStamp } from '../runtime/system-file-stamp.ts';
 import { type RunningProcess, runUntilSignal } from '../runtime/system-process.ts';
@@ -25,7 +25,7 @@ export interface SettingsSources<C> {
   /** @throws CONFIG_INVALID */
   readonly read: ReadSettings<C>;
   /** Calls when the settings file is another one. @returns ends it */
-  watch(changed: () => void): () => void;
+  readonly watch: (changed: () => void) => () => void;
 }
 
 type ProcessSchema = z.ZodObject<Record<string, z.ZodType>>;

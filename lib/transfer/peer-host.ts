@@ -171,7 +171,10 @@ export async function openPeerHost<E extends Engine>(
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
-      notes: ['insecure: connections between peers are neither encrypted nor authenticated', ...hostParts.notes],
+      notes: [
+        'insecure: connections between peers are neither encrypted nor authenticated',
+        ...hostParts.notes,
+      ],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list().filter(({ borrowed }) => borrowed !== true);

@@ -62,7 +62,10 @@ const announcement = z.object({
 });
 const settingName = z.string().regex(/^[a-z][a-z-]{0,63}$/);
 /** Printable ASCII: escaping makes it at most twice as long. */
-const settingText = z.string().max(MAX_SETTING_CHARS).regex(/^[ -~]+$/);
+const settingText = z
+  .string()
+  .max(MAX_SETTING_CHARS)
+  .regex(/^[ -~]+$/);
 const settingsRule = z.object({
   zone: zone.exactOptional(),
   node: z

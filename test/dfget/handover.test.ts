@@ -7,11 +7,11 @@ import { Conversation } from '../../dfget/daemon/handover/conversation.ts';
 import { MovableSource } from '../../dfget/daemon/handover/movable-source.ts';
 import { restOf } from '../../dfget/daemon/handover/rest-of.ts';
 import { createSuccessorSource } from '../../dfget/daemon/handover/successor-source.ts';
-import { inheritanceEnv, inheritedSockets } from '../../lib/runtime/inherited-sockets.ts';
-import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import type { BlobRequest, BlobSource } from '../../lib/core/blob-source.ts';
 import type { Digest } from '../../lib/core/digest.ts';
 import { abortedError, DamselflyError } from '../../lib/core/errors.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { inheritanceEnv, inheritedSockets } from '../../lib/runtime/inherited-sockets.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const origin = { upstream: 'r.test', repository: 'app' };
@@ -73,9 +73,9 @@ t.test('a slow reader finds out when it asks for more; the old source is not ask
   const asked: number[] = [];
   const movable = new MovableSource(numbers(async (at) => void asked.push(at)));
   const reading = movable.open(request, { signal: never });
-  const first = await reading.next();
+  const first = (await reading.next()).value as Uint8Array;
   await movable.moveTo(Promise.resolve(numbers()));
-  const rest = [...(first.value ?? [])];
+  const rest = [...first];
   for await (const chunk of reading) rest.push(...chunk);
   t.same([rest, asked], [upTo(100), [0]]);
 });
@@ -98,7 +98,7 @@ t.test('moving waits for reads under way, readers wait for the next source', asy
   t.same(await reading, upTo(100));
 });
 
-t.test('failures are the reader\'s, unless the source has moved', async (t) => {
+t.test("failures are the reader's, unless the source has moved", async (t) => {
   const broken = numbers(async () => {
     throw new DamselflyError('UPSTREAM_REFUSED', 'no');
   });
@@ -121,16 +121,24 @@ t.test('a successor whose connection breaks is asked for the rest, for a while',
     throw new DamselflyError('UPSTREAM_BROKEN', 'broke off', { socketPath: '/x' });
   };
   let breaks = 3;
-  const flaky = createSuccessorSource(clock, numbers(async (at) => {
-    if (at >= 40 && breaks-- > 0) broke();
-  }));
+  const flaky = createSuccessorSource(
+    clock,
+    numbers(async (at) => {
+      if (at >= 40 && breaks-- > 0) broke();
+    }),
+  );
   const whole = readAll(flaky);
   for (let turn = 0; turn < 50; turn++) {
     clock.advanceToNext(clock.now() + 1000);
     await new Promise((resolve) => setImmediate(resolve));
   }
   t.same(await whole, upTo(100));
-  const gone = readAll(createSuccessorSource(clock, numbers(async () => broke())));
+  const gone = readAll(
+    createSuccessorSource(
+      clock,
+      numbers(async () => broke()),
+    ),
+  );
   let ended = false;
   gone.catch(() => {
     ended = true;
@@ -145,7 +153,11 @@ t.test('a successor whose connection breaks is asked for the rest, for a while',
   const refused = numbers(async () => {
     throw new DamselflyError('UPSTREAM_BROKEN', 'the registry broke off');
   });
-  await t.rejects(readAll(createSuccessorSource(clock, refused)), { code: 'UPSTREAM_BROKEN' }, 'its own words count');
+  await t.rejects(
+    readAll(createSuccessorSource(clock, refused)),
+    { code: 'UPSTREAM_BROKEN' },
+    'its own words count',
+  );
 });
 
 async function pair(t: Test, clock: FakeClock): Promise<{ conversation: Conversation; other: Socket }> {

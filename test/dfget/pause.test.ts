@@ -28,7 +28,10 @@ function start(t: Test) {
   const deps = { discovery: createNoDiscovery(), clock: new FakeClock(), wallClockMs: () => 0 };
   const load = async (): Promise<Pause> => {
     const cluster = await loadClusterState({ log: silentLog(), ...deps }, folder);
-    return loadPause({ log: silentLog(), metrics, cluster }, { folder, upstreams: UPSTREAMS, hasTracker: false });
+    return loadPause(
+      { log: silentLog(), metrics, cluster },
+      { folder, upstreams: UPSTREAMS, hasTracker: false },
+    );
   };
   const gauge = async (): Promise<number | undefined> => (await metrics.paused.get()).values[0]?.value;
   return { folder, load, gauge };

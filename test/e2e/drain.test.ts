@@ -50,14 +50,16 @@ const digestOfRest = async (response: IncomingMessage): Promise<string> => {
 /** Waits until nobody takes connections there any more. */
 async function refused(url: string): Promise<void> {
   for (;;) {
-    const answer = await openUrl(`${new URL(url).origin}/v2/`).catch((error: NodeJS.ErrnoException) => error.code);
+    const answer = await openUrl(`${new URL(url).origin}/v2/`).catch(
+      (error: NodeJS.ErrnoException) => error.code,
+    );
     if (answer === 'ECONNREFUSED') return;
   }
 }
 
 t.test('SIGTERM: nothing new is taken, an answer under way is finished, exit 0', { skip }, async (t) => {
   const { daemon, digest, stage, url } = await start('drain');
-  await using _ = stage;
+  t.teardown(() => stage[Symbol.asyncDispose]());
   const response = await openUrl(url);
   const gone = daemon.kill('SIGTERM');
   await refused(url);
@@ -69,7 +71,7 @@ t.test('SIGTERM: nothing new is taken, an answer under way is finished, exit 0',
 
 t.test('at the deadline what is left is cut, and the exit is as clean', { skip }, async (t) => {
   const { daemon, stage, url } = await start('drain-deadline', '--drain-timeout', '200ms');
-  await using _ = stage;
+  t.teardown(() => stage[Symbol.asyncDispose]());
   const response = await openUrl(url);
   await daemon.kill('SIGTERM');
   t.equal(daemon.exitCode, 0);
@@ -78,7 +80,7 @@ t.test('at the deadline what is left is cut, and the exit is as clean', { skip }
 
 t.test('a second signal ends it at once', { skip }, async (t) => {
   const { daemon, stage, url } = await start('drain-twice');
-  await using _ = stage;
+  t.teardown(() => stage[Symbol.asyncDispose]());
   const response = await openUrl(url);
   const gone = daemon.kill('SIGTERM');
   await refused(url);

@@ -48,8 +48,9 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
     run(DFGET, ['settings', ...args, '--socket', cluster.daemons[0]?.ready.socket ?? '']);
   const refused = async (): Promise<number> =>
     Number(
-      /^damselfly_settings_changes_total\{source="file",outcome="refused"\} (\d+)/m.exec(await ask(1, '/metrics'))?.[1] ??
-        0,
+      /^damselfly_settings_changes_total\{source="file",outcome="refused"\} (\d+)/m.exec(
+        await ask(1, '/metrics'),
+      )?.[1] ?? 0,
     );
 
   await t.test('the file, replaced by a rename', async (t) => {
@@ -59,21 +60,24 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
     t.same(await settled(limits, wanted), wanted);
   });
 
-  await t.test('one bad value, or one that needs a restart: nothing is applied, and it is told why', async (t) => {
-    for (const [index, text, reason] of [
-      [1, 'upload-rate: 30MiB/s\nbuffer-memory: lots\n', /buffer-memory: got \\"lots\\"/],
-      [2, 'upload-rate: 30MiB/s\nzone: other\n', /zone: cannot be changed while/],
-    ] as const) {
-      await writeFile(file, text);
-      t.equal(await settled(refused, index), index, 'in the metrics');
-      t.match(await ask(1, '/readyz'), reason, 'at /readyz');
-      t.same(await limits(), all([20 * MIB, 90 * MIB]));
-    }
-    await writeFile(file, 'upload-rate: 40MiB/s\n');
-    const wanted = all([40 * MIB, 90 * MIB] as const);
-    t.same(await settled(limits, wanted), wanted, 'until it is right again');
-    t.notMatch(await ask(1, '/readyz'), /not in force/);
-  });
+  await t.test(
+    'one bad value, or one that needs a restart: nothing is applied, and it is told why',
+    async (t) => {
+      for (const [index, text, reason] of [
+        [1, 'upload-rate: 30MiB/s\nbuffer-memory: lots\n', /buffer-memory: got \\"lots\\"/],
+        [2, 'upload-rate: 30MiB/s\nzone: other\n', /zone: cannot be changed while/],
+      ] as const) {
+        await writeFile(file, text);
+        t.equal(await settled(refused, index), index, 'in the metrics');
+        t.match(await ask(1, '/readyz'), reason, 'at /readyz');
+        t.same(await limits(), all([20 * MIB, 90 * MIB]));
+      }
+      await writeFile(file, 'upload-rate: 40MiB/s\n');
+      const wanted = all([40 * MIB, 90 * MIB] as const);
+      t.same(await settled(limits, wanted), wanted, 'until it is right again');
+      t.notMatch(await ask(1, '/readyz'), /not in force/);
+    },
+  );
 
   await t.test('pushed to all nodes, to one, and taken back', async (t) => {
     t.match(await settings('set', 'registry-rate=5MiB/s', 'upload-rate=6MiB/s'), { code: 0 });
@@ -87,7 +91,10 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
     t.same(await settled(limits, other), other);
     t.match(JSON.parse((await settings('get', '--json')).stdout), {
       inForce: { 'upload-rate': 6 * MIB, 'log-level': 'warn' },
-      rules: [{ values: { 'registry-rate': '5MiB/s' } }, { node: id.slice(0, 12), values: { 'upload-rate': '1MiB/s' } }],
+      rules: [
+        { values: { 'registry-rate': '5MiB/s' } },
+        { node: id.slice(0, 12), values: { 'upload-rate': '1MiB/s' } },
+      ],
     });
 
     await cluster.daemons[1]?.kill('SIGKILL');

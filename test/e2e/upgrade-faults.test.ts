@@ -19,14 +19,20 @@ const skip = skipReason({ programs: ['docker-registry'] });
 const LIMIT_MS = 60_000;
 
 async function start(name: string, config?: string): Promise<{ stage: Stage; cluster: Cluster }> {
-  const stage = await createStage(name, { registryRate: 24 * MIB, image: { totalBytes: 64 * MIB, layers: 1 } });
+  const stage = await createStage(name, {
+    registryRate: 24 * MIB,
+    image: { totalBytes: 64 * MIB, layers: 1 },
+  });
   const daemonFlags: string[] = [];
   if (config !== undefined) {
     const path = join(stage.folder, 'daemon.yaml');
     await writeFile(path, config);
     daemonFlags.push('--config', path);
   }
-  return { stage, cluster: await stage.startCluster({ nodes: 1, supernodes: 1, daemonFlags, logLevel: 'info' }) };
+  return {
+    stage,
+    cluster: await stage.startCluster({ nodes: 1, supernodes: 1, daemonFlags, logLevel: 'info' }),
+  };
 }
 
 /** A client in the middle of the only layer; `finish` reads the rest and tells whether all of it was right. */
@@ -58,8 +64,8 @@ async function pidOf(cluster: Cluster): Promise<number> {
 }
 
 t.test('a new daemon that does not come up leaves the old one at work', { skip }, async (t) => {
-  const { cluster, stage } = await start('upgrade-fails', 'upload-rate: 100MB/s\n');
-  await using _ = stage;
+  const { cluster, stage: made } = await start('upgrade-fails', 'upload-rate: 100MB/s\n');
+  await using stage = made;
   const before = await stage.registry.counters();
   const started = await pidOf(cluster);
   const reading = await startReading(stage, cluster);
@@ -88,7 +94,10 @@ t.test('a new daemon that does not come up leaves the old one at work', { skip }
   t.equal(await pidOf(cluster), started, 'from the same process');
   await client.close();
   const { bytes } = countersSince(before, await stage.registry.counters());
-  t.ok(bytes / stage.image.bytes <= 1.001, `the registry sent ${(bytes / stage.image.bytes).toFixed(4)}x the image`);
+  t.ok(
+    bytes / stage.image.bytes <= 1.001,
+    `the registry sent ${(bytes / stage.image.bytes).toFixed(4)}x the image`,
+  );
 
   const last = followDaemon(stage, cluster, 0);
   await writeFile(join(stage.folder, 'daemon.yaml'), 'upload-rate: 50MB/s\n');
@@ -98,14 +107,17 @@ t.test('a new daemon that does not come up leaves the old one at work', { skip }
 });
 
 t.test('the old daemon killed in the middle of a handover', { skip }, async (t) => {
-  const { cluster, stage } = await start('upgrade-killed');
-  await using _ = stage;
+  const { cluster, stage: made } = await start('upgrade-killed');
+  await using stage = made;
   const [daemon] = cluster.daemons;
   const [layer] = stage.image.layers;
   const last = followDaemon(stage, cluster, 0);
   const reading = await startReading(stage, cluster);
   const command = run(DFGET, ['upgrade', '--json', '--socket', daemon?.ready.socket ?? '']);
-  const pid = await logged(daemon?.logFile ?? '', /"pid":(\d+),"version":"[^"]*","msg":"another daemon takes over"/);
+  const pid = await logged(
+    daemon?.logFile ?? '',
+    /"pid":(\d+),"version":"[^"]*","msg":"another daemon takes over"/,
+  );
   process.kill(daemon?.pid ?? 0, 'SIGKILL');
   last.pid = Number(pid);
   await command;
@@ -116,16 +128,22 @@ t.test('the old daemon killed in the middle of a handover', { skip }, async (t) 
   for await (const chunk of response) hash.update(chunk as Buffer);
   t.equal(`sha256:${hash.digest('hex')}`, layer?.digest, 'the new one serves at the same address');
   const client = createDaemonClient(daemon?.ready.socket ?? '');
-  t.match(await client.status(AbortSignal.timeout(LIMIT_MS)), { upstreams: [NAMESPACE] }, 'and at the same socket');
+  t.match(
+    await client.status(AbortSignal.timeout(LIMIT_MS)),
+    { upstreams: [NAMESPACE] },
+    'and at the same socket',
+  );
   await client.close();
 });
 
 t.test('a daemon before this one that dies without a word leaves its work', { skip }, async (t) => {
-  const { cluster, stage } = await start('upgrade-silent');
-  await using _ = stage;
+  const { cluster, stage: made } = await start('upgrade-silent');
+  await using stage = made;
   const path = join(stage.folder, 'old.sock');
   const old = createServer().on('upgrade', (_request, socket: Socket) => {
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: damselfly-handover/1\r\n\r\n');
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: damselfly-handover/1\r\n\r\n',
+    );
     socket.once('data', () => {
       socket.destroy();
       old.close();
@@ -137,8 +155,8 @@ t.test('a daemon before this one that dies without a word leaves its work', { sk
 });
 
 t.test('with nobody behind the socket, --upgrade just starts', { skip }, async (t) => {
-  const { cluster, stage } = await start('upgrade-alone');
-  await using _ = stage;
+  const { cluster, stage: made } = await start('upgrade-alone');
+  await using stage = made;
   const child = await startDaemon(stage, cluster, join(stage.folder, 'alone.sock'), 'alone');
   t.match(child.ready, { process: 'daemon' });
 });
@@ -148,7 +166,12 @@ async function startDaemon(stage: Stage, cluster: Cluster, socket: string, name:
     command: DFGET,
     args: [
       ...['daemon', '--json', '--insecure', '--upgrade', '--socket', socket],
-      ...['--data-dir', join(stage.folder, name), '--upstream', `${NAMESPACE}=${proxyUrl(cluster.daemons[0]!)}`],
+      ...[
+        '--data-dir',
+        join(stage.folder, name),
+        '--upstream',
+        `${NAMESPACE}=${proxyUrl(cluster.daemons[0]!)}`,
+      ],
       ...['--proxy-listen', '127.0.0.1:0', '--peer-listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0'],
     ],
     logFile: join(stage.folder, `${name}.log`),

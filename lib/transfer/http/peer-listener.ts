@@ -4,9 +4,9 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { DamselflyError, describeError } from '../../core/errors.ts';
+import { descriptorOf, type ListenPlace, listenOptions } from '../../core/listen-place.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { descriptorOf, type ListenPlace, listenOptions } from '../../core/listen-place.ts';
 import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
@@ -191,10 +191,13 @@ export async function listenForPeers(
       server.once('error', (error) => {
         reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
       });
-      server.listen({ ...listenOptions(place), ...(fd === undefined ? { reusePort: options.reusePort } : {}) }, () => {
-        server.removeAllListeners('error');
-        resolve();
-      });
+      server.listen(
+        { ...listenOptions(place), ...(fd === undefined ? { reusePort: options.reusePort } : {}) },
+        () => {
+          server.removeAllListeners('error');
+          resolve();
+        },
+      );
     });
   }
 
