@@ -125,11 +125,11 @@ class Daemon implements RunningProcess, HandoverHost {
       config.socket,
       { replace: takeover !== undefined },
     );
-    takeover?.done();
+    // Before the other daemon may end: systemd looks then.
     this.#removePidFile = await writePidFile(config.pidFile);
+    takeover?.done();
     this.#listeners = describeListeners(this.#node, proxy, config);
-    const { process: _, ...at } = this.#listeners.ready;
-    log.info({ ...at, trackers: config.tracker }, 'daemon runs');
+    log.info({ at: this.#listeners.ready, trackers: config.tracker }, 'daemon runs');
   }
 
   /** The node is another one after each time it was opened. */
@@ -182,6 +182,7 @@ class Daemon implements RunningProcess, HandoverHost {
   async takeBack(): Promise<void> {
     if (this.#closing) return;
     this.#node = await openNode(this.#deps, { ...this.#config, ...this.#node.places }, this.#parts);
+    this.#removePidFile = await writePidFile(this.#config.pidFile);
     this.#followSettings();
     this.#next?.resolve(this.#node.engine);
   }

@@ -47,7 +47,8 @@ export class Handover {
   }
 
   /**
-   * Starts the program with our sockets, and leaves our work to it.
+   * Starts the program with our sockets, and leaves our work to it. Who may name it is who may open our socket: our own
+   * user, who could start it as well.
    * @returns its process id, once it serves
    * @throws UPGRADE_FAILED, and this process goes on
    */
@@ -98,23 +99,33 @@ export class Handover {
     const { pid, version } = question;
     log.info({ pid, version }, 'another daemon takes over');
     const startedMs = clock.now();
-    await this.#host.release();
-    const releasedMs = clock.now();
-    conversation.say({ type: 'released' });
-    const answer = await this.#answer(conversation);
-    if (answer?.type === 'serving') {
+    const releasedMs = await this.#release();
+    if (releasedMs !== undefined) conversation.say({ type: 'released' });
+    const answer = releasedMs === undefined ? undefined : await this.#answer(conversation);
+    if (releasedMs !== undefined && answer?.type === 'serving') {
       const times = { releaseMs: releasedMs - startedMs, openMs: clock.now() - releasedMs };
       log.info({ pid, ...times }, 'another daemon has taken over: it has the bytes for answers under way');
       this.#host.retire();
       this.#outcome?.resolve(pid);
     } else {
-      conversation.say({ type: 'refused', message: 'it took too long; the daemon before you goes on' });
-      log.error({ pid }, 'the other daemon did not come up: this one goes on');
+      conversation.say({ type: 'refused', message: 'no handover; the daemon before you goes on' });
+      log.error({ pid }, 'the other daemon has not taken over: this one goes on');
       this.#outcome?.reject(handoverFailed('the new daemon did not come up; this one goes on'));
       await this.#takeBack();
       this.#underWay = false;
     }
     conversation.end();
+  }
+
+  /** @returns when all was free; undefined when something did not close as it should */
+  async #release(): Promise<number | undefined> {
+    try {
+      await this.#host.release();
+      return this.#deps.clock.now();
+    } catch (error) {
+      this.#deps.log.error({ error: describeError(error) }, 'the store could not be closed for a handover');
+      return undefined;
+    }
   }
 
   /** What the new process says, at the latest when it has ended. */

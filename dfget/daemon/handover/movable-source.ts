@@ -43,7 +43,11 @@ export class MovableSource implements BlobSource {
     for (let rest = restOf(request, 0); rest !== undefined; rest = restOf(request, sent)) {
       const { signal: moved } = this.#moved;
       const source = await withAbort(this.#source, signal);
-      const bytes = source.open(rest, { signal: AbortSignal.any([signal, moved]) })[Symbol.asyncIterator]();
+      const either = new AbortController();
+      const stop = (): void => either.abort(signal.aborted ? signal.reason : moved.reason);
+      // Taken off again: `moved` outlives thousands of readers.
+      for (const each of [signal, moved]) each.addEventListener('abort', stop, { once: true });
+      const bytes = source.open(rest, { signal: either.signal })[Symbol.asyncIterator]();
       try {
         while (!moved.aborted) {
           const next = await this.#ask(bytes.next());
@@ -54,6 +58,7 @@ export class MovableSource implements BlobSource {
       } catch (error) {
         if (signal.aborted || !moved.aborted) throw error;
       } finally {
+        for (const each of [signal, moved]) each.removeEventListener('abort', stop);
         await bytes.return?.();
       }
     }
