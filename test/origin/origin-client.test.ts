@@ -267,6 +267,22 @@ await t.test('the caller can give up at any time', async (t) => {
   await t.rejects(reading, { code: 'ABORTED' });
 });
 
+await t.test(
+  'a blob of another size than the reader knows is refused, and its connection let go',
+  async (t) => {
+    const { origin, client } = await setUp(t);
+    const letGo = Promise.withResolvers<void>();
+    origin.answer = (_request, response) => {
+      response.once('close', () => letGo.resolve());
+      response.writeHead(200, { 'content-length': String(BYTES.length) });
+      response.write(BYTES.subarray(0, 256 * 1024));
+    };
+    const read = { origin: { upstream: 'reg', repository: 'a' }, digest: DIGEST, size: BYTES.length - 1 };
+    await t.rejects(client.readBlob(read, { signal }), { code: 'UPSTREAM_BROKEN', message: /another size/ });
+    await letGo.promise;
+  },
+);
+
 await t.test('a kept connection that the registry closes under a request is replaced once', async (t) => {
   const { origin, client } = await setUp(t);
   let drop = false;
