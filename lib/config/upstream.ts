@@ -136,6 +136,9 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   }
   const username = given.username ?? first.username;
   const password = given.password ?? first.password;
+  if ((username === undefined) !== (password === undefined)) {
+    return refuse(context, 'username and password together');
+  }
   if ((given['client-cert'] === undefined) !== (given['client-key'] === undefined)) {
     return refuse(context, 'client-cert and client-key together');
   }
