@@ -114,12 +114,12 @@ t.test('an upstream in a file has everything that can be said of a registry', as
       authFiles: ['/etc/auth.json'],
       credentialHelper: 'ecr-login',
       tokenHosts: ['auth.corp'],
-      ca: '/etc/ca.pem',
-      clientCert: '/etc/c.pem',
-      clientKey: '/etc/k.pem',
+      caFile: '/etc/ca.pem',
+      clientCertFile: '/etc/c.pem',
+      clientKeyFile: '/etc/k.pem',
       insecureSkipVerify: true,
       trust: 'node',
-      verify: { keys: '/etc/token.pem', issuer: 'issuer', service: 'harbor-registry' },
+      verify: { keysFile: '/etc/token.pem', issuer: 'issuer', service: 'harbor-registry' },
     },
     { name: '*.gcr.io', url: 'https://*' },
   ]);
@@ -151,7 +151,10 @@ t.test('files of an upstream are read at the start, those with credentials only 
   const auth = file('{"auths":{}}');
   const broken = file('{"auths":{"a":{"auth":"c2VjcmV0"}');
   t.same(
-    loadUpstreams([{ ...upstream, ca: pem, clientCert: pem, clientKey: pem, authFiles: [auth] }], [auth]),
+    loadUpstreams(
+      [{ ...upstream, caFile: pem, clientCertFile: pem, clientKeyFile: pem, authFiles: [auth] }],
+      [auth],
+    ),
     [
       {
         ...upstream,
@@ -165,8 +168,8 @@ t.test('files of an upstream are read at the start, those with credentials only 
   const fails = (configs: UpstreamConfig[], files: string[], message: RegExp): void => {
     t.throws(() => loadUpstreams(configs, files), { code: 'CONFIG_INVALID', message });
   };
-  fails([{ ...upstream, ca: '/nonexistent' }], [], /^upstream a.corp: cannot read the ca file: /);
-  const verify = { keys: '/nonexistent', issuer: 'i', service: 's' };
+  fails([{ ...upstream, caFile: '/nonexistent' }], [], /^upstream a.corp: cannot read the ca file: /);
+  const verify = { keysFile: '/nonexistent', issuer: 'i', service: 's' };
   fails([{ ...upstream, verify }], [], /^upstream a.corp: cannot read the verify-keys file: /);
   fails([upstream], ['/nonexistent'], /^--auth-file: cannot read it: /);
   fails(

@@ -1,5 +1,6 @@
 import { DamselflyError } from '../../core/errors.ts';
 import { HOP_BY_HOP } from '../../core/hop-by-hop.ts';
+import type { Upstream } from '../../core/upstream.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { createSystemRng } from '../../runtime/system-rng.ts';
 import type { RequestKind } from '../exchange.ts';
@@ -8,7 +9,6 @@ import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
 import { readManifest } from '../read-manifest.ts';
 import { askAsGiven, askAsOurselves, type Registry } from '../registry.ts';
-import type { Upstream } from '../upstream.ts';
 import { findUpstreamName } from '../upstream-pattern.ts';
 import { openRegistry, type RegistryDeps } from './open-registry.ts';
 import type { HttpTimeouts } from './undici-exchange.ts';
