@@ -74,6 +74,7 @@ export function openRegistry(
     storage: exchange,
     clock,
     rng,
+    finish: () => connections.finish(),
     close: () => connections.close(),
   };
 }
