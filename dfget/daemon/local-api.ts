@@ -46,8 +46,9 @@ export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{
   }
   try {
     await mkdir(dirname(path), { recursive: true });
-    if (await someoneListens(path))
-      {throw refused(path, 'another daemon listens there; give this one its own');}
+    if (await someoneListens(path)) {
+      throw refused(path, 'another daemon listens there; give this one its own');
+    }
     await rm(path, { force: true });
     await new Promise<void>((resolve, reject) => {
       lazy.server.once('error', reject).listen({ path }, resolve);
