@@ -1,5 +1,8 @@
 import type { SettingsRule } from '../lib/core/cluster-settings.ts';
 
+/** The longest path that a Unix socket can have, bytes (Linux, unix(7), without the ending zero). */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
 /** Header that carries the Authorization for the registry over the daemon's socket. */
 export const ORIGIN_AUTHORIZATION = 'damselfly-origin-authorization';
 

@@ -1,8 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { createConnection, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
@@ -24,6 +21,7 @@ import {
 } from '../local-protocol.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
 import type { Handover } from './handover/hand-over.ts';
+import { listenLocally } from './local-socket.ts';
 import type { Pause } from './pause.ts';
 import { askRegistries } from './registry-check.ts';
 
@@ -75,6 +73,7 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
 /**
  * The daemon's socket for the other dfget commands: HTTP over a Unix socket that only its owner may open. Paths are
  * versioned; errors are `{code, message, facts}`.
+ * @throws CONFIG_INVALID when it cannot listen there
  */
 export async function startLocalApi(
   deps: LocalApiDeps,
@@ -101,25 +100,10 @@ export async function startLocalApi(
       });
     });
   }
-  await mkdir(dirname(path), { recursive: true });
-  if (!replace && (await someoneListens(path))) {
-    throw new DamselflyError(
-      'CONFIG_INVALID',
-      `--socket ${path}: another daemon listens there; give this one its own, or let it take over with --upgrade`,
-    );
-  }
-  // Under another name first: who opens the path finds the daemon before or this one, never nothing.
-  const made = join(dirname(path), `.${randomBytes(4).toString('hex')}`);
-  await new Promise<void>((resolve, reject) => {
-    lazy.server.once('error', reject).listen({ path: made }, resolve);
-  });
-  await chmod(made, 0o600);
-  const { ino } = await stat(made);
-  await rename(made, path);
+  const removeSocket = await listenLocally(lazy.server, path, replace);
   return {
     async close(options) {
-      const found = await stat(path).catch(() => undefined);
-      if (found?.ino === ino) await rm(path, { force: true });
+      await removeSocket();
       if (options !== undefined) {
         const cancelCut = clock.after(options.deadlineMs, () => lazy.server.closeAllConnections());
         await drain.run([lazy.server], () => {});
@@ -227,16 +211,4 @@ function goneSignal(reply: FastifyReply): AbortSignal {
     if (!reply.raw.writableFinished) controller.abort(new DamselflyError('ABORTED', 'the client went away'));
   });
   return controller.signal;
-}
-
-/** A socket file may be left from a daemon that was killed: only one that answers is in use. */
-function someoneListens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createConnection({ path });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DamselflyError, describeError } from '../../lib/core/errors.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { Metrics } from '../../lib/observe/metrics.ts';
+import { findUpstreamName } from '../../lib/origin/upstream-pattern.ts';
 import { createSerial } from '../../lib/store/serial.ts';
 import type { PauseAnswer, PauseScope } from '../local-protocol.ts';
 import { ALL, type PauseAction, switched } from '../paused-names.ts';
@@ -46,10 +47,20 @@ export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise
 
   const inCluster = (): readonly string[] => cluster.settings?.paused ?? [];
   const paused = (): readonly string[] => [...new Set([...here, ...inCluster()])];
-  const isPaused = (upstream: string): boolean => paused().some((name) => name === ALL || name === upstream);
+  /** One of a family of registries is paused with the name of all, and by its own. */
+  const isPaused = (upstream: string): boolean => {
+    const names = paused();
+    if (names.length === 0) return false;
+    const family = findUpstreamName(upstreams, upstream);
+    return names.some((name) => name === ALL || name === upstream || name === family);
+  };
+  const count = (): number => {
+    const names = paused();
+    return names.includes(ALL) ? upstreams.length : names.filter((name) => isKnown(name, upstreams)).length;
+  };
   let told = '[]';
   const tell = (): void => {
-    metrics.paused.set(upstreams.filter(isPaused).length);
+    metrics.paused.set(count());
     const names = paused();
     if (JSON.stringify(names) === told) return;
     told = JSON.stringify(names);
@@ -87,10 +98,15 @@ export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise
 }
 
 function requireKnown(name: string, upstreams: readonly string[]): void {
-  if (name === ALL || upstreams.includes(name)) return;
+  if (name === ALL || isKnown(name, upstreams)) return;
   const known = upstreams.join(', ') || 'none';
   const message = `no upstream ${JSON.stringify(name)}; configured: ${known}`;
   throw new DamselflyError('UPSTREAM_UNKNOWN', message, { upstream: name });
+}
+
+/** An upstream, or a registry that falls under one. */
+function isKnown(name: string, upstreams: readonly string[]): boolean {
+  return upstreams.includes(name) || findUpstreamName(upstreams, name) !== undefined;
 }
 
 /** What cannot be read is taken for everything: somebody pulled the switch once. */
