@@ -66,7 +66,10 @@ export class LiveSettings<C extends object> {
 
   /** The cluster sets these values, and none that it set before. */
   push(values: PushedValues): ChangeOutcome {
-    if (isDeepStrictEqual(values, this.#pushed)) return { kind: 'applied', names: [] };
+    if (isDeepStrictEqual(values, this.#pushed)) {
+      this.#refusals.delete('cluster');
+      return { kind: 'applied', names: [] };
+    }
     const outcome = this.#note('cluster', this.#change(values));
     if (outcome.kind === 'applied') this.#pushed = values;
     return outcome;

@@ -85,6 +85,9 @@ t.test('of the cluster too: all or nothing, and what held before still holds', a
   }
   live.reload();
   t.equal(live.config.speed, 5120);
+  t.equal(live.refusals.length, 1);
+  live.push({ speed: '5KiB' });
+  t.same(live.refusals, [], 'the cluster has taken back what could not be done');
 });
 
 t.test('a value is checked by the rules of its setting', async (t) => {

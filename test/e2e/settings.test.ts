@@ -19,9 +19,11 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
   await using folder = await tempFolder('settings');
   const file = join(folder.path, 'node.yaml');
   await writeFile(file, 'upload-rate: 10MiB/s\n');
+  await writeFile(join(folder.path, 'supernode.yaml'), '');
   const cluster = await startCluster({
-    ...{ folder: folder.path, nodes: 3, supernodes: 0 },
+    ...{ folder: folder.path, nodes: 3, supernodes: 1 },
     upstreams: { 'registry.test': 'http://127.0.0.1:1' },
+    supernodeFlags: ['--config', join(folder.path, 'supernode.yaml')],
     daemonFlags: ['--config', file, '--registry-rate', '90MiB/s'],
   });
   t.teardown(() => cluster.stop());
