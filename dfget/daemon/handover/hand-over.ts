@@ -10,8 +10,8 @@ import { Conversation, handoverFailed } from './conversation.ts';
 /** From the start of the new process to its question: it reads its settings and loads its code. */
 const START_MS = 60_000;
 const TAKE_MS = 5_000;
-/** To open store and ports. */
-const SERVE_MS = 30_000;
+/** To open store and ports, while clients wait: some 100 ms, more with a large store on a busy machine. */
+const SERVE_MS = 10_000;
 /** A process that ended a moment ago may still hold the store. */
 const TAKE_BACK_MS = 30_000;
 const TAKE_BACK_RETRY_MS = 200;
