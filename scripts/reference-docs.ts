@@ -181,7 +181,7 @@ is left, says good-bye to its peers and exits with 0. A second signal ends it at
 
 \`dfget upgrade\`, run from the version that is to serve, starts it with the arguments of the daemon that runs, its settings read
 anew and its listening sockets. The new daemon checks all it can, then asks the old one for the store and the ports of peers
-and admin; that takes some 200 ms, in which clients wait. From then on new requests go to the new daemon, and the old one
+and admin; that takes 0.1 to 1 s, in which clients wait. From then on new requests go to the new daemon, and the old one
 finishes its answers with bytes that it reads from the new one, for an hour at most. When the new daemon does not start, or
 ends before it serves, the old one goes on, and the command says so with exit code 1. \`dfget daemon --upgrade\` does the same
 for a daemon that somebody else starts, with sockets from systemd.

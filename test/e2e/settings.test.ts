@@ -62,6 +62,15 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
     t.same(await settled(limits, wanted), wanted);
   });
 
+  await t.test('a supernode follows its file as well', async (t) => {
+    await writeFile(join(folder.path, 'supernode.yaml'), 'registry-rate: 33MiB/s\n');
+    const rate = async (): Promise<unknown> => {
+      const answer = await fetch(`http://${cluster.supernodes[0]?.ready.admin ?? ''}/v1/limits`);
+      return ((await answer.json()) as Limits).registryRate;
+    };
+    t.equal(await settled(rate, 33 * MIB), 33 * MIB);
+  });
+
   await t.test(
     'one bad value, or one that needs a restart: nothing is applied, and it is told why',
     async (t) => {
