@@ -97,8 +97,9 @@ export async function* readShared(
           at = end;
           if (at < range.end) hooks.waitsFor(pieceAt(info, at));
           await withAbort(landing.written, signal).catch((error: unknown) => {
-            if (!signal.aborted)
-              {hooks.unwritten?.(start, Uint8Array.from(kept.bytes.subarray(0, at - start)));}
+            if (!signal.aborted) {
+              hooks.unwritten?.(start, Uint8Array.from(kept.bytes.subarray(0, at - start)));
+            }
             throw error;
           });
         } finally {

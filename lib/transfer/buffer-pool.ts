@@ -178,7 +178,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   };
 }
 
-/** Not a Buffer: each network read takes a part of it, and `subarray` of a Buffer is JavaScript that makes an object more. */
+/** Not a Buffer: each network read takes a part of it, and only the `subarray` of plain arrays is the engine's own. */
 function unfilled(bytes: number): Uint8Array {
   return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 }

@@ -25,7 +25,7 @@ export async function sendPiece(
   const { pace } = admission;
   const buffer = deps.pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
   const gone = new AbortController();
-  // Not after an answer that was sent whole: making an error for each costs more than all of its headers.
+  // Not after an answer that was sent whole: each abort makes an error with its stack, which is dear.
   const onClose = (): void => gone.abort();
   response.once('close', onClose);
   let sentBytes = 0;
