@@ -73,7 +73,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     }
     if (usedBytes + classBytes > budgetBytes) return undefined;
     forgetIdle(classBytes);
-    return Buffer.allocUnsafeSlow(classBytes);
+    return unfilled(classBytes);
   };
 
   const give = (bytes: number): PieceBuffer | undefined => {
@@ -153,7 +153,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       if (lent !== undefined) return lent;
     }
     return {
-      bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)),
+      bytes: unfilled(Math.min(bytes, LEAST_LENT_BYTES)),
       release: () => {},
       share: () => undefined,
     };
@@ -196,6 +196,11 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       return waiters.size;
     },
   };
+}
+
+/** Not a Buffer: each network read takes a part of it, and only the `subarray` of plain arrays is the engine's own. */
+function unfilled(bytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 }
 
 function classOf(bytes: number): number {
