@@ -17,7 +17,8 @@ const UPSTREAMS = ['harbor.corp', 'quay.io'];
 
 function makeFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-pause-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+  // What the cluster says last may be on its way to the disk.
+  t.teardown(() => rmSync(folder, { recursive: true, maxRetries: 5 }));
   return folder;
 }
 
