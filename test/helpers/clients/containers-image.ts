@@ -123,7 +123,14 @@ async function writeRegistries({ folder, namespace, registry, mirror }: ClientPu
 }
 
 async function containersEnvironment(pull: ClientPull): Promise<Record<string, string>> {
-  const { folder } = pull;
+  return {
+    ...(await containersStorage(pull.folder)),
+    CONTAINERS_REGISTRIES_CONF: await writeRegistries(pull),
+  };
+}
+
+/** Keeps podman and buildah in a folder. @returns their environment */
+export async function containersStorage(folder: string): Promise<Record<string, string>> {
   const storage = join(folder, 'storage.conf');
   const containers = join(folder, 'containers.conf');
   await mkdir(join(folder, 'tmp'));
@@ -133,7 +140,6 @@ async function containersEnvironment(pull: ClientPull): Promise<Record<string, s
   await writeFile(containers, `[engine]\n${engine}`);
   await writeFile(join(folder, 'auth.json'), '{}');
   return {
-    CONTAINERS_REGISTRIES_CONF: await writeRegistries(pull),
     CONTAINERS_STORAGE_CONF: storage,
     CONTAINERS_CONF: containers,
     REGISTRY_AUTH_FILE: join(folder, 'auth.json'),
