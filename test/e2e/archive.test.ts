@@ -215,12 +215,12 @@ t.test(
     const before = await stage.registry.counters();
     const child = spawn(DFGET, ['pull', '--socket', socket(), '--json', '-o', archive, nameOf('cut')]);
     let told = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    const seen = told.includes('"progress"');
-    told += chunk.toString();
-    if (!seen && told.includes('"progress"')) child.kill('SIGINT');
-  });
-  const [code] = (await once(child, 'close')) as [number];
+    child.stdout.on('data', (chunk: Buffer) => {
+      const seen = told.includes('"progress"');
+      told += chunk.toString();
+      if (!seen && told.includes('"progress"')) child.kill('SIGINT');
+    });
+    const [code] = (await once(child, 'close')) as [number];
     t.equal(code, 130, told);
     t.same(await readdir(folder), ['image.tar']);
     t.equal(await readFile(archive, 'utf8'), 'an older one', 'and what was there is untouched');
