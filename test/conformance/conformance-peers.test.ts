@@ -9,6 +9,9 @@ import { digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network.ts';
+import { formatPieceRequest } from '../../lib/transfer/http/piece-request.ts';
+import { SMALL_BLOBS_PATH } from '../../lib/transfer/http/small-blobs-http.ts';
+import { LINK_PATH } from '../../lib/transfer/link/ws-link.ts';
 import { servedBlob } from '../contract/peer-network-parts.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'damselfly-peers-'));
@@ -35,11 +38,14 @@ const listener = await network.listen(
 t.teardown(() => Promise.all([listener.close(), network.close()]));
 
 const { port } = listener.address;
+const range = { start: 0, end: blob.length };
+const piece = { address: listener.address, from: 'a'.repeat(40), digest: digestOf(blob), range };
 const REQUESTS = {
-  'a piece': `GET /pieces/${digestOf(blob)} HTTP/1.1\r\nhost: peer\r\nrange: bytes=0-${blob.length - 1}\r\n\r\n`,
-  'the root': 'GET / HTTP/1.1\r\nhost: peer\r\n\r\n',
+  'a piece': formatPieceRequest(piece),
+  'small blobs': `POST ${SMALL_BLOBS_PATH} HTTP/1.1\r\nhost: peer\r\ncontent-length: 0\r\n\r\n`,
   'a link':
-    'GET /peer HTTP/1.1\r\nhost: peer\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    `GET ${LINK_PATH} HTTP/1.1\r\nhost: peer\r\nconnection: upgrade\r\nupgrade: websocket\r\n` +
+    `sec-websocket-version: 13\r\nsec-websocket-key: ${'A'.repeat(22)}==\r\n\r\n`,
 };
 
 /** Everything that comes back, until the peer hangs up. */
@@ -78,8 +84,6 @@ t.test('case 41: a member of the cluster gets it', async (t) => {
   const inside = createHttpPeerNetwork({ clock: createSystemClock(), log: silentLog() }, { tls: member });
   t.teardown(() => inside.close());
   const into = Buffer.alloc(blob.length);
-  const range = { start: 0, end: blob.length };
-  const request = { address: listener.address, from: 'a'.repeat(40), digest: digestOf(blob), range };
-  await inside.fetch(request, into, { signal: AbortSignal.timeout(10_000) });
+  await inside.fetch(piece, into, { signal: AbortSignal.timeout(10_000) });
   t.same(into, blob);
 });
