@@ -5,6 +5,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
   pull: async () => (await import('./commands/pull.ts')).pullCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
+  cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
   setup: async () => (await import('./commands/setup.ts')).setupCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),

@@ -1,12 +1,18 @@
+import { Readable } from 'node:stream';
 import { Client } from 'undici';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
 import {
+  type CacheListing,
+  type Collected,
   type DaemonStatus,
+  type ImageToKeep,
+  type ImportedImage,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
   type PauseScope,
   type RegistryAnswer,
+  type RemovedBlob,
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
 
@@ -24,6 +30,29 @@ export interface DaemonClient extends BlobSource {
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string; readonly digest: string }>;
+  /** What the store of the daemon holds. */
+  cache(signal: AbortSignal): Promise<CacheListing>;
+  /** Removes blobs, whatever of each is here; with `image` also the name of an imported one. */
+  removeBlobs(
+    what: { readonly digests: readonly string[]; readonly image?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<RemovedBlob[]>;
+  /** @returns by digest whether it is here */
+  setPinned(
+    action: 'pin' | 'unpin',
+    digests: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Record<string, boolean>>;
+  collect(signal: AbortSignal): Promise<Collected>;
+  /** Puts a blob into the store. @returns whether it was new @throws DIGEST_MISMATCH, STORE_* */
+  putBlob(
+    digest: string,
+    size: number,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<boolean>;
+  /** Gives blobs of the store the name of an image, and pins them. @throws BLOB_UNKNOWN, REFERENCE_INVALID */
+  keepImage(image: ImageToKeep, signal: AbortSignal): Promise<ImportedImage>;
   close(): Promise<void>;
 }
 
@@ -37,7 +66,10 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    body: object | null = null,
+    send: { readonly method: 'GET' | 'POST' | 'PUT'; readonly body: string | Readable | null } = {
+      method: 'GET',
+      body: null,
+    },
   ) => {
     const client = connect();
     open.add(client);
@@ -47,8 +79,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     };
     try {
       const response = await client.request({
-        ...(body === null ? { method: 'GET' } : { method: 'POST', body: JSON.stringify(body) }),
-        ...{ path, headers, signal },
+        ...{ ...send, path, headers, signal },
       });
       if (response.statusCode >= 300) throw errorOf(await response.body.json());
       return { response, done };
@@ -59,8 +90,17 @@ export function createDaemonClient(socketPath: string): DaemonClient {
   };
 
   const askJson = async (path: string, signal: AbortSignal, body?: object): Promise<unknown> => {
-    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
-    const { done, response } = await ask(path, headers, signal, body);
+    const asked =
+      body === undefined
+        ? ask(path, {}, signal)
+        : ask(path, { 'content-type': 'application/json' }, signal, {
+            method: 'POST',
+            body: JSON.stringify(body),
+          });
+    return await jsonOf(await asked);
+  };
+
+  const jsonOf = async ({ done, response }: Awaited<ReturnType<typeof ask>>): Promise<unknown> => {
     try {
       return await response.body.json();
     } finally {
@@ -73,6 +113,20 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
     setPause: async (action, question, signal) =>
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
+    cache: async (signal) => (await askJson('/v1/cache', signal)) as CacheListing,
+    removeBlobs: async (what, signal) => (await askJson('/v1/cache/remove', signal, what)) as RemovedBlob[],
+    setPinned: async (action, digests, signal) =>
+      (await askJson(`/v1/cache/${action}`, signal, { digests })) as Record<string, boolean>,
+    collect: async (signal) => (await askJson('/v1/cache/gc', signal, {})) as Collected,
+    async putBlob(digest, size, bytes, signal) {
+      const headers = { 'content-type': 'application/octet-stream', 'content-length': String(size) };
+      const path = `/v1/cache/blobs/${digest}?size=${size}`;
+      const answer = await jsonOf(
+        await ask(path, headers, signal, { method: 'PUT', body: Readable.from(bytes) }),
+      );
+      return (answer as { isNew: boolean }).isNew;
+    },
+    keepImage: async (image, signal) => (await askJson('/v1/cache/images', signal, image)) as ImportedImage,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,

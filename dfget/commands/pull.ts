@@ -1,13 +1,11 @@
 import { Command, Option } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes, formatDuration, formatRate } from '../../lib/config/units.ts';
-import { DamselflyError } from '../../lib/core/errors.ts';
-import { createDaemonClient } from '../daemon-client.ts';
 import { pullImage } from '../pull-image.ts';
 import { createPullProgress } from '../pull-progress.ts';
 import { ALL_PLATFORMS } from '../resolve-image.ts';
 import { saveImage } from '../save-image.ts';
+import { withDaemon } from './with-daemon.ts';
 
 interface PullFlags {
   readonly output?: string;
@@ -47,41 +45,31 @@ export function pullCommand(): Command {
     .option('--json', 'print one JSON object a line: progress events, then the result')
     .addHelpText('after', EXAMPLES)
     .action(async (image: string, flags: PullFlags) => {
-      const { allPlatforms, json = false, output, socket } = flags;
+      const { allPlatforms, json = false, output } = flags;
       const platform = allPlatforms === true ? ALL_PLATFORMS : flags.platform;
-      const client = createDaemonClient(socket);
-      const gaveUp = new AbortController();
-      const onSignal = (): void => gaveUp.abort(new DamselflyError('ABORTED', 'interrupted'));
-      process.once('SIGINT', onSignal);
-      process.once('SIGTERM', onSignal);
       const progress = createPullProgress({ json, isTty: process.stderr.isTTY === true });
       const startedMs = performance.now();
-      try {
+      await withDaemon(flags, async (client, signal) => {
         const wanted = { image, platform };
-        const result =
-          output === undefined
-            ? await pullImage(client, wanted, progress, gaveUp.signal)
-            : await saveImage(client, wanted, output, progress, gaveUp.signal);
-        progress.stop();
-        const elapsedMs = performance.now() - startedMs;
-        if (json) {
-          process.stdout.write(
-            `${JSON.stringify({ event: 'done', ...result, output, seconds: elapsedMs / 1000 })}\n`,
-          );
-        } else {
+        try {
+          const result =
+            output === undefined
+              ? await pullImage(client, wanted, progress, signal)
+              : await saveImage(client, wanted, output, progress, signal);
+          progress.stop();
+          const elapsedMs = performance.now() - startedMs;
+          if (json) {
+            const done = { event: 'done', ...result, output, seconds: elapsedMs / 1000 };
+            process.stdout.write(`${JSON.stringify(done)}\n`);
+            return;
+          }
           const rate = formatRate(result.bytes / (elapsedMs / 1000));
           process.stdout.write(
             `${result.image}@${result.digest}\n${result.blobs} blobs, ${formatBytes(result.bytes)} verified in ${formatDuration(elapsedMs)} (${rate})\n${output === undefined ? '' : `in ${output}\n`}`,
           );
+        } finally {
+          progress.stop();
         }
-      } catch (error) {
-        progress.stop();
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      } finally {
-        process.off('SIGINT', onSignal);
-        process.off('SIGTERM', onSignal);
-        await client.close();
-      }
+      });
     });
 }

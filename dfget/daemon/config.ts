@@ -60,6 +60,11 @@ export const daemonConfig = z.object({
     argument: '<name>',
     help: 'upstream of requests that name none (default: the only one configured, if there is one)',
   }),
+  offlineRegistry: setting(z.array(z.string().toLowerCase().min(1)).default([]), {
+    argument: '<name>',
+    repeat: true,
+    help: 'a registry that is not there: its images are those of "dfget cache import", and everybody may read them; repeatable',
+  }),
   authFile: settings.authFile,
   staleIfError: setting(duration().default(0), {
     argument: '<duration>',

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { joinAddress } from '../../lib/observe/admin-server.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
@@ -11,7 +12,9 @@ import {
 } from '../../registry-proxy/server.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
 import type { DaemonConfig } from './config.ts';
+import { loadImportedImages } from './imported-images.ts';
 import { startLocalApi } from './local-api.ts';
+import { withOfflineRegistries } from './offline-registry.ts';
 import { loadPause, type Pause } from './pause.ts';
 
 /**
@@ -24,12 +27,14 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
   const habits = { cacheAfterPullMs, prefetch: prefetch === 'image' };
   const host = await openPeerHost(deps, config, 'node', (parts) => new PeerEngine(parts, {}, habits));
   try {
-    const { engine, metrics, origin } = host;
-    const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
+    const { discovery, engine, metrics, store } = host;
+    const images = await loadImportedImages({ log, store }, host.stateFolder);
+    const origin = withOfflineRegistries(host.origin, { images, store }, offlineNames(config));
+    const only = origin.upstreams.length === 1 ? origin.upstreams[0] : undefined;
     // A pattern stands for many.
     const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
     const pause = await loadPause(
-      { ...deps, metrics, discovery: host.discovery },
+      { ...deps, metrics, discovery },
       { folder: host.stateFolder, upstreams: origin.upstreams, hasTracker: config.tracker.length > 0 },
     );
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
@@ -43,8 +48,19 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
       },
     );
     host.onClose(() => proxy.close());
-    const status = (): DaemonStatus => describeDaemon(host, proxy, pause, config);
-    const api = await startLocalApi({ blobs: engine, origin, pause, status, clock, log }, config.socket);
+    const status = (): DaemonStatus => describeDaemon(host, proxy, pause, config, origin.upstreams);
+    const api = await startLocalApi(
+      {
+        blobs: engine,
+        origin,
+        pause,
+        cached: { cache: engine.cache, images, store },
+        status,
+        clock,
+        log,
+      },
+      config.socket,
+    );
     host.onClose(() => api.close());
     const proxies = proxy.addresses.map((at, index) => ({
       upstream: config.proxyListen[index]?.upstream ?? null,
@@ -76,6 +92,13 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
   }
 }
 
+/** @throws CONFIG_INVALID when one of them is there */
+function offlineNames({ offlineRegistry, upstream }: DaemonConfig): readonly string[] {
+  const both = offlineRegistry.find((name) => upstream.some((each) => each.name === name));
+  if (both === undefined) return offlineRegistry;
+  throw new DamselflyError('CONFIG_INVALID', `--offline-registry ${both}: it is also given as an --upstream`);
+}
+
 function forwardConfig(
   { forwardProxy, forwardRule: rules }: DaemonConfig,
   stateFolder: string,
@@ -91,13 +114,14 @@ function describeDaemon(
   proxy: RegistryProxy,
   pause: Pause,
   config: DaemonConfig,
+  upstreams: readonly string[],
 ): DaemonStatus {
   const stored = host.store.list().filter(({ borrowed }) => borrowed !== true);
   const { id, zone } = host.self();
   return {
     id,
     zone,
-    upstreams: host.origin.upstreams,
+    upstreams,
     proxy: proxy.addresses.map((at, index) => {
       const upstream = config.proxyListen[index]?.upstream;
       return upstream === undefined ? at : { ...at, upstream };

@@ -1,7 +1,7 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { parseDigest } from '../../lib/core/digest.ts';
@@ -13,6 +13,8 @@ import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { ORIGIN_AUTHORIZATION, type PauseAnswer } from '../local-protocol.ts';
+import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
+import { goneSignal } from './gone-signal.ts';
 import type { Pause } from './pause.ts';
 import { askRegistries } from './registry-check.ts';
 
@@ -20,6 +22,7 @@ export interface LocalApiDeps {
   readonly blobs: BlobSource;
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
   readonly pause: Pause;
+  readonly cached: CacheApiDeps;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   readonly clock: Clock;
@@ -59,6 +62,10 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { blobs, clock, log, origin: registry, pause } = deps;
   const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false });
+
+  // Blobs come as they are.
+  server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  addCacheApi(server, deps.cached);
 
   server.get('/v1/status', async () => deps.status());
 
@@ -124,15 +131,6 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   });
 
   return server;
-}
-
-/** Fires when the client has gone before the answer was complete. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort(new DamselflyError('ABORTED', 'the client went away'));
-  });
-  return controller.signal;
 }
 
 /** A socket file may be left from a daemon that was killed: only one that answers is in use. */

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { loadImportedImages } from '../../dfget/daemon/imported-images.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
@@ -14,6 +15,7 @@ import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import type { BlobStore } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
@@ -30,15 +32,16 @@ const keptAlive = setInterval(() => {}, 1000);
 t.teardown(() => clearInterval(keptAlive));
 
 /** A node alone with its registry. */
-async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin }> {
+async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin; store: BlobStore }> {
   const registry = new MemoryOrigin({ clock, latencyMs: 1, bytesPerSecond: 500 * MIB });
   const keyValue = createMemoryKeyValue();
   const disk = createMemoryDisk();
+  const store = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' });
   const engine = new PeerEngine({
     self: () => ({ id: '1'.repeat(40), role: 'node', host: 'alone', port: 1, zone: '' }),
     network: createMemoryNetwork({ clock, rng }).host('alone'),
     discovery: createNoDiscovery(),
-    store: await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' }),
+    store,
     origin: registry.client(),
     pool: createBufferPool({ budgetBytes: 64 * MIB }),
     clock,
@@ -48,7 +51,7 @@ async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigi
     wallClockMs,
   });
   engine.start();
-  return { engine, registry };
+  return { engine, registry, store };
 }
 
 t.test('the engine of a node as a BlobSource', async (t) => {
@@ -58,7 +61,7 @@ t.test('the engine of a node as a BlobSource', async (t) => {
 });
 
 t.test('the socket of a daemon as a BlobSource', async (t) => {
-  const { engine, registry } = await createNode();
+  const { engine, registry, store } = await createNode();
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
   const metrics = createMetrics({ defaults: false });
@@ -66,8 +69,10 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
     { log, metrics, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
+  const images = await loadImportedImages({ log, store }, folder);
+  const cached = { cache: engine.cache, images, store };
   const status = (): object => ({ id: 'x' });
-  const deps = { blobs: engine, origin: registry.client(), pause, status, clock, log };
+  const deps = { blobs: engine, origin: registry.client(), pause, cached, status, clock, log };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {

@@ -1,4 +1,4 @@
-import { type Digest, digestAlgorithm, digestHex } from '../../core/digest.ts';
+import { type Digest, digestAlgorithm, digestHex, isDigest } from '../../core/digest.ts';
 import { type Descriptor, parseManifest } from '../manifest.ts';
 import { isForeignLayer } from '../media-types.ts';
 import { formatReference, type Reference } from '../reference.ts';
@@ -24,7 +24,7 @@ export interface ArchivedImage {
 
 /** Files of an archive besides the blobs (image-spec, image-layout.md; `manifest.json` is that of `docker save`). */
 const LAYOUT_FILE = 'oci-layout';
-const INDEX_FILE = 'index.json';
+export const INDEX_FILE = 'index.json';
 const DOCKER_FILE = 'manifest.json';
 
 const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json';
@@ -40,6 +40,33 @@ const IMAGE_CONFIGS = [
 /** Where an archive keeps a blob. */
 export function blobFile(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
+}
+
+/** The digest of the blob that a file of an archive is, or undefined. */
+export function digestOfFile(name: string): Digest | undefined {
+  const [, algorithm, hex] = /^(?:\.\/)?blobs\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(name) ?? [];
+  const digest = `${algorithm ?? ''}:${hex ?? ''}`;
+  return isDigest(digest) ? digest : undefined;
+}
+
+/** An image as the index of an archive lists it. */
+export interface ListedImage {
+  readonly digest: Digest;
+  /** Empty when it is not told. */
+  readonly mediaType: string;
+  /** Its name with registry and tag, where the archive tells it. */
+  readonly name?: string;
+}
+
+/** The images of an archive, by its `index.json`; none when that is no index. */
+export function archiveIndex(bytes: Uint8Array): ListedImage[] {
+  const index = parseManifest(bytes);
+  if (index.kind !== 'index') return [];
+  return index.manifests.map(({ annotations, digest, mediaType }) => {
+    // Some tools put the whole name where others have the tag alone.
+    const name = [annotations?.[NAME], annotations?.[TAG]].find((text) => text?.includes('/'));
+    return { digest, mediaType, ...(name === undefined ? {} : { name }) };
+  });
 }
 
 /** The small files that make an archive out of blobs, by name. */
