@@ -25,6 +25,10 @@ const CLIENTS: readonly { readonly client: string; readonly before: Readonly<Rec
   { client: 'docker', before: {} },
   {
     client: 'docker',
+    before: { '/etc/docker/daemon.json': '{"features": {"containerd-snapshotter": true}}' },
+  },
+  {
+    client: 'docker',
     before: {
       '/etc/docker/daemon.json':
         '{\n\t"log-driver": "journald",\n\t"registry-mirrors": ["https://cache.corp"]}',
