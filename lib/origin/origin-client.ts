@@ -1,5 +1,5 @@
 import type { Digest } from '../core/digest.ts';
-import { DamselflyError } from '../core/errors.ts';
+import { DamselflyError, type Facts } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 
 /** Reads from registries, one method a need. Knows upstreams by name; follows redirects; never leaks credentials. */
@@ -64,6 +64,22 @@ export function isWorthRetrying(error: unknown): boolean {
   if (error.code === 'UPSTREAM_UNREACHABLE' || error.code === 'UPSTREAM_BROKEN') return true;
   const status = Number(error.facts['status'] ?? 0);
   return error.code === 'UPSTREAM_REFUSED' && (status >= 500 || status === 429 || status === 408);
+}
+
+/** Attempts in a row without a new byte before a read is given up. */
+const ATTEMPTS = 5;
+/** The same when the registry's answer was wrong from its head on: it may be one bad machine of many, hardly more. */
+const DEFINITE_ATTEMPTS = 2;
+
+/** How many attempts in a row may end with this error before a read of a blob is given up. */
+export function attemptsWorth(error: unknown): number {
+  if (!isWorthRetrying(error)) return 1;
+  return error instanceof DamselflyError && error.facts['definite'] === true ? DEFINITE_ATTEMPTS : ATTEMPTS;
+}
+
+/** An answer that is wrong from its head on, and was not merely broken off. */
+export function definitelyBroken(message: string, facts: Facts): DamselflyError {
+  return new DamselflyError('UPSTREAM_BROKEN', message, { ...facts, definite: true });
 }
 
 export interface OriginRequest {
