@@ -39,8 +39,9 @@ function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead
   }
   const length = contentLength(response);
   if (response.status === 200) {
-    if (length === undefined)
-      {throw definitelyBroken('the registry does not say how long a blob is', { digest });}
+    if (length === undefined) {
+      throw definitelyBroken('the registry does not say how long a blob is', { digest });
+    }
     const wanted = { skip: start, bytes: Math.max(0, Math.min(end ?? length, length) - start) };
     return { size: length, whole: true, bytes: exactly(response.body, wanted, digest) };
   }

@@ -84,8 +84,9 @@ await t.test('blobs that come wrong are never delivered whole, nor kept', async 
       t.ok(cut || status >= 500, `status ${status}, ${body.length} bytes`);
       t.not(body.length, blob.length);
       const asked = reads.filter((url) => url.includes(digest)).length;
-      if (definite === true)
-        {t.ok(asked <= 4, `given up after ${asked} reads, of supernode and node together`);}
+      if (definite === true) {
+        t.ok(asked <= 4, `given up after ${asked} reads, of supernode and node together`);
+      }
       t.equal(right[index]?.status, 200);
       t.ok(right[index]?.body.equals(blob), 'the next attempt succeeds');
     });

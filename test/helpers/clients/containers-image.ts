@@ -13,7 +13,8 @@ export const podman: ContainerClient = {
     const { folder, credentials } = pull;
     const env = await containersEnvironment(pull);
     const podmanRun = async (...args: string[]): Promise<string> => {
-      const { code, stdout, output } = await run('podman', args, { env });
+      const limit = pull.timeoutMs === undefined ? {} : { timeoutMs: pull.timeoutMs };
+      const { code, stdout, output } = await run('podman', args, { env, ...limit });
       if (code !== 0) throw new Error(`podman ${args[0] ?? ''}: ${output.trim()}`);
       return stdout;
     };
