@@ -103,9 +103,10 @@ function removeCommand(): Command {
         for (const name of names) {
           const named = await blobsNamed(client, listing, name, signal);
           const outcomes = await client.removeBlobs(named, signal);
-          // An image may be here in part.
+          // An image may be here in part, and share blobs with others.
           const gone = ({ outcome }: RemovedBlob): boolean =>
-            outcome === 'removed' || (outcome === 'unknown' && named.digests.length > 1);
+            outcome === 'removed' ||
+            (named.digests.length > 1 && (outcome === 'unknown' || outcome === 'imported'));
           if (!outcomes.every(gone) || outcomes.every(({ outcome }) => outcome === 'unknown')) {
             process.exitCode = EXIT.failed;
           }

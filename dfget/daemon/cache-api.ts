@@ -34,9 +34,9 @@ export function addCacheApi(server: FastifyInstance, deps: CacheApiDeps): void {
   });
 
   server.post('/v1/cache/remove', async (request): Promise<RemovedBlob[]> => {
-    const { digests, image } = removeBody.parse(request.body);
+    const { digests: wanted, image } = removeBody.parse(request.body);
     const removed: RemovedBlob[] = [];
-    for (const digest of digests.map(parseDigest)) {
+    for (const digest of wanted.map(parseDigest)) {
       const bytes = store.get(digest)?.bytes ?? 0;
       const outcome = images.needs(digest, image) ? 'imported' : await cache.remove(digest);
       removed.push({ digest, outcome, bytes: outcome === 'removed' ? bytes : 0 });

@@ -238,6 +238,17 @@ await t.test(
       { signal },
     );
     t.equal(answer.status, 403);
+
+    refusal = body('no '.repeat(5000));
+    const asNode = clientOf({ url: registry.url, authFiles: [authFile], trust: 'node' });
+    t.teardown(() => asNode.close());
+    const long = await asNode.request(
+      { upstream: 'reg', method: 'GET', path: '/v2/a/b/tags/list', headers: {} },
+      { signal },
+    );
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of long.body) chunks.push(chunk);
+    t.same([long.status, Buffer.concat(chunks).toString()], [403, refusal], 'a long refusal stays whole');
   },
 );
 
