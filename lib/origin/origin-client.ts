@@ -107,6 +107,14 @@ export interface BlobRead {
   readonly start?: number;
   /** End of the wanted bytes, exclusive; default: the end of the blob. */
   readonly end?: number;
+  /** Of the whole blob, where it is known: a registry that tells another one is not read (UPSTREAM_BROKEN). */
+  readonly size?: number;
+}
+
+/** @throws UPSTREAM_BROKEN when the registry has the blob with another size than the one that the reader knows */
+export function requireKnownSize({ digest, size }: BlobRead, told: number): void {
+  if (size === undefined || size === told) return;
+  throw definitelyBroken('the registry has the blob with another size', { digest, size, told });
 }
 
 export interface BlobBody {

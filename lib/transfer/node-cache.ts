@@ -52,7 +52,7 @@ export class NodeCache {
     }
     const blob = await this.#host.create(what);
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
-    blob.requireSize(size);
+    if (blob.info.size !== size) throw mismatch(digest);
     blob.failure = undefined;
     await this.#fill(blob, bytes, signal);
     await this.#sink.check(blob);

@@ -4,12 +4,7 @@ import { type BlobInfo, pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import type { PieceProof } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
-import {
-  attemptsWorth,
-  definitelyBroken,
-  isWorthRetrying,
-  type OriginClient,
-} from '../origin/origin-client.ts';
+import { attemptsWorth, isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import { LISTEN_MS, ReadingPlan, type ReadingView, type Run } from '../swarm/reading-plan.ts';
@@ -139,17 +134,13 @@ async function readRun(
   const end = run.end === info.pieces ? {} : { end: pieceOffset(info, run.end) };
   const broken = new AbortController();
   const body = await deps.origin.readBlob(
-    { origin, digest: blob.digest, start, ...end },
+    { origin, digest: blob.digest, size: info.size, start, ...end },
     { signal: AbortSignal.any([signal, broken.signal]) },
   );
   const part = run.first > 0 || run.end < info.pieces;
   if (body.whole && part && host.undivided()) {
     broken.abort(new DamselflyError('ABORTED', 'the registry sends more than was asked for'));
     return;
-  }
-  if (body.size !== info.size) {
-    const facts = { digest: blob.digest, told: info.size, registry: body.size };
-    throw definitelyBroken('the registry has the blob with another size', facts);
   }
   let writing = Promise.resolve();
   let buffer: PieceBuffer | undefined;

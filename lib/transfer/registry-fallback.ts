@@ -6,7 +6,7 @@ import { hash53 } from '../core/rendezvous.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
-import { attemptsWorth, definitelyBroken, type OriginClient } from '../origin/origin-client.ts';
+import { attemptsWorth, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import { stepsIn } from '../swarm/patience.ts';
@@ -205,13 +205,9 @@ export class RegistryFallback {
     const end = pieceOffset(blob.info, last) + pieceLength(blob.info, last);
     if (blob.origin === undefined) return;
     const body = await origin.readBlob(
-      { origin: blob.origin, digest: blob.digest, start, end },
+      { origin: blob.origin, digest: blob.digest, size: blob.info.size, start, end },
       { signal: this.#ending.signal },
     );
-    if (body.size !== blob.info.size) {
-      const facts = { digest: blob.digest, told: blob.info.size, registry: body.size };
-      throw definitelyBroken('the registry has the blob with another size', facts);
-    }
     let index = first;
     let filled = 0;
     let buffer = await pool.acquire(pieceLength(blob.info, index), this.#ending.signal);

@@ -176,11 +176,8 @@ export const archiveCases: readonly ScriptedCase[] = [
       const { layers } = await putImage(registry, repository, [good, bad]);
       const { archive, left, save } = await saver(t, ground);
       const image = `registry.test/${repository}:v1`;
-      // Once: the supernode reads it again by itself, maybe before we do.
-      let lies = 1;
       registry.script = (request, response) => {
         if (request.method !== 'GET' || request.url?.includes(layers[1] ?? '') !== true) return false;
-        if (lies-- <= 0) return false;
         const wrong = Buffer.from(bad);
         wrong[MIB] = (wrong[MIB] ?? 0) ^ 1;
         send(response, 200, wrong);
@@ -190,7 +187,10 @@ export const archiveCases: readonly ScriptedCase[] = [
       t.equal(failed.code, 1, failed.output);
       t.match(failed.output, /DIGEST_MISMATCH|UPSTREAM_BROKEN/);
       t.same(await left(), []);
-      const again = await save(image);
+      registry.script = undefined;
+      let again = await save(image);
+      // The supernode reads it once more by itself: that read may have been a wrong one too.
+      if (again.code !== 0) again = await save(image);
       t.equal(again.code, 0, again.output);
       t.same((await contentsOf(archive)).files.get(fileOf(layers[1] ?? '')), bad);
       t.same(
