@@ -19,6 +19,7 @@ const tracker = trackerConfig.shape;
 /** Settings of `damselfly up`: those of the three processes that differ on one machine, under names that tell them apart. */
 export const upConfig = z.object({
   upstream: node.upstream,
+  offlineRegistry: node.offlineRegistry,
   authFile: node.authFile,
   defaultUpstream: node.defaultUpstream,
   staleIfError: node.staleIfError,
@@ -42,6 +43,9 @@ export const upConfig = z.object({
   storeHigh: node.storeHigh,
   storeLow: node.storeLow,
   storeTtl: node.storeTtl,
+  cacheAfterPull: node.cacheAfterPull,
+  containerdRoot: node.containerdRoot,
+  prefetch: node.prefetch,
   scrubRate: node.scrubRate,
   bufferMemory: node.bufferMemory,
   uploadRate: node.uploadRate,
@@ -92,6 +96,8 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         { ...deps, log: deps.log.child({ process: 'supernode' }) },
         {
           ...shared,
+          // Once on one machine is enough: the node shares them.
+          ...{ containerdRoot: undefined },
           peerListen: config.supernodePeerListen,
           adminListen: config.supernodeAdminListen,
           dataDir: [{ folder: join(dataDir, 'supernode'), weight: 1 }],
@@ -102,12 +108,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     started.push(
       await createDaemon(
         { ...deps, log: deps.log.child({ process: 'daemon' }) },
-        {
-          ...shared,
-          dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
-          prefetch: 'off',
-          upgrade: false,
-        },
+        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }], upgrade: false },
       ),
     );
     return {

@@ -1,15 +1,21 @@
 import { once } from 'node:events';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
 import { arrayBuffer, json } from 'node:stream/consumers';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
 import {
+  type CacheListing,
+  type Collected,
   type DaemonStatus,
+  type ImageToKeep,
+  type ImportedImage,
   MAX_SOCKET_PATH_BYTES,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
   type PauseScope,
   type RegistryAnswer,
+  type RemovedBlob,
   type SettingsAnswer,
   type SettingsChange,
   type UpgradeAnswer,
@@ -34,6 +40,29 @@ export interface DaemonClient extends BlobSource {
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string; readonly digest: string }>;
+  /** What the store of the daemon holds. */
+  cache(signal: AbortSignal): Promise<CacheListing>;
+  /** Removes blobs, whatever of each is here; with `image` also the name of an imported one. */
+  removeBlobs(
+    what: { readonly digests: readonly string[]; readonly image?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<RemovedBlob[]>;
+  /** @returns by digest whether it is here */
+  setPinned(
+    action: 'pin' | 'unpin',
+    digests: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Record<string, boolean>>;
+  collect(signal: AbortSignal): Promise<Collected>;
+  /** Puts a blob into the store. @returns whether it was new @throws DIGEST_MISMATCH, STORE_* */
+  putBlob(
+    digest: string,
+    size: number,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<boolean>;
+  /** Gives blobs of the store the name of an image, and pins them. @throws BLOB_UNKNOWN, REFERENCE_INVALID */
+  keepImage(image: ImageToKeep, signal: AbortSignal): Promise<ImportedImage>;
   close(): Promise<void>;
 }
 
@@ -45,9 +74,11 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    body: object | null = null,
+    { body, method }: { readonly method: 'GET' | 'POST' | 'PUT'; readonly body: string | Readable | null } = {
+      method: 'GET',
+      body: null,
+    },
   ) => {
-    const method = body === null ? 'GET' : 'POST';
     const request = httpRequest({ socketPath, path, method, headers, signal, agent: false });
     open.add(request);
     // Told to whoever waits for the answer or reads its body.
@@ -57,7 +88,11 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       request.destroy();
     };
     try {
-      const answered = once(request.end(body === null ? undefined : JSON.stringify(body)), 'response');
+      const answered = once(request, 'response');
+      if (body instanceof Readable) {
+        body.on('error', (error) => request.destroy(error));
+        body.pipe(request);
+      } else request.end(body ?? undefined);
       const [response] = (await answered) as [IncomingMessage];
       if ((response.statusCode ?? 0) >= 300) throw errorOf(await json(response));
       return { response, done };
@@ -68,8 +103,17 @@ export function createDaemonClient(socketPath: string): DaemonClient {
   };
 
   const askJson = async (path: string, signal: AbortSignal, body?: object): Promise<unknown> => {
-    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
-    const { done, response } = await ask(path, headers, signal, body);
+    const asked =
+      body === undefined
+        ? ask(path, {}, signal)
+        : ask(path, { 'content-type': 'application/json' }, signal, {
+            method: 'POST',
+            body: JSON.stringify(body),
+          });
+    return await jsonOf(await asked);
+  };
+
+  const jsonOf = async ({ done, response }: Awaited<ReturnType<typeof ask>>): Promise<unknown> => {
     try {
       return await json(response);
     } finally {
@@ -84,6 +128,20 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
     settings: async (change, signal) => (await askJson('/v1/settings', signal, change)) as SettingsAnswer,
     upgrade: async (program, signal) => (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
+    cache: async (signal) => (await askJson('/v1/cache', signal)) as CacheListing,
+    removeBlobs: async (what, signal) => (await askJson('/v1/cache/remove', signal, what)) as RemovedBlob[],
+    setPinned: async (action, digests, signal) =>
+      (await askJson(`/v1/cache/${action}`, signal, { digests })) as Record<string, boolean>,
+    collect: async (signal) => (await askJson('/v1/cache/gc', signal, {})) as Collected,
+    async putBlob(digest, size, bytes, signal) {
+      const headers = { 'content-type': 'application/octet-stream', 'content-length': String(size) };
+      const path = `/v1/cache/blobs/${digest}?size=${size}`;
+      const answer = await jsonOf(
+        await ask(path, headers, signal, { method: 'PUT', body: Readable.from(bytes) }),
+      );
+      return (answer as { isNew: boolean }).isNew;
+    },
+    keepImage: async (image, signal) => (await askJson('/v1/cache/images', signal, image)) as ImportedImage,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,

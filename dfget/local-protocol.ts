@@ -59,6 +59,65 @@ export interface UpgradeAnswer {
   readonly pid: number;
 }
 
+/** Answer of `GET /v1/cache`. */
+export interface CacheListing {
+  readonly blobs: readonly CachedBlob[];
+  readonly images: readonly ImportedImage[];
+}
+
+export interface CachedBlob {
+  readonly digest: string;
+  /** Bytes of the whole blob, and of what is held of it. */
+  readonly size: number;
+  readonly held: number;
+  readonly complete: boolean;
+  readonly pinned: boolean;
+  /** In another program's store, which is only read. */
+  readonly borrowed: boolean;
+  /** Milliseconds since the epoch. */
+  readonly usedAtMs: number;
+}
+
+/** An image that came by `dfget cache import`. */
+export interface ImportedImage {
+  /** Full reference; the key. */
+  readonly image: string;
+  readonly upstream: string;
+  readonly repository: string;
+  readonly tag?: string | undefined;
+  /** Of the manifest or index that the name stands for. */
+  readonly digest: string;
+  /** It and those below it that are here. */
+  readonly manifests: readonly {
+    readonly digest: string;
+    readonly mediaType: string;
+    readonly size: number;
+  }[];
+  readonly blobs: readonly { readonly digest: string; readonly size: number }[];
+}
+
+/** Body of `POST /v1/cache/images`: the blobs must be here. */
+export interface ImageToKeep {
+  readonly image: string;
+  readonly digest: string;
+  /** Of the manifest, where it does not say so itself. */
+  readonly mediaType: string;
+}
+
+/** Answer of `POST /v1/cache/remove`, for each digest that was asked for; `imported`: an imported image needs it. */
+export interface RemovedBlob {
+  readonly digest: string;
+  readonly outcome: 'removed' | 'unknown' | 'in-use' | 'borrowed' | 'imported';
+  /** Bytes that were held. */
+  readonly bytes: number;
+}
+
+/** Answer of `POST /v1/cache/gc`. */
+export interface Collected {
+  readonly removed: readonly string[];
+  readonly freedBytes: number;
+}
+
 /** Answer of `GET /v1/status`. */
 export interface DaemonStatus {
   readonly id: string;

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
 import { address, cacheAfterPull, duration, proxyListener, toggle } from '../../lib/config/values.ts';
+import { isRegistryHost } from '../../lib/oci/names.ts';
+import { canonicalRegistry } from '../../lib/oci/reference.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
 
 /** A rule of the forward proxy as text, or as dfdaemon's file has it. */
@@ -25,6 +27,14 @@ const forwardRule = () =>
       });
       return z.NEVER;
     });
+
+/** A registry as images name it. */
+const registryName = () =>
+  z
+    .string()
+    .toLowerCase()
+    .refine(isRegistryHost, 'expected the name of a registry, such as harbor.corp')
+    .transform(canonicalRegistry);
 
 /** Settings of `dfget daemon`: flag, DAMSELFLY_* variable or /etc/damselfly/daemon.yaml. */
 export const daemonConfig = z.object({
@@ -67,6 +77,11 @@ export const daemonConfig = z.object({
   defaultUpstream: setting(z.string().toLowerCase().optional(), {
     argument: '<name>',
     help: 'upstream of requests that name none (default: the only one configured, if there is one)',
+  }),
+  offlineRegistry: setting(z.array(registryName()).default([]), {
+    argument: '<name>',
+    repeat: true,
+    help: 'a registry that is not there: its images are those of "dfget cache import", and everybody may read them; repeatable',
   }),
   authFile: settings.authFile,
   staleIfError: setting(duration().default(0), {

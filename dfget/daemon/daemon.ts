@@ -3,6 +3,7 @@ import type { SettingsSources } from '../../lib/command/process-command.ts';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { descriptorOf } from '../../lib/core/listen-place.ts';
+import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { type RunningProcess, STOP_MS } from '../../lib/runtime/system-process.ts';
 import { createHostParts, type HostParts, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
 import { stalePolicy } from '../../registry-proxy/last-known.ts';
@@ -12,6 +13,7 @@ import {
   type RegistryProxyConfig,
 } from '../../registry-proxy/server.ts';
 import { createDaemonClient } from '../daemon-client.ts';
+import type { CacheApiDeps } from './cache-api.ts';
 import type { DaemonConfig } from './config.ts';
 import { describeDaemon, describeListeners } from './describe.ts';
 import { Handover, type HandoverHost } from './handover/hand-over.ts';
@@ -21,6 +23,7 @@ import { type Takeover, takeOver } from './handover/take-over.ts';
 import { placeName, type SocketName } from './inherited-listeners.ts';
 import { type LocalApi, type LocalSettings, startLocalApi } from './local-api.ts';
 import { type Node, openNode } from './node.ts';
+import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
 import { DaemonSettings } from './settings.ts';
 
@@ -62,6 +65,7 @@ class Daemon implements RunningProcess, HandoverHost {
   readonly #config: DaemonConfig;
   readonly #parts: HostParts;
   readonly #blobs: MovableSource;
+  readonly #origin: OriginClient;
   readonly #ended = Promise.withResolvers<void>();
   #node: Node;
   #proxy: RegistryProxy | undefined;
@@ -79,6 +83,7 @@ class Daemon implements RunningProcess, HandoverHost {
     this.#parts = parts;
     this.#node = node;
     this.#blobs = new MovableSource(node.engine);
+    this.#origin = withOfflineRegistries(parts.origin, () => this.#node, offlineNames(config));
   }
 
   get stopLimitMs(): number {
@@ -104,7 +109,8 @@ class Daemon implements RunningProcess, HandoverHost {
   /** Begins to serve. @throws CONFIG_INVALID, UPGRADE_FAILED */
   async start({ handsOver = false, sources }: DaemonOptions, takeover: Takeover | undefined): Promise<void> {
     const { clock, log } = this.#deps;
-    const { metrics, origin } = this.#parts;
+    const { metrics } = this.#parts;
+    const origin = this.#origin;
     const config = this.#config;
     const proxy = await createRegistryProxy(
       {
@@ -112,16 +118,27 @@ class Daemon implements RunningProcess, HandoverHost {
         ...{ origin, metrics, blobs: this.#blobs },
         isPaused: (upstream) => this.#node.pause.isPaused(upstream),
       },
-      proxyConfig(config, this.#node.stateFolder),
+      proxyConfig(config, origin.upstreams, this.#node.stateFolder),
     );
     this.#proxy = proxy;
     if (sources !== undefined) this.#settings = new DaemonSettings({ log, parts: this.#parts }, sources);
     this.#followSettings();
     const handover = handsOver ? { handover: new Handover(this.#deps, this) } : {};
     const pause = (): Node['pause'] => this.#node.pause;
+    const cached = (): CacheApiDeps => ({ ...this.#node, cache: this.#node.engine.cache });
     const status = (): object => describeDaemon(this.#node, proxy, config);
     this.#api = await startLocalApi(
-      { blobs: this.#blobs, origin, pause, status, clock, log, ...handover, ...this.#localSettings() },
+      {
+        blobs: this.#blobs,
+        origin,
+        pause,
+        cached,
+        status,
+        clock,
+        log,
+        ...handover,
+        ...this.#localSettings(),
+      },
       config.socket,
       { replace: takeover !== undefined },
     );
@@ -215,9 +232,13 @@ class Daemon implements RunningProcess, HandoverHost {
   }
 }
 
-function proxyConfig(config: DaemonConfig, stateFolder: string): RegistryProxyConfig {
+function proxyConfig(
+  config: DaemonConfig,
+  upstreams: readonly string[],
+  stateFolder: string,
+): RegistryProxyConfig {
   const { forwardProxy, forwardRule: rules } = config;
-  const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
+  const only = upstreams.length === 1 ? upstreams[0] : undefined;
   // A pattern stands for many.
   const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
   return {
@@ -228,4 +249,11 @@ function proxyConfig(config: DaemonConfig, stateFolder: string): RegistryProxyCo
       ? {}
       : { forward: { ...forwardProxy, rules, folder: join(stateFolder, 'forward-proxy') } }),
   };
+}
+
+/** @throws CONFIG_INVALID when one of them is there */
+function offlineNames({ offlineRegistry, upstream }: DaemonConfig): readonly string[] {
+  const both = offlineRegistry.find((name) => upstream.some((each) => each.name === name));
+  if (both === undefined) return offlineRegistry;
+  throw new DamselflyError('CONFIG_INVALID', `--offline-registry ${both}: it is also given as an --upstream`);
 }

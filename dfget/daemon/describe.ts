@@ -42,7 +42,7 @@ export function describeDaemon(node: Node, proxy: RegistryProxy, config: DaemonC
   return {
     id,
     zone,
-    upstreams: node.origin.upstreams,
+    upstreams: [...config.offlineRegistry, ...node.origin.upstreams],
     proxy: proxy.addresses.map((at, index) => {
       const upstream = config.proxyListen[index]?.upstream;
       return upstream === undefined ? at : { ...at, upstream };

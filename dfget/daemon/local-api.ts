@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { parseDigest } from '../../lib/core/digest.ts';
@@ -19,6 +19,8 @@ import {
   type SettingsChange,
   type UpgradeAnswer,
 } from '../local-protocol.ts';
+import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
+import { goneSignal } from './gone-signal.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
 import type { Handover } from './handover/hand-over.ts';
 import { listenLocally } from './local-socket.ts';
@@ -29,6 +31,7 @@ export interface LocalApiDeps {
   readonly blobs: BlobSource;
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
   readonly pause: () => Pause;
+  readonly cached: () => CacheApiDeps;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   /** Settings while the daemon runs; absent: they cannot be changed. */
@@ -119,6 +122,10 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false });
 
+  // Blobs come as they are.
+  server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  addCacheApi(server, deps.cached);
+
   server.get('/v1/status', async () => deps.status());
 
   server.get('/v1/registries', async (_request, reply) => askRegistries(registry, goneSignal(reply)));
@@ -202,13 +209,4 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 /** A successor is started as we were; it takes over from us. */
 function successorArgs(args: readonly string[]): string[] {
   return [...args.filter((arg) => arg !== '--upgrade'), '--upgrade'];
-}
-
-/** Fires when the client has gone before the answer was complete. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort(new DamselflyError('ABORTED', 'the client went away'));
-  });
-  return controller.signal;
 }

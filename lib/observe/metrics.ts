@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Where received bytes came from. */
-export type Source = 'origin' | 'supernode' | 'peer';
+export type Source = 'origin' | 'supernode' | 'peer' | 'archive';
 
 /** The metrics of a process that moves blobs (node daemon, supernode); names and labels are public (docs/METRICS.md). */
 export type Metrics = ReturnType<typeof createMetrics>;

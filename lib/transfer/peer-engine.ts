@@ -25,6 +25,7 @@ import { LocalFirst } from './local-first.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { NodeBlobs } from './node-blobs.ts';
+import { NodeCache } from './node-cache.ts';
 import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
 import { Prefetch } from './prefetch.ts';
@@ -45,6 +46,8 @@ const IDLE_CLOSE_MS = 5 * 60_000;
  * decides. As a BlobSource it gives clients the bytes while they land.
  */
 export class PeerEngine implements BlobSource {
+  /** Blobs that come and go by hand. */
+  readonly cache: NodeCache;
   readonly #deps: EngineDeps;
   readonly #decisions: Decisions<PeerCore>;
   readonly #neighbours: Neighbours;
@@ -161,6 +164,12 @@ export class PeerEngine implements BlobSource {
     const { cacheAfterPullMs: keepMs } = habits;
     const release = (digest: Digest): boolean => this.#blobs.release(this.#table.get(digest));
     const isRead = (digest: Digest): boolean => this.#reads.efficiency(digest) !== null;
+    this.cache = new NodeCache(deps, this.#sink, {
+      create: (blob) => this.#blobs.create(blob),
+      obtained: (blob, piece) => decide((core, now) => core.obtained(blob.slot, piece, now)),
+      releaseIdle: () => this.#blobs.releaseIdle(),
+      ...{ isRead, release },
+    });
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
     const share = (request: BlobRequest): Promise<SharedBlob | undefined> =>
       this.#blobs.share(request, deps.clock.now());

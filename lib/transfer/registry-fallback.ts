@@ -6,7 +6,7 @@ import { hash53 } from '../core/rendezvous.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
-import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
+import { attemptsWorth, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import { stepsIn } from '../swarm/patience.ts';
@@ -20,7 +20,6 @@ const IMPATIENT_MS = 4000;
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
 const RUN_PIECES = 4;
 const RUN_PIECES_ALONE = 32;
-const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 250;
 
 export interface FallbackDeps {
@@ -162,7 +161,7 @@ export class RegistryFallback {
         attempt++;
         const code = error instanceof DamselflyError ? error.code : 'INTERNAL';
         log.warn({ digest: blob.digest, attempt, error: describeError(error) }, 'registry read failed');
-        if (!isWorthRetrying(error) || attempt >= ATTEMPTS) {
+        if (attempt >= attemptsWorth(error)) {
           if (code === 'ABORTED') return;
           blob.failure =
             error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));

@@ -52,6 +52,8 @@ export class SharedBlob {
   usedMs: number;
   /** No longer part of the swarm; its slot in the core may belong to another blob. */
   retired = false;
+  /** Then: settles when the store has closed it. */
+  closed = Promise.resolve();
   /** Pieces that neighbours are to hear of next, and when they last heard of any. */
   readonly news: number[] = [];
   toldMs = Number.NEGATIVE_INFINITY;

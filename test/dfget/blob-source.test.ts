@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { loadClusterState } from '../../dfget/daemon/cluster-state.ts';
 import { MovableSource } from '../../dfget/daemon/handover/movable-source.ts';
 import { createSuccessorSource } from '../../dfget/daemon/handover/successor-source.ts';
+import { loadImportedImages } from '../../dfget/daemon/imported-images.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
@@ -18,6 +19,7 @@ import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import type { BlobStore } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
@@ -34,15 +36,16 @@ const keptAlive = setInterval(() => {}, 1000);
 t.teardown(() => clearInterval(keptAlive));
 
 /** A node alone with its registry. */
-async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin }> {
+async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin; store: BlobStore }> {
   const registry = new MemoryOrigin({ clock, latencyMs: 1, bytesPerSecond: 500 * MIB });
   const keyValue = createMemoryKeyValue();
   const disk = createMemoryDisk();
+  const store = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' });
   const engine = new PeerEngine({
     self: () => ({ id: '1'.repeat(40), role: 'node', host: 'alone', port: 1, zone: '' }),
     network: createMemoryNetwork({ clock, rng }).host('alone'),
     discovery: createNoDiscovery(),
-    store: await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' }),
+    store,
     origin: registry.client(),
     pool: createBufferPool({ budgetBytes: 64 * MIB }),
     clock,
@@ -52,7 +55,7 @@ async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigi
     wallClockMs,
   });
   engine.start();
-  return { engine, registry };
+  return { engine, registry, store };
 }
 
 t.test('the engine of a node as a BlobSource', async (t) => {
@@ -79,7 +82,7 @@ t.test('a source that is exchanged all the time as a BlobSource', async (t) => {
 
 /** A node behind a socket. */
 async function listen(t: Test) {
-  const { engine, registry } = await createNode();
+  const { engine, registry, store } = await createNode();
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
   const metrics = createMetrics({ defaults: false });
@@ -91,8 +94,13 @@ async function listen(t: Test) {
     { log, metrics, cluster },
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
+  const images = await loadImportedImages({ log, store }, folder);
+  const cached = { cache: engine.cache, images, store };
   const status = (): object => ({ id: 'x' });
-  const deps = { blobs: engine, origin: registry.client(), pause: () => pause, status, clock, log };
+  const deps = {
+    ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
+    ...{ status, clock, log },
+  };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {
