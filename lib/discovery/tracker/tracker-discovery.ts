@@ -5,6 +5,7 @@ import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
+import { TrackerLeases } from './tracker-leases.ts';
 import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
 
 /** Every node holds a connection to every tracker; more would cost each tracker machine more than it takes off it. */
@@ -49,6 +50,7 @@ export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDi
 class TrackerDiscovery implements Discovery {
   readonly #deps: TrackerLinkDeps;
   readonly #links: readonly TrackerLink[];
+  readonly leases: TrackerLeases;
   readonly #shared = new Map<Digest, Shared>();
   /** To be announced with the next batch. */
   readonly #dirty = new Set<Digest>();
@@ -79,6 +81,7 @@ class TrackerDiscovery implements Discovery {
       );
       return link;
     });
+    this.leases = new TrackerLeases(deps.clock, this.#links);
   }
 
   get reachable(): boolean {
@@ -222,6 +225,7 @@ class TrackerDiscovery implements Discovery {
 
   #lost(link: TrackerLink): void {
     this.#withdrawals.delete(link);
+    this.leases.lost(link);
     for (const [digest, shared] of this.#shared) {
       if (shared.link !== link) continue;
       shared.link = undefined;
@@ -246,6 +250,8 @@ class TrackerDiscovery implements Discovery {
       this.#tell((listener) => listener.supernodesChanged?.());
     } else if (message.type === 'settings') {
       this.#toldSettings(link, { atMs: message.atMs, paused: message.paused });
+    } else if (message.type === 'leased' || message.type === 'lease-refused') {
+      this.leases.heard(message);
     }
   }
 
