@@ -55,6 +55,12 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       labelNames: ['upstream', 'trust'],
       registers,
     }),
+    upstreamCircuit: new Gauge({
+      name: 'damselfly_upstream_circuit',
+      help: 'Whether the registry is asked for blobs: 0 yes, 1 one probe at a time, 2 not now, it failed again and again',
+      labelNames: ['upstream'],
+      registers,
+    }),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     links: gauge('peer_links', 'Neighbours connected now'),

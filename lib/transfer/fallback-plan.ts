@@ -6,7 +6,7 @@ import type { SharedBlob } from './shared-blob.ts';
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
 const RUN_PIECES = 8;
 const RUN_PIECES_ALONE = 32;
-/** What a client needs next: so much that it does not come back for every piece. */
+/** What a client needs next, when one piece has not helped: so much that it does not come back for every piece. */
 const WINDOW_PIECES = 4;
 
 /** Pieces that follow one another, reserved in the core. */
@@ -64,15 +64,18 @@ export class FallbackPlan {
     return undefined;
   }
 
-  /** What the client needs next, whoever holds the first piece of it. */
-  window(blob: SharedBlob): FallbackRun | undefined {
+  /**
+   * What the client needs next, whoever holds the first piece of it.
+   * @param first at first one piece: the swarm may go on meanwhile
+   */
+  window(blob: SharedBlob, first: boolean): FallbackRun | undefined {
     const { cursor } = blob;
     const end = Math.min(blob.info.pieces, cursor + WINDOW_PIECES);
     for (let piece = cursor; piece < end; piece++) {
       const run = this.#reserve(
         blob,
         piece,
-        WINDOW_PIECES,
+        first ? 1 : WINDOW_PIECES,
         (each) => each === cursor || this.#isNowhere(blob, each),
       );
       if (run !== undefined) return run;

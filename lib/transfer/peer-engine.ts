@@ -2,6 +2,7 @@ import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
+import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { every } from '../runtime/clock.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
@@ -129,12 +130,13 @@ export class PeerEngine implements BlobSource {
       },
     );
     this.#fallback = new RegistryFallback(
-      deps,
+      { ...deps, limits, origin: guardedOrigin(deps) },
       this.#sink,
       fallbackHost(deps, {
         blobs: this.#table,
         core: this.#decisions.core,
         decide,
+        introduce: (blob, peer) => this.#introduce(blob, peer),
         neighbours: this.#neighbours,
       }),
     );
@@ -284,6 +286,7 @@ export class PeerEngine implements BlobSource {
     // While this process itself stood still, nobody else was slow.
     const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
     this.#tickedMs = now;
+    this.#fallback.tick(this.#table.all());
     for (const blob of this.#table.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));

@@ -8,7 +8,7 @@ import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface ReadRunDeps {
-  readonly origin: OriginClient;
+  readonly origin: Pick<OriginClient, 'readBlob'>;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly sink: PieceSink;

@@ -28,7 +28,7 @@ const LOOK_AGAIN_MS = 250;
 
 export interface FallbackDeps {
   readonly discovery: Pick<Discovery, 'leases'>;
-  readonly origin: OriginClient;
+  readonly origin: Pick<OriginClient, 'readBlob'>;
   readonly pool: BufferPool;
   readonly limits: Pick<Limits, 'download' | 'registry'>;
   readonly clock: Clock;
@@ -199,9 +199,9 @@ export class RegistryFallback {
         continue;
       }
       if (!told) this.#tell(blob, why);
-      told = true;
       const before = blob.stored.have.count;
-      const failed = await this.#read(blob, taken, { aside, generation });
+      const failed = await this.#read(blob, taken, { aside, first: !told, generation });
+      told = true;
       if (failed === undefined) {
         attempt = 0;
         // What is missing is on its way from peers.
@@ -247,14 +247,18 @@ export class RegistryFallback {
   async #read(
     blob: SharedBlob,
     lease: HeldLease,
-    { aside, generation }: { readonly aside: boolean; readonly generation: string },
+    {
+      aside,
+      first,
+      generation,
+    }: { readonly aside: boolean; readonly first: boolean; readonly generation: string },
   ): Promise<unknown> {
     const signal = AbortSignal.any([this.#ending.signal, lease.signal]);
     const before = blob.stored.have.count;
     let failed: unknown;
     try {
       const next = (): FallbackRun | undefined =>
-        aside ? this.#plan.window(blob) : this.#plan.nextRun(blob, lease.stripe);
+        aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
       for (let run = next(); run !== undefined && !signal.aborted; run = aside ? undefined : next()) {
         await this.#readRun(blob, run, generation, lease, signal);
       }

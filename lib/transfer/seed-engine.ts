@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
+import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
@@ -80,7 +81,8 @@ export class SeedEngine {
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
-    this.#reads = new RegistryReads({ ...deps, pace: limits.download }, this.#sink, this.#coOwners, {
+    const guarded = { ...deps, origin: guardedOrigin(deps), pace: limits.download };
+    this.#reads = new RegistryReads(guarded, this.#sink, this.#coOwners, {
       selfId: () => deps.self().id,
       has: (blob, piece) => this.#decisions.core.has(blob.slot, piece),
       holders: (blob, piece) => this.#decisions.core.holders(blob.slot, piece),
