@@ -61,7 +61,9 @@ export interface FallbackHost {
   introduce(blob: SharedBlob, peer: PeerInfo): void;
 }
 
-/** `aside`: what the client needs next, although others should bring it. Else: what nobody else reads. */
+/** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
+type Mode = 'lease' | 'aside' | 'at-once';
+
 type Reason = 'stalled' | 'no-peers' | 'supernode-failed' | 'hedge' | 'aside' | 'last-resort';
 
 interface Considered {
@@ -69,6 +71,8 @@ interface Considered {
   notBeforeMs: number;
   /** When the tracker was last told that the neighbours of the blob are of no use. */
   toldMs: number;
+  /** When it last read past a swarm that was slow. */
+  asideMs: number;
 }
 
 /**
@@ -113,12 +117,11 @@ export class RegistryFallback {
     const now = this.#deps.clock.now();
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) return false;
-    const considered = this.#considered.get(blob) ?? { notBeforeMs: 0, toldMs: Number.NEGATIVE_INFINITY };
-    this.#considered.set(blob, considered);
+    const considered = this.#consideredOf(blob);
     if (now < considered.notBeforeMs) return false;
-    // Slow is not failed: past a living supernode only the client's next pieces are read.
+    // Slow is not failed: past a living supernode only the client's next piece is read.
     const young = blob.owned && blob.stored.have.count === 0 && waiting.company;
-    const slow = this.#host.seeded(blob) || (young && !waiting.owed);
+    const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
     const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
     this.#start(blob, takesItself(waiting) ? 'last-resort' : reason);
     if (now - considered.toldMs < STALLED_AGAIN_MS) return false;
@@ -163,19 +166,30 @@ export class RegistryFallback {
     const young = blob.owned && blob.stored.have.count === 0;
     return {
       company,
-      patient: young || host.seeded(blob) || host.busyElsewhere(blob),
+      patient: ((young || host.seeded(blob)) && !this.#isSilent(blob)) || host.busyElsewhere(blob),
       owed: host.answerOwed(blob),
       idleMs: now - blob.lastProgressMs,
       answeredMs: now - blob.answeredMs,
     };
   }
 
+  /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */
+  #isSilent(blob: SharedBlob): boolean {
+    return this.#host.swarmMovedMs(blob) < (this.#considered.get(blob)?.asideMs ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #consideredOf(blob: SharedBlob): Considered {
+    const never = Number.NEGATIVE_INFINITY;
+    const known = this.#considered.get(blob) ?? { notBeforeMs: never, toldMs: never, asideMs: never };
+    this.#considered.set(blob, known);
+    return known;
+  }
+
   #start(blob: SharedBlob, reason: Reason): void {
     this.#running.add(blob);
     void this.#run(blob, reason)
       .then((retryMs) => {
-        const considered = this.#considered.get(blob);
-        if (considered !== undefined) considered.notBeforeMs = this.#deps.clock.now() + retryMs;
+        this.#consideredOf(blob).notBeforeMs = this.#deps.clock.now() + retryMs;
       })
       .finally(() => this.#running.delete(blob));
   }
@@ -184,28 +198,35 @@ export class RegistryFallback {
   async #run(blob: SharedBlob, reason: Reason): Promise<number> {
     const generation = randomHex(this.#deps.rng, 8);
     const startedMs = this.#deps.clock.now();
-    let why = reason;
+    let mode = modeOf(reason);
     let told = false;
+    let steppedAside = false;
+    const silent = this.#isSilent(blob);
     for (let attempt = 0; this.#goesOn(blob, startedMs); ) {
-      const aside = why === 'aside' || why === 'last-resort';
       // It was only to be helped along.
-      if (aside && told && this.#host.swarmMovedMs(blob) > startedMs) break;
-      const taken = await this.#take(blob, why);
+      if (steppedAside && told && this.#host.swarmMovedMs(blob) > startedMs) break;
+      const taken = await this.#take(blob, mode);
       if (taken.kind === 'refused') {
         for (const peer of taken.holders) this.#host.introduce(blob, peer);
-        const late = stepsAside(this.#waiting(blob, this.#deps.clock.now()));
-        if (aside || why === 'hedge' || !late) return taken.retryMs;
-        why = 'aside';
+        const waiting = this.#waiting(blob, this.#deps.clock.now());
+        const late = silent || (steppedAside ? !waiting.company : stepsAside(waiting));
+        if (mode !== 'lease' || reason === 'hedge' || !late) return taken.retryMs;
+        mode = 'aside';
         continue;
       }
-      if (!told) this.#tell(blob, why);
+      if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
+      steppedAside ||= mode === 'aside';
+      if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
       const before = blob.stored.have.count;
-      const failed = await this.#read(blob, taken, { aside, first: !told, generation });
+      const failed = await this.#read(blob, taken, { mode, first: !told, generation });
       told = true;
       if (failed === undefined) {
         attempt = 0;
         // What is missing is on its way from peers.
-        if (why === 'hedge' || (blob.stored.have.count === before && !taken.signal.aborted)) break;
+        if (blob.stored.have.count === before && !taken.signal.aborted) break;
+        if (reason === 'hedge' || reason === 'aside') break;
+        // What others should have brought: from here on one node reads for all that wait.
+        if (mode === 'aside') mode = 'lease';
         continue;
       }
       if (++attempt >= ATTEMPTS || !isWorthRetrying(failed)) {
@@ -226,11 +247,11 @@ export class RegistryFallback {
     return this.#isWanted(blob) && !stored.complete && !supernodeBack;
   }
 
-  async #take(blob: SharedBlob, why: Reason): Promise<HeldLease | RefusedLease> {
-    const aside = why === 'aside' || why === 'last-resort';
+  async #take(blob: SharedBlob, mode: Mode): Promise<HeldLease | RefusedLease> {
+    const aside = mode !== 'lease';
     const stripes = this.#plan.stripes(blob, aside);
     if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
-    if (why === 'last-resort') return withoutLease(stripes[0] ?? 0);
+    if (mode === 'at-once') return withoutLease(stripes[0] ?? 0);
     const nodes = this.#host.sharers(blob).filter(({ peer }) => peer.role === 'node');
     return await this.#leases.take(
       { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes, aside },
@@ -248,13 +269,14 @@ export class RegistryFallback {
     blob: SharedBlob,
     lease: HeldLease,
     {
-      aside,
       first,
       generation,
-    }: { readonly aside: boolean; readonly first: boolean; readonly generation: string },
+      mode,
+    }: { readonly first: boolean; readonly generation: string; readonly mode: Mode },
   ): Promise<unknown> {
     const signal = AbortSignal.any([this.#ending.signal, lease.signal]);
     const before = blob.stored.have.count;
+    const aside = mode !== 'lease';
     let failed: unknown;
     try {
       const next = (): FallbackRun | undefined =>
@@ -305,6 +327,11 @@ export class RegistryFallback {
   #share(blob: SharedBlob): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\nwait`) / 2 ** 53;
   }
+}
+
+function modeOf(reason: Reason): Mode {
+  if (reason === 'aside') return 'aside';
+  return reason === 'last-resort' ? 'at-once' : 'lease';
 }
 
 function withoutLease(stripe: number): HeldLease {
