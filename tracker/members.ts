@@ -18,12 +18,12 @@ import type { TrackerMetrics } from './metrics.ts';
  * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
  * dial; of a supernode everybody must hear soon.
  */
-export const HEARTBEAT_MS: Readonly<Record<Role, number>> = { node: 30_000, supernode: 5_000 };
+export const HEARTBEAT_MS: Readonly<Record<Role, number>> = { node: 30_000, supernode: 1_000 };
 /** Heartbeats missed after which a member counts as gone. */
 const SILENT_HEARTBEATS = 3;
 /** A connection that has not said hello by then is none of ours. */
 const HELLO_TIMEOUT_MS = 10_000;
-const SWEEP_MS = 1_000;
+const SWEEP_MS = 300;
 /** Supernodes of a rollout come and go together; one broadcast for the whole burst. */
 const EPOCH_DELAY_MS = 100;
 

@@ -36,9 +36,11 @@ export class FallbackPlan {
    * @param aside what others should bring counts too, and only where the client stands
    */
   stripes(blob: SharedBlob, aside: boolean): number[] {
-    const { info, stored, cursor } = blob;
-    const here = stripeOf(info, cursor);
-    if (aside) return stored.have.complete ? [] : [here];
+    const { info } = blob;
+    const next = firstMissing(blob);
+    if (next === undefined) return [];
+    const here = stripeOf(info, next);
+    if (aside) return [here];
     const missing = new Set<number>();
     for (let piece = 0; piece < info.pieces; piece++) {
       if (this.#isNowhere(blob, piece)) missing.add(stripeOf(info, piece));
@@ -69,14 +71,15 @@ export class FallbackPlan {
    * @param first at first one piece: the swarm may go on meanwhile
    */
   window(blob: SharedBlob, first: boolean): FallbackRun | undefined {
-    const { cursor } = blob;
-    const end = Math.min(blob.info.pieces, cursor + WINDOW_PIECES);
-    for (let piece = cursor; piece < end; piece++) {
+    const next = firstMissing(blob);
+    if (next === undefined) return undefined;
+    const end = Math.min(blob.info.pieces, next + WINDOW_PIECES);
+    for (let piece = next; piece < end; piece++) {
       const run = this.#reserve(
         blob,
         piece,
         first ? 1 : WINDOW_PIECES,
-        (each) => each === cursor || this.#isNowhere(blob, each),
+        (each) => each === next || this.#isNowhere(blob, each),
       );
       if (run !== undefined) return run;
     }
@@ -113,4 +116,13 @@ export class FallbackPlan {
   #share(blob: SharedBlob): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\nstart`) / 2 ** 53;
   }
+}
+
+/** The piece that the client waits for. At its end it waits for the digest, and so for whatever is missing before it. */
+function firstMissing({ cursor, info, stored }: SharedBlob): number | undefined {
+  for (let step = 0; step < info.pieces; step++) {
+    const piece = (cursor + step) % info.pieces;
+    if (!stored.have.has(piece)) return piece;
+  }
+  return undefined;
 }
