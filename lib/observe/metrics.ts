@@ -61,6 +61,11 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       labelNames: ['upstream'],
       registers,
     }),
+    cleaned: counter(
+      'cleaned_total',
+      'What had been left behind and was ended: swarms that nobody asked for (swarm), links beyond 128 over which no blob is shared (link)',
+      ['what'],
+    ),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     links: gauge('peer_links', 'Neighbours connected now'),

@@ -13,6 +13,7 @@ import { announceBorrowed } from './announce-borrowed.ts';
 import { announceStored } from './announce-stored.ts';
 import { Announcements } from './announcements.ts';
 import { BlobTable } from './blob-table.ts';
+import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
 import { Decisions } from './decisions.ts';
@@ -38,8 +39,6 @@ import { Uploads } from './uploads.ts';
 
 /** How often time passes for the core: suspicion, back-off, fallback. */
 const TICK_MS = 50;
-/** A blob that nobody reads and no neighbour asked for is closed after this long; it stays in the store. */
-const IDLE_CLOSE_MS = 5 * 60_000;
 
 /**
  * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
@@ -186,6 +185,12 @@ export class PeerEngine implements BlobSource {
     this.#stops.push(announceBorrowed(this.#deps));
     this.#tickedMs = clock.now();
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
+    const retire = (blob: SharedBlob): void => this.#blobs.retire(blob);
+    const cleaner = startCleaner(this.#deps, {
+      swarm: () => endEach(this.#table.all(), (blob) => this.#isIdle(blob), retire),
+      link: () => this.#neighbours.closeUnused(),
+    });
+    this.#stops.push(cleaner);
     if (this.#afterPull !== undefined) this.#stops.push(this.#afterPull.start());
   }
 
@@ -291,14 +296,12 @@ export class PeerEngine implements BlobSource {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
-      if (
-        blob.readers === 0 &&
-        now - blob.ofUseMs > IDLE_CLOSE_MS &&
-        this.#decisions.core.inFlight(blob.slot) === 0
-      ) {
-        this.#blobs.retire(blob);
-      }
     }
+  }
+
+  #isIdle({ ofUseMs, readers, slot }: SharedBlob): boolean {
+    const used = readers > 0 || this.#decisions.core.inFlight(slot) > 0;
+    return !used && this.#deps.clock.now() - ofUseMs > IDLE_CLOSE_MS;
   }
 
   /** What is going on, for people. */

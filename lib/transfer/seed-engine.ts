@@ -12,6 +12,7 @@ import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
+import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { CoOwners } from './co-owners.ts';
 import { Decisions } from './decisions.ts';
 import type { EngineDeps } from './engine-deps.ts';
@@ -28,8 +29,6 @@ import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
 
 const TICK_MS = 50;
-/** A blob that no node asks for is closed after this long; it stays in the store. */
-const IDLE_CLOSE_MS = 5 * 60_000;
 
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
@@ -136,7 +135,20 @@ export class SeedEngine {
     });
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
-    this.#stopTicks = every(clock, TICK_MS, () => this.#tick());
+    const stopTicks = every(clock, TICK_MS, () => this.#tick());
+    const stopCleaner = startCleaner(this.#deps, {
+      swarm: () =>
+        endEach(
+          this.#blobs.all(),
+          (blob) => this.#isIdle(blob),
+          (blob) => this.#retire(blob),
+        ),
+      link: () => this.#neighbours.closeUnused(),
+    });
+    this.#stopTicks = () => {
+      stopTicks();
+      stopCleaner();
+    };
   }
 
   /** For the peer server: a node dialled us. */
@@ -280,10 +292,10 @@ export class SeedEngine {
 
   #tick(): void {
     this.#decisions.decide((core, now) => core.tick(now));
-    const now = this.#deps.clock.now();
-    for (const blob of this.#blobs.all()) {
-      if (now - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob)) this.#retire(blob);
-    }
+  }
+
+  #isIdle(blob: SharedBlob): boolean {
+    return this.#deps.clock.now() - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob);
   }
 
   #retire(blob: SharedBlob): void {

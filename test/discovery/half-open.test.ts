@@ -20,7 +20,7 @@ interface Half {
   readonly discovery: Discovery;
   readonly witness: Discovery;
   /** Lets the network do its work until the condition holds. */
-  until(condition: () => boolean, what: string): Promise<void>;
+  readonly until: (condition: () => boolean, what: string) => Promise<void>;
 }
 
 /** A process that reaches its tracker through a relay, and one that reaches it directly. */

@@ -101,6 +101,7 @@ t.test('a registry that is down is asked a few times, however many ask', async (
   t.equal(await read(), 'read');
   t.equal(await read(), 'read');
   registry.failure = new DamselflyError('UPSTREAM_REFUSED', 'not yours', { status: 403 });
-  for (let time = 0; time < 10; time++)
+  for (let time = 0; time < 10; time++) {
     t.equal(await read(), 'UPSTREAM_REFUSED undefined', 'no is an answer');
+  }
 });

@@ -130,8 +130,9 @@ t.test('whatever happens, no two hold one stripe, and tokens only grow', async (
       if (action < 2) {
         const grant = table.ask(wish(holder, { stripes: [stripe] }), NODES, now);
         if (grant.kind === 'granted') {
-          if (lease !== undefined && lease.endsAt > now && lease.holder !== holder)
+          if (lease !== undefined && lease.endsAt > now && lease.holder !== holder) {
             t.fail(`seed ${seed}: two`);
+          }
           if (grant.token <= newest) t.fail(`seed ${seed}: an old token`);
           newest = grant.token;
           held.set(stripe, { holder, token: grant.token, endsAt: now + grant.ttlMs });
