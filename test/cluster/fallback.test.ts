@@ -192,3 +192,58 @@ t.test('a registry that was away is asked now and then, and the pulls succeed wh
   t.equal(asked, 0, 'it was away');
   t.ok(ratio <= 1.5, `registry bytes ${ratio.toFixed(3)}x`);
 });
+
+t.test('past a supernode whose registry is slow at most four at once read, a piece each', async (t) => {
+  const size = 512 * KIB;
+  const cluster = await MemoryCluster.start({
+    seed: 10,
+    nodes: NODES,
+    supernodes: 1,
+    originBytesPerSecond: 40 * KIB,
+  });
+  const { ratio, reasons } = await pullAll(t, cluster, size);
+  t.ok(reasons.length > 0 && reasons.every((reason) => reason === 'aside'), reasons.join());
+  t.ok(reasons.length <= 8, `${reasons.length} times`);
+  t.ok(ratio <= 4, `registry bytes ${ratio.toFixed(3)}x with ${NODES} nodes`);
+});
+
+t.test('a swarm that is far slower than the registry is hedged, by one node a stripe', async (t) => {
+  const size = 4 * MIB;
+  const slow = { uploadRate: 128 * KIB };
+  const cluster = await MemoryCluster.start({
+    seed: 11,
+    nodes: 4,
+    supernodes: 1,
+    limits: (name) => (name.startsWith('super') ? slow : {}),
+  });
+  // What the nodes know of the registry's speed, from a time without supernode.
+  const earlier = cluster.blob(8 * MIB);
+  for (const { deps } of cluster.nodes) {
+    const read = { origin: { upstream: 'memory.test', repository: 'team/app' }, digest: earlier };
+    const reading = (async (): Promise<number> => {
+      let bytes = 0;
+      const body = await deps.origin.readBlob(read, { signal: new AbortController().signal });
+      for await (const chunk of body.bytes) bytes += chunk.length;
+      return bytes;
+    })();
+    t.equal(await cluster.until(reading), 8 * MIB);
+  }
+  const { ratio, reasons, tookMs } = await pullAll(t, cluster, size);
+  t.same([...new Set(reasons)], ['hedge']);
+  t.ok(tookMs < 12_000, `after ${tookMs} ms; at the swarm's pace it would have been 32 s and more`);
+  t.ok(ratio <= 2.1, `registry bytes ${ratio.toFixed(3)}x`);
+});
+
+t.test('a node that reaches nobody but the tracker and the registry gets its bytes', async (t) => {
+  const cluster = await MemoryCluster.start({ seed: 12, nodes: 4, supernodes: 1 });
+  const size = 8 * MIB;
+  const digest = cluster.blob(size);
+  const [isolated, ...others] = cluster.nodes;
+  for (const { name } of [...others, ...cluster.supernodes]) cluster.network.partition(isolated!.name, name);
+  await cluster.until(Promise.all(others.map((node) => cluster.pull(node, digest, size))));
+  const startedMs = cluster.clock.now();
+  t.equal(await cluster.until(cluster.pull(isolated!, digest, size)), digest);
+  const tookMs = cluster.clock.now() - startedMs;
+  t.ok(tookMs < 12_000, `after ${tookMs} ms`);
+  t.equal(cluster.origin.ratio(digest), 2);
+});
