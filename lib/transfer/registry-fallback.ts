@@ -1,4 +1,4 @@
-import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
+import { abortedError, DamselflyError, describeError, hasCode } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { hash53 } from '../core/rendezvous.ts';
 import type { Discovery } from '../discovery/discovery.ts';
@@ -6,7 +6,7 @@ import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
 import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
-import { type Clock, delay } from '../runtime/clock.ts';
+import { type Clock, delay, every } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import { SlowSwarm } from '../swarm/hedge.ts';
 import { stepsAside, stepsIn, takesItself, type Waiting } from '../swarm/patience.ts';
@@ -23,6 +23,9 @@ const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 250;
 /** Others of no use to us are changed no sooner than this again. */
 const STALLED_AGAIN_MS = 2000;
+/** A read of the registry that gives nothing for so long keeps its lease no longer than that lasts. */
+const QUIET_MS = 5000;
+const ALIVE_EVERY_MS = 500;
 /** After a look that found nothing to read. */
 const LOOK_AGAIN_MS = 250;
 
@@ -188,6 +191,10 @@ export class RegistryFallback {
   #start(blob: SharedBlob, reason: Reason): void {
     this.#running.add(blob);
     void this.#run(blob, reason)
+      .catch((error: unknown) => {
+        this.#deps.log.error({ digest: blob.digest, error: describeError(error) }, 'fallback failed');
+        return LOOK_AGAIN_MS;
+      })
       .then((retryMs) => {
         this.#consideredOf(blob).notBeforeMs = this.#deps.clock.now() + retryMs;
       })
@@ -215,20 +222,23 @@ export class RegistryFallback {
         continue;
       }
       if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
-      steppedAside ||= mode === 'aside';
+      steppedAside ||= mode !== 'lease';
       if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
       const before = blob.stored.have.count;
       const failed = await this.#read(blob, taken, { mode, first: !told, generation });
       told = true;
       if (failed === undefined) {
-        attempt = 0;
-        // What is missing is on its way from peers.
-        if (blob.stored.have.count === before && !taken.signal.aborted) break;
+        const moved = blob.stored.have.count > before;
+        // What is missing is on its way from peers; or the registry gave nothing until the lease was lost.
+        if (!moved && (!taken.signal.aborted || ++attempt >= ATTEMPTS)) break;
+        if (moved) attempt = 0;
         if (reason === 'hedge' || reason === 'aside') break;
         // What others should have brought: from here on one node reads for all that wait.
         if (mode === 'aside') mode = 'lease';
         continue;
       }
+      // The read was found wrong meanwhile.
+      if (hasCode(failed, 'ABORTED')) break;
       if (++attempt >= ATTEMPTS || !isWorthRetrying(failed)) {
         blob.failure =
           failed instanceof DamselflyError ? failed : new DamselflyError('INTERNAL', describeError(failed));
@@ -302,13 +312,23 @@ export class RegistryFallback {
     lease: HeldLease,
     signal: AbortSignal,
   ): Promise<void> {
+    const { clock } = this.#deps;
+    let movedMs = clock.now();
+    // A registry may take its time, longest before the first byte: meanwhile the lease says that its holder lives.
+    const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
+      if (clock.now() - movedMs < QUIET_MS) lease.progressed();
+    });
     const progress = {
-      moved: () => lease.progressed(),
+      moved: () => {
+        movedMs = clock.now();
+        lease.progressed();
+      },
       obtained: (piece: number) => this.#host.obtained(blob, piece),
     };
     try {
       await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, generation }, progress, signal);
     } finally {
+      stopWaiting();
       for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
     }
   }
