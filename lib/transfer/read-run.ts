@@ -1,5 +1,4 @@
 import { pieceHash } from '../core/digest.ts';
-import { DamselflyError } from '../core/errors.ts';
 import { pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -44,11 +43,8 @@ export async function readRun(
   if (blob.origin === undefined) return;
   const start = pieceOffset(info, first);
   const end = pieceOffset(info, last) + pieceLength(info, last);
-  const body = await origin.readBlob({ origin: blob.origin, digest: blob.digest, start, end }, { signal });
-  if (body.size !== info.size) {
-    const facts = { digest: blob.digest, told: info.size, registry: body.size };
-    throw new DamselflyError('UPSTREAM_BROKEN', 'the registry has the blob with another size', facts);
-  }
+  const read = { origin: blob.origin, digest: blob.digest, size: info.size, start, end };
+  const body = await origin.readBlob(read, { signal });
   let index = first;
   let filled = 0;
   let buffer = await pool.acquire(pieceLength(info, index), signal);
