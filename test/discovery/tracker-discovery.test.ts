@@ -68,6 +68,8 @@ t.test('a blob is leased by the tracker it belongs to, stepping aside by that of
   const trackers = [await recordingTracker(t), await recordingTracker(t)];
   const discovery = start(t, [trackers[0]!.url, trackers[1]!.url]);
   await until(() => trackers.every((tracker) => tracker.hellos() === 1), 'both are greeted');
+  discovery.announce(layers(40));
+  await until(() => trackers.every((tracker) => tracker.announced().length > 0), 'both are connected');
   const wishes = layers(40).map(({ digest }, index) => ({
     digest,
     upstream: `registry ${index % 10}`,

@@ -1,9 +1,10 @@
-import type { Clock } from '../../runtime/clock.ts';
+import { type Clock, every } from '../../runtime/clock.ts';
 
 /** A tracker that has said nothing for so long after a question is asked whether it is there, milliseconds. */
 const PROBE_AFTER_MS = 1000;
-/** And is given up when it has said nothing after so long again: a client waits, and five seconds are its patience. */
-const PROBE_MS = 4000;
+/** And is given up when it has said nothing after four seconds more: a client waits, and five seconds are its patience. */
+const PROBE_TICKS = 4;
+const TICK_MS = 1000;
 
 /**
  * Finds a connection that takes questions and gives nothing back, long before heartbeats would: only while an answer is
@@ -28,7 +29,10 @@ export class AnswerWatch {
       if (this.#heard) this.stop();
       else {
         this.#act.probe();
-        this.#cancel = this.#clock.after(PROBE_MS, () => {
+        // Ticks are counted, not time: after a pause of this process itself there is one tick, not a dead tracker.
+        let ticks = 0;
+        this.#cancel = every(this.#clock, TICK_MS, () => {
+          if (!this.#heard && ++ticks < PROBE_TICKS) return;
           this.stop();
           if (!this.#heard) this.#act.giveUp();
         });
