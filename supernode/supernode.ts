@@ -23,7 +23,10 @@ export async function createSupernode(
   return {
     ready: { process: 'supernode', pid: process.pid, id, peer, admin },
     summary: `supernode ${id.slice(0, 8)}: peers on ${peer}, admin on http://${admin}`,
-    close: () => host.close(),
+    close: async () => {
+      await host.engine.drain();
+      await host.close();
+    },
   };
 }
 

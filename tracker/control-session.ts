@@ -132,10 +132,21 @@ export class ControlSession implements MemberSession, Announcer {
       case 'settings':
         members.set(settingsOf(message), this.#id);
         return;
+      case 'lease':
+      case 'renew': {
+        const answer = members.lease(this.#id, message);
+        this.sendText(encodeControl({ ...answer, ask: message.ask }));
+        return;
+      }
+      case 'release':
+        members.releaseLease(this.#id, message.token, message.read === true);
+        return;
       case 'hello':
       case 'welcome':
       case 'neighbours':
       case 'epoch':
+      case 'leased':
+      case 'lease-refused':
         this.#refuse('malformed', `unexpected ${message.type}`);
     }
   }

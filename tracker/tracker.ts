@@ -13,6 +13,9 @@ import { type ControlServer, createControlServer } from './control-server.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
 
+/** No tracker grants as many. */
+const LEASES_PER_MS = 1000;
+
 export interface TrackerDeps {
   readonly log: Logger;
   readonly clock: Clock;
@@ -46,7 +49,9 @@ export interface Tracker extends RunningProcess {
 export async function createTracker(deps: TrackerDeps, options: TrackerOptions): Promise<Tracker> {
   const { log, clock, rng } = deps;
   const metrics = createTrackerMetrics({ defaults: options.processMetrics !== false });
-  const members = new Members({ log, clock, metrics, core: new TrackerCore({}, rng) });
+  // Larger than any token of a tracker that this one takes the place of.
+  const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
+  const members = new Members({ log, clock, metrics, core });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;

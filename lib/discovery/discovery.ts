@@ -1,6 +1,7 @@
 import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
+import type { Leases } from './leases.ts';
 
 /** What a process tells about one blob when it joins its swarm. */
 export interface Announcement {
@@ -31,6 +32,8 @@ export interface Discovery {
   readonly reachable: boolean;
   /** Whether the answer to an announcement of this blob is still to come, from a tracker that can be reached. */
   owes(digest: Digest): boolean;
+  /** Who may read from the registry what the swarm does not deliver. */
+  readonly leases: Leases;
   /** The newest settings of the cluster that were shared or heard of. */
   readonly settings: ClusterSettings | undefined;
   /**

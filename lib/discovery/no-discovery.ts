@@ -1,4 +1,5 @@
 import type { Discovery } from './discovery.ts';
+import { NO_LEASES } from './leases.ts';
 
 /** For a process without a tracker: nobody to find; it serves whoever dials it, and reads from the registry. */
 export function createNoDiscovery(): Discovery {
@@ -9,6 +10,7 @@ export function createNoDiscovery(): Discovery {
     owner: () => undefined,
     reachable: false,
     owes: () => false,
+    leases: NO_LEASES,
     settings: undefined,
     shareSettings() {},
     listenSettings() {},

@@ -21,13 +21,18 @@ export function isUndivided(size: number): boolean {
   return size <= FEW_STRIPES * stripeBytes(size);
 }
 
+/** Number of the stripe that the piece is in. */
+export function stripeOf({ pieceBytes, size }: Pick<Geometry, 'pieceBytes' | 'size'>, piece: number): number {
+  return Math.floor((piece * pieceBytes) / stripeBytes(size));
+}
+
 /** Whose the piece is to read. @param turns as {@link dealTurns} gave them */
 export function readerOf<T>(
   turns: readonly T[],
-  { pieceBytes, size }: Pick<Geometry, 'pieceBytes' | 'size'>,
+  geometry: Pick<Geometry, 'pieceBytes' | 'size'>,
   piece: number,
 ): T | undefined {
-  return turns[Math.floor((piece * pieceBytes) / stripeBytes(size)) % turns.length];
+  return turns[stripeOf(geometry, piece) % turns.length];
 }
 
 /**

@@ -21,7 +21,7 @@ const SHORT_GAP_BYTES = 8 * 1024 * 1024;
 const SHORT_GAP_SHARE = 1 / 16;
 
 export interface IngestDeps {
-  readonly origin: OriginClient;
+  readonly origin: Pick<OriginClient, 'readBlob'>;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly rng: Rng;

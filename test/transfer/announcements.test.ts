@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import type { Announcement } from '../../lib/discovery/discovery.ts';
+import { NO_LEASES } from '../../lib/discovery/leases.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { Announcements } from '../../lib/transfer/announcements.ts';
@@ -36,6 +37,7 @@ async function setUp() {
     listen: () => {},
     reachable: true,
     owes: () => false,
+    leases: NO_LEASES,
     settings: undefined,
     shareSettings: () => {},
     listenSettings: () => {},

@@ -6,6 +6,7 @@ import { rendezvousOwner } from '../../core/rendezvous.ts';
 import { settingsOf } from '../../wire/control-codec.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
+import { TrackerLeases } from './tracker-leases.ts';
 import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
 
 /** Every node holds a connection to every tracker; more would cost each tracker machine more than it takes off it. */
@@ -50,6 +51,7 @@ export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDi
 class TrackerDiscovery implements Discovery {
   readonly #deps: TrackerLinkDeps;
   readonly #links: readonly TrackerLink[];
+  readonly leases: TrackerLeases;
   readonly #shared = new Map<Digest, Shared>();
   /** To be announced with the next batch. */
   readonly #dirty = new Set<Digest>();
@@ -80,6 +82,7 @@ class TrackerDiscovery implements Discovery {
       );
       return link;
     });
+    this.leases = new TrackerLeases(deps.clock, this.#links);
   }
 
   get reachable(): boolean {
@@ -223,6 +226,7 @@ class TrackerDiscovery implements Discovery {
 
   #lost(link: TrackerLink): void {
     this.#withdrawals.delete(link);
+    this.leases.lost(link);
     for (const [digest, shared] of this.#shared) {
       if (shared.link !== link) continue;
       shared.link = undefined;
@@ -247,6 +251,8 @@ class TrackerDiscovery implements Discovery {
       this.#tell((listener) => listener.supernodesChanged?.());
     } else if (message.type === 'settings') {
       this.#toldSettings(link, settingsOf(message));
+    } else if (message.type === 'leased' || message.type === 'lease-refused') {
+      this.leases.heard(message);
     }
   }
 

@@ -15,6 +15,8 @@ import { connectOverTls, type PeerTls } from './peer-tls.ts';
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; may change. @default 1024 */
   readonly maxConnections?: () => number;
+  /** Connections that the peer port takes within one second; who comes beyond that is refused. @default 1000 */
+  readonly maxNewPerSecond?: number;
   /** Where uploads borrow their memory. @default one of 64 MiB */
   readonly pool?: BufferPool;
   /** Mutual TLS on every connection, dialled or taken. Without it all are plain. */
@@ -26,6 +28,8 @@ export interface HttpPeerNetworkOptions {
 }
 
 const DEFAULT_MAX_CONNECTIONS = 1024;
+/** More than a crowd brings to one node; a machine that opens and drops connections brings more. */
+const DEFAULT_NEW_PER_SECOND = 1000;
 const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 
 /** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
@@ -33,7 +37,12 @@ export function createHttpPeerNetwork(
   deps: { readonly clock: Clock; readonly log: Logger },
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork {
-  const { maxConnections = () => DEFAULT_MAX_CONNECTIONS, reusePort = false, tls } = options;
+  const {
+    maxConnections = () => DEFAULT_MAX_CONNECTIONS,
+    maxNewPerSecond = DEFAULT_NEW_PER_SECOND,
+    reusePort = false,
+    tls,
+  } = options;
   const connect: Connect =
     options.connect ?? (tls === undefined ? (to) => netConnect(to) : connectOverTls(tls));
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
@@ -46,7 +55,12 @@ export function createHttpPeerNetwork(
     fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
     listen: (address, handlers) =>
-      listenForPeers(address, handlers, { ...deps, pool }, { maxConnections, reusePort, tls }),
+      listenForPeers(
+        address,
+        handlers,
+        { ...deps, pool },
+        { maxConnections, maxNewPerSecond, reusePort, tls },
+      ),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {

@@ -42,6 +42,7 @@ export async function listenForPeers(
   deps: PeerListenerDeps,
   options: {
     readonly maxConnections: () => number;
+    readonly maxNewPerSecond: number;
     readonly reusePort: boolean;
     readonly tls: PeerTls | undefined;
   },
@@ -51,7 +52,16 @@ export async function listenForPeers(
   const sockets = new Set<Socket>();
   /** Came when there were as many connections as may be. */
   const excess = new WeakSet<Duplex>();
-  const refuses = (socket: Duplex): boolean => excess.has(socket) && sockets.size > options.maxConnections();
+  /** Came when there had been as many within a second. */
+  const hasty = new WeakSet<Duplex>();
+  const newcomers = { sinceMs: clock.now(), count: 0 };
+  const isHasty = (): boolean => {
+    const now = clock.now();
+    if (now - newcomers.sinceMs >= 1000) Object.assign(newcomers, { sinceMs: now, count: 0 });
+    return ++newcomers.count > options.maxNewPerSecond;
+  };
+  const refuses = (socket: Duplex): boolean =>
+    hasty.has(socket) || (excess.has(socket) && sockets.size > options.maxConnections());
   const links = new Set<WsLink>();
   let uploads = 0;
   let closing: Promise<void> | undefined;
@@ -166,6 +176,7 @@ export async function listenForPeers(
     const most = options.maxConnections();
     // Whoever comes beyond that is told to ask elsewhere; so many who do not even ask are cut off.
     server.maxConnections = 2 * most;
+    if (tls === undefined && isHasty()) hasty.add(socket);
     if (sockets.size > most) {
       excess.add(socket);
       server.closeIdleConnections();
@@ -173,6 +184,7 @@ export async function listenForPeers(
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('secureConnection', (socket: Socket) => {
+    if (isHasty()) hasty.add(socket);
     if (sockets.size > options.maxConnections()) excess.add(socket);
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
