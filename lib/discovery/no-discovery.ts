@@ -7,6 +7,7 @@ export function createNoDiscovery(): Discovery {
     withdraw() {},
     listen() {},
     owner: () => undefined,
+    supernodes: [],
     reachable: false,
     owes: () => false,
     settings: undefined,

@@ -47,8 +47,8 @@ const peer = z.object({
   port: z.int().min(1).max(65_535),
   zone,
 });
-/** Only a member that joins may leave its host to the tracker. */
-const joiningPeer = peer.extend({ host });
+/** Only a member that joins may leave its host to the tracker, or to whom it speaks. */
+export const joiningPeer = peer.extend({ host });
 const supernodes = z.array(peer).max(MAX_PEERS_PER_MESSAGE);
 const announcement = z.object({
   digest,
@@ -56,7 +56,7 @@ const announcement = z.object({
   have: z.enum(['none', 'some', 'all']),
   stalled: z.boolean().exactOptional(),
 });
-const settingsFields = {
+export const settingsFields = {
   atMs: count.max(MAX_TIME_MS),
   paused: z.array(z.string().min(1).max(MAX_UPSTREAM_CHARS)).max(MAX_PAUSED),
 };

@@ -43,6 +43,7 @@ async function setUp() {
     },
     withdraw: () => {},
     owner: () => undefined,
+    supernodes: [],
     listen: () => {},
     reachable: true,
     owes: () => false,
