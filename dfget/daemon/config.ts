@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
+import { DEFAULT_SOCKET, dataDirs, dhtListen, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
 import { address, cacheAfterPull, duration, proxyListener } from '../../lib/config/values.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
@@ -55,6 +55,10 @@ export const daemonConfig = z.object({
     help: `local socket of the other dfget commands (default: ${DEFAULT_SOCKET})`,
   }),
   tracker: settings.tracker,
+  discovery: settings.discovery,
+  bootstrap: settings.bootstrap,
+  dhtListen: dhtListen(65006),
+  clusterKeyFile: settings.clusterKeyFile,
   upstream: settings.upstream,
   defaultUpstream: setting(z.string().toLowerCase().optional(), {
     argument: '<name>',

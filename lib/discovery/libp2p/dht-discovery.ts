@@ -1,9 +1,9 @@
 import { type ClusterSettings, isNewer } from '../../core/cluster-settings.ts';
 import type { Digest } from '../../core/digest.ts';
-import { describeError } from '../../core/errors.ts';
+import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
-import type { BlobKey, MemberAnswer, MemberQuestion } from '../../wire/member-codec.ts';
+import type { BlobKey, DhtDoor, MemberAnswer, MemberQuestion } from '../../wire/member-codec.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
 import type { ClusterKeys } from './cluster-keys.ts';
 import type { Dht, DhtListener, Heard, MemberId, OpenDht } from './dht.ts';
@@ -52,12 +52,18 @@ interface Shared {
   again: boolean;
 }
 
-/** Finds peers without any tracker: every process is a member of one DHT, and answers for the blobs that it shares. */
-export function createDhtDiscovery(deps: DhtDiscoveryDeps, options: DhtDiscoveryOptions): Discovery {
-  return new DhtDiscovery(deps, options);
+/** Discovery by a DHT, which others may join by way of this process. */
+export interface DhtDiscovery extends Discovery {
+  /** Where it is reached on this machine. @throws PEER_UNREACHABLE when it could not be opened */
+  door(): Promise<DhtDoor>;
 }
 
-class DhtDiscovery implements Discovery {
+/** Finds peers without any tracker: every process is a member of one DHT, and answers for the blobs that it shares. */
+export function createDhtDiscovery(deps: DhtDiscoveryDeps, options: DhtDiscoveryOptions): DhtDiscovery {
+  return new MemberDiscovery(deps, options);
+}
+
+class MemberDiscovery implements DhtDiscovery {
   readonly #deps: DhtDiscoveryDeps;
   readonly #options: DhtDiscoveryOptions;
   readonly #members: Members;
@@ -112,7 +118,10 @@ class DhtDiscovery implements Discovery {
     const listener: DhtListener = {
       asked: (member, question) => this.#asked(member, question),
       connected: (member) => this.#members.connected(member),
-      disconnected: (member) => this.#members.disconnected(member),
+      disconnected: (member) => {
+        this.#members.disconnected(member);
+        metrics?.members(this.#members.here.length);
+      },
     };
     this.#opening = deps.open(listener).then(
       async (dht) => {
@@ -192,6 +201,12 @@ class DhtDiscovery implements Discovery {
   listenSettings(listener: (settings: ClusterSettings) => void): void {
     this.#settingsListener = listener;
     if (this.#settings !== undefined) listener(this.#settings);
+  }
+
+  async door(): Promise<DhtDoor> {
+    await this.#opening;
+    if (this.#dht !== undefined && !this.#closed) return this.#dht.door;
+    throw new DamselflyError('PEER_UNREACHABLE', 'this process is not in the DHT');
   }
 
   async close(): Promise<void> {
