@@ -98,7 +98,7 @@ class FallbackDiscovery implements DhtDiscovery {
     if (!this.#onDht) return trackers.supernodes;
     // Who is in the DHT is alive; until somebody is, those that lived last are the best there is.
     const { reachable = false, supernodes = [] } = this.#dht ?? {};
-    if (reachable && (supernodes.length > 0 || !this.#within(this.#dhtReachedMs))) return supernodes;
+    if (supernodes.length > 0 || (reachable && !this.#within(this.#dhtReachedMs))) return supernodes;
     const told = trackers.supernodes;
     return told.length > 0 ? told : remembered.all.filter(({ role }) => role === 'supernode');
   }
@@ -111,7 +111,7 @@ class FallbackDiscovery implements DhtDiscovery {
     if (!this.#onDht) return this.#deps.trackers.owes(digest);
     if (this.#dht?.reachable === true) return this.#dht.owes(digest);
     const wanted = this.#shared.has(digest) && this.#shared.get(digest)?.have !== 'all';
-    return wanted && this.#within(this.#dhtOpenedMs);
+    return wanted && this.#dhtReachedMs < this.#dhtOpenedMs && this.#within(this.#dhtOpenedMs);
   }
 
   listen(listener: DiscoveryListener): void {
