@@ -28,9 +28,11 @@ export async function createDaemon(deps: PeerHostDeps, config: DaemonConfig): Pr
     const only = config.upstream.length === 1 ? config.upstream[0]?.name : undefined;
     // A pattern stands for many.
     const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
+    // The DHT is as good: settings go from member to member.
+    const hasTracker = config.tracker.length > 0 || config.bootstrap.length > 0 || config.discovery === 'dht';
     const pause = await loadPause(
       { ...deps, metrics, discovery: host.discovery },
-      { folder: host.stateFolder, upstreams: origin.upstreams, hasTracker: config.tracker.length > 0 },
+      { folder: host.stateFolder, upstreams: origin.upstreams, hasTracker },
     );
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     const proxy = await createRegistryProxy(
@@ -104,7 +106,8 @@ function describeDaemon(
     }),
     peer: host.peerAddress,
     admin: host.adminAddress,
-    tracker: { reachable: host.discovery.reachable, urls: config.tracker },
+    tracker: { reachable: host.foundBy() === 'tracker', urls: config.tracker },
+    discovery: { mode: config.discovery, by: host.foundBy() },
     paused: pause.paused,
     pausedHere: pause.pausedHere,
     dataDir: resolve(host.stateFolder),

@@ -44,8 +44,12 @@ export interface FallbackMetrics {
   dht(open: boolean): void;
 }
 
-
 type Source = 'tracker' | 'dht';
+
+export interface CombinedDiscovery extends DhtDiscovery {
+  /** Who names peers now. */
+  readonly by: Source | 'nobody';
+}
 
 /**
  * Trackers for as long as one of them answers. When none does: the peers that are remembered, at once, and the DHT, as
@@ -54,11 +58,11 @@ type Source = 'tracker' | 'dht';
 export function createFallbackDiscovery(
   deps: FallbackDiscoveryDeps,
   options: FallbackDiscoveryOptions,
-): DhtDiscovery {
+): CombinedDiscovery {
   return new FallbackDiscovery(deps, options);
 }
 
-class FallbackDiscovery implements DhtDiscovery {
+class FallbackDiscovery implements CombinedDiscovery {
   readonly #deps: FallbackDiscoveryDeps;
   readonly #options: FallbackDiscoveryOptions;
   readonly #shared = new Map<Digest, Announcement>();
@@ -93,6 +97,11 @@ class FallbackDiscovery implements DhtDiscovery {
     return this.#deps.trackers.reachable || this.#dht?.reachable === true;
   }
 
+  get by(): Source | 'nobody' {
+    if (!this.#onDht) return 'tracker';
+    return this.#dht?.reachable === true ? 'dht' : 'nobody';
+  }
+
   get supernodes(): readonly PeerInfo[] {
     const { remembered, trackers } = this.#deps;
     if (!this.#onDht) return trackers.supernodes;
@@ -119,9 +128,7 @@ class FallbackDiscovery implements DhtDiscovery {
   }
 
   announce(announcements: readonly Announcement[]): void {
-    for (const { stalled: _, ...announcement } of announcements) {
-      this.#shared.set(announcement.digest, announcement);
-    }
+    for (const { digest, have, size } of announcements) this.#shared.set(digest, { digest, have, size });
     this.#deps.trackers.announce(announcements);
     this.#dht?.announce(announcements);
     const wanted = announcements.filter(({ have }) => have !== 'all');
@@ -196,7 +203,9 @@ class FallbackDiscovery implements DhtDiscovery {
         this.#tellReachable();
       },
       supernodesChanged: () => {
-        this.#deps.remembered.note((source === 'tracker' ? this.#deps.trackers : this.#dht)?.supernodes ?? []);
+        this.#deps.remembered.note(
+          (source === 'tracker' ? this.#deps.trackers : this.#dht)?.supernodes ?? [],
+        );
         if (counts()) this.#listener?.supernodesChanged?.();
       },
     };

@@ -46,6 +46,8 @@ export interface OpenDiscoveryDeps {
 
 export interface OpenedDiscovery {
   readonly discovery: Discovery;
+  /** Who names peers now. */
+  by(): 'tracker' | 'dht' | 'nobody';
   /** The way into the DHT, for peers that ask; undefined when we are never in one. */
   readonly dhtDoor?: DhtDiscovery['door'];
   close(): Promise<void>;
@@ -69,7 +71,8 @@ export async function openDiscovery(
       : createTrackerDiscovery(deps, { trackers: tracker, peer });
   const dhtOnly = mode === 'dht' || tracker.length === 0;
   if (mode === 'tracker' || (mode === 'auto' && dhtOnly && bootstrap.length === 0)) {
-    return { discovery: trackers, close: () => trackers.close() };
+    const by = (): 'tracker' | 'nobody' => (trackers.reachable ? 'tracker' : 'nobody');
+    return { discovery: trackers, by, close: () => trackers.close() };
   }
   const { clock, disk, locator, log, metrics, rng } = deps;
   try {
@@ -113,6 +116,7 @@ export async function openDiscovery(
     );
     return {
       discovery,
+      by: () => discovery.by,
       dhtDoor: () => discovery.door(),
       async close() {
         await discovery.close();

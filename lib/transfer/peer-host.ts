@@ -71,6 +71,8 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
   readonly peerAddress: string;
   readonly adminAddress: string;
+  /** Who names peers now. */
+  readonly foundBy: OpenedDiscovery['by'];
   /** The data directory that keeps what is not a blob: who we are, and what we were told. */
   readonly stateFolder: string;
   /** Closes later-opened things first; whatever is added here goes before everything in the host. */
@@ -169,6 +171,7 @@ export async function openPeerHost<E extends Engine>(
       engine,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
+      foundBy: () => opened.by(),
       stateFolder,
       onClose: (closer) => void closers.push(closer),
       addNotes: (notes) => void moreNotes.push(notes),

@@ -22,7 +22,7 @@ export function createCable(): Cable {
           upgrader: new Proxy(upgrader, {
             get: (target, name) => {
               const value: unknown = Reflect.get(target, name);
-              if (name !== 'upgradeOutbound') return typeof value === 'function' ? value.bind(target) : value;
+              if (name !== 'upgradeOutbound') return bound(value, target);
               return (connection: MultiaddrConnection, ...rest: [never]) => {
                 connections.add(connection);
                 connection.addEventListener('close', () => connections.delete(connection));
@@ -37,7 +37,7 @@ export function createCable(): Cable {
         get: (target, name) => {
           if (name === 'dial') return dial;
           const value: unknown = Reflect.get(target, name);
-          return typeof value === 'function' ? value.bind(target) : value;
+          return bound(value, target);
         },
       });
     },
@@ -49,4 +49,8 @@ export function createCable(): Cable {
       if (now) for (const connection of connections) connection.abort(new Error('the cable is cut'));
     },
   };
+}
+
+function bound(value: unknown, target: object): unknown {
+  return typeof value === 'function' ? (value.bind(target) as unknown) : value;
 }

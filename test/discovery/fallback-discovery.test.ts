@@ -2,7 +2,10 @@ import t from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import type { DiscoveryListener } from '../../lib/discovery/discovery.ts';
-import { createFallbackDiscovery, type FallbackDiscoveryOptions } from '../../lib/discovery/fallback-discovery.ts';
+import {
+  createFallbackDiscovery,
+  type FallbackDiscoveryOptions,
+} from '../../lib/discovery/fallback-discovery.ts';
 import type { DhtDiscovery } from '../../lib/discovery/libp2p/dht-discovery.ts';
 import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
@@ -126,8 +129,14 @@ t.test('without trackers: remembered peers at once, then the DHT, and back in ti
   t.same(node.told, ['super,old owned'], 'remembered ones are named without anybody having been asked');
   t.equal(node.discovery.owner(layer)?.id, supernode.id);
   run(3000);
-  t.same([seed, other, node].map(({ counted }) => counted.joined), [1, 1, 1]);
-  t.ok(node.told.some((names) => names.includes('other')), 'the DHT names the other one');
+  t.same(
+    [seed, other, node].map(({ counted }) => counted.joined),
+    [1, 1, 1],
+  );
+  t.ok(
+    node.told.some((names) => names.includes('other')),
+    'the DHT names the other one',
+  );
   t.ok(node.discovery.reachable);
   t.equal(node.counted.answers.at(-1), 'dht');
   tracker.reachable = true;
@@ -169,7 +178,10 @@ t.test('trackers that are connected and say nothing are gone around, until they 
   }
   run(5000);
   t.equal(node.counted.joined, 1);
-  t.ok(node.told.some((names) => names.includes('other')), 'found by the DHT');
+  t.ok(
+    node.told.some((names) => names.includes('other')),
+    'found by the DHT',
+  );
   t.same(node.reachable, [true], 'all the while somebody answers');
   tracker.latencyMs = 5;
   run(60_000);

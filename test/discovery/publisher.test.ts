@@ -34,7 +34,10 @@ t.test('nothing is written while nobody is there, then the newest first', async 
   t.same(written, []);
   publisher.pause(false);
   await run(1000);
-  t.same(written.map(({ key }) => key), ['c', 'b', 'a']);
+  t.same(
+    written.map(({ key }) => key),
+    ['c', 'b', 'a'],
+  );
 });
 
 t.test('each record is renewed once in its life, spread over it and never in a burst', async (t) => {
@@ -74,7 +77,11 @@ t.test('no more than so many records, and none of what is gone', async (t) => {
   const { forgotten, publisher, run, written } = setUp();
   for (let n = 0; n < MAX_PUBLISHED + 5; n++) publisher.add(`key ${n}`);
   t.equal(publisher.size, MAX_PUBLISHED);
-  t.same(forgotten, [0, 1, 2, 3, 4].map((n) => `key ${n}`), 'the oldest have none');
+  t.same(
+    forgotten,
+    [0, 1, 2, 3, 4].map((n) => `key ${n}`),
+    'the oldest have none',
+  );
   for (let n = 5; n < MAX_PUBLISHED; n++) publisher.remove(`key ${n}`);
   publisher.pause(false);
   await run(1000);

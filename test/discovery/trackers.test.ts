@@ -8,7 +8,7 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createSystemRng } from '../../lib/runtime/system-rng.ts';
 import { createTracker, type Tracker } from '../../tracker/tracker.ts';
-import { type TcpGate, startTcpGate } from '../helpers/tcp-gate.ts';
+import { startTcpGate, type TcpGate } from '../helpers/tcp-gate.ts';
 
 const TRACKERS = 3;
 const NODES = 6;
@@ -90,11 +90,17 @@ t.test('one of three is killed, and an empty one takes its place', async (t) => 
   const late = join('late', 'node');
   announce(late.discovery);
   await until(() => [...late.told.values()].every((ids) => ids.size > 1), 'neighbours for all blobs');
-  t.ok([...late.told.values()].every((ids) => ids.has(supernode.id)), 'and their supernode');
+  t.ok(
+    [...late.told.values()].every((ids) => ids.has(supernode.id)),
+    'and their supernode',
+  );
   trackers[1] = await startTracker(port);
   const tookMs = await until(() => settled([0, 1, 2]), 'the empty one has its part again');
   t.ok(tookMs <= REBUILT_MS, `after ${Math.round(tookMs)} ms`);
-  t.ok(nodes.every(({ reachable }) => reachable.join() === 'true'), 'nobody was without a tracker');
+  t.ok(
+    nodes.every(({ reachable }) => reachable.join() === 'true'),
+    'nobody was without a tracker',
+  );
 });
 
 t.test('all of them are killed, and come back empty', async (t) => {
@@ -119,7 +125,11 @@ t.test('a node that is cut off from one of three goes on with the others, and co
   t.teardown(() => Promise.all(gates.map((gate) => gate.close())));
   const supernode = join('supernode', 'supernode');
   // Its trackers have other names than those of the others: what they own it finds where they are.
-  const cut = join('cut', 'node', gates.map(({ port }) => `ws://127.0.0.1:${port}`));
+  const cut = join(
+    'cut',
+    'node',
+    gates.map(({ port }) => `ws://127.0.0.1:${port}`),
+  );
   await until(() => cut.discovery.owner(blobs[0]!) !== undefined, 'connected');
   announce(cut.discovery);
   await until(() => [...cut.told.values()].every((ids) => ids.has(supernode.id)), 'all are answered');

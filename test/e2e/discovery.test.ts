@@ -1,9 +1,9 @@
 import t from 'tap';
 import { type Cluster, proxyUrl } from '../../bench/fixtures/cluster.ts';
+import { createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
 import type { PullRequest } from '../../bench/fixtures/pull.ts';
 import { type PullOutcome, pullTogether } from '../../bench/fixtures/pull-fleet.ts';
 import { pushImage } from '../../bench/fixtures/push-image.ts';
-import { createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
 import { countersSince } from '../../bench/fixtures/registry-counters.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { createStage, type Stage } from '../helpers/stage.ts';
@@ -62,7 +62,9 @@ async function anotherImage(stage: Stage): Promise<GeneratedImage> {
 async function metric(cluster: Cluster, index: number, name: string): Promise<number> {
   const admin = cluster.daemons[index]?.ready.admin ?? '';
   const text = await (await fetch(`http://${admin}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith(name) && /^[ {]/.test(line.slice(name.length)));
+  const lines = text
+    .split('\n')
+    .filter((line) => line.startsWith(name) && /^[ {]/.test(line.slice(name.length)));
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 

@@ -1,4 +1,4 @@
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 /** A port that leads to another one for as long as it is open: closed, it ends what goes through and refuses the rest. */
 export interface TcpGate {

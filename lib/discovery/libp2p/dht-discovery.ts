@@ -369,7 +369,9 @@ class MemberDiscovery implements DhtDiscovery {
   #lookUpSupernodes(): void {
     const { clock, keys, rng } = this.#deps;
     this.#cancelLookup();
-    this.#cancelLookup = clock.after(SUPERNODES_MS * (0.75 + rng.float() / 2), () => this.#lookUpSupernodes());
+    this.#cancelLookup = clock.after(SUPERNODES_MS * (0.75 + rng.float() / 2), () =>
+      this.#lookUpSupernodes(),
+    );
     // To ask one is to meet it.
     if (this.#dht !== undefined) void this.#seeker.seek(this.#dht, keys.supernodes, () => {});
   }

@@ -200,7 +200,12 @@ function libp2pDht(node: Libp2p, dht: KadDHT, ending: AbortController): Dht {
 }
 
 /** One question of a member, and our answer. */
-async function answer(stream: Stream, connection: Connection, listener: DhtListener, signal: AbortSignal): Promise<void> {
+async function answer(
+  stream: Stream,
+  connection: Connection,
+  listener: DhtListener,
+  signal: AbortSignal,
+): Promise<void> {
   const options = { signal };
   const messages = lpStream(stream, { maxDataLength: MAX_MEMBER_BYTES });
   const text = Buffer.from((await messages.read(options)).subarray()).toString();

@@ -145,11 +145,7 @@ export class Members {
   }
 
   /** Asks a member which of the blobs it shares; undefined when it does not answer. */
-  async ask(
-    member: MemberId,
-    keys: readonly BlobKey[],
-    mostMs = ASK_MS,
-  ): Promise<MemberAnswer | undefined> {
+  async ask(member: MemberId, keys: readonly BlobKey[], mostMs = ASK_MS): Promise<MemberAnswer | undefined> {
     const dht = this.#dht;
     if (dht === undefined || this.#ending.signal.aborted) return undefined;
     try {
@@ -176,10 +172,12 @@ export class Members {
     return { ...this.#host.self(), supernodes: await this.hints() };
   }
 
-  /** Where the supernodes are that we are connected with. */
+  /** Supernodes that we are connected with. */
   async hints(): Promise<readonly MemberAddress[]> {
     const near = [...this.#supernodes.keys()].filter((member) => this.#here.has(member)).slice(0, MAX_HINTS);
-    const found = await Promise.all(near.map((member) => this.#dht?.addressOf(member)));
+    const dht = this.#dht;
+    if (dht === undefined) return [];
+    const found = await Promise.all(near.map((member) => dht.addressOf(member)));
     return found.filter((address) => address !== undefined);
   }
 

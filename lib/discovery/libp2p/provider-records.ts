@@ -88,7 +88,10 @@ export class ProviderRecords extends BaseDatastore {
 }
 
 function groupOf(key: string): string {
-  return key.split('/').slice(0, GROUP_PARTS + 1).join('/');
+  return key
+    .split('/')
+    .slice(0, GROUP_PARTS + 1)
+    .join('/');
 }
 
 function isProvider(group: string): boolean {

@@ -1,4 +1,4 @@
-import { type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
 import { type DhtDoor, decodeDoor, encodeMember } from '../../wire/member-codec.ts';
 import type { DhtLocator, PeerServerHandlers } from '../seams.ts';
@@ -17,7 +17,7 @@ export function createDhtLocator({ connect }: { readonly connect: Connect }): Dh
         if (signal.aborted) throw abortedError(signal);
         const { host, port } = address;
         const request = httpRequest({
-          ...{ host, port, signal, path: DHT_DOOR_PATH, agent: false },
+          ...{ host, port, signal, path: DHT_DOOR_PATH },
           createConnection: () => connect({ host, port, noDelay: true }),
           headers: { host: hostHeader(address), connection: 'close' },
         });
