@@ -10,12 +10,8 @@ import type { Dht, DhtListener, Heard, MemberId, OpenDht } from './dht.ts';
 import { Members, type MembersDeps } from './members.ts';
 import { Publisher } from './publisher.ts';
 import { Seeker } from './seeker.ts';
+import { SoughtBlob } from './sought-blob.ts';
 
-/** Nodes that a newcomer is told of for one blob, and how many more whenever it is stalled. */
-const NEIGHBOURS = 10;
-const MORE_NEIGHBOURS = 6;
-/** Others that are kept for then. */
-const MAX_SPARE = 32;
 /** When supernodes come or go, everybody hears of the new owners within this time. */
 const OWNERS_JITTER_MS = 200;
 /** Supernodes are looked up so often, besides what members tell of them. */
@@ -40,18 +36,6 @@ export interface DhtMetrics {
   sought(outcome: 'found' | 'nobody'): void;
 }
 
-interface Shared {
-  announcement: Announcement;
-  readonly key: BlobKey;
-  /** Ids of nodes that the listener was told of since it last asked, and how many it may be told of. */
-  readonly told: Set<string>;
-  most: number;
-  spare: PeerInfo[];
-  seeking: boolean;
-  /** Seek once more when this search is over. */
-  again: boolean;
-}
-
 /** Discovery by a DHT, which others may join by way of this process. */
 export interface DhtDiscovery extends Discovery {
   /** Where it is reached on this machine. @throws PEER_UNREACHABLE when it could not be opened */
@@ -69,7 +53,7 @@ class MemberDiscovery implements DhtDiscovery {
   readonly #members: Members;
   readonly #publisher: Publisher;
   readonly #seeker: Seeker;
-  readonly #shared = new Map<Digest, Shared>();
+  readonly #shared = new Map<Digest, SoughtBlob>();
   readonly #byKey = new Map<BlobKey, Digest>();
   readonly #unanswered = new Set<Digest>();
   readonly #opening: Promise<void>;
@@ -154,7 +138,7 @@ class MemberDiscovery implements DhtDiscovery {
   }
 
   announce(announcements: readonly Announcement[]): void {
-    const asking: Shared[] = [];
+    const asking: SoughtBlob[] = [];
     for (const { stalled, ...announcement } of announcements) {
       const shared = this.#share(announcement);
       if (announcement.have === 'all') {
@@ -162,12 +146,7 @@ class MemberDiscovery implements DhtDiscovery {
         continue;
       }
       this.#unanswered.add(announcement.digest);
-      if (stalled === true) {
-        shared.most = shared.told.size + MORE_NEIGHBOURS;
-      } else {
-        shared.told.clear();
-        shared.most = NEIGHBOURS;
-      }
+      shared.asked(stalled === true);
       asking.push(shared);
     }
     // As over a network: the answer comes after the call.
@@ -222,7 +201,7 @@ class MemberDiscovery implements DhtDiscovery {
     await this.#dht?.close();
   }
 
-  #share(announcement: Announcement): Shared {
+  #share(announcement: Announcement): SoughtBlob {
     const { digest } = announcement;
     const known = this.#shared.get(digest);
     if (known !== undefined) {
@@ -230,10 +209,7 @@ class MemberDiscovery implements DhtDiscovery {
       return known;
     }
     const key = this.#deps.keys.blob(digest);
-    const shared: Shared = {
-      ...{ announcement, key, told: new Set<string>(), most: NEIGHBOURS, spare: [] },
-      ...{ seeking: false, again: false },
-    };
+    const shared = new SoughtBlob(announcement, key);
     this.#shared.set(digest, shared);
     this.#byKey.set(key, digest);
     // Supernodes are found as owners: they need no record of each of all their blobs.
@@ -243,8 +219,8 @@ class MemberDiscovery implements DhtDiscovery {
   }
 
   /** Tells who owns the blob at once, and who shares it as they are found. */
-  #answer(shared: Shared): void {
-    const { announcement, spare } = shared;
+  #answer(shared: SoughtBlob): void {
+    const { announcement } = shared;
     if (!this.reachable || this.#shared.get(announcement.digest) !== shared) return;
     if (this.#options.peer.role === 'supernode') {
       this.#unanswered.delete(announcement.digest);
@@ -253,7 +229,7 @@ class MemberDiscovery implements DhtDiscovery {
     }
     const owners = this.#owners(announcement);
     if (owners.length > 0) this.#tell(shared, owners);
-    for (const peer of spare.splice(0)) this.#found(shared, peer);
+    for (const peer of shared.takeSpare()) this.#found(shared, peer);
     this.#seek(announcement.digest);
   }
 
@@ -284,23 +260,19 @@ class MemberDiscovery implements DhtDiscovery {
   }
 
   /** All that could be found was: were it nobody, the listener is to know. */
-  #finish(shared: Shared): void {
-    const { announcement, told } = shared;
+  #finish(shared: SoughtBlob): void {
+    const { announcement } = shared;
     if (!this.#unanswered.delete(announcement.digest) || !this.reachable) return;
-    if (told.size === 0) this.#tell(shared, this.#owners(announcement));
+    if (shared.toldNobody) this.#tell(shared, this.#owners(announcement));
   }
 
   /** The node shares the blob. */
-  #found(shared: Shared, peer: PeerInfo): void {
-    const { most, spare, told } = shared;
-    if (told.has(peer.id) || this.#shared.get(shared.announcement.digest) !== shared) return;
-    if (told.size < most) {
-      told.add(peer.id);
-      this.#tell(shared, [peer]);
-    } else if (spare.length < MAX_SPARE && !spare.some(({ id }) => id === peer.id)) spare.push(peer);
+  #found(shared: SoughtBlob, peer: PeerInfo): void {
+    if (this.#shared.get(shared.announcement.digest) !== shared) return;
+    if (shared.found(peer)) this.#tell(shared, [peer]);
   }
 
-  #tell({ announcement }: Shared, peers: readonly PeerInfo[]): void {
+  #tell({ announcement }: SoughtBlob, peers: readonly PeerInfo[]): void {
     const owned = this.#owners(announcement).length > 0;
     this.#guard(() => this.#listener?.neighbours(announcement.digest, peers, owned));
   }
