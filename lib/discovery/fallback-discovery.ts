@@ -1,5 +1,6 @@
 import { type ClusterSettings, isNewer } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousOwner } from '../core/rendezvous.ts';
 import type { Logger } from '../observe/log.ts';
@@ -160,11 +161,12 @@ class FallbackDiscovery implements CombinedDiscovery {
   }
 
   /** Somebody else needs the DHT: it is joined at the latest now, and for a while. */
-  door(): Promise<DhtDoor> {
+  async door(): Promise<DhtDoor> {
+    if (this.#closed) throw new DamselflyError('PEER_UNREACHABLE', 'this process is stopping');
     this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
     const dht = this.#join();
     this.#leaveLater();
-    return dht.door();
+    return await dht.door();
   }
 
   async close(): Promise<void> {

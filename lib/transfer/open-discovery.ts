@@ -129,7 +129,7 @@ export async function openDiscovery(
   }
 }
 
-/** libp2p is loaded only by processes that need it: it takes more memory than all the rest. */
+/** libp2p is loaded only by processes that need it: it takes half as much memory again as all the rest. */
 function lazily(
   { clock, log }: OpenDiscoveryDeps,
   { advertise, clusterKeyFile, dhtListen }: DiscoveryConfig,

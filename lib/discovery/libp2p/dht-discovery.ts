@@ -344,6 +344,7 @@ class MemberDiscovery implements DhtDiscovery {
     this.#cancelLookup = clock.after(SUPERNODES_MS * (0.75 + rng.float() / 2), () =>
       this.#lookUpSupernodes(),
     );
+    this.#members.recheck();
     // To ask one is to meet it.
     if (this.#dht !== undefined) void this.#seeker.seek(this.#dht, keys.supernodes, () => {});
   }

@@ -132,16 +132,20 @@ export class Members {
       this.#host.reachable(false);
       this.#join(MIN_REJOIN_MS);
     }
-    if (!this.#supernodes.has(member)) return;
     // Its connection may have been one too many; only who does not answer any more is gone.
-    clock.after(RECHECK_MS, () => {
-      if (this.#ending.signal.aborted || this.#here.has(member)) return;
-      void this.ask(member, [], GREETED_MS).then((answer) => {
-        if (answer === undefined && this.reachable && this.#supernodes.delete(member)) {
-          this.#host.supernodesChanged();
-        }
-      });
-    });
+    if (this.#supernodes.has(member)) clock.after(RECHECK_MS, () => void this.#recheck(member));
+  }
+
+  /** Asks the supernodes that we are not connected with whether they live. */
+  recheck(): void {
+    for (const member of this.#supernodes.keys()) void this.#recheck(member);
+  }
+
+  async #recheck(member: MemberId): Promise<void> {
+    if (this.#ending.signal.aborted || this.#here.has(member)) return;
+    const answer = await this.ask(member, [], GREETED_MS);
+    const gone = answer === undefined && this.reachable && !this.#ending.signal.aborted;
+    if (gone && this.#supernodes.delete(member)) this.#host.supernodesChanged();
   }
 
   /** Asks a member which of the blobs it shares; undefined when it does not answer. */
