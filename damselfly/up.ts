@@ -90,7 +90,10 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
       },
     );
     started.push(trackerPart);
-    const shared = { ...config, tracker: [`ws://127.0.0.1:${trackerPart.controlAddress.port}`] };
+    const tracker = [`ws://127.0.0.1:${trackerPart.controlAddress.port}`];
+    // The tracker lives and dies with the others: they need no way around it.
+    const dhtListen = { host: '0.0.0.0', port: 0 };
+    const shared = { ...config, tracker, discovery: 'tracker' as const, bootstrap: [], dhtListen };
     started.push(
       await createSupernode(
         { ...deps, log: deps.log.child({ process: 'supernode' }) },

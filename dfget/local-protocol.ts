@@ -128,6 +128,11 @@ export interface DaemonStatus {
   readonly peer: string;
   readonly admin: string;
   readonly tracker: { readonly reachable: boolean; readonly urls: readonly string[] };
+  /** How it is to find peers, and who names them now. */
+  readonly discovery: {
+    readonly mode: 'auto' | 'tracker' | 'dht';
+    readonly by: 'tracker' | 'dht' | 'nobody';
+  };
   /** Upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];
   /** Those of them that are paused on this node whatever the cluster says. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
+import { DEFAULT_SOCKET, dataDirs, dhtListen, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
 import { address, cacheAfterPull, duration, proxyListener, toggle } from '../../lib/config/values.ts';
 import { isRegistryHost } from '../../lib/oci/names.ts';
@@ -73,6 +73,10 @@ export const daemonConfig = z.object({
   }),
   drainTimeout: settings.drainTimeout,
   tracker: settings.tracker,
+  discovery: settings.discovery,
+  bootstrap: settings.bootstrap,
+  dhtListen: dhtListen(65006),
+  clusterKeyFile: settings.clusterKeyFile,
   upstream: settings.upstream,
   defaultUpstream: setting(z.string().toLowerCase().optional(), {
     argument: '<name>',

@@ -22,7 +22,7 @@ import { createSuccessorSource } from './handover/successor-source.ts';
 import { type Takeover, takeOver } from './handover/take-over.ts';
 import { placeName, type SocketName } from './inherited-listeners.ts';
 import { type LocalApi, type LocalSettings, startLocalApi } from './local-api.ts';
-import { type Node, openNode } from './node.ts';
+import { hasCluster, type Node, openNode } from './node.ts';
 import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
 import { DaemonSettings } from './settings.ts';
@@ -125,7 +125,10 @@ class Daemon implements RunningProcess, HandoverHost {
     this.#followSettings();
     const handover = handsOver ? { handover: new Handover(this.#deps, this) } : {};
     const pause = (): Node['pause'] => this.#node.pause;
-    const cached = (): CacheApiDeps => ({ ...this.#node, cache: this.#node.engine.cache });
+    const cached = (): CacheApiDeps => {
+      const { engine, images, store } = this.#node;
+      return { images, store, cache: engine.cache };
+    };
     const status = (): object => describeDaemon(this.#node, proxy, config);
     this.#api = await startLocalApi(
       {
@@ -165,7 +168,7 @@ class Daemon implements RunningProcess, HandoverHost {
       settings: {
         get: () => settings.answer(this.#node.cluster),
         change: (change) => {
-          if (this.#config.tracker.length > 0) return settings.change(this.#node.cluster, change);
+          if (hasCluster(this.#config)) return settings.change(this.#node.cluster, change);
           const message = 'this daemon has no tracker, and so no cluster: change its settings file';
           throw new DamselflyError('CONFIG_INVALID', message);
         },

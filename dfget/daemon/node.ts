@@ -17,6 +17,11 @@ export interface Node extends PeerHost<PeerEngine> {
   readonly images: ImportedImages;
 }
 
+/** Whether there is somebody to tell what is meant for all. The DHT is as good: settings go from member to member. */
+export function hasCluster({ bootstrap, discovery, tracker }: DaemonConfig): boolean {
+  return tracker.length > 0 || bootstrap.length > 0 || discovery === 'dht';
+}
+
 /** @throws CONFIG_INVALID, STORE_* */
 export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: HostParts): Promise<Node> {
   const { cacheAfterPull: cacheAfterPullMs, prefetch } = config;

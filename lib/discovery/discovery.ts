@@ -26,6 +26,8 @@ export interface Discovery {
   withdraw(digests: readonly Digest[]): void;
   /** The supernode that owns the blob, as far as is known without asking anybody. */
   owner(digest: Digest): PeerInfo | undefined;
+  /** Supernodes that live, or lived when somebody last told. */
+  readonly supernodes: readonly PeerInfo[];
   /** Sets the only listener. */
   listen(listener: DiscoveryListener): void;
   /** Whether an answer can be expected now. */

@@ -191,6 +191,10 @@ class MemoryDiscovery implements Discovery {
     this.#tracker.disconnect(this);
   }
 
+  get supernodes(): readonly PeerInfo[] {
+    return this.#supernodes;
+  }
+
   owner(digest: Digest): PeerInfo | undefined {
     return rendezvousOwner(digest, this.#supernodes);
   }

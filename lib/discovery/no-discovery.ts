@@ -8,6 +8,7 @@ export function createNoDiscovery(): Discovery {
     withdraw() {},
     listen() {},
     owner: () => undefined,
+    supernodes: [],
     reachable: false,
     owes: () => false,
     leases: NO_LEASES,

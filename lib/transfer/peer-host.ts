@@ -4,8 +4,6 @@ import type { UpstreamConfig } from '../config/upstream.ts';
 import type { DataDir, ListenAddress } from '../config/values.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
-import { createNoDiscovery } from '../discovery/no-discovery.ts';
-import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
@@ -25,15 +23,15 @@ import type { EngineDeps } from './engine-deps.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
 import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
+import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import type { PeerServerHandlers } from './seams.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
-export interface PeerHostConfig {
+export interface PeerHostConfig extends DiscoveryConfig {
   readonly peerListen: ListenAddress;
   readonly adminListen: ListenAddress;
   readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
-  readonly tracker: readonly string[];
   readonly upstream: readonly UpstreamConfig[];
   /** Paths of files with credentials for the upstreams. */
   readonly authFile: readonly string[];
@@ -89,6 +87,8 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly places: Pick<PeerHostConfig, 'peerListen' | 'adminListen'>;
   /** The sockets it listens on, to hand them to another process. */
   readonly descriptors: { readonly peer: number | undefined; readonly admin: number | undefined };
+  /** Who names peers now. */
+  readonly foundBy: OpenedDiscovery['by'];
   /** The data directory that keeps what is not a blob: who we are, and what we were told. */
   readonly stateFolder: string;
   /** Closes later-opened things first; whatever is added here goes before everything in the host. */
@@ -142,10 +142,15 @@ export async function openPeerHost<E extends Engine>(
     );
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
-    const late: { engine?: E } = {};
+    const late: { engine?: E; opened?: OpenedDiscovery } = {};
     const listener = await network.listen(config.peerListen, {
       link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
       piece: (request) => late.engine?.piece(request) ?? { kind: 'unknown' },
+      dhtDoor: async () => {
+        const door = await late.opened?.dhtDoor?.();
+        if (door !== undefined) return door;
+        throw new DamselflyError('PEER_UNREACHABLE', 'this process is in no DHT');
+      },
       smallBlobs: async (request, options) => (await late.engine?.smallBlobs?.(request, options)) ?? [],
     });
     closers.push(() => listener.close());
@@ -156,11 +161,16 @@ export async function openPeerHost<E extends Engine>(
       port: config.advertise?.port ?? listener.address.port,
       zone: config.zone,
     };
-    const discovery =
-      config.tracker.length === 0
-        ? createNoDiscovery()
-        : createTrackerDiscovery({ clock, log, rng }, { trackers: config.tracker, peer: self });
-    closers.push(() => discovery.close());
+    const disk = createNodeDisk();
+    const opened = await openDiscovery(
+      { clock, rng, log, metrics, disk, locator: network },
+      config,
+      self,
+      stateFolder,
+    );
+    closers.push(() => opened.close());
+    late.opened = opened;
+    const { discovery } = opened;
     const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
@@ -194,6 +204,7 @@ export async function openPeerHost<E extends Engine>(
       get descriptors() {
         return { peer: listener.fd, admin: admin.fd };
       },
+      foundBy: () => opened.by(),
       stateFolder,
       onClose: (closer) => void closers.push(closer),
       addNotes: (notes) => void moreNotes.push(notes),

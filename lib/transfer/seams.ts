@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+import type { DhtDoor } from '../wire/member-codec.ts';
 import type { SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
 
 /** Where a peer listens. */
@@ -87,6 +88,8 @@ export type PieceAdmission =
 export interface PeerServerHandlers {
   link(link: Link): void;
   piece(request: Omit<PieceRequest, 'address'>): PieceAdmission;
+  /** Where this process's DHT listens. Absent: it is in none. @throws PEER_UNREACHABLE */
+  dhtDoor?(): Promise<DhtDoor>;
   /**
    * Bytes of each blob in the order of the question, undefined for those that are not here. The signal fires when the
    * asker has gone. Absent: nothing is here.
@@ -95,6 +98,12 @@ export interface PeerServerHandlers {
     request: Omit<SmallBlobsRequest, 'address'>,
     options: { readonly signal: AbortSignal },
   ): Promise<SmallBlobsAnswer>;
+}
+
+/** Asks peers where their DHT listens: they join it at the latest then. */
+export interface DhtLocator {
+  /** @throws PEER_UNREACHABLE (also when the peer is in no DHT), PEER_PROTOCOL, ABORTED */
+  locateDht(address: Address, options: { readonly signal: AbortSignal }): Promise<DhtDoor>;
 }
 
 /** Fetches small blobs whole, several in one round trip. */

@@ -55,8 +55,8 @@ const peer = z.object({
   port: z.int().min(1).max(65_535),
   zone,
 });
-/** Only a member that joins may leave its host to the tracker. */
-const joiningPeer = peer.extend({ host });
+/** Only a member that joins may leave its host to the tracker, or to whom it speaks. */
+export const joiningPeer = peer.extend({ host });
 const supernodes = z.array(peer).max(MAX_PEERS_PER_MESSAGE);
 const announcement = z.object({
   digest,
@@ -81,7 +81,7 @@ const settingsRule = z.object({
     .record(settingName, settingText)
     .refine((values) => Object.keys(values).length <= MAX_SETTINGS_VALUES, 'too many values'),
 });
-const settingsFields = {
+export const settingsFields = {
   atMs: count.max(MAX_TIME_MS),
   paused: z.array(upstream).max(MAX_PAUSED),
   rules: z.array(settingsRule).max(MAX_SETTINGS_RULES).exactOptional(),

@@ -34,6 +34,7 @@ async function setUp() {
     },
     withdraw: () => {},
     owner: () => undefined,
+    supernodes: [],
     listen: () => {},
     reachable: true,
     owes: () => false,

@@ -93,6 +93,12 @@ class TrackerDiscovery implements Discovery {
     return this.reachable && this.#unanswered.has(digest);
   }
 
+  get supernodes(): readonly PeerInfo[] {
+    const connected = this.#links.filter((link) => link.connected);
+    const told = (connected.length > 0 ? connected : this.#links).flatMap((link) => link.supernodes);
+    return [...new Map(told.map((peer) => [peer.id, peer])).values()];
+  }
+
   owner(digest: Digest): PeerInfo | undefined {
     const connected = this.#links.filter((link) => link.connected);
     // What the trackers told before they went is the best there is.

@@ -14,7 +14,8 @@ import {
 import { AnswerWatch } from './answer-watch.ts';
 
 const MIN_BACKOFF_MS = 200;
-const MAX_BACKOFF_MS = 5_000;
+/** With the time of one dial that hangs, a tracker that is back is found, and told everything, within ten seconds. */
+const MAX_BACKOFF_MS = 4_000;
 /** From the dial to the welcome; a tracker that needs longer is of no use to a pull that starts now. */
 const WELCOME_TIMEOUT_MS = 5_000;
 /** Heartbeats that may go unanswered before the connection counts as dead; more of them when they are quick. */

@@ -5,10 +5,11 @@ import type { Clock } from '../../runtime/clock.ts';
 import { type BufferPool, createBufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
-import type { PeerNetwork } from '../seams.ts';
+import type { DhtLocator, PeerNetwork } from '../seams.ts';
 import { createSmallBlobTransport } from './ask-small-blobs.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
+import { createDhtLocator } from './dht-door.ts';
 import { listenForPeers } from './peer-listener.ts';
 import { connectOverTls, type PeerTls } from './peer-tls.ts';
 
@@ -36,7 +37,7 @@ const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 export function createHttpPeerNetwork(
   deps: { readonly clock: Clock; readonly log: Logger },
   options: HttpPeerNetworkOptions = {},
-): PeerNetwork {
+): PeerNetwork & DhtLocator {
   const {
     maxConnections = () => DEFAULT_MAX_CONNECTIONS,
     maxNewPerSecond = DEFAULT_NEW_PER_SECOND,
@@ -53,6 +54,7 @@ export function createHttpPeerNetwork(
 
   return {
     fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
+    ...createDhtLocator({ connect }),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
     listen: (address, handlers) =>
       listenForPeers(

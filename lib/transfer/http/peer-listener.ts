@@ -11,6 +11,7 @@ import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
+import { answerDhtDoor, DHT_DOOR_PATH } from './dht-door.ts';
 import { mutualTls, type PeerTls } from './peer-tls.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
 import { sendPiece } from './send-piece.ts';
@@ -132,7 +133,9 @@ export async function listenForPeers(
       await answerSmallBlobs(request, response);
     } else if (hasBody(request)) answer(response, 400, 'no body expected');
     else if (isPiece) await servePiece(request, response);
-    else answer(response, 404, 'only pieces and links are served here');
+    else if (request.method === 'GET' && request.url === DHT_DOOR_PATH) {
+      await answerDhtDoor(response, handlers.dhtDoor?.bind(handlers));
+    } else answer(response, 404, 'only pieces and links are served here');
   };
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
