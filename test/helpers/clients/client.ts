@@ -16,6 +16,9 @@ export interface ClientPull {
   readonly repository: string;
   readonly tag: string;
   readonly credentials?: { readonly user: string; readonly password: string };
+  /** For each of the client's commands. @default 120000 */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 /** What the client says it has. */

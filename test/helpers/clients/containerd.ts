@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run, startChild } from '../../../bench/fixtures/child.ts';
@@ -30,8 +31,10 @@ export const containerd: ContainerClient = {
       ready: (line) => (line.includes('containerd successfully booted') ? true : undefined),
     });
     const env = { CONTAINERD_ADDRESS: join(folder, 'c.sock') };
+    const { signal, timeoutMs } = pull;
+    const limits = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal && { signal }) };
     const ctr = async (...args: string[]): Promise<string> => {
-      const { code, stdout, output } = await run('ctr', args, { env });
+      const { code, stdout, output } = await run('ctr', args, { env, ...limits });
       if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${output.trim()}`);
       return stdout;
     };
@@ -41,7 +44,9 @@ export const containerd: ContainerClient = {
       const user = credentials === undefined ? [] : ['--user', `${credentials.user}:${credentials.password}`];
       await ctr('images', 'pull', '--hosts-dir', join(folder, 'certs.d'), ...user, image);
       const line = (await ctr('images', 'ls')).split('\n').find((text) => text.startsWith(`${image} `));
-      const said = await ctr('run', '--rm', image, 'probe', '/bin/sh', '-c', 'echo it runs');
+      // runc keeps its containers in one place for all containerds of a machine.
+      const container = `probe-${randomUUID()}`;
+      const said = await ctr('run', '--rm', image, container, '/bin/sh', '-c', 'echo it runs');
       if (!said.includes('it runs')) throw new Error(`the container said: ${said}`);
       return {
         manifestDigest: /sha256:[0-9a-f]{64}/.exec(line ?? '')?.[0] ?? '',

@@ -1,0 +1,33 @@
+import type { Fault } from '../fault.ts';
+import type { RegistryFault } from '../registry-relay.ts';
+
+const MIB = 1024 * 1024;
+const CUT_BYTES = 10 * MIB;
+const STALL_MS = 3_000;
+
+/** During the whole pull; it must have spoilt at least one answer. */
+function spoilt(name: string, what: string, fault: RegistryFault): Fault {
+  return {
+    name,
+    what,
+    limits: { registryRatio: 1.1 },
+    prepare: (world) => world.setRegistryFault(fault),
+    async after(world) {
+      const { spoilt } = await world.registryCounters();
+      return spoilt > 0 ? undefined : 'the registry answered as if nothing were wrong';
+    },
+  };
+}
+
+export const REGISTRY_FAULTS: readonly Fault[] = [
+  spoilt('registry-cuts', 'the registry cuts each connection after 10 MiB', {
+    kind: 'cut',
+    afterBytes: CUT_BYTES,
+  }),
+  spoilt('registry-stalls', 'each answer of the registry stands still for 3 s', {
+    kind: 'stall',
+    afterBytes: MIB,
+    pauseMs: STALL_MS,
+  }),
+  spoilt('registry-500', 'the registry answers every second request with 500', { kind: 'every-second-500' }),
+];

@@ -1,0 +1,137 @@
+import { WRONG_BYTES } from '../../bench/fixtures/pull.ts';
+import { round } from '../../bench/fixtures/table.ts';
+import { takeCensus, findLeaks } from './census.ts';
+import type { Fault } from './fault.ts';
+import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import { type PullEnd, pullOnAll } from './pulls.ts';
+import { findLeftLinks, findRemains } from './remains.ts';
+import type { ChaosResult } from './result.ts';
+import { createSchedule } from './schedule.ts';
+import { createWorld, type World, type WorldSize } from './world.ts';
+
+export interface RunOptions {
+  readonly fault: Fault;
+  readonly seed: number;
+  readonly size: WorldSize;
+  readonly library: ImageLibrary;
+  /** Whether the makespan is held against the fault's limit: on a machine that is busy it means nothing. */
+  readonly judgeMakespan: boolean;
+  readonly say: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** A pull that lasts this many times what the links allow does not end. */
+const PATIENCE = 8;
+const MIN_DEADLINE_MS = 60_000;
+/** Manifests, and what a supernode asks beside: 1.00x means that no piece was read twice. */
+const REGISTRY_ROUNDING = 0.005;
+
+/** A fresh cluster: a small pull, a calm pull, the struck pull, and then a look from outside at everything. */
+export async function runFault(options: RunOptions): Promise<ChaosResult> {
+  const { fault, library, seed, signal, size } = options;
+  const world = await createWorld({ size, library, fault, seed, signal });
+  try {
+    const result = await strikeAndLook(world, options);
+    await world[Symbol.asyncDispose]();
+    return { ...result, broken: [...result.broken, ...(await findLeftLinks(world))] };
+  } finally {
+    await world[Symbol.asyncDispose]();
+  }
+}
+
+async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosResult> {
+  const { fault, library, say, seed, signal, size } = options;
+  const broken: string[] = [];
+  const deadlineMs = deadlineOf(library.struck, size);
+  const calmPull = async (image: LibraryImage): Promise<number> => {
+    const ends = await pullOnAll(world, image, { deadlineMs });
+    broken.push(...failuresOf(ends).map((failure) => `in calm: ${failure}`));
+    return makespan(ends);
+  };
+
+  await calmPull(library.warm);
+  const isPair = fault.drive === undefined;
+  const calmSeconds = isPair ? await calmPull(library.calm) : null;
+  const census = await takeCensus(world.machines);
+  await fault.prepare?.(world);
+
+  const before = await world.registryCounters();
+  const started = performance.now();
+  const schedule = createSchedule(() => (performance.now() - started) / 1000);
+  fault.plan?.(world, schedule);
+  const onProgress = (share: number): void => schedule.reached(share);
+  say(`  calm ${calmSeconds?.toFixed(1) ?? '-'} s; now ${fault.what}`);
+  const ends =
+    (await fault.drive?.(world, schedule)) ??
+    (await pullOnAll(world, library.struck, { deadlineMs, onProgress }));
+  await schedule.settle().catch((error: unknown) => broken.push((error as Error).message));
+  const counters = await world.registryCounters();
+
+  const needed = ends.filter(({ node }) => !world.doomed.has(node));
+  const failed = needed.filter(({ failure }) => failure !== undefined);
+  // Wrong bytes are wrong whoever was killed meanwhile.
+  broken.push(...failuresOf(ends.filter((end) => !failed.includes(end))).filter(saysWrongBytes));
+  const again = fault.limits.mayCutOnce === true ? await nextAttempts(world, failed, deadlineMs) : failed;
+  broken.push(...failuresOf(failed).filter(saysWrongBytes), ...failuresOf(again).filter(isNews(broken)));
+
+  const seconds = makespan(needed.filter(({ node }) => !world.excused.has(node)));
+  const makespanRatio = calmSeconds === null ? null : round(seconds / calmSeconds);
+  const registryRatio = round((counters.bytes - before.bytes) / library.struck.ownBytes);
+  const { limits } = fault;
+  if (options.judgeMakespan && makespanRatio !== null && makespanRatio > (limits.makespanRatio ?? Infinity)) {
+    broken.push(`makespan ${makespanRatio}x, more than ${limits.makespanRatio ?? 0}x`);
+  }
+  const most = (limits.registryRatio ?? Infinity) + (fault.allowance?.(world) ?? 0);
+  if (registryRatio > most + REGISTRY_ROUNDING) {
+    broken.push(`the registry sent ${registryRatio}x, more than ${round(most)}x`);
+  }
+  const unfelt = await fault.after?.(world);
+  if (unfelt !== undefined) broken.push(unfelt);
+  broken.push(...world.machines.filter(({ hasDied }) => hasDied).map(({ name }) => `${name} ended by itself`));
+  broken.push(...(await findLeaks(world.machines, census, signal)));
+  await world.cleanup.disposeAsync();
+  await world.stop();
+  broken.push(...(await findRemains(world)));
+  return {
+    ...{ fault: fault.name, seed, nodes: size.nodes, imageBytes: library.struck.bytes },
+    ...{ failedPulls: again.length, calmSeconds, seconds, makespanRatio, registryRatio },
+    ...{ events: schedule.events, broken },
+  };
+}
+
+/** What must end well when the first attempt was cut off. */
+async function nextAttempts(
+  world: World,
+  failed: readonly PullEnd[],
+  deadlineMs: number,
+): Promise<readonly PullEnd[]> {
+  if (failed.length === 0) return [];
+  const nodes = failed.map(({ node }) => node);
+  const ends = await pullOnAll(world, world.library.struck, { nodes, deadlineMs });
+  return ends.filter(({ failure }) => failure !== undefined);
+}
+
+function deadlineOf(image: LibraryImage, { linkBytesPerSecond }: WorldSize): number {
+  return Math.max(MIN_DEADLINE_MS, (image.bytes / linkBytesPerSecond) * PATIENCE * 1000);
+}
+
+/** Seconds of the slowest that succeeded. */
+function makespan(ends: readonly PullEnd[]): number {
+  const good = ends.filter(({ failure }) => failure === undefined);
+  return round(Math.max(0, ...good.map(({ seconds }) => seconds)));
+}
+
+function failuresOf(ends: readonly PullEnd[]): string[] {
+  return ends.flatMap(({ client, failure, node, seconds }) =>
+    failure === undefined ? [] : [`${client} on ${node.name} after ${seconds.toFixed(1)} s: ${failure}`],
+  );
+}
+
+/** A plain client compares every byte; containerd says that the digest of a whole blob was not the expected one. */
+function saysWrongBytes(failure: string): boolean {
+  return failure.includes(WRONG_BYTES) || /unexpected (commit )?digest/.test(failure);
+}
+
+function isNews(told: readonly string[]): (failure: string) => boolean {
+  return (failure) => !told.includes(failure);
+}

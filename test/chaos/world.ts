@@ -1,0 +1,137 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { jsonReady, startChild } from '../../bench/fixtures/child.ts';
+import { createNetwork, type Network } from '../../bench/fixtures/network.ts';
+import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
+import { createRng, type Rng } from '../../lib/runtime/rng.ts';
+import type { Fault } from './fault.ts';
+import type { ImageLibrary } from './image-library.ts';
+import { Machine, PORTS, type Role } from './machine.ts';
+import type { RegistryFault, RelayCounters } from './registry-relay.ts';
+
+export interface WorldSize {
+  readonly nodes: number;
+  /** On so many of them containerd pulls, on the others a plain HTTP client that resumes nothing. */
+  readonly containerdNodes: number;
+  readonly supernodes: number;
+  readonly trackers: number;
+  /** Of every machine's link, each direction. */
+  readonly linkBytesPerSecond: number;
+}
+
+/** A whole cluster, each process on a machine of its own, and the registry behind a relay that can misbehave. */
+export interface World extends AsyncDisposable {
+  readonly size: WorldSize;
+  readonly folder: string;
+  readonly rng: Rng;
+  readonly library: ImageLibrary;
+  readonly network: Network;
+  readonly trackers: readonly Machine[];
+  readonly supernodes: readonly Machine[];
+  readonly nodes: readonly Machine[];
+  readonly machines: readonly Machine[];
+  /** Nodes that are taken away: their pulls may fail. */
+  readonly doomed: Set<Machine>;
+  /** Nodes that are made slow themselves: their pulls do not count for the makespan. */
+  readonly excused: Set<Machine>;
+  readonly signal: AbortSignal;
+  /** Undone last in, first out, before the machines are stopped. */
+  readonly cleanup: AsyncDisposableStack;
+  setRegistryFault(fault: RegistryFault): Promise<void>;
+  registryCounters(): Promise<RelayCounters>;
+  /** `count` different ones, drawn by the seed. */
+  sample<T>(from: readonly T[], count: number): T[];
+  /** Ends all machines by SIGTERM. */
+  stop(): Promise<void>;
+}
+
+/** The registry as images name it. */
+export const UPSTREAM = 'registry.chaos';
+/** Each start is about a second of CPU; all at once would time out on a small machine. */
+const STARTS_AT_ONCE = 4;
+
+/** @throws Error when a part does not come up; what was there until then is gone */
+export async function createWorld(options: {
+  readonly size: WorldSize;
+  readonly library: ImageLibrary;
+  readonly fault: Fault;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}): Promise<World> {
+  const { fault, library, signal, size } = options;
+  const outer = new AsyncDisposableStack();
+  try {
+    const folder = outer.use(await tempFolder('chaos')).path;
+    const machineCount = size.nodes + size.supernodes + size.trackers;
+    const network = await createNetwork({ nodes: machineCount, bytesPerSecond: size.linkBytesPerSecond });
+    outer.defer(() => network.remove());
+    const relay = await startChild<{ listen: string; control: string }>({
+      command: process.execPath,
+      args: [
+        ...[join(import.meta.dirname, 'registry-relay-main.ts')],
+        ...['--host', network.host, '--target', library.registry.address],
+      ],
+      logFile: join(folder, 'registry-relay.log'),
+      ready: jsonReady('registry-relay'),
+      signal,
+    });
+    outer.defer(() => relay.stop());
+
+    let link = 0;
+    const trackerUrls: string[] = [];
+    const makeMachines = (role: Role, name: string, count: number): Machine[] =>
+      Array.from({ length: count }, (_, index) => {
+        const place = network.nodes[link];
+        if (place === undefined) throw new Error('the network is too small');
+        const flags = fault.flags?.(role, index) ?? [];
+        const registry = { name: UPSTREAM, url: `http://${relay.ready.listen}` };
+        const spec = { name: `${name}${index}`, role, place, folder, registry, flags, signal };
+        return new Machine({ ...spec, link: link++, trackers: trackerUrls });
+      });
+    const trackers = makeMachines('tracker', 'tracker', size.trackers);
+    trackerUrls.push(...trackers.map(({ spec }) => `ws://${spec.place.peerHost}:${PORTS.tracker}`));
+    const supernodes = makeMachines('supernode', 'supernode', size.supernodes);
+    const nodes = makeMachines('daemon', 'node', size.nodes);
+    const machines = [...trackers, ...supernodes, ...nodes];
+    const stop = async (): Promise<void> => void (await Promise.all(machines.map((one) => one.stop())));
+    outer.defer(stop);
+    const cleanup = outer.use(new AsyncDisposableStack());
+    await mkdir(join(folder, 'clients'));
+    for (const group of [trackers, supernodes, nodes]) await startAll(group);
+
+    const rng = createRng(options.seed);
+    const control = `http://${relay.ready.control}/`;
+    return {
+      ...{ size, folder, rng, library, network, trackers, supernodes, nodes, machines, signal, cleanup, stop },
+      doomed: new Set(),
+      excused: new Set(),
+      async setRegistryFault(registryFault) {
+        await fetch(control, { method: 'PUT', body: JSON.stringify(registryFault) });
+      },
+      registryCounters: async () => (await (await fetch(control)).json()) as RelayCounters,
+      sample: (from, count) => sample(rng, from, count),
+      [Symbol.asyncDispose]: () => outer.disposeAsync(),
+    };
+  } catch (error) {
+    await outer.disposeAsync();
+    throw error;
+  }
+}
+
+async function startAll(machines: readonly Machine[]): Promise<void> {
+  const left = [...machines];
+  const lane = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) await next.start();
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: STARTS_AT_ONCE }, lane));
+  const failed = lanes.find((ended) => ended.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+function sample<T>(rng: Rng, from: readonly T[], count: number): T[] {
+  const pool = [...from];
+  return Array.from({ length: Math.min(count, pool.length) }, () => {
+    const [one] = pool.splice(rng.int(pool.length), 1);
+    return one as T;
+  });
+}
