@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { WRONG_BYTES } from '../../bench/fixtures/pull.ts';
 import { pullTogether } from '../../bench/fixtures/pull-fleet.ts';
 import { containerd } from '../helpers/clients/containerd.ts';
 import type { LibraryImage } from './image-library.ts';
@@ -29,6 +30,18 @@ const WORKERS = 3;
 /** Whether containerd pulls on a node. */
 export function hasContainerd(world: World, node: Machine): boolean {
   return world.nodes.indexOf(node) < world.size.containerdNodes;
+}
+
+/** A sentence for each that failed. */
+export function failuresOf(ends: readonly PullEnd[]): string[] {
+  return ends.flatMap(({ client, failure, node, seconds }) =>
+    failure === undefined ? [] : [`${client} on ${node.name} after ${seconds.toFixed(1)} s: ${failure}`],
+  );
+}
+
+/** A plain client compares every byte; containerd says that the digest of a whole blob was not the expected one. */
+export function gotWrongBytes({ failure = '' }: PullEnd): boolean {
+  return failure.includes(WRONG_BYTES) || /unexpected (commit )?digest/.test(failure);
 }
 
 /** All nodes' clients pull at the same moment. @returns ends in no order; none is missing */

@@ -1,21 +1,19 @@
-import { WRONG_BYTES } from '../../bench/fixtures/pull.ts';
 import { round } from '../../bench/fixtures/table.ts';
 import { takeCensus, findLeaks } from './census.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
-import { type PullEnd, pullOnAll } from './pulls.ts';
+import { failuresOf, gotWrongBytes, type PullEnd, pullOnAll } from './pulls.ts';
 import { findLeftLinks, findRemains } from './remains.ts';
 import type { ChaosResult } from './result.ts';
 import { createSchedule } from './schedule.ts';
-import { createWorld, type World, type WorldSize } from './world.ts';
+import type { SuiteSize } from './sizes.ts';
+import { createWorld, type World } from './world.ts';
 
 export interface RunOptions {
   readonly fault: Fault;
   readonly seed: number;
-  readonly size: WorldSize;
+  readonly size: SuiteSize;
   readonly library: ImageLibrary;
-  /** Whether the makespan is held against the fault's limit: on a machine that is busy it means nothing. */
-  readonly judgeMakespan: boolean;
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
 }
@@ -69,16 +67,16 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
 
   const needed = ends.filter(({ node }) => !world.doomed.has(node));
   const failed = needed.filter(({ failure }) => failure !== undefined);
-  // Wrong bytes are wrong whoever was killed meanwhile.
-  broken.push(...failuresOf(ends.filter((end) => !failed.includes(end))).filter(saysWrongBytes));
+  // Wrong bytes are wrong whoever was killed meanwhile, and whatever the next attempt gives.
+  broken.push(...failuresOf(ends.filter(gotWrongBytes)));
   const again = fault.limits.mayCutOnce === true ? await nextAttempts(world, failed, deadlineMs) : failed;
-  broken.push(...failuresOf(failed).filter(saysWrongBytes), ...failuresOf(again).filter(isNews(broken)));
+  broken.push(...failuresOf(again.filter((end) => !gotWrongBytes(end))));
 
   const seconds = makespan(needed.filter(({ node }) => !world.excused.has(node)));
   const makespanRatio = calmSeconds === null ? null : round(seconds / calmSeconds);
   const registryRatio = round((counters.bytes - before.bytes) / library.struck.ownBytes);
   const { limits } = fault;
-  if (options.judgeMakespan && makespanRatio !== null && makespanRatio > (limits.makespanRatio ?? Infinity)) {
+  if (size.judgeMakespan && makespanRatio !== null && makespanRatio > (limits.makespanRatio ?? Infinity)) {
     broken.push(`makespan ${makespanRatio}x, more than ${limits.makespanRatio ?? 0}x`);
   }
   const most = (limits.registryRatio ?? Infinity) + (fault.allowance?.(world) ?? 0);
@@ -93,7 +91,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   await world.stop();
   broken.push(...(await findRemains(world)));
   return {
-    ...{ fault: fault.name, seed, nodes: size.nodes, imageBytes: library.struck.bytes },
+    ...{ fault: fault.name, seed, nodes: size.world.nodes, imageBytes: library.struck.bytes },
     ...{ failedPulls: again.length, calmSeconds, seconds, makespanRatio, registryRatio },
     ...{ events: schedule.events, broken },
   };
@@ -111,27 +109,12 @@ async function nextAttempts(
   return ends.filter(({ failure }) => failure !== undefined);
 }
 
-function deadlineOf(image: LibraryImage, { linkBytesPerSecond }: WorldSize): number {
-  return Math.max(MIN_DEADLINE_MS, (image.bytes / linkBytesPerSecond) * PATIENCE * 1000);
+function deadlineOf(image: LibraryImage, { world: { linkBytesPerSecond } }: SuiteSize): number {
+  return Math.max(MIN_DEADLINE_MS, Math.ceil((image.bytes / linkBytesPerSecond) * PATIENCE) * 1000);
 }
 
 /** Seconds of the slowest that succeeded. */
 function makespan(ends: readonly PullEnd[]): number {
   const good = ends.filter(({ failure }) => failure === undefined);
   return round(Math.max(0, ...good.map(({ seconds }) => seconds)));
-}
-
-function failuresOf(ends: readonly PullEnd[]): string[] {
-  return ends.flatMap(({ client, failure, node, seconds }) =>
-    failure === undefined ? [] : [`${client} on ${node.name} after ${seconds.toFixed(1)} s: ${failure}`],
-  );
-}
-
-/** A plain client compares every byte; containerd says that the digest of a whole blob was not the expected one. */
-function saysWrongBytes(failure: string): boolean {
-  return failure.includes(WRONG_BYTES) || /unexpected (commit )?digest/.test(failure);
-}
-
-function isNews(told: readonly string[]): (failure: string) => boolean {
-  return (failure) => !told.includes(failure);
 }

@@ -8,6 +8,7 @@ import type { Fault } from './fault.ts';
 import type { ImageLibrary } from './image-library.ts';
 import { Machine, PORTS, type Role } from './machine.ts';
 import type { RegistryFault, RelayCounters } from './registry-relay.ts';
+import type { SuiteSize } from './sizes.ts';
 
 export interface WorldSize {
   readonly nodes: number;
@@ -22,6 +23,8 @@ export interface WorldSize {
 /** A whole cluster, each process on a machine of its own, and the registry behind a relay that can misbehave. */
 export interface World extends AsyncDisposable {
   readonly size: WorldSize;
+  /** How often the row of kills at random instants kills. */
+  readonly kills: number;
   readonly folder: string;
   readonly rng: Rng;
   readonly library: ImageLibrary;
@@ -52,13 +55,14 @@ const STARTS_AT_ONCE = 4;
 
 /** @throws Error when a part does not come up; what was there until then is gone */
 export async function createWorld(options: {
-  readonly size: WorldSize;
+  readonly size: SuiteSize;
   readonly library: ImageLibrary;
   readonly fault: Fault;
   readonly seed: number;
   readonly signal: AbortSignal;
 }): Promise<World> {
-  const { fault, library, signal, size } = options;
+  const { fault, library, signal } = options;
+  const size = options.size.world;
   const outer = new AsyncDisposableStack();
   try {
     const folder = outer.use(await tempFolder('chaos')).path;
@@ -103,6 +107,7 @@ export async function createWorld(options: {
     const control = `http://${relay.ready.control}/`;
     return {
       ...{ size, folder, rng, library, network, trackers, supernodes, nodes, machines, signal, cleanup, stop },
+      kills: options.size.kills,
       doomed: new Set(),
       excused: new Set(),
       async setRegistryFault(registryFault) {

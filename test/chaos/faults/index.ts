@@ -1,4 +1,5 @@
 import type { Fault } from '../fault.ts';
+import { KILLED_AT_RANDOM } from './killed-at-random.ts';
 import { LIES } from './lies.ts';
 import { MACHINE_FAULTS } from './machines.ts';
 import { NETWORK_FAULTS } from './network.ts';
@@ -16,4 +17,5 @@ export const FAULTS: readonly Fault[] = [
   ...LIES,
   ...REGISTRY_FAULTS,
   ...MACHINE_FAULTS,
+  KILLED_AT_RANDOM,
 ];

@@ -1,9 +1,11 @@
 import type { Fault } from '../fault.ts';
+import { failuresOf, pullOnAll } from '../pulls.ts';
 import type { RegistryFault } from '../registry-relay.ts';
 
 const MIB = 1024 * 1024;
 const CUT_BYTES = 10 * MIB;
 const STALL_MS = 3_000;
+const FIRST_PULL_DEADLINE_MS = 240_000;
 
 /** During the whole pull; it must have spoilt at least one answer. */
 function spoilt(name: string, what: string, fault: RegistryFault): Fault {
@@ -30,4 +32,19 @@ export const REGISTRY_FAULTS: readonly Fault[] = [
     pauseMs: STALL_MS,
   }),
   spoilt('registry-500', 'the registry answers every second request with 500', { kind: 'every-second-500' }),
+  {
+    name: 'registry-down',
+    what: 'the registry is gone, the image is in the swarm, and half of the nodes do not keep what they pulled',
+    limits: { registryRatio: 0 },
+    flags: (role, index) =>
+      role === 'daemon'
+        ? ['--stale-if-error', '1h', '--cache-after-pull', index % 2 === 0 ? 'keep' : 'drop']
+        : [],
+    async prepare(world) {
+      const { struck } = world.library;
+      const failures = failuresOf(await pullOnAll(world, struck, { deadlineMs: FIRST_PULL_DEADLINE_MS }));
+      if (failures.length > 0) throw new Error(`before the registry went: ${failures.join('; ')}`);
+      await world.setRegistryFault({ kind: 'away' });
+    },
+  },
 ];

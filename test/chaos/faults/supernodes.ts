@@ -6,20 +6,34 @@ import { moment } from './moment.ts';
 
 /** By then the registry has not yet been read to its end. */
 const STILL_READING = 0.4;
-/** What was on its way to the dead one: in the buffers of both kernels, and of a piece not yet whole. */
-const IN_FLIGHT_BYTES_A_LAYER = 6 * 1024 * 1024;
-
-/** Bytes that a supernode has read and passed on to nobody, by its own count, and what was on its way to it. */
-async function unsharedBytes(world: World, supernode: Machine): Promise<number> {
-  const of = (name: string, labels: Record<string, string>): Promise<number> =>
-    sumMetric([supernode.admin], name, labels);
-  const read = await of('damselfly_received_bytes_total', { source: 'origin' });
-  const sent = await of('damselfly_sent_bytes_total', { to: 'peer' });
-  const layers = world.library.struck.layers.length;
-  return Math.max(0, read - sent) + layers * IN_FLIGHT_BYTES_A_LAYER;
+/** How far a supernode's bytes got, from the registry to it and from it to others. */
+interface Passage {
+  readonly received: number;
+  readonly passedOn: number;
 }
 
-const lostShare = new WeakMap<World, number>();
+const before = new WeakMap<Machine, Passage>();
+const lost = new WeakMap<World, number>();
+
+/** Received is what has left the registry for it, on whose way so much as is in the buffers of both kernels may be. */
+async function passageOf(world: World, supernode: Machine): Promise<Passage> {
+  const { bytesTo } = await world.registryCounters();
+  return {
+    received: bytesTo[supernode.spec.place.peerHost] ?? 0,
+    passedOn: await sumMetric([supernode.admin], 'damselfly_sent_bytes_total', { to: 'peer' }),
+  };
+}
+
+async function notePassage(world: World): Promise<void> {
+  for (const supernode of world.supernodes) before.set(supernode, await passageOf(world, supernode));
+}
+
+/** Bytes that go with a supernode: nobody else holds them. */
+async function bytesHeldAlone(world: World, supernode: Machine): Promise<number> {
+  const start = before.get(supernode) ?? { received: 0, passedOn: 0 };
+  const now = await passageOf(world, supernode);
+  return Math.max(0, now.received - start.received - (now.passedOn - start.passedOn));
+}
 
 export const SUPERNODE_FAULTS: readonly Fault[] = [
   {
@@ -27,12 +41,12 @@ export const SUPERNODE_FAULTS: readonly Fault[] = [
     what: 'one of the supernodes is killed while it reads',
     // And what nobody held.
     limits: { makespanRatio: 1.5, registryRatio: 1 },
-    allowance: (world) => lostShare.get(world) ?? 0,
+    allowance: (world) => (lost.get(world) ?? 0) / world.library.struck.ownBytes,
+    prepare: notePassage,
     plan(world, schedule) {
       for (const supernode of world.sample(world.supernodes, 1)) {
         schedule.at(moment(world, 0.05, STILL_READING), `kill -9 ${supernode.name}`, async () => {
-          const lost = await unsharedBytes(world, supernode);
-          lostShare.set(world, lost / world.library.struck.ownBytes);
+          lost.set(world, await bytesHeldAlone(world, supernode));
           await supernode.kill();
         });
       }
