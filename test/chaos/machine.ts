@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Child, jsonReady, startChild } from '../../bench/fixtures/child.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Child, jsonReady, run, startChild } from '../../bench/fixtures/child.ts';
 import type { NetworkNode } from '../../bench/fixtures/network.ts';
 
 export type Role = 'tracker' | 'supernode' | 'daemon';
@@ -30,6 +31,9 @@ export interface StartChange {
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const READY_DEADLINE_MS = 60_000;
+/** Every process promises to be gone 5 s after SIGTERM. */
+const STOP_DEADLINE_MS = 6_000;
+const POLL_MS = 20;
 // Each machine has a network namespace of its own, so every process has its usual port, also after a restart.
 export const PORTS = { tracker: 8400, trackerHttp: 8401, proxy: 65001, peer: 65002, admin: 65003 } as const;
 
@@ -37,6 +41,8 @@ export const PORTS = { tracker: 8400, trackerHttp: 8401, proxy: 65001, peer: 650
 export class Machine {
   readonly spec: MachineSpec;
   #child: Child<{ readonly pid: number }> | undefined;
+  /** The process that took the child's place, when there was an upgrade. */
+  #successor: number | undefined;
   #starts = 0;
   #down = true;
 
@@ -49,7 +55,7 @@ export class Machine {
   }
 
   get pid(): number {
-    return this.#child?.pid ?? 0;
+    return this.#successor ?? this.#child?.pid ?? 0;
   }
 
   /** How often it was started. */
@@ -59,11 +65,15 @@ export class Machine {
 
   /** Whether it has ended although nobody ended it. */
   get hasDied(): boolean {
-    return !this.#down && this.#child?.running !== true;
+    return !this.#down && !this.#isRunning;
   }
 
   get isUp(): boolean {
-    return !this.#down && this.#child?.running === true;
+    return !this.#down && this.#isRunning;
+  }
+
+  get #isRunning(): boolean {
+    return this.#successor === undefined ? this.#child?.running === true : isAlive(this.#successor);
   }
 
   /** Where its metrics are, from outside. */
@@ -93,13 +103,24 @@ export class Machine {
       ...(change.env === undefined ? {} : { env: change.env }),
     });
     this.#starts++;
+    this.#successor = undefined;
     this.#down = false;
+  }
+
+  /** Puts a new process in the daemon's place without a stop. @throws Error in the command's own words */
+  async upgrade(): Promise<void> {
+    const socket = socketOf(this.spec);
+    const dfget = join(ROOT, 'bin', 'dfget');
+    const { code, output, stdout } = await run(dfget, ['upgrade', '--socket', socket, '--json']);
+    if (code !== 0) throw new Error(`upgrade of ${this.name}: ${output.trim()}`);
+    this.#successor = (JSON.parse(stdout) as { readonly pid: number }).pid;
+    this.#starts++;
   }
 
   /** SIGKILL; resolves when it has gone. */
   async kill(): Promise<void> {
     this.#down = true;
-    await this.#child?.kill('SIGKILL');
+    await Promise.all([endProcess(this.#successor, 'SIGKILL'), this.#child?.kill('SIGKILL')]);
   }
 
   send(signal: 'SIGSTOP' | 'SIGCONT'): void {
@@ -109,12 +130,35 @@ export class Machine {
   /** SIGTERM; resolves when it has gone. */
   async stop(): Promise<void> {
     this.#down = true;
-    await this.#child?.stop();
+    await Promise.all([endProcess(this.#successor, 'SIGTERM'), this.#child?.stop()]);
   }
 }
 
+/** Resolves when it has gone; SIGKILL for one that takes too long. */
+async function endProcess(pid: number | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (pid === undefined) return;
+  const deadline = performance.now() + STOP_DEADLINE_MS;
+  if (isAlive(pid)) process.kill(pid, signal);
+  while (isAlive(pid)) {
+    if (performance.now() > deadline) process.kill(pid, 'SIGKILL');
+    await sleep(POLL_MS);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function socketOf({ folder, name }: MachineSpec): string {
+  return join(folder, `${name}.sock`);
+}
+
 function commandOf(spec: MachineSpec, dataDir: string): readonly string[] {
-  const { folder, name, place, registry, role, trackers } = spec;
+  const { place, registry, role, trackers } = spec;
   const common = ['--json', '--insecure', '--log-level', 'warn'];
   const shared = [
     ...common,
@@ -136,7 +180,7 @@ function commandOf(spec: MachineSpec, dataDir: string): readonly string[] {
       return [
         ...[join(ROOT, 'bin', 'dfget'), 'daemon', ...shared, '--default-upstream', registry.name],
         ...['--proxy-listen', `${place.clientHost}:${PORTS.proxy}`],
-        ...['--socket', join(folder, `${name}.sock`)],
+        ...['--socket', socketOf(spec)],
       ];
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WRONG_BYTES } from '../../bench/fixtures/pull.ts';
 import { pullTogether } from '../../bench/fixtures/pull-fleet.ts';
@@ -18,6 +18,10 @@ export interface PullEnd {
 
 export interface PullAllOptions {
   readonly nodes?: readonly Machine[];
+  /** Plain clients compare every byte as it comes, not only the digest of each whole blob. @default true */
+  readonly compareBytes?: boolean;
+  /** containerd goes on with what its last pull on that node has left. @default false */
+  readonly again?: boolean;
   /** A pull that has not ended by then has failed. */
   readonly deadlineMs: number;
   /** Share of the image that the plain clients have received. */
@@ -58,8 +62,8 @@ export async function pullOnAll(
   const real = nodes.filter((node) => hasContainerd(world, node));
   const plain = nodes.filter((node) => !real.includes(node));
   const ends = await Promise.all([
-    pullPlain(world, plain, image, signal, options.onProgress),
-    ...real.map((node) => pullByContainerd(world, node, image, signal, options.deadlineMs)),
+    pullPlain(world, plain, image, signal, options),
+    ...real.map((node) => pullByContainerd(world, node, image, signal, options)),
   ]);
   world.signal.throwIfAborted();
   return ends
@@ -72,7 +76,7 @@ async function pullPlain(
   nodes: readonly Machine[],
   image: LibraryImage,
   signal: AbortSignal,
-  onProgress?: (share: number) => void,
+  { compareBytes = true, onProgress }: PullAllOptions,
 ): Promise<PullEnd[]> {
   if (nodes.length === 0) return [];
   const received = nodes.map(() => 0);
@@ -83,7 +87,7 @@ async function pullPlain(
       base: `http://${node.proxy}`,
       repository: image.repository,
       tag: image.tag,
-      layout: image.folder,
+      ...(compareBytes ? { layout: image.folder } : {}),
     })),
     {
       signal,
@@ -114,18 +118,26 @@ function countsForProgress(world: World, node: Machine | undefined): boolean {
   return node !== undefined && !world.doomed.has(node) && !world.excused.has(node);
 }
 
+/** A new one for each pull: containerd asks for nothing that it has. */
+async function containerdFolder(world: World, node: Machine, again: boolean): Promise<string> {
+  const clients = join(world.folder, 'clients');
+  const earlier = (await readdir(clients)).filter((name) => name.startsWith(`${node.name}.`));
+  const folder = join(clients, `${node.name}.${earlier.length - (again ? 1 : 0)}`);
+  await mkdir(folder, { recursive: true });
+  return folder;
+}
+
 async function pullByContainerd(
   world: World,
   node: Machine,
   image: LibraryImage,
   signal: AbortSignal,
-  timeoutMs: number,
+  { again = false, deadlineMs: timeoutMs }: PullAllOptions,
 ): Promise<PullEnd> {
   const started = performance.now();
   const secondsNow = (): number => (performance.now() - started) / 1000;
   try {
-    const folder = join(world.folder, 'clients', `${node.name}-${crypto.randomUUID().slice(0, 8)}`);
-    await mkdir(folder);
+    const folder = await containerdFolder(world, node, again);
     // The mirror is all there is: a client that goes round it to the registry would hide our failure.
     const where = { namespace: UPSTREAM, registry: node.proxy };
     const { repository, tag } = image;

@@ -1,8 +1,8 @@
 import type { World } from '../world.ts';
 
 /** Before it nothing is under way, after it next to nothing. */
-const EARLIEST = 0.05;
-const LATEST = 0.8;
+export const EARLIEST = 0.05;
+export const LATEST = 0.8;
 
 /** A random share of a pull, by the seed. */
 export function moment(world: World, earliest = EARLIEST, latest = LATEST): number {

@@ -35,7 +35,9 @@ export const containerd: ContainerClient = {
     const limits = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal && { signal }) };
     const ctr = async (...args: string[]): Promise<string> => {
       const { code, stdout, output } = await run('ctr', args, { env, ...limits });
-      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${output.trim()}`);
+      // Before its last line it has drawn the progress of the pull again and again.
+      const reason = output.trim().split('\n').at(-1) ?? '';
+      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${reason}`);
       return stdout;
     };
     try {
