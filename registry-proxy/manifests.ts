@@ -7,6 +7,7 @@ import { discard, readBody } from '../lib/origin/exchange.ts';
 import { isWorthRetrying, type OriginClient, type OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer } from './answer.ts';
+import { askAgain } from './ask-again.ts';
 import {
   type ClientExchange,
   callerHeaders,
@@ -76,7 +77,7 @@ interface Asked {
 
 /** As the client asks; by GET where HEAD leaves out what clients then GET the manifest for. */
 async function askForManifest(
-  { origin }: ManifestDeps,
+  { clock, origin }: ManifestDeps,
   exchange: ClientExchange,
   reference: string,
 ): Promise<Asked> {
@@ -84,7 +85,7 @@ async function askForManifest(
   const path = `/v2/${repository}/manifests/${reference}`;
   const headers = callerHeaders(exchange, ['if-none-match']);
   const ask = (method: string): Promise<OriginResponse> =>
-    origin.request({ upstream, method, path, headers }, { signal });
+    askAgain(clock, () => origin.request({ upstream, method, path, headers }, { signal }), signal);
   const answer = await ask(request.method ?? 'GET');
   if (request.method !== 'HEAD') return { answer, isHead: false };
   return saysLittle(answer) ? { answer: await ask('GET'), isHead: false } : { answer, isHead: true };

@@ -1,7 +1,7 @@
-import { type KeptResults, openKeptResults } from './kept-results.ts';
 import type { Disk } from '../../lib/store/disk/disk.ts';
 import type { Report } from '../simulate/report.ts';
 import type { Job } from './jobs.ts';
+import { type KeptResults, openKeptResults } from './kept-results.ts';
 
 /** What a run of the simulator came to: one report, or with `--compare` one for each scheme. */
 export interface JobResult {

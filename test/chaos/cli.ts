@@ -62,7 +62,8 @@ export function readFlags(argv: readonly string[]): ChaosFlags {
     },
   });
   const base = values.quick ? QUICK : FULL;
-  const imageBytes = values['image-bytes'] === undefined ? base.imageBytes : parseBytes(values['image-bytes']);
+  const imageBytes =
+    values['image-bytes'] === undefined ? base.imageBytes : parseBytes(values['image-bytes']);
   const standard = values.quick ? FAULTS.filter(({ name }) => QUICK_FAULTS.includes(name)) : FAULTS;
   const unlimited = values.minutes !== undefined && values.seeds === undefined;
   return {

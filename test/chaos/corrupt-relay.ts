@@ -1,5 +1,5 @@
-import { connect, createServer, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 
 /** Stands before a node's peer port and turns over one bit in every body of pieces that the node sends. */
 export interface CorruptRelay {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type DockerRegistry, startDockerRegistry } from '../../bench/fixtures/docker-registry.ts';
+import { startDockerRegistry } from '../../bench/fixtures/docker-registry.ts';
 import { createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
 import { pushImage } from '../../bench/fixtures/push-image.ts';
 
@@ -10,9 +10,10 @@ export interface LibraryImage extends GeneratedImage {
   readonly ownBytes: number;
 }
 
-/** The real registry with the images of all runs. */
+/** The images of all runs. */
 export interface ImageLibrary {
-  readonly registry: DockerRegistry;
+  /** Folder with a registry's data: each run's registry serves it. */
+  readonly registryData: string;
   /** Small: pulled first, so that every process has run once through all of its code. */
   readonly warm: LibraryImage;
   readonly calm: LibraryImage;
@@ -24,14 +25,18 @@ const WARM_BYTES = 8 * 1024 * 1024;
 /** Statically linked, so that a container of the image can run it. */
 const BUSYBOX = '/bin/busybox';
 
-export async function openImageLibrary(options: {
+/** Makes the images and pushes them to a registry, which has ended afterwards. */
+export async function createImageLibrary(options: {
   readonly folder: string;
   readonly imageBytes: number;
   readonly layers: number;
   readonly signal: AbortSignal;
 }): Promise<ImageLibrary> {
   const { folder, imageBytes, layers, signal } = options;
-  const registry = await startDockerRegistry({ folder: join(folder, 'registry'), signal });
+  const registryData = join(folder, 'registry-data');
+  const registry = await startDockerRegistry({
+    ...{ folder: join(folder, 'registry'), data: registryData, signal },
+  });
   const make = async (name: string, totalBytes: number): Promise<LibraryImage> => {
     const layout = { folder: join(folder, name), tag: 'v1', totalBytes, layers, busybox: BUSYBOX };
     const image = await createImage({ ...layout, seed: `chaos/${name}` });
@@ -46,9 +51,8 @@ export async function openImageLibrary(options: {
       make('calm', imageBytes),
       make('struck', imageBytes),
     ]);
-    return { registry, warm, calm, struck };
-  } catch (error) {
+    return { registryData, warm, calm, struck };
+  } finally {
     await registry.stop();
-    throw error;
   }
 }

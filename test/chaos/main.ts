@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { exitCodeOf, interruptSignal } from '../../bench/fixtures/command-line.ts';
 import { twoColumns } from '../../bench/fixtures/table.ts';
 import { describeMachine } from '../../bench/report/machine.ts';
+import { extendPath, provideTools } from '../../scripts/test-tools.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { type ChaosFlags, HELP, readFlags } from './cli.ts';
 import { FAULTS } from './faults/index.ts';
@@ -10,7 +11,17 @@ import { chaosPage, isGood } from './page.ts';
 import type { ChaosResult } from './result.ts';
 import { runSuite, type SuiteResults } from './suite.ts';
 
-const PROGRAMS = ['docker-registry', 'containerd', 'ctr', 'runc', 'busybox', 'ip', 'tc', 'iptables', 'faketime'];
+const PROGRAMS = [
+  'docker-registry',
+  'containerd',
+  'ctr',
+  'runc',
+  'busybox',
+  'ip',
+  'tc',
+  'iptables',
+  'faketime',
+];
 const PAGES = join(import.meta.dirname, '..', '..', 'docs', 'benchmarks');
 const signal = interruptSignal();
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -18,14 +29,17 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 try {
   const flags = readFlags(process.argv.slice(2));
   if (flags.mode === 'help') process.stdout.write(HELP);
-  else if (flags.mode === 'list') process.stdout.write(twoColumns(FAULTS.map(({ name, what }) => [name, what])));
-  else process.exitCode = (await runAll(flags)) ? 0 : 1;
+  else if (flags.mode === 'list') {
+    process.stdout.write(twoColumns(FAULTS.map(({ name, what }) => [name, what])));
+  } else process.exitCode = (await runAll(flags)) ? 0 : 1;
 } catch (error) {
   say((error as Error).message);
   process.exitCode = exitCodeOf(error, signal);
 }
 
 async function runAll(flags: ChaosFlags): Promise<boolean> {
+  extendPath();
+  provideTools(say);
   const missing = skipReason({ programs: PROGRAMS });
   if (missing !== false) throw new Error(`the fault suite cannot run here: ${missing}`);
   const onResult = (result: ChaosResult, kept: boolean): void => {

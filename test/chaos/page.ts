@@ -1,6 +1,6 @@
-import { formatBytes } from '../../lib/config/units.ts';
 import { quantile, round } from '../../bench/fixtures/table.ts';
 import type { CodeVersion, Machine } from '../../bench/report/machine.ts';
+import { formatBytes } from '../../lib/config/units.ts';
 import type { Fault } from './fault.ts';
 import type { ChaosResult } from './result.ts';
 import type { SuiteSize } from './sizes.ts';
@@ -35,7 +35,17 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
     `${date}, commit \`${code.commit.slice(0, 12)}\`${code.changed ? ' with changes' : ''}, ${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.system}, Node ${machine.node}. ${nodes} nodes, ${supernodes} supernodes, ${trackers} trackers, links of ${(linkBytesPerSecond * 8) / 1e6} Mbit/s, an image of ${formatBytes(size.imageBytes)} in ${size.layers} layers; containerd pulls on ${containerdNodes} nodes, elsewhere a plain client that resumes nothing and compares every byte.`,
     `**${held} of ${rows.length} faults held with every seed.**`,
     table(
-      ['fault', 'what breaks', 'seeds', 'failed pulls', 'makespan / calm', 'target', 'registry', 'target', 'held'],
+      [
+        'fault',
+        'what breaks',
+        'seeds',
+        'failed pulls',
+        'makespan / calm',
+        'target',
+        'registry',
+        'target',
+        'held',
+      ],
       rows.map(cells),
     ),
     ...rows.flatMap(({ fault, runs }) =>
@@ -43,7 +53,9 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
         .filter((run) => !isGood(run))
         .map(({ broken, seed }) => `- \`${fault.name}\`, seed ${seed}: ${broken.join('; ')}`),
     ),
-    ...missing.map(({ name, needs }) => `- \`${name}\` was not run${needs === undefined ? '' : `: needs ${needs}`}`),
+    ...missing.map(
+      ({ name, needs }) => `- \`${name}\` was not run${needs === undefined ? '' : `: needs ${needs}`}`,
+    ),
     HOW_TO_READ,
   ].join('\n\n')}\n`;
 }
@@ -60,7 +72,17 @@ function rowsOf(results: readonly ChaosResult[], faults: readonly Fault[]): Row[
     if (runs.length === 0) return [];
     const makespans = runs.flatMap(({ makespanRatio }) => (makespanRatio === null ? [] : [makespanRatio]));
     const makespanRatio = makespans.length === 0 ? undefined : quantile(makespans, 0.5);
-    return [{ fault, runs, makespanRatio, registryRatio: quantile(runs.map((run) => run.registryRatio), 0.5) }];
+    return [
+      {
+        fault,
+        runs,
+        makespanRatio,
+        registryRatio: quantile(
+          runs.map((run) => run.registryRatio),
+          0.5,
+        ),
+      },
+    ];
   });
 }
 

@@ -46,68 +46,82 @@ await t.test('a step that failed or was never reached is told', async (t) => {
   await t.rejects(late.settle(), { message: 'the pulls ended before: kill -9 node3' });
 });
 
-await t.test('more open files or memory than before are leaks, in processes that were there before', async (t) => {
-  const census = (files: number, rssMib: number, name = 'node0'): Census =>
-    new Map([[name, { files, sockets: files, rssBytes: rssMib * MIB }]]);
-  t.same(leaksBetween(census(40, 150), census(50, 200)), []);
-  t.match(leaksBetween(census(40, 150), census(90, 150)), [/^node0: 40 open files before, 90 after/]);
-  t.match(leaksBetween(census(40, 150), census(40, 400)), [/^node0: 150 MiB resident before, 400 after/]);
-  t.same(leaksBetween(census(40, 150), census(900, 900, 'node0 (start 2)')), []);
-});
+await t.test(
+  'more open files or memory than before are leaks, in processes that were there before',
+  async (t) => {
+    const census = (files: number, rssMib: number, name = 'node0'): Census =>
+      new Map([[name, { files, sockets: files, rssBytes: rssMib * MIB }]]);
+    t.same(leaksBetween(census(40, 150), census(50, 200)), []);
+    t.match(leaksBetween(census(40, 150), census(90, 150)), [/^node0: 40 open files before, 90 after/]);
+    t.match(leaksBetween(census(40, 150), census(40, 400)), [/^node0: 150 MiB resident before, 400 after/]);
+    t.same(leaksBetween(census(40, 150), census(900, 900, 'node0 (start 2)')), []);
+  },
+);
 
-await t.test('a corrupt peer spoils one byte of each body and nothing else, however the stream is cut', async (t) => {
-  const answer = (body: string): string =>
-    `HTTP/1.1 206 Partial Content\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-  const refusal = 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n';
-  const stream = Buffer.from(`${answer('aaaa')}${refusal}${answer('aa')}`);
-  const spoilt = stream.toString().replaceAll('\r\n\r\na', '\r\n\r\n`');
-  for (let size = 1; size <= stream.length; size++) {
-    const flipper = new BodyFlipper();
-    const out: Buffer[] = [];
-    for (let at = 0; at < stream.length; at += size) out.push(flipper.pass(stream.subarray(at, at + size)));
-    if (Buffer.concat(out).toString() !== spoilt) t.fail(`in pieces of ${size}: ${Buffer.concat(out).toString()}`);
-  }
-  t.not(spoilt, stream.toString());
-});
+await t.test(
+  'a corrupt peer spoils one byte of each body and nothing else, however the stream is cut',
+  async (t) => {
+    const answer = (body: string): string =>
+      `HTTP/1.1 206 Partial Content\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    const refusal = 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n';
+    const stream = Buffer.from(`${answer('aaaa')}${refusal}${answer('aa')}`);
+    const spoilt = stream.toString().replaceAll('\r\n\r\na', '\r\n\r\n`');
+    for (let size = 1; size <= stream.length; size++) {
+      const flipper = new BodyFlipper();
+      const out: Buffer[] = [];
+      for (let at = 0; at < stream.length; at += size) out.push(flipper.pass(stream.subarray(at, at + size)));
+      if (Buffer.concat(out).toString() !== spoilt) {
+        t.fail(`in pieces of ${size}: ${Buffer.concat(out).toString()}`);
+      }
+    }
+    t.not(spoilt, stream.toString());
+  },
+);
 
-await t.test('the relay before the registry is as bad as it is told, and counts what leaves it', async (t) => {
-  const body = Buffer.alloc(4 * MIB, 1);
-  const target = createServer((_request, response) => {
-    response.writeHead(200, { 'content-length': String(body.length) }).end(body);
-  });
-  await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => target.close());
-  const { port } = target.address() as AddressInfo;
-  const relay = await startRegistryRelay({ host: '127.0.0.1', target: { host: '127.0.0.1', port } });
-  t.teardown(() => relay.close());
-  const get = (fault: RegistryFault): Promise<{ status: number; bytes: Buffer }> => {
-    relay.fault = fault;
-    return new Promise((resolve, reject) => {
-      const url = `http://${relay.address}/v2/x/blobs/y`;
-      request(url, { agent: false }, (response) => {
-        buffer(response).then((bytes) => resolve({ status: response.statusCode ?? 0, bytes }), reject);
-      })
-        .on('error', reject)
-        .end();
+await t.test(
+  'the relay before the registry is as bad as it is told, and counts what leaves it',
+  async (t) => {
+    const body = Buffer.alloc(4 * MIB, 1);
+    const target = createServer((_request, response) => {
+      response.writeHead(200, { 'content-length': String(body.length) }).end(body);
     });
-  };
-  t.ok((await get({ kind: 'none' })).bytes.equals(body));
-  t.match(relay.counters, { bytes: body.length, bytesTo: { '127.0.0.1': body.length }, spoilt: 0 });
+    await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => target.close());
+    const { port } = target.address() as AddressInfo;
+    const relay = await startRegistryRelay({ host: '127.0.0.1', target: { host: '127.0.0.1', port } });
+    t.teardown(() => relay.close());
+    const get = (fault: RegistryFault): Promise<{ status: number; bytes: Buffer }> => {
+      relay.fault = fault;
+      return new Promise((resolve, reject) => {
+        const url = `http://${relay.address}/v2/x/blobs/y`;
+        request(url, { agent: false }, (response) => {
+          buffer(response).then((bytes) => resolve({ status: response.statusCode ?? 0, bytes }), reject);
+        })
+          .on('error', reject)
+          .end();
+      });
+    };
+    t.ok((await get({ kind: 'none' })).bytes.equals(body));
+    t.match(relay.counters, { bytes: body.length, bytesTo: { '127.0.0.1': body.length }, spoilt: 0 });
 
-  const lie = { kind: 'lie', answers: 1 } as const;
-  const wrong = (await get(lie)).bytes;
-  t.equal(wrong.length, body.length);
-  t.equal(wrong.filter((byte) => byte !== 1).length, 1);
-  t.ok((await get(lie)).bytes.equals(body), 'once');
-  t.ok((await get({ kind: 'lie', answers: 9, reader: '127.0.0.9' })).bytes.equals(body), 'only to the reader');
+    const lie = { kind: 'lie', answers: 1 } as const;
+    const wrong = (await get(lie)).bytes;
+    t.equal(wrong.length, body.length);
+    t.equal(wrong.filter((byte) => byte !== 1).length, 1);
+    t.ok((await get(lie)).bytes.equals(body), 'once');
+    t.ok(
+      (await get({ kind: 'lie', answers: 9, reader: '127.0.0.9' })).bytes.equals(body),
+      'only to the reader',
+    );
 
-  const before = relay.counters.bytes;
-  await t.rejects(get({ kind: 'cut', afterBytes: MIB }), 'cut off');
-  t.equal(relay.counters.bytes - before, MIB);
-  const statuses = [await get({ kind: 'every-second-500' }), await get({ kind: 'every-second-500' })];
-  t.same(statuses.map(({ status }) => status).sort(), [200, 500]);
-  await t.rejects(get({ kind: 'away' }), { code: 'ECONNRESET' });
-});
+    const before = relay.counters.bytes;
+    await t.rejects(get({ kind: 'cut', afterBytes: MIB }), 'cut off');
+    t.equal(relay.counters.bytes - before, MIB);
+    const statuses = [await get({ kind: 'every-second-500' }), await get({ kind: 'every-second-500' })];
+    t.same(statuses.map(({ status }) => status).sort(), [200, 500]);
+    await t.rejects(get({ kind: 'away' }), { code: 'ECONNRESET' });
+  },
+);
 
 await t.test('the quick part names faults that there are, and names are unique', async (t) => {
   const names = FAULTS.map(({ name }) => name);

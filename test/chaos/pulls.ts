@@ -66,9 +66,7 @@ export async function pullOnAll(
     ...real.map((node) => pullByContainerd(world, node, image, signal, options)),
   ]);
   world.signal.throwIfAborted();
-  return ends
-    .flat()
-    .map((end) => (end.failure === undefined ? end : { ...end, failure: told(end.failure) }));
+  return ends.flat().map((end) => (end.failure === undefined ? end : { ...end, failure: told(end.failure) }));
 }
 
 async function pullPlain(
@@ -144,8 +142,7 @@ async function pullByContainerd(
     const got = await containerd.pull({ folder, ...where, repository, tag, timeoutMs, signal });
     const seconds = secondsNow();
     const wanted = [image.manifest, image.config, ...image.layers].map(({ digest }) => digest).sort();
-    const right =
-      got.manifestDigest === image.manifest.digest && got.contentDigests.join() === wanted.join();
+    const right = got.manifestDigest === image.manifest.digest && got.contentDigests.join() === wanted.join();
     return { node, client: 'containerd', seconds, ...(right ? {} : { failure: 'has other content' }) };
   } catch (error) {
     return { node, client: 'containerd', seconds: secondsNow(), failure: (error as Error).message };

@@ -6,7 +6,9 @@ import { parseAddress } from '../../bench/fixtures/address.ts';
 import { type RegistryFault, startRegistryRelay } from './registry-relay.ts';
 
 // A relay before the registry as its own process; GET tells its counters, PUT sets its fault.
-const { values } = parseArgs({ options: { host: { type: 'string' }, target: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { host: { type: 'string' }, target: { type: 'string' }, 'control-host': { type: 'string' } },
+});
 const relay = await startRegistryRelay({
   host: values.host ?? '127.0.0.1',
   target: parseAddress(values.target ?? ''),
@@ -21,9 +23,9 @@ const control = createServer((request, response) => {
     response.writeHead(204).end();
   });
 });
-control.listen(0, '127.0.0.1', () => {
-  const { port } = control.address() as AddressInfo;
-  const ready = { process: 'registry-relay', listen: relay.address, control: `127.0.0.1:${port}` };
+control.listen(0, values['control-host'], () => {
+  const { address, port } = control.address() as AddressInfo;
+  const ready = { process: 'registry-relay', listen: relay.address, control: `${address}:${port}` };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
 });
 process.once('SIGTERM', () => {

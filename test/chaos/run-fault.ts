@@ -1,9 +1,9 @@
 import { round } from '../../bench/fixtures/table.ts';
-import { takeCensus, findLeaks } from './census.ts';
+import { findLeaks, takeCensus } from './census.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
 import { failuresOf, gotWrongBytes, type PullEnd, pullOnAll } from './pulls.ts';
-import { findLeftLinks, findRemains } from './remains.ts';
+import { findRemains, findSurvivors } from './remains.ts';
 import type { ChaosResult } from './result.ts';
 import { createSchedule } from './schedule.ts';
 import type { SuiteSize } from './sizes.ts';
@@ -31,7 +31,7 @@ export async function runFault(options: RunOptions): Promise<ChaosResult> {
   try {
     const result = await strikeAndLook(world, options);
     await world[Symbol.asyncDispose]();
-    return { ...result, broken: [...result.broken, ...(await findLeftLinks(world))] };
+    return { ...result, broken: [...result.broken, ...(await findRemains(world))] };
   } finally {
     await world[Symbol.asyncDispose]();
   }
@@ -54,7 +54,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   const census = await takeCensus(world.machines);
   await fault.prepare?.(world);
 
-  const before = await world.registryCounters();
+  const before = await world.registry.counters();
   const started = performance.now();
   const schedule = createSchedule(() => (performance.now() - started) / 1000);
   fault.plan?.(world, schedule);
@@ -64,7 +64,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
     (await fault.drive?.(world, schedule)) ??
     (await pullOnAll(world, library.struck, { deadlineMs, onProgress, compareBytes: !mayCutOnce }));
   await schedule.settle().catch((error: unknown) => broken.push((error as Error).message));
-  const counters = await world.registryCounters();
+  const counters = await world.registry.counters();
 
   const needed = ends.filter(({ node }) => !world.doomed.has(node));
   const failed = needed.filter(({ failure }) => failure !== undefined);
@@ -87,11 +87,13 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   }
   const unfelt = await fault.after?.(world);
   if (unfelt !== undefined) broken.push(unfelt);
-  broken.push(...world.machines.filter(({ hasDied }) => hasDied).map(({ name }) => `${name} ended by itself`));
+  broken.push(
+    ...world.machines.filter(({ hasDied }) => hasDied).map(({ name }) => `${name} ended by itself`),
+  );
   broken.push(...(await findLeaks(world.machines, census, signal)));
   await world.cleanup.disposeAsync();
   await world.stop();
-  broken.push(...(await findRemains(world)));
+  broken.push(...(await findSurvivors(world)));
   return {
     ...{ fault: fault.name, seed, nodes: size.world.nodes, imageBytes: library.struck.bytes },
     ...{ failedPulls: lost.length, calmSeconds, seconds, makespanRatio, registryRatio },

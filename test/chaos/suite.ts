@@ -5,7 +5,7 @@ import { type CodeVersion, codeVersion } from '../../bench/report/machine.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import type { ChaosFlags } from './cli.ts';
 import type { Fault } from './fault.ts';
-import { openImageLibrary } from './image-library.ts';
+import { createImageLibrary } from './image-library.ts';
 import type { ChaosResult } from './result.ts';
 import { runFault } from './run-fault.ts';
 
@@ -41,13 +41,12 @@ export async function runSuite(
   const kept = await openKeptResults<ChaosResult>(createNodeDisk(), KEPT_FOLDER, { code: code.key, fresh });
   cleanup.defer(() => kept.close());
   const folder = cleanup.use(await tempFolder('chaos-images')).path;
-  const library = await openImageLibrary({
+  const library = await createImageLibrary({
     folder,
     imageBytes: size.imageBytes,
     layers: size.layers,
     signal,
   });
-  cleanup.defer(() => library.registry.stop());
 
   const results: ChaosResult[] = [];
   const failures: string[] = [];

@@ -1,13 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { jsonReady, startChild } from '../../bench/fixtures/child.ts';
-import { createNetwork, type Network } from '../../bench/fixtures/network.ts';
+import { createNetwork, type Network, type NetworkNode } from '../../bench/fixtures/network.ts';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary } from './image-library.ts';
 import { Machine, PORTS, type Role } from './machine.ts';
-import type { RegistryFault, RelayCounters } from './registry-relay.ts';
+import { type RegistryMachine, startRegistryMachine } from './registry-machine.ts';
 import type { SuiteSize } from './sizes.ts';
 
 export interface WorldSize {
@@ -29,6 +28,7 @@ export interface World extends AsyncDisposable {
   readonly rng: Rng;
   readonly library: ImageLibrary;
   readonly network: Network;
+  readonly registry: RegistryMachine;
   readonly trackers: readonly Machine[];
   readonly supernodes: readonly Machine[];
   readonly nodes: readonly Machine[];
@@ -40,8 +40,6 @@ export interface World extends AsyncDisposable {
   readonly signal: AbortSignal;
   /** Undone last in, first out, before the machines are stopped. */
   readonly cleanup: AsyncDisposableStack;
-  setRegistryFault(fault: RegistryFault): Promise<void>;
-  registryCounters(): Promise<RelayCounters>;
   /** `count` different ones, drawn by the seed. */
   sample<T>(from: readonly T[], count: number): T[];
   /** Ends all machines by SIGTERM. */
@@ -50,6 +48,8 @@ export interface World extends AsyncDisposable {
 
 /** The registry as images name it. */
 export const UPSTREAM = 'registry.chaos';
+/** 1 Gbit/s: what is slow here is the way to the nodes. */
+const REGISTRY_BYTES_PER_SECOND = 125_000_000;
 /** Each start is about a second of CPU; all at once would time out on a small machine. */
 const STARTS_AT_ONCE = 4;
 
@@ -67,29 +67,26 @@ export async function createWorld(options: {
   try {
     const folder = outer.use(await tempFolder('chaos')).path;
     const machineCount = size.nodes + size.supernodes + size.trackers;
-    const network = await createNetwork({ nodes: machineCount, bytesPerSecond: size.linkBytesPerSecond });
-    outer.defer(() => network.remove());
-    const relay = await startChild<{ listen: string; control: string }>({
-      command: process.execPath,
-      args: [
-        ...[join(import.meta.dirname, 'registry-relay-main.ts')],
-        ...['--host', network.host, '--target', library.registry.address],
-      ],
-      logFile: join(folder, 'registry-relay.log'),
-      ready: jsonReady('registry-relay'),
-      signal,
+    const network = await createNetwork({
+      nodes: machineCount + 1,
+      bytesPerSecond: size.linkBytesPerSecond,
     });
-    outer.defer(() => relay.stop());
+    outer.defer(() => network.remove());
+    const registryPlace = placeOf(network, machineCount);
+    await network.setRate(machineCount, REGISTRY_BYTES_PER_SECOND);
+    const registry = await startRegistryMachine({
+      ...{ place: registryPlace, folder, data: library.registryData, signal },
+    });
+    outer.defer(() => registry.stop());
 
     let link = 0;
     const trackerUrls: string[] = [];
     const makeMachines = (role: Role, name: string, count: number): Machine[] =>
       Array.from({ length: count }, (_, index) => {
-        const place = network.nodes[link];
-        if (place === undefined) throw new Error('the network is too small');
         const flags = fault.flags?.(role, index) ?? [];
-        const registry = { name: UPSTREAM, url: `http://${relay.ready.listen}` };
-        const spec = { name: `${name}${index}`, role, place, folder, registry, flags, signal };
+        const upstream = { name: UPSTREAM, url: registry.url };
+        const place = placeOf(network, link);
+        const spec = { name: `${name}${index}`, role, place, folder, upstream, flags, signal };
         return new Machine({ ...spec, link: link++, trackers: trackerUrls });
       });
     const trackers = makeMachines('tracker', 'tracker', size.trackers);
@@ -104,16 +101,12 @@ export async function createWorld(options: {
     for (const group of [trackers, supernodes, nodes]) await startAll(group);
 
     const rng = createRng(options.seed);
-    const control = `http://${relay.ready.control}/`;
     return {
-      ...{ size, folder, rng, library, network, trackers, supernodes, nodes, machines, signal, cleanup, stop },
+      ...{ size, folder, rng, library, network, registry, signal, cleanup },
+      ...{ trackers, supernodes, nodes, machines, stop },
       kills: options.size.kills,
       doomed: new Set(),
       excused: new Set(),
-      async setRegistryFault(registryFault) {
-        await fetch(control, { method: 'PUT', body: JSON.stringify(registryFault) });
-      },
-      registryCounters: async () => (await (await fetch(control)).json()) as RelayCounters,
       sample: (from, count) => sample(rng, from, count),
       [Symbol.asyncDispose]: () => outer.disposeAsync(),
     };
@@ -121,6 +114,13 @@ export async function createWorld(options: {
     await outer.disposeAsync();
     throw error;
   }
+}
+
+/** @throws Error when the network has no such place */
+function placeOf(network: Network, link: number): NetworkNode {
+  const place = network.nodes[link];
+  if (place === undefined) throw new Error('the network is too small');
+  return place;
 }
 
 async function startAll(machines: readonly Machine[]): Promise<void> {

@@ -57,7 +57,7 @@ export const LIES: readonly Fault[] = [
     name: 'registry-lies-once',
     what: 'the registry sends one wrong layer, once',
     limits: { mayCutOnce: true },
-    prepare: (world) => world.setRegistryFault({ kind: 'lie', answers: 1 }),
+    prepare: (world) => world.registry.setFault({ kind: 'lie', answers: 1 }),
     after: wasToldALie,
   },
   {
@@ -67,13 +67,13 @@ export const LIES: readonly Fault[] = [
     prepare(world) {
       const [liar] = world.sample(world.supernodes, 1);
       const reader = liar?.spec.place.peerHost ?? '';
-      return world.setRegistryFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, reader });
+      return world.registry.setFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, reader });
     },
     after: wasToldALie,
   },
 ];
 
 async function wasToldALie(world: World): Promise<string | undefined> {
-  const { spoilt } = await world.registryCounters();
+  const { spoilt } = await world.registry.counters();
   return spoilt > 0 ? undefined : 'nobody was told a lie';
 }

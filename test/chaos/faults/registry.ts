@@ -13,9 +13,9 @@ function spoilt(name: string, what: string, fault: RegistryFault): Fault {
     name,
     what,
     limits: { registryRatio: 1.1 },
-    prepare: (world) => world.setRegistryFault(fault),
+    prepare: (world) => world.registry.setFault(fault),
     async after(world) {
-      const { spoilt } = await world.registryCounters();
+      const { spoilt } = await world.registry.counters();
       return spoilt > 0 ? undefined : 'the registry answered as if nothing were wrong';
     },
   };
@@ -44,7 +44,7 @@ export const REGISTRY_FAULTS: readonly Fault[] = [
       const { struck } = world.library;
       const failures = failuresOf(await pullOnAll(world, struck, { deadlineMs: FIRST_PULL_DEADLINE_MS }));
       if (failures.length > 0) throw new Error(`before the registry went: ${failures.join('; ')}`);
-      await world.setRegistryFault({ kind: 'away' });
+      await world.registry.setFault({ kind: 'away' });
     },
   },
 ];
