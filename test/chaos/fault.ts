@@ -1,5 +1,6 @@
 import type { Role } from './machine.ts';
 import type { PullEnd } from './pulls.ts';
+import type { AccessKind } from './registry-access.ts';
 import type { Schedule } from './schedule.ts';
 import type { World } from './world.ts';
 
@@ -21,6 +22,8 @@ export interface Fault {
   readonly limits: FaultLimits;
   /** Why it cannot be run yet. */
   readonly needs?: string;
+  /** Who may read the registry. @default 'public' */
+  readonly access?: AccessKind;
   /** Flags of all starts of a machine. */
   flags?(role: Role, index: number): readonly string[];
   /** Between the calm pull and the struck one. */

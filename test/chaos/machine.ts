@@ -14,7 +14,8 @@ export interface MachineSpec {
   readonly place: NetworkNode;
   /** Holds the folders, sockets and logs of all machines. */
   readonly folder: string;
-  readonly upstream: { readonly name: string; readonly url: string };
+  /** File that names the registry. */
+  readonly config: string;
   readonly trackers: readonly string[];
   /** More flags, whenever it is started. */
   readonly flags: readonly string[];
@@ -158,12 +159,12 @@ function socketOf({ folder, name }: MachineSpec): string {
 }
 
 function commandOf(spec: MachineSpec, dataDir: string): readonly string[] {
-  const { place, role, trackers, upstream } = spec;
+  const { config, place, role, trackers } = spec;
   const common = ['--json', '--insecure', '--log-level', 'warn'];
   const shared = [
     ...common,
     ...trackers.flatMap((url) => ['--tracker', url]),
-    ...['--upstream', `${upstream.name}=${upstream.url}`, '--data-dir', dataDir],
+    ...['--config', config, '--data-dir', dataDir],
     ...['--peer-listen', `${place.peerHost}:${PORTS.peer}`],
     ...['--admin-listen', `${place.clientHost}:${PORTS.admin}`],
   ];
@@ -178,7 +179,7 @@ function commandOf(spec: MachineSpec, dataDir: string): readonly string[] {
       return [join(ROOT, 'bin', 'damselfly'), 'supernode', ...shared];
     case 'daemon':
       return [
-        ...[join(ROOT, 'bin', 'dfget'), 'daemon', ...shared, '--default-upstream', upstream.name],
+        ...[join(ROOT, 'bin', 'dfget'), 'daemon', ...shared],
         ...['--proxy-listen', `${place.clientHost}:${PORTS.proxy}`],
         ...['--socket', socketOf(spec)],
       ];

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WRONG_BYTES } from '../../bench/fixtures/pull.ts';
 import { pullTogether } from '../../bench/fixtures/pull-fleet.ts';
@@ -20,8 +20,6 @@ export interface PullAllOptions {
   readonly nodes?: readonly Machine[];
   /** Plain clients compare every byte as it comes, not only the digest of each whole blob. @default true */
   readonly compareBytes?: boolean;
-  /** containerd goes on with what its last pull on that node has left. @default false */
-  readonly again?: boolean;
   /** A pull that has not ended by then has failed. */
   readonly deadlineMs: number;
   /** Share of the image that the plain clients have received. */
@@ -63,7 +61,7 @@ export async function pullOnAll(
   const plain = nodes.filter((node) => !real.includes(node));
   const ends = await Promise.all([
     pullPlain(world, plain, image, signal, options),
-    ...real.map((node) => pullByContainerd(world, node, image, signal, options)),
+    ...real.map((node) => pullByContainerd(world, node, image, signal, options.deadlineMs)),
   ]);
   world.signal.throwIfAborted();
   return ends.flat().map((end) => (end.failure === undefined ? end : { ...end, failure: told(end.failure) }));
@@ -77,6 +75,9 @@ async function pullPlain(
   { compareBytes = true, onProgress }: PullAllOptions,
 ): Promise<PullEnd[]> {
   if (nodes.length === 0) return [];
+  const { credentials } = world;
+  const secret = credentials && Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64');
+  const authorization = secret && `Basic ${secret}`;
   const received = nodes.map(() => 0);
   const started = performance.now();
   const endedAt = nodes.map(() => 0);
@@ -86,6 +87,7 @@ async function pullPlain(
       repository: image.repository,
       tag: image.tag,
       ...(compareBytes ? { layout: image.folder } : {}),
+      ...(authorization === undefined ? {} : { authorization }),
     })),
     {
       signal,
@@ -116,30 +118,31 @@ function countsForProgress(world: World, node: Machine | undefined): boolean {
   return node !== undefined && !world.doomed.has(node) && !world.excused.has(node);
 }
 
-/** A new one for each pull: containerd asks for nothing that it has. */
-async function containerdFolder(world: World, node: Machine, again: boolean): Promise<string> {
-  const clients = join(world.folder, 'clients');
-  const earlier = (await readdir(clients)).filter((name) => name.startsWith(`${node.name}.`));
-  const folder = join(clients, `${node.name}.${earlier.length - (again ? 1 : 0)}`);
-  await mkdir(folder, { recursive: true });
-  return folder;
-}
-
 async function pullByContainerd(
   world: World,
   node: Machine,
   image: LibraryImage,
   signal: AbortSignal,
-  { again = false, deadlineMs: timeoutMs }: PullAllOptions,
+  timeoutMs: number,
 ): Promise<PullEnd> {
   const started = performance.now();
   const secondsNow = (): number => (performance.now() - started) / 1000;
   try {
-    const folder = await containerdFolder(world, node, again);
+    // A new one for each pull: containerd asks for nothing that it has.
+    const folder = await mkdtemp(join(world.folder, 'clients', `${node.name}-`));
     // The mirror is all there is: a client that goes round it to the registry would hide our failure.
     const where = { namespace: UPSTREAM, registry: node.proxy };
     const { repository, tag } = image;
-    const got = await containerd.pull({ folder, ...where, repository, tag, timeoutMs, signal });
+    const credentials = world.credentials && { credentials: world.credentials };
+    const got = await containerd.pull({
+      folder,
+      ...where,
+      repository,
+      tag,
+      timeoutMs,
+      signal,
+      ...credentials,
+    });
     const seconds = secondsNow();
     const wanted = [image.manifest, image.config, ...image.layers].map(({ digest }) => digest).sort();
     const right = got.manifestDigest === image.manifest.digest && got.contentDigests.join() === wanted.join();

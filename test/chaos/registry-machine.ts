@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { jsonReady, run, startChild } from '../../bench/fixtures/child.ts';
 import { startDockerRegistry } from '../../bench/fixtures/docker-registry.ts';
 import type { NetworkNode } from '../../bench/fixtures/network.ts';
+import type { RegistryAccess } from './registry-access.ts';
 import type { RegistryFault, RelayCounters } from './registry-relay.ts';
 
 /** The real registry behind the relay that counts and misbehaves, on a machine of their own. */
@@ -17,8 +18,8 @@ export interface RegistryMachineOptions {
   readonly folder: string;
   /** The images. */
   readonly data: string;
-  /** An htpasswd file of those who may use it; without one everybody may. */
-  readonly htpasswd?: string;
+  /** Who may use it; everybody when it says nothing. */
+  readonly auth: RegistryAccess['registry'];
   readonly signal: AbortSignal;
 }
 
@@ -30,7 +31,7 @@ const SEND_BUFFER = '4096 65536 524288';
 
 /** @throws Error when a part does not come up */
 export async function startRegistryMachine(options: RegistryMachineOptions): Promise<RegistryMachine> {
-  const { data, folder, htpasswd, place, signal } = options;
+  const { auth, data, folder, place, signal } = options;
   const inside = ['netns', 'exec', place.namespace];
   const limit = await run('ip', [
     ...[...inside, 'sh', '-c'],
@@ -39,7 +40,7 @@ export async function startRegistryMachine(options: RegistryMachineOptions): Pro
   if (limit.code !== 0) throw new Error(`the send buffer: ${limit.output.trim()}`);
   const registry = await startDockerRegistry({
     ...{ folder: join(folder, 'registry'), data, namespace: place.namespace, signal },
-    ...(htpasswd === undefined ? {} : { htpasswd }),
+    ...auth,
   });
   try {
     const relay = await startChild<{ listen: string; control: string }>({

@@ -69,7 +69,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   const needed = ends.filter(({ node }) => !world.doomed.has(node));
   const failed = needed.filter(({ failure }) => failure !== undefined);
   // Wrong bytes are wrong whoever was killed meanwhile. Only containerd may notice some where a pull may be cut off:
-  // it goes on behind the cut, and what it has from before is wrong.
+  // it asks for the rest at once, and what it has from before is wrong.
   const wrong = ends.filter((end) => gotWrongBytes(end) && !(mayCutOnce && end.client === 'containerd'));
   const lost = mayCutOnce ? await nextAttempts(world, failed, deadlineMs) : failed;
   broken.push(...failuresOf([...wrong, ...lost.filter((end) => !wrong.includes(end))]));
@@ -101,7 +101,10 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   };
 }
 
-/** What must end well when the first attempt was cut off. */
+/**
+ * What must end well when the first attempt was cut off. containerd begins anew: with what it has of a wrong blob it would
+ * go on for a day, whoever gives it the rest.
+ */
 async function nextAttempts(
   world: World,
   failed: readonly PullEnd[],
@@ -109,7 +112,7 @@ async function nextAttempts(
 ): Promise<readonly PullEnd[]> {
   if (failed.length === 0) return [];
   const nodes = failed.map(({ node }) => node);
-  const ends = await pullOnAll(world, world.library.struck, { nodes, deadlineMs, again: true });
+  const ends = await pullOnAll(world, world.library.struck, { nodes, deadlineMs });
   return ends.filter(({ failure }) => failure !== undefined);
 }
 

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createNetwork, type Network, type NetworkNode } from '../../bench/fixtures/network.ts';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
@@ -6,6 +6,7 @@ import { createRng, type Rng } from '../../lib/runtime/rng.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary } from './image-library.ts';
 import { Machine, PORTS, type Role } from './machine.ts';
+import { grantAccess, type RegistryAccess } from './registry-access.ts';
 import { type RegistryMachine, startRegistryMachine } from './registry-machine.ts';
 import type { SuiteSize } from './sizes.ts';
 
@@ -22,6 +23,8 @@ export interface WorldSize {
 /** A whole cluster, each process on a machine of its own, and the registry behind a relay that can misbehave. */
 export interface World extends AsyncDisposable {
   readonly size: WorldSize;
+  /** What clients send, when the registry is not for everybody. */
+  readonly credentials: RegistryAccess['client'];
   /** How often the row of kills at random instants kills. */
   readonly kills: number;
   readonly folder: string;
@@ -74,19 +77,24 @@ export async function createWorld(options: {
     outer.defer(() => network.remove());
     const registryPlace = placeOf(network, machineCount);
     await network.setRate(machineCount, REGISTRY_BYTES_PER_SECOND);
+    const access = await grantAccess(fault.access ?? 'public', folder, registryPlace);
+    outer.defer(() => access.close());
     const registry = await startRegistryMachine({
-      ...{ place: registryPlace, folder, data: library.registryData, signal },
+      ...{ place: registryPlace, folder, data: library.registryData, auth: access.registry, signal },
     });
     outer.defer(() => registry.stop());
+    const config = join(folder, 'config.yaml');
+    const upstream = { name: UPSTREAM, url: registry.url, ...access.upstream };
+    // JSON is YAML.
+    await writeFile(config, JSON.stringify({ upstream: [upstream] }));
 
     let link = 0;
     const trackerUrls: string[] = [];
     const makeMachines = (role: Role, name: string, count: number): Machine[] =>
       Array.from({ length: count }, (_, index) => {
         const flags = fault.flags?.(role, index) ?? [];
-        const upstream = { name: UPSTREAM, url: registry.url };
         const place = placeOf(network, link);
-        const spec = { name: `${name}${index}`, role, place, folder, upstream, flags, signal };
+        const spec = { name: `${name}${index}`, role, place, folder, config, flags, signal };
         return new Machine({ ...spec, link: link++, trackers: trackerUrls });
       });
     const trackers = makeMachines('tracker', 'tracker', size.trackers);
@@ -104,6 +112,7 @@ export async function createWorld(options: {
     return {
       ...{ size, folder, rng, library, network, registry, signal, cleanup },
       ...{ trackers, supernodes, nodes, machines, stop },
+      credentials: access.client,
       kills: options.size.kills,
       doomed: new Set(),
       excused: new Set(),

@@ -1,5 +1,6 @@
 import type { Fault } from '../fault.ts';
 import { failuresOf, pullOnAll } from '../pulls.ts';
+import type { AccessKind } from '../registry-access.ts';
 import type { RegistryFault } from '../registry-relay.ts';
 
 const MIB = 1024 * 1024;
@@ -32,10 +33,18 @@ export const REGISTRY_FAULTS: readonly Fault[] = [
     pauseMs: STALL_MS,
   }),
   spoilt('registry-500', 'the registry answers every second request with 500', { kind: 'every-second-500' }),
-  {
-    name: 'registry-down',
-    what: 'the registry is gone, the image is in the swarm, and half of the nodes do not keep what they pulled',
+  gone('registry-down', 'a registry for everybody', 'public'),
+  gone('registry-down-basic', 'a registry with passwords (Basic)', 'basic'),
+  gone('registry-down-bearer', 'a registry with tokens (Bearer), whose nodes are trusted,', 'bearer'),
+];
+
+/** Every client was allowed to read a moment ago, and no byte can be read any more. */
+function gone(name: string, registry: string, access: AccessKind): Fault {
+  return {
+    name,
+    what: `${registry} is gone; half of the nodes do not keep what they pulled`,
     limits: { registryRatio: 0 },
+    access,
     flags: (role, index) =>
       role === 'daemon'
         ? ['--stale-if-error', '1h', '--cache-after-pull', index % 2 === 0 ? 'keep' : 'drop']
@@ -46,5 +55,5 @@ export const REGISTRY_FAULTS: readonly Fault[] = [
       if (failures.length > 0) throw new Error(`before the registry went: ${failures.join('; ')}`);
       await world.registry.setFault({ kind: 'away' });
     },
-  },
-];
+  };
+}
