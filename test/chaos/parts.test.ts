@@ -2,15 +2,19 @@ import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
+import { createRng } from '../../lib/runtime/rng.ts';
 import { type Census, leaksBetween } from './census.ts';
 import { readFlags } from './cli.ts';
 import { BodyFlipper } from './corrupt-relay.ts';
+import type { Fault } from './fault.ts';
 import { FAULTS } from './faults/index.ts';
 import { chaosPage, isGood } from './page.ts';
 import { type RegistryFault, startRegistryRelay } from './registry-relay.ts';
 import type { ChaosResult } from './result.ts';
+import { sample } from './sample.ts';
 import { createSchedule } from './schedule.ts';
 import { FULL, QUICK_FAULTS } from './sizes.ts';
+import type { World } from './world.ts';
 
 const MIB = 1024 * 1024;
 
@@ -44,6 +48,32 @@ await t.test('a step that failed or was never reached is told', async (t) => {
   late.at(0.9, 'kill -9 node3', async () => {});
   late.reached(0.8);
   await t.rejects(late.settle(), { message: 'the pulls ended before: kill -9 node3' });
+});
+
+await t.test('a seed decides what is struck, and when', async (t) => {
+  const named = (name: string, count: number): { name: string }[] =>
+    Array.from({ length: count }, (_, i) => ({ name: `${name}${i}` }));
+  const planOf = (fault: Fault, seed: number): string[] => {
+    const rng = createRng(seed);
+    const [nodes, supernodes, trackers] = [named('node', 12), named('supernode', 2), named('tracker', 2)];
+    const world = {
+      ...{ rng, nodes, supernodes, trackers, machines: [...trackers, ...supernodes, ...nodes] },
+      sample: <T>(from: readonly T[], count: number): T[] => sample(rng, from, count),
+      ...{ doomed: new Set(), excused: new Set() },
+    } as unknown as World;
+    const steps: string[] = [];
+    const at = (progress: number, what: string): void => void steps.push(`${progress} ${what}`);
+    fault.plan?.(world, { ...createSchedule(() => 0), at });
+    return steps;
+  };
+  const planned = FAULTS.filter((fault) => planOf(fault, 1).length > 0);
+  t.ok(planned.length > 5);
+  for (const fault of planned) {
+    t.same(planOf(fault, 1), planOf(fault, 1), fault.name);
+    const drawn = new Set([1, 2, 3, 4].map((seed) => planOf(fault, seed).join()));
+    // Each daemon in turn: nothing is drawn.
+    if (fault.name !== 'daemons-upgraded') t.ok(drawn.size > 1, fault.name);
+  }
 });
 
 await t.test(

@@ -8,6 +8,7 @@ import type { ImageLibrary } from './image-library.ts';
 import { Machine, PORTS, type Role } from './machine.ts';
 import { grantAccess, type RegistryAccess } from './registry-access.ts';
 import { type RegistryMachine, startRegistryMachine } from './registry-machine.ts';
+import { sample } from './sample.ts';
 import type { SuiteSize } from './sizes.ts';
 
 export interface WorldSize {
@@ -140,12 +141,4 @@ async function startAll(machines: readonly Machine[]): Promise<void> {
   const lanes = await Promise.allSettled(Array.from({ length: STARTS_AT_ONCE }, lane));
   const failed = lanes.find((ended) => ended.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
-}
-
-function sample<T>(rng: Rng, from: readonly T[], count: number): T[] {
-  const pool = [...from];
-  return Array.from({ length: Math.min(count, pool.length) }, () => {
-    const [one] = pool.splice(rng.int(pool.length), 1);
-    return one as T;
-  });
 }
