@@ -44,8 +44,11 @@ const SHORT_WAIT_MS = 50;
 export interface ClientReadsHost {
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
   small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
-  /** The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. */
-  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob>;
+  /**
+   * The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. Undefined when it
+   * is there with another size.
+   */
+  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
   /** A client begins or ends reading the blob. */
   readers(blob: SharedBlob, change: 1 | -1): void;
   /** A client waits for this piece. */
@@ -115,6 +118,7 @@ export class ClientReads implements BlobSource {
       const kept = await this.#deps.store.open(request.digest);
       try {
         if (kept?.complete === true) {
+          requireSize(request, kept.info.size);
           turn.asks();
           for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
@@ -162,6 +166,10 @@ export class ClientReads implements BlobSource {
     try {
       for (;;) {
         blob = await this.#host.share(request, from.sinceMs);
+        if (blob === undefined) {
+          yield* this.#pastOtherSize(request, sent, turn, signal);
+          return;
+        }
         const shared = blob;
         meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
         try {
@@ -190,6 +198,25 @@ export class ClientReads implements BlobSource {
     }
     const start = hash === undefined ? { start: sent } : { start: sent, hash };
     yield* readDirectly(this.#deps.origin, request, start, signal);
+  }
+
+  /** One of two manifests is wrong about the size, and only the registry can tell which: it is read for this reader alone. */
+  async *#pastOtherSize(
+    request: BlobRequest,
+    sent: number,
+    turn: LocalReader,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { log, metrics, origin } = this.#deps;
+    const { digest, size } = request;
+    turn.waits();
+    metrics.fallback.inc({ reason: 'size' });
+    log.warn(
+      { digest, size },
+      'the blob is in the swarm with another size: reading past it from the registry',
+    );
+    if (sent > wantedRange(request).start) throw sizeConflict(request);
+    yield* readDirectly(origin, request, { start: sent }, signal);
   }
 
   async *#readShared(
@@ -265,6 +292,18 @@ export class ClientReads implements BlobSource {
       late.abort();
     }
   }
+}
+
+/** A blob that is here has had its digest: another size is wrong. */
+function requireSize(request: BlobRequest, size: number): void {
+  if (request.size !== size) throw sizeConflict(request);
+}
+
+function sizeConflict({ digest, size }: BlobRequest): DamselflyError {
+  return new DamselflyError('UPSTREAM_BROKEN', 'the blob has another size than it was asked for with', {
+    digest,
+    size,
+  });
 }
 
 function requireEmpty({ digest }: BlobRequest): void {

@@ -147,7 +147,8 @@ export class PieceSink {
     blob.changed();
     await blob.stored.reset();
     blob.restartCheck();
-    this.#events.wrong(blob, generations);
+    // Its slot in the core may be another blob's by now.
+    if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
   /** The hash of the first `bytes` bytes, all of which are held. @throws STORE_FAILED when the disk is silent too */

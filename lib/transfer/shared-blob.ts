@@ -1,5 +1,5 @@
 import type { Digest } from '../core/digest.ts';
-import { abortedError, DamselflyError } from '../core/errors.ts';
+import { abortedError, type DamselflyError } from '../core/errors.ts';
 import type { BlobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { type PieceProof, sameBytes } from '../core/proof.ts';
@@ -84,14 +84,6 @@ export class SharedBlob {
   /** When it was last of use: what is fetched ahead of its reader is for as long as it grows. */
   get ofUseMs(): number {
     return this.prefetched ? Math.max(this.usedMs, this.lastProgressMs) : this.usedMs;
-  }
-
-  /** @throws UPSTREAM_BROKEN when the registry tells another size than before */
-  requireSize(size: number): void {
-    const { digest, size: before } = this.info;
-    if (size === before) return;
-    const facts = { digest, size, before };
-    throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', facts);
   }
 
   get info(): BlobInfo {

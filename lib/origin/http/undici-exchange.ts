@@ -19,6 +19,9 @@ export interface HttpTimeouts {
 /** Connections to one upstream and to where it redirects. */
 export interface HttpConnections {
   readonly exchange: HttpExchange;
+  /** Takes no more requests; resolves when those under way have ended. */
+  finish(): Promise<void>;
+  /** Cuts what is under way. */
   close(): Promise<void>;
 }
 
@@ -111,6 +114,9 @@ export function createUndiciExchange(
           if (!again) throw translated(error, request.url);
         }
       }
+    },
+    finish: async () => {
+      await Promise.all([own.close(), others.close()]);
     },
     close: async () => {
       await Promise.all([own.destroy(), others.destroy()]);
