@@ -33,11 +33,11 @@ export const QUICK: SuiteSize = {
 export const QUICK_FAULTS: readonly string[] = [
   'nodes-killed',
   'trackers-killed',
-  'all-supernodes-killed',
   'all-dead',
+  'half-partitioned',
   'quarter-corrupt',
   'registry-lies-once',
   'registry-cuts',
-  'disks-full',
+  'registry-down-basic',
   'killed-at-random',
 ];
