@@ -10,8 +10,8 @@ export interface FaultLimits {
   readonly makespanRatio?: number;
   /** What the registry sent during the struck pull, over the size of the image. */
   readonly registryRatio?: number;
-  /** A pull under way may be cut off, once; the next attempt of that client must succeed. */
-  readonly mayCutOnce?: boolean;
+  /** So many attempts of a client may be cut off; the next one must succeed. @default 0 */
+  readonly mayCut?: number;
 }
 
 /** One row of the table: what goes wrong, and what must hold all the same. */

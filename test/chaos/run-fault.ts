@@ -48,7 +48,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   };
 
   await calmPull(library.warm);
-  const { mayCutOnce = false } = fault.limits;
+  const { mayCut = 0 } = fault.limits;
   const isPair = fault.drive === undefined;
   const calmSeconds = isPair ? await calmPull(library.calm) : null;
   const census = await takeCensus(world.machines);
@@ -62,7 +62,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   say(`  calm ${calmSeconds?.toFixed(1) ?? '-'} s; now ${fault.what}`);
   const ends =
     (await fault.drive?.(world, schedule)) ??
-    (await pullOnAll(world, library.struck, { deadlineMs, onProgress, compareBytes: !mayCutOnce }));
+    (await pullOnAll(world, library.struck, { deadlineMs, onProgress, compareBytes: mayCut === 0 }));
   await schedule.settle().catch((error: unknown) => broken.push((error as Error).message));
   const counters = await world.registry.counters();
 
@@ -70,8 +70,8 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   const failed = needed.filter(({ failure }) => failure !== undefined);
   // Wrong bytes are wrong whoever was killed meanwhile. Only containerd may notice some where a pull may be cut off:
   // it asks for the rest at once, and what it has from before is wrong.
-  const wrong = ends.filter((end) => gotWrongBytes(end) && !(mayCutOnce && end.client === 'containerd'));
-  const lost = mayCutOnce ? await nextAttempts(world, failed, deadlineMs) : failed;
+  const wrong = ends.filter((end) => gotWrongBytes(end) && !(mayCut > 0 && end.client === 'containerd'));
+  const lost = await nextAttempts(world, failed, mayCut, deadlineMs);
   broken.push(...failuresOf([...wrong, ...lost.filter((end) => !wrong.includes(end))]));
 
   const seconds = makespan(needed.filter(({ node }) => !world.excused.has(node)));
@@ -102,18 +102,20 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
 }
 
 /**
- * What must end well when the first attempt was cut off. containerd begins anew: with what it has of a wrong blob it would
+ * What still fails after so many more attempts. containerd begins anew: with what it has of a wrong blob it would
  * go on for a day, whoever gives it the rest.
  */
 async function nextAttempts(
   world: World,
   failed: readonly PullEnd[],
+  attempts: number,
   deadlineMs: number,
 ): Promise<readonly PullEnd[]> {
-  if (failed.length === 0) return [];
+  if (failed.length === 0 || attempts === 0) return failed;
   const nodes = failed.map(({ node }) => node);
-  const ends = await pullOnAll(world, world.library.struck, { nodes, deadlineMs });
-  return ends.filter(({ failure }) => failure !== undefined);
+  const ends = await pullOnAll(world, world.library.struck, { nodes, deadlineMs, compareBytes: false });
+  const still = ends.filter(({ failure }) => failure !== undefined);
+  return await nextAttempts(world, still, attempts - 1, deadlineMs);
 }
 
 function deadlineOf(image: LibraryImage, { world: { linkBytesPerSecond } }: SuiteSize): number {

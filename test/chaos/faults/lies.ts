@@ -56,14 +56,15 @@ export const LIES: readonly Fault[] = [
   {
     name: 'registry-lies-once',
     what: 'the registry sends one wrong layer, once',
-    limits: { mayCutOnce: true },
+    limits: { mayCut: 1 },
     prepare: (world) => world.registry.setFault({ kind: 'lie', answers: 1 }),
     after: wasToldALie,
   },
   {
     name: 'signer-lies',
     what: 'one of the supernodes is given wrong bytes of all it reads, and vouches for them',
-    limits: { mayCutOnce: true },
+    // The swarm reads once more, and may be given wrong bytes again; then nodes read for themselves.
+    limits: { mayCut: 2 },
     prepare(world) {
       const [liar] = world.sample(world.supernodes, 1);
       const reader = liar?.spec.place.peerHost ?? '';
