@@ -12,8 +12,8 @@ export type RegistryFault =
   /** Each answer stands still for a while after so many bytes. */
   | { readonly kind: 'stall'; readonly afterBytes: number; readonly pauseMs: number }
   | { readonly kind: 'every-second-500' }
-  /** One bit of the blob is turned over in so many answers, only in those to `reader` when there is one. */
-  | { readonly kind: 'lie'; readonly answers: number; readonly reader?: string };
+  /** One bit of the blob is turned over in so many answers, to everybody or to whoever reads a layer first. */
+  | { readonly kind: 'lie'; readonly answers: number; readonly to: 'all' | 'first-reader' };
 
 export interface RelayCounters {
   /** Bytes of bodies handed to the network. */
@@ -41,6 +41,7 @@ export async function startRegistryRelay(options: {
   readonly target: { readonly host: string; readonly port: number };
 }): Promise<RegistryRelay> {
   const counters = { bytes: 0, bytesTo: {} as Record<string, number>, requests: 0, spoilt: 0 };
+  let firstReader: string | undefined;
   const perConnection = new WeakMap<Socket, number>();
   const { host, port } = options.target;
 
@@ -104,7 +105,8 @@ export async function startRegistryRelay(options: {
   function claimLie(reader: string, size: number): boolean {
     const { fault } = relay;
     if (fault.kind !== 'lie' || size < MIN_LIE_BYTES) return false;
-    if (fault.reader !== undefined && fault.reader !== reader) return false;
+    firstReader ??= reader;
+    if (fault.to === 'first-reader' && reader !== firstReader) return false;
     if (counters.spoilt >= fault.answers) return false;
     counters.spoilt++;
     return true;
