@@ -12,7 +12,7 @@ import type { BlobStore } from '../store/store.ts';
 import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { readDirectly } from './direct-read.ts';
-import { DoubtedBlobs } from './doubted-blobs.ts';
+import { DoubtedRepositories } from './doubted-repositories.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
@@ -70,13 +70,13 @@ export class ClientReads implements BlobSource {
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
   readonly #pulls = new Set<Pull>();
-  readonly #doubted: DoubtedBlobs;
+  readonly #doubted: DoubtedRepositories;
 
   constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
-    this.#doubted = new DoubtedBlobs(deps.clock);
+    this.#doubted = new DoubtedRepositories(deps.clock);
   }
 
   /** How close the oldest pull of the blob under way has come to its limit so far: see {@link PullMeter}. */
@@ -154,9 +154,9 @@ export class ClientReads implements BlobSource {
         return;
       }
     }
-    if (this.#doubted.has(request.digest)) {
+    if (this.#doubted.has(request.origin)) {
       turn.waits();
-      this.#tellPast(request, 'doubt', 'the swarm gave the blob wrong, twice');
+      this.#tellPast(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
       yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
       return;
     }
@@ -198,7 +198,7 @@ export class ClientReads implements BlobSource {
       }
     } catch (error) {
       turn.waits();
-      if (hasCode(error, 'DIGEST_MISMATCH')) this.#doubted.note(request.digest, error);
+      if (hasCode(error, 'DIGEST_MISMATCH')) this.#doubted.note(request.origin, error);
       if (!isStoreTrouble(error)) throw error;
       this.#host.storeFailed(error);
       failure = error;
