@@ -6,7 +6,7 @@ import { createDaemon } from '../dfget/daemon/daemon.ts';
 import { type ProcessDeps, processCommand } from '../lib/command/process-command.ts';
 import { defaultDataDir } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import type { RunningProcess } from '../lib/runtime/system-process.ts';
+import { type RunningProcess, STOP_MS } from '../lib/runtime/system-process.ts';
 import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
 import { trackerConfig } from '../tracker/config.ts';
@@ -29,6 +29,7 @@ export const upConfig = z.object({
   peerListen: node.peerListen,
   adminListen: node.adminListen,
   socket: node.socket,
+  drainTimeout: node.drainTimeout,
   supernodePeerListen: supernode.peerListen,
   supernodeAdminListen: supernode.adminListen,
   trackerListen: tracker.listen,
@@ -101,12 +102,18 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     started.push(
       await createDaemon(
         { ...deps, log: deps.log.child({ process: 'daemon' }) },
-        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }], prefetch: 'off' },
+        {
+          ...shared,
+          dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
+          prefetch: 'off',
+          upgrade: false,
+        },
       ),
     );
     return {
       ready: { process: 'up', pid: process.pid, parts: started.map((part) => part.ready) },
       summary: [...started.map((part) => part.summary), 'Ctrl-C stops all of it'].join('\n'),
+      stopLimitMs: started.reduce((sum, { stopLimitMs = STOP_MS }) => sum + stopLimitMs, 0),
       close,
     };
   } catch (error) {

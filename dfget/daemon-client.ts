@@ -1,4 +1,6 @@
-import { Client } from 'undici';
+import { once } from 'node:events';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { arrayBuffer, json } from 'node:stream/consumers';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
 import {
@@ -8,6 +10,9 @@ import {
   type PauseAnswer,
   type PauseScope,
   type RegistryAnswer,
+  type SettingsAnswer,
+  type SettingsChange,
+  type UpgradeAnswer,
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
 
@@ -21,6 +26,10 @@ export interface DaemonClient extends BlobSource {
     question: { readonly upstream: string; readonly scope?: PauseScope },
     signal: AbortSignal,
   ): Promise<PauseAnswer>;
+  /** The settings in force, after the change if there is one. @throws CONFIG_INVALID, and nothing is changed */
+  settings(change: SettingsChange | undefined, signal: AbortSignal): Promise<SettingsAnswer>;
+  /** Lets a newer daemon, the program with its first arguments, take over. @throws UPGRADE_FAILED */
+  upgrade(program: readonly string[], signal: AbortSignal): Promise<UpgradeAnswer>;
   manifest(
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
@@ -29,29 +38,28 @@ export interface DaemonClient extends BlobSource {
 }
 
 export function createDaemonClient(socketPath: string): DaemonClient {
-  // One connection per request, no pipelining: a blob stream must not hold up the others.
-  const connect = (): Client =>
-    new Client('http://daemon', { socketPath, headersTimeout: 0, bodyTimeout: 0 });
-  const open = new Set<Client>();
+  const open = new Set<ClientRequest>();
 
+  /** One connection per request: a blob must not hold up the others. */
   const ask = async (
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
     body: object | null = null,
   ) => {
-    const client = connect();
-    open.add(client);
+    const method = body === null ? 'GET' : 'POST';
+    const request = httpRequest({ socketPath, path, method, headers, signal, agent: false });
+    open.add(request);
+    // Told to whoever waits for the answer or reads its body.
+    request.on('error', () => {});
     const done = (): void => {
-      open.delete(client);
-      void client.destroy();
+      open.delete(request);
+      request.destroy();
     };
     try {
-      const response = await client.request({
-        ...(body === null ? { method: 'GET' } : { method: 'POST', body: JSON.stringify(body) }),
-        ...{ path, headers, signal },
-      });
-      if (response.statusCode >= 300) throw errorOf(await response.body.json());
+      const answered = once(request.end(body === null ? undefined : JSON.stringify(body)), 'response');
+      const [response] = (await answered) as [IncomingMessage];
+      if ((response.statusCode ?? 0) >= 300) throw errorOf(await json(response));
       return { response, done };
     } catch (error) {
       done();
@@ -63,7 +71,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
     const { done, response } = await ask(path, headers, signal, body);
     try {
-      return await response.body.json();
+      return await json(response);
     } finally {
       done();
     }
@@ -74,6 +82,8 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
     setPause: async (action, question, signal) =>
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
+    settings: async (change, signal) => (await askJson('/v1/settings', signal, change)) as SettingsAnswer,
+    upgrade: async (program, signal) => (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,
@@ -82,7 +92,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       );
       try {
         return {
-          bytes: new Uint8Array(await response.body.arrayBuffer()),
+          bytes: new Uint8Array(await arrayBuffer(response)),
           mediaType: String(response.headers['content-type'] ?? ''),
           digest: String(response.headers['docker-content-digest'] ?? ''),
         };
@@ -91,18 +101,19 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       }
     },
     async *open(request: BlobRequest, { signal }) {
-      const { digest, origin, range, size } = request;
+      const { digest, origin, range, rangeIs, size } = request;
       const query = new URLSearchParams({
         size: String(size),
         upstream: origin.upstream,
         repository: origin.repository,
+        ...(rangeIs === undefined ? {} : { rangeIs }),
       });
       const headers: Record<string, string> = {};
       if (origin.authorization !== undefined) headers[ORIGIN_AUTHORIZATION] = origin.authorization;
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
       const { done, response } = await ask(`/v1/blobs/${digest}?${query.toString()}`, headers, signal);
       try {
-        yield* response.body as AsyncIterable<Uint8Array>;
+        yield* response as AsyncIterable<Uint8Array>;
       } catch (error) {
         throw translate(error, socketPath, signal);
       } finally {
@@ -110,7 +121,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       }
     },
     async close() {
-      await Promise.all([...open].map((client) => client.destroy()));
+      for (const request of open) request.destroy();
     },
   };
 }

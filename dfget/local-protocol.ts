@@ -1,3 +1,5 @@
+import type { SettingsRule } from '../lib/core/cluster-settings.ts';
+
 /** The longest path that a Unix socket can have, bytes (Linux, unix(7), without the ending zero). */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -26,6 +28,35 @@ export interface PauseAnswer {
   readonly scope: PauseScope;
   /** False: no tracker has confirmed it yet. The others hear of it when one can be reached again. */
   readonly confirmed: boolean;
+}
+
+/** What `POST /v1/settings` takes. Settings are called as their flags are, without the dashes. */
+export interface SettingsChange {
+  /** Only nodes of this zone. */
+  readonly zone?: string | undefined;
+  /** Only nodes whose id begins like this. */
+  readonly node?: string | undefined;
+  readonly set?: Readonly<Record<string, string>> | undefined;
+  /** Nodes go back to their own values of these. */
+  readonly unset?: readonly string[] | undefined;
+}
+
+/** Answer of `GET` and `POST /v1/settings`. */
+export interface SettingsAnswer {
+  /** Settings that can be changed live, as this node has them now; rates and sizes in bytes, times in milliseconds. */
+  readonly inForce: Readonly<Record<string, string | number>>;
+  /** What is set in the cluster; of rules that fit a node, a later one wins. */
+  readonly rules: readonly SettingsRule[];
+  /** Why this node does not have what its file or the cluster says, if so. */
+  readonly refused: readonly string[];
+  /** False: no tracker has confirmed the change yet. */
+  readonly confirmed: boolean;
+}
+
+/** Answer of `POST /v1/upgrade`, which takes `{program}`: the command line, without the daemon's own arguments, to start. */
+export interface UpgradeAnswer {
+  /** Process id of the daemon that serves now. */
+  readonly pid: number;
 }
 
 /** Answer of `GET /v1/status`. */

@@ -19,6 +19,7 @@ const TOOLS = [
   { program: 'ip', debian: 'iproute2' },
   { program: 'iptables', debian: 'iptables' },
   { program: 'faketime', debian: 'faketime' },
+  { program: 'systemd-socket-activate', debian: 'systemd' },
 ] as const;
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */

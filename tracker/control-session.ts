@@ -2,7 +2,7 @@ import { type RawData, WebSocket } from 'ws';
 import { describeError, hasCode } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
-import { decodeControl, encodeControl } from '../lib/wire/control-codec.ts';
+import { decodeControl, encodeControl, settingsOf } from '../lib/wire/control-codec.ts';
 import {
   type BlobAnnouncement,
   CONTROL_PROTOCOL_VERSION,
@@ -130,7 +130,7 @@ export class ControlSession implements MemberSession, Announcer {
         members.withdraw(this.#id, message.digests);
         return;
       case 'settings':
-        members.set({ atMs: message.atMs, paused: message.paused }, this.#id);
+        members.set(settingsOf(message), this.#id);
         return;
       case 'hello':
       case 'welcome':

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
-import { address, cacheAfterPull, duration, proxyListener } from '../../lib/config/values.ts';
+import { address, cacheAfterPull, duration, proxyListener, toggle } from '../../lib/config/values.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
 
 /** A rule of the forward proxy as text, or as dfdaemon's file has it. */
@@ -54,6 +54,14 @@ export const daemonConfig = z.object({
     argument: '<path>',
     help: `local socket of the other dfget commands (default: ${DEFAULT_SOCKET})`,
   }),
+  upgrade: setting(toggle().default(false), {
+    help: 'take the place of the daemon behind --socket, if there is one, without a request being dropped',
+  }),
+  pidFile: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: "keep the process id there, for systemd's PIDFile= (default: nowhere)",
+  }),
+  drainTimeout: settings.drainTimeout,
   tracker: settings.tracker,
   upstream: settings.upstream,
   defaultUpstream: setting(z.string().toLowerCase().optional(), {

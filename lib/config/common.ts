@@ -47,7 +47,13 @@ export const dataDirs = (part: string) =>
     },
   );
 
+const DRAIN_MS = 30_000;
+
 export const settings = {
+  drainTimeout: setting(duration().default(DRAIN_MS), {
+    argument: '<time>',
+    help: 'how long answers under way may take once the process is told to stop; a second signal stops it at once (default: 30s)',
+  }),
   advertise: setting(advertised().optional(), {
     argument: '<host[:port]>',
     help: 'how other machines reach the peer port (default: the address the tracker sees us come from)',

@@ -26,6 +26,7 @@ export const ERROR_CODES = {
   PEER_BUSY: { status: 503, meaning: 'a peer has no free upload slot' },
   TRACKER_UNREACHABLE: { status: 502, meaning: 'no tracker answers' },
   DAEMON_UNREACHABLE: { status: 502, meaning: 'no daemon listens on the local socket' },
+  UPGRADE_FAILED: { status: 409, meaning: 'another daemon could not take over; the one that ran goes on' },
   SETUP_REFUSED: {
     status: 409,
     meaning: "a container client's configuration cannot be changed, or changed back, without harm",

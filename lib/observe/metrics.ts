@@ -40,6 +40,10 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
     fallback: counter('fallback_total', 'Times the node read from the registry itself', ['reason']),
     authorization: counter('authorization_total', 'Verdicts on the right to read', ['verdict']),
+    settingsChanges: counter('settings_changes_total', 'Changes of settings while the process ran', [
+      'source',
+      'outcome',
+    ]),
     paused: gauge('paused_upstreams', 'Upstreams whose pulls go straight to the registry'),
     upstreamTrust: new Gauge({
       name: 'damselfly_upstream_trust',

@@ -7,10 +7,10 @@ import type { PeerInfo, Role } from '../core/node.ts';
 import { createNoDiscovery } from '../discovery/no-discovery.ts';
 import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
-import { createMetrics } from '../observe/metrics.ts';
+import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
@@ -20,10 +20,10 @@ import { layerStores } from '../store/layered-store.ts';
 import { openVolumes } from '../store/node-blob-store.ts';
 import type { BlobStore } from '../store/store.ts';
 import { storeError } from '../store/store-error.ts';
-import { createBufferPool } from './buffer-pool.ts';
+import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
-import { type LimitSettings, Limits } from './limits.ts';
+import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import type { PeerServerHandlers } from './seams.ts';
@@ -62,6 +62,17 @@ export interface PeerHostConfig {
   readonly zone: string;
 }
 
+/** What a process has whether or not its store is open: it outlives a handover of the rest. */
+export interface HostParts {
+  readonly origin: OriginClient;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly pool: BufferPool;
+  /** What `/readyz` says of the upstreams' trust. */
+  readonly notes: readonly string[];
+  close(): Promise<void>;
+}
+
 export type PeerHostDeps = Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'>;
 
 interface Engine extends PeerServerHandlers {
@@ -71,8 +82,13 @@ interface Engine extends PeerServerHandlers {
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
+  readonly limits: Limits;
   readonly peerAddress: string;
   readonly adminAddress: string;
+  /** Where it listens, to open it there again. */
+  readonly places: Pick<PeerHostConfig, 'peerListen' | 'adminListen'>;
+  /** The sockets it listens on, to hand them to another process. */
+  readonly descriptors: { readonly peer: number | undefined; readonly admin: number | undefined };
   /** The data directory that keeps what is not a blob: who we are, and what we were told. */
   readonly stateFolder: string;
   /** Closes later-opened things first; whatever is added here goes before everything in the host. */
@@ -82,9 +98,22 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   close(): Promise<void>;
 }
 
+/** @throws CONFIG_INVALID */
+export function createHostParts(deps: PeerHostDeps, config: PeerHostConfig): HostParts {
+  const { clock, log, rng } = deps;
+  const upstreams = loadUpstreams(config.upstream, config.authFile);
+  const metrics = createMetrics();
+  const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
+  const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
+  const pool = createBufferPool({ budgetBytes: config.bufferMemory });
+  const notes = tellTrust(upstreams, metrics, log);
+  return { origin, metrics, limits, pool, notes, close: () => origin.close() };
+}
+
 /**
- * Opens what every process that shares pieces stands on, in order: identity, store, registry client, peer port,
- * discovery, the engine, and the admin port.
+ * Opens what every process that shares pieces stands on, in order: identity, store, peer port, discovery, the engine,
+ * and the admin port.
+ * @param given parts that outlive the host; without them it has its own
  * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
 export async function openPeerHost<E extends Engine>(
@@ -92,6 +121,7 @@ export async function openPeerHost<E extends Engine>(
   config: PeerHostConfig,
   role: Role,
   createEngine: (deps: EngineDeps) => E,
+  given?: HostParts,
 ): Promise<PeerHost<E>> {
   const { clock, log, rng } = deps;
   const closers: (() => Promise<void>)[] = [];
@@ -100,16 +130,12 @@ export async function openPeerHost<E extends Engine>(
   };
   try {
     if (config.background === true) lowerPriority();
-    const upstreams = loadUpstreams(config.upstream, config.authFile);
-    const metrics = createMetrics();
+    const hostParts = given ?? createHostParts(deps, config);
+    if (given === undefined) closers.push(() => hostParts.close());
+    const { limits, metrics, origin, pool } = hostParts;
     const store = await openStore(deps, config);
     closers.push(() => store.close());
     const { folder: stateFolder, id } = await nodeId(config.dataDir);
-    const limits = limitsOf(config, clock);
-    const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
-    closers.push(() => origin.close());
-    const loosened = tellTrust(upstreams, metrics, log);
-    const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const network = createHttpPeerNetwork(
       { clock, log },
       { maxConnections: () => limits.settings.maxConnections, pool },
@@ -145,7 +171,10 @@ export async function openPeerHost<E extends Engine>(
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
-      notes: ['insecure: connections between peers are neither encrypted nor authenticated', ...loosened],
+      notes: [
+        'insecure: connections between peers are neither encrypted nor authenticated',
+        ...hostParts.notes,
+      ],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list().filter(({ borrowed }) => borrowed !== true);
@@ -161,6 +190,10 @@ export async function openPeerHost<E extends Engine>(
       engine,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
+      places: { peerListen: listener.address, adminListen: { ...config.adminListen, port: admin.port } },
+      get descriptors() {
+        return { peer: listener.fd, admin: admin.fd };
+      },
       stateFolder,
       onClose: (closer) => void closers.push(closer),
       addNotes: (notes) => void moreNotes.push(notes),
@@ -172,13 +205,14 @@ export async function openPeerHost<E extends Engine>(
   }
 }
 
-function limitsOf(config: PeerHostConfig, clock: Clock): Limits {
+/** The limits that the settings ask for. */
+export function limitSettings(config: PeerHostConfig): LimitSettings {
   const { background, downloadRate, maxConnections, registryRate, uploadRate } = config;
   const given = Object.entries({ uploadRate, downloadRate, registryRate, maxConnections });
   const named = Object.fromEntries(
     given.filter(([, value]) => value !== undefined),
   ) as Partial<LimitSettings>;
-  return new Limits(clock, { background: background === true, ...named });
+  return limitsInForce({ background: background === true, ...named });
 }
 
 /** @throws CONFIG_INVALID, STORE_* */

@@ -121,10 +121,13 @@ export type SmallBlobsAnswer = readonly (Uint8Array | undefined)[];
 /** Listens on the peer port: links and piece requests on one address. */
 export interface PeerListener {
   readonly address: Address;
+  /** Its socket, to hand to another process; absent where there is none. */
+  readonly fd?: number | undefined;
   close(): Promise<void>;
 }
 
 /** Everything a process needs to talk to peers; the HTTP one and its in-memory twin. */
 export interface PeerNetwork extends LinkDialer, PieceTransport, SmallBlobTransport {
-  listen(address: Address, handlers: PeerServerHandlers): Promise<PeerListener>;
+  /** @param address with `fd`, a socket that listens there already */
+  listen(address: Address & { readonly fd?: number }, handlers: PeerServerHandlers): Promise<PeerListener>;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ClusterSettings } from '../core/cluster-settings.ts';
 import { type Digest, isDigest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
@@ -12,6 +13,9 @@ import {
   MAX_NEIGHBOURS_PER_BLOB,
   MAX_PAUSED,
   MAX_PEERS_PER_MESSAGE,
+  MAX_SETTING_CHARS,
+  MAX_SETTINGS_RULES,
+  MAX_SETTINGS_VALUES,
   MAX_UPSTREAM_CHARS,
 } from './control-messages.ts';
 
@@ -56,9 +60,26 @@ const announcement = z.object({
   have: z.enum(['none', 'some', 'all']),
   stalled: z.boolean().exactOptional(),
 });
+const settingName = z.string().regex(/^[a-z][a-z-]{0,63}$/);
+/** Printable ASCII: escaping makes it at most twice as long. */
+const settingText = z
+  .string()
+  .max(MAX_SETTING_CHARS)
+  .regex(/^[ -~]+$/);
+const settingsRule = z.object({
+  zone: zone.exactOptional(),
+  node: z
+    .string()
+    .regex(/^[0-9a-f]{1,40}$/)
+    .exactOptional(),
+  values: z
+    .record(settingName, settingText)
+    .refine((values) => Object.keys(values).length <= MAX_SETTINGS_VALUES, 'too many values'),
+});
 const settingsFields = {
   atMs: count.max(MAX_TIME_MS),
   paused: z.array(z.string().min(1).max(MAX_UPSTREAM_CHARS)).max(MAX_PAUSED),
+  rules: z.array(settingsRule).max(MAX_SETTINGS_RULES).exactOptional(),
 };
 const settings = z.object({ type: z.literal('settings'), ...settingsFields });
 const hello = z.object({
@@ -210,4 +231,9 @@ function parseJson(text: string): unknown {
 
 function malformed(what: string): DamselflyError {
   return new DamselflyError('PEER_PROTOCOL', `malformed control message: ${what}`);
+}
+
+/** What a `settings` message says, without its type. */
+export function settingsOf({ type: _, ...settings }: ControlMessage & { type: 'settings' }): ClusterSettings {
+  return settings;
 }

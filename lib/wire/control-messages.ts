@@ -26,6 +26,11 @@ export const MAX_PAUSED = 256;
 /** Longest name of an upstream: a DNS name, its port, and what a pattern adds. */
 export const MAX_UPSTREAM_CHARS = 300;
 
+/** Most rules of cluster settings, and values in each; with the longest of them well below {@link MAX_CONTROL_BYTES}. */
+export const MAX_SETTINGS_RULES = 64;
+export const MAX_SETTINGS_VALUES = 32;
+export const MAX_SETTING_CHARS = 128;
+
 /** What a member tells about one blob; the same shape as an announcement of lib/discovery. */
 export interface BlobAnnouncement {
   readonly digest: Digest;

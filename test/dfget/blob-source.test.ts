@@ -1,10 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { loadClusterState } from '../../dfget/daemon/cluster-state.ts';
+import { MovableSource } from '../../dfget/daemon/handover/movable-source.ts';
+import { createSuccessorSource } from '../../dfget/daemon/handover/successor-source.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
+import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
@@ -57,17 +61,38 @@ t.test('the engine of a node as a BlobSource', async (t) => {
   blobSourceContract(t, () => ({ source: engine, registry }));
 });
 
-t.test('the socket of a daemon as a BlobSource', async (t) => {
+t.test('a source that is exchanged all the time as a BlobSource', async (t) => {
+  const { engine, registry } = await createNode();
+  t.teardown(() => engine.close());
+  const movable = new MovableSource(engine);
+  // Not while a reader waits for its first bytes: it would begin anew for ever.
+  const restless: BlobSource = {
+    async *open(request, options) {
+      for await (const chunk of movable.open(request, options)) {
+        await movable.moveTo(Promise.resolve(engine));
+        yield chunk;
+      }
+    },
+  };
+  blobSourceContract(t, () => ({ source: restless, registry }));
+});
+
+/** A node behind a socket. */
+async function listen(t: Test) {
   const { engine, registry } = await createNode();
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
   const metrics = createMetrics({ defaults: false });
+  const cluster = await loadClusterState(
+    { log, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    folder,
+  );
   const pause = await loadPause(
-    { log, metrics, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    { log, metrics, cluster },
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
   const status = (): object => ({ id: 'x' });
-  const deps = { blobs: engine, origin: registry.client(), pause, status, clock, log };
+  const deps = { blobs: engine, origin: registry.client(), pause: () => pause, status, clock, log };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {
@@ -76,6 +101,17 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
     await engine.close();
     rmSync(folder, { recursive: true });
   });
+  return { client, deps, folder, path, registry };
+}
+
+t.test('the socket of a daemon as the daemon before it reads it', async (t) => {
+  const { client, registry } = await listen(t);
+  const source = createSuccessorSource(clock, client);
+  blobSourceContract(t, () => ({ source, registry }));
+});
+
+t.test('the socket of a daemon as a BlobSource', async (t) => {
+  const { client, deps, folder, path, registry } = await listen(t);
   blobSourceContract(t, () => ({ source: client, registry }));
 
   t.test('a second daemon does not take a socket that is in use', async (t) => {

@@ -88,12 +88,24 @@ t.test('fields and types of later versions are ignored', async (t) => {
 });
 
 t.test('any settings within the caps come back as they were sent, alone and in a welcome', async (t) => {
+  const rule = fc.record(
+    {
+      zone: fc.constantFrom('', 'eu-1'),
+      node: fc.constantFrom('0', 'ab'.repeat(20)),
+      values: fc.dictionary(fc.stringMatching(/^[a-z][a-z-]{0,63}$/), fc.stringMatching(/^[ -~]{1,128}$/), {
+        maxKeys: 32,
+        noNullPrototype: true,
+      }),
+    },
+    { noNullPrototype: true, requiredKeys: ['values'] },
+  );
   const settings = fc.record(
     {
       atMs: fc.integer({ min: 0, max: 8.64e15 }),
       paused: fc.array(fc.string({ minLength: 1, maxLength: 300 }), { maxLength: 256 }),
+      rules: fc.array(rule, { maxLength: 64 }),
     },
-    { noNullPrototype: true },
+    { noNullPrototype: true, requiredKeys: ['atMs', 'paused'] },
   );
   const welcome = {
     type: 'welcome',
@@ -158,6 +170,36 @@ t.test('what breaks a cap or a type is refused as a protocol error', async (t) =
     '65 neighbours': { type: 'neighbours', peers: [peer(0)], blobs: [{ digest, peers: Array(65).fill(0) }] },
     'a neighbour without a host': { type: 'neighbours', peers: [{ ...peer(0), host: '' }], blobs: [] },
     'an epoch below 0': { type: 'epoch', epoch: -1 },
+    'settings with a name that is none': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: [{ values: { 'Rate!': '1' } }],
+    },
+    'settings with a value that is too long': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: [{ values: { rate: 'x'.repeat(129) } }],
+    },
+    'settings with too many rules': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: Array(65).fill({ values: {} }),
+    },
+    'settings with too many values': {
+      ...{ type: 'settings', atMs: 1, paused: [] },
+      rules: [
+        { values: Object.fromEntries(Array.from({ length: 33 }, (_, at) => [`r${'a'.repeat(at)}`, '1'])) },
+      ],
+    },
+    'settings for what is no node': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: [{ node: 'xyz', values: {} }],
+    },
     'settings without a time': { type: 'settings', paused: [] },
     'settings from before the epoch': { type: 'settings', atMs: -1, paused: [] },
     'settings that nothing could replace': { type: 'settings', atMs: Number.MAX_SAFE_INTEGER, paused: [] },

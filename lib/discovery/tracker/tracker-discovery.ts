@@ -3,6 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
+import { settingsOf } from '../../wire/control-codec.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
 import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
@@ -245,7 +246,7 @@ class TrackerDiscovery implements Discovery {
       this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
       this.#tell((listener) => listener.supernodesChanged?.());
     } else if (message.type === 'settings') {
-      this.#toldSettings(link, { atMs: message.atMs, paused: message.paused });
+      this.#toldSettings(link, settingsOf(message));
     }
   }
 

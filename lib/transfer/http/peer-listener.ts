@@ -4,11 +4,12 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { DamselflyError, describeError } from '../../core/errors.ts';
+import { descriptorOf, type ListenPlace, listenOptions } from '../../core/listen-place.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
-import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
+import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
 import { mutualTls, type PeerTls } from './peer-tls.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
@@ -36,7 +37,7 @@ export interface PeerListenerDeps {
  * @throws CONFIG_INVALID when the address cannot be listened on
  */
 export async function listenForPeers(
-  address: Address,
+  address: ListenPlace,
   handlers: PeerServerHandlers,
   deps: PeerListenerDeps,
   options: {
@@ -184,15 +185,19 @@ export async function listenForPeers(
   await listen(address);
   server.on('error', (error) => log.error({ error: describeError(error) }, 'the peer port failed'));
 
-  function listen({ host, port }: Address): Promise<void> {
+  function listen(place: ListenPlace): Promise<void> {
+    const { fd, host, port } = place;
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
         reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
       });
-      server.listen({ host, port, reusePort: options.reusePort }, () => {
-        server.removeAllListeners('error');
-        resolve();
-      });
+      server.listen(
+        { ...listenOptions(place), ...(fd === undefined ? { reusePort: options.reusePort } : {}) },
+        () => {
+          server.removeAllListeners('error');
+          resolve();
+        },
+      );
     });
   }
 
@@ -212,6 +217,9 @@ export async function listenForPeers(
 
   return {
     address: { host: address.host, port: (server.address() as AddressInfo).port },
+    get fd() {
+      return descriptorOf(server);
+    },
     close() {
       closing ??= close();
       return closing;

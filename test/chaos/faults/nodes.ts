@@ -22,7 +22,6 @@ export const NODE_FAULTS: readonly Fault[] = [
     what: 'each daemon is upgraded in turn',
     // Half of the clients resume nothing: a connection that is reset fails their pull.
     limits: { makespanRatio: 1.5, registryRatio: 1 },
-    needs: 'dfget upgrade',
     plan(world, schedule) {
       for (const [index, node] of world.nodes.entries()) {
         const at = EARLIEST + (index / world.nodes.length) * (LATEST - EARLIEST);
