@@ -17,7 +17,7 @@ demo: node_modules/.package-lock.json ## a whole cluster on this machine: six no
 test: node_modules/.package-lock.json ## all tests, with real container clients; installs those on Debian when root
 	@npm run --silent test
 
-soak: node_modules/.package-lock.json ## every fault of the fault suite with five seeds on real processes, some three hours; writes docs/benchmarks/chaos.md
+soak: node_modules/.package-lock.json ## every fault of the fault suite with five seeds on real processes, for hours; writes docs/benchmarks/chaos.md
 	@npm run --silent test:chaos -- --seeds 5 --record
 
 check: node_modules/.package-lock.json ## types, lint, format, dead code
