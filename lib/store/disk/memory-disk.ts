@@ -14,9 +14,9 @@ export interface MemoryDisk extends Disk {
   /** The bytes of a file, as they are. */
   bytesOf(path: string): Uint8Array;
   /**
-   * The disk as found after a crash at this moment. `survives` tells for every write that was not synced whether it
-   * reached the disk: the power went, and the machine started anew. Without it all did, and only the process was
-   * killed. Names and sizes survive.
+   * The disk as found after a crash at this moment. `survives` tells for every sector of every write that was not
+   * synced whether it reached the disk: the power went, and the machine started anew. Without it all did, and only the
+   * process was killed. Names and sizes survive.
    */
   crash(survives?: () => boolean): MemoryDisk;
   /** Files open now. */
@@ -36,6 +36,8 @@ interface MemoryFile {
 }
 
 const TOTAL_BYTES = 2 ** 50;
+/** What a disk writes as a whole or not at all; larger than real ones, of which there would be too many. */
+const SECTOR_BYTES = 64 * 1024;
 
 export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boot = 0): MemoryDisk {
   const failing = new Map<MemoryDiskOperation, string>();
@@ -190,7 +192,13 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
 
 function surviving(file: MemoryFile, survives: () => boolean): Uint8Array {
   const bytes = file.bytes.slice();
-  for (const { start, end } of file.unsynced) if (!survives()) bytes.fill(0, start, end);
+  for (const { start, end } of file.unsynced) {
+    for (let at = start; at < end; ) {
+      const next = Math.min(end, (Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+      if (!survives()) bytes.fill(0, at, next);
+      at = next;
+    }
+  }
   return bytes;
 }
 
