@@ -11,6 +11,8 @@ export interface MemoryDisk extends Disk {
   heal(): void;
   /** Flips the bits of one byte of a file; `rot`: as bad media do, so that no time of change tells. */
   flip(path: string, offset: number, how?: 'rot'): void;
+  /** Whether there is a file. */
+  has(path: string): boolean;
   /** The bytes of a file, as they are. */
   bytesOf(path: string): Uint8Array;
   /**
@@ -179,6 +181,7 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
       file.bytes[offset] = (file.bytes[offset] ?? 0) ^ 0xff;
       if (how !== 'rot') file.changes++;
     },
+    has: (path) => files.has(path),
     bytesOf: (path) => found(path, 'bytesOf').bytes.slice(),
     crash(survives) {
       const left = [...files].map(([path, file]): [string, MemoryFile] => [
