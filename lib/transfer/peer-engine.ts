@@ -1,11 +1,9 @@
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
-import { blobInfo } from '../core/geometry.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { every } from '../runtime/clock.ts';
-import type { StoredBlob } from '../store/store.ts';
-import { Action } from '../swarm/actions.ts';
+import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
 import type { Hello, Slots } from '../wire/peer-messages.ts';
@@ -16,17 +14,17 @@ import { Announcements } from './announcements.ts';
 import { BlobTable } from './blob-table.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
+import { Decisions } from './decisions.ts';
 import { discoveryNews } from './discovery-news.ts';
 import { Downloads } from './downloads.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { fallbackHost } from './fallback-host.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
-import { isFetched } from './is-fetched.ts';
 import { Limits } from './limits.ts';
 import { LocalFirst } from './local-first.ts';
-import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
+import { NodeBlobs } from './node-blobs.ts';
 import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
 import { Prefetch } from './prefetch.ts';
@@ -41,9 +39,6 @@ import { Uploads } from './uploads.ts';
 const TICK_MS = 50;
 /** A blob that nobody reads and no neighbour asked for is closed after this long; it stays in the store. */
 const IDLE_CLOSE_MS = 5 * 60_000;
-/** A client waits for it, or nobody does. */
-const PRIORITY_WANTED = 0;
-const PRIORITY_UNWANTED = 100;
 
 /**
  * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
@@ -51,10 +46,11 @@ const PRIORITY_UNWANTED = 100;
  */
 export class PeerEngine implements BlobSource {
   readonly #deps: EngineDeps;
-  readonly #core: PeerCore;
+  readonly #decisions: Decisions<PeerCore>;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
-  readonly #blobs: BlobTable;
+  readonly #table: BlobTable;
+  readonly #blobs: NodeBlobs;
   readonly #conversation: Conversation;
   readonly #announcements: Announcements;
   readonly #sink: PieceSink;
@@ -66,16 +62,18 @@ export class PeerEngine implements BlobSource {
   readonly #afterPull: AfterPull | undefined;
   readonly #prefetch: Prefetch | undefined;
   readonly #stops: (() => void)[] = [];
-  #acting = false;
   #tickedMs = 0;
   #closed = false;
 
   constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}, habits: NodeHabits = {}) {
     this.#deps = deps;
-    this.#core = new PeerCore(core, deps.rng);
+    this.#decisions = new Decisions(new PeerCore(core, deps.rng), deps.clock, (actions, at) =>
+      this.#carryOut(actions, at),
+    );
+    const decide = this.#decisions.decide.bind(this.#decisions);
     const limits = deps.limits ?? new Limits(deps.clock);
     const localFirst = new LocalFirst(deps.clock, limits.upload);
-    this.#blobs = new BlobTable(deps.pool);
+    this.#table = new BlobTable(deps.pool);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
@@ -87,12 +85,12 @@ export class PeerEngine implements BlobSource {
     this.#conversation = new Conversation(deps, {
       slots: (neighbour) => this.#slots(neighbour),
       discoveryReachable: () => deps.discovery.reachable,
-      decide: (event) => this.#decide(event),
+      decide,
       neighbours: () => this.#neighbours.all(),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
-      blob: (digest) => this.#blobs.get(digest),
-      blobs: () => this.#blobs.all(),
-      recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
+      blob: (digest) => this.#table.get(digest),
+      blobs: () => this.#table.all(),
+      recall: (digest) => this.#blobs.recall(digest),
       supernodeFailed: (blob) => this.#fallback.supernodeFailed(blob),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
@@ -104,58 +102,70 @@ export class PeerEngine implements BlobSource {
     this.#sink = new PieceSink(deps, {
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
-      wrong: (blob) => this.#startOver(blob),
+      wrong: (blob) => this.#blobs.startOver(blob),
+    });
+    this.#blobs = new NodeBlobs(deps, {
+      table: this.#table,
+      decisions: this.#decisions,
+      announcements: this.#announcements,
+      conversation: this.#conversation,
+      sink: this.#sink,
+      neighbours: () => this.#neighbours.all(),
     });
     this.#downloads = new Downloads({ ...deps, pace: limits.download }, this.#sink, {
       self: () => deps.self().id,
-      report: (decide) => this.#decide(decide),
+      report: decide,
       ban: (neighbour, reason) => this.#neighbours.ban(neighbour.peer.id, reason),
     });
     this.#uploads = new Uploads(
       { ...deps, pace: localFirst },
       {
         neighbour: (id) => this.#neighbours.get(id),
-        blob: (digest) => this.#blobs.get(digest),
+        blob: (digest) => this.#table.get(digest),
         admit: (neighbour, blob, piece) =>
-          this.#decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
-        freeSlots: (neighbour) => this.#core.freeUploadsFor(neighbour.slot),
-        ended: (neighbour) => this.#decide((core, now) => core.uploaded(neighbour.slot, now)),
+          decide((core, now) => core.admit(neighbour.slot, blob.slot, piece, now)),
+        freeSlots: (neighbour) => this.#decisions.core.freeUploadsFor(neighbour.slot),
+        ended: (neighbour) => decide((core, now) => core.uploaded(neighbour.slot, now)),
       },
     );
-    const decide = (event: (core: PeerCore, now: number) => void): void => this.#decide(event);
     this.#fallback = new RegistryFallback(
       deps,
       this.#sink,
-      fallbackHost(deps, { blobs: this.#blobs, core: this.#core, decide, neighbours: this.#neighbours }),
+      fallbackHost(deps, {
+        blobs: this.#table,
+        core: this.#decisions.core,
+        decide,
+        neighbours: this.#neighbours,
+      }),
     );
     this.#smallBlobs = new SmallBlobs(deps, this.#sink, {
-      shared: (digest) => this.#blobs.get(digest) !== undefined,
-      share: ({ digest, size }) => this.#activate(digest, () => deps.store.create(blobInfo(digest, size))),
+      shared: (digest) => this.#table.get(digest) !== undefined,
+      share: (blob) => this.#blobs.create(blob),
       obtained: (blob) => {
-        if (!blob.retired) this.#decide((core, now) => core.obtained(blob.slot, 0, now));
+        if (!blob.retired) decide((core, now) => core.obtained(blob.slot, 0, now));
       },
       banned: (id) => this.#neighbours.banned(id),
       ban: (id, reason) => this.#neighbours.ban(id, reason),
     });
     this.#reads = new ClientReads({ ...deps, limits, localFirst }, this.#sink, {
       small: (request, signal) => this.#smallBlobs.get(request, signal),
-      share: (request, sinceMs) => this.#share(request, sinceMs),
-      readers: (blob, change) => this.#readers(blob, change),
+      share: (request, sinceMs) => this.#blobs.share(request, sinceMs),
+      readers: (blob, change) => this.#blobs.readers(blob, change),
       waitsFor: (blob, piece) => {
         blob.waitFor(piece, deps.clock.now());
-        if (!blob.retired) this.#core.setCursor(blob.slot, piece);
+        if (!blob.retired) this.#decisions.core.setCursor(blob.slot, piece);
       },
       storeFailed: (error) => this.#fallback.noteDirect(error),
       readEnded: (digest) => this.#afterPull?.readEnded(digest),
     });
     const { cacheAfterPullMs: keepMs } = habits;
-    const release = (digest: Digest): boolean => this.#release(this.#blobs.get(digest));
+    const release = (digest: Digest): boolean => this.#blobs.release(this.#table.get(digest));
     const isRead = (digest: Digest): boolean => this.#reads.efficiency(digest) !== null;
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
-    const share = (request: BlobRequest): Promise<SharedBlob> => this.#share(request, deps.clock.now());
+    const share = (request: BlobRequest): Promise<SharedBlob> => this.#blobs.share(request, deps.clock.now());
     this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
     limits.follow(() =>
-      this.#decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),
+      decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),
     );
   }
 
@@ -164,12 +174,12 @@ export class PeerEngine implements BlobSource {
     const { clock, discovery, store } = this.#deps;
     const news = {
       announcements: this.#announcements,
-      blobs: this.#blobs,
+      blobs: this.#table,
       introduce: (blob: SharedBlob | undefined, peer: PeerInfo) => this.#introduce(blob, peer),
       smallBlobs: this.#smallBlobs,
     };
     discovery.listen(discoveryNews(clock, news));
-    store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
+    store.onLoss(({ digest }) => this.#blobs.lost(this.#table.get(digest)));
     announceStored(this.#deps);
     this.#stops.push(announceBorrowed(this.#deps));
     this.#tickedMs = clock.now();
@@ -203,70 +213,6 @@ export class PeerEngine implements BlobSource {
     return this.#reads.open(request, options);
   }
 
-  #readers(blob: SharedBlob, change: 1 | -1): void {
-    blob.readers += change;
-    blob.usedMs = this.#deps.clock.now();
-    const priority = blob.readers > 0 ? PRIORITY_WANTED : PRIORITY_UNWANTED;
-    if (!blob.retired) this.#decide((core, now) => core.setPriority(blob.slot, priority, now));
-  }
-
-  /** The blob as part of the swarm, started when it was not. */
-  async #share(request: BlobRequest, sinceMs: number): Promise<SharedBlob> {
-    const { digest, size, origin } = request;
-    const create = (): Promise<StoredBlob> => this.#deps.store.create(blobInfo(digest, size));
-    const blob = this.#blobs.get(digest) ?? (await this.#activate(digest, create, sinceMs));
-    if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
-    blob.requireSize(size);
-    const fresh = blob.origin === undefined;
-    // The newest reader's credentials are the likeliest to be valid still.
-    blob.origin = origin;
-    blob.failure = undefined;
-    blob.usedMs = this.#deps.clock.now();
-    if (!blob.stored.complete) {
-      if (fresh) {
-        blob.lastProgressMs = sinceMs;
-        this.#announcements.join(blob);
-        void this.#sink.check(blob);
-      }
-      for (const neighbour of this.#neighbours.all()) this.#conversation.meet(neighbour, blob);
-    }
-    return blob;
-  }
-
-  /** @param sinceMs when its reader began to wait */
-  #activate(
-    digest: Digest,
-    open: () => Promise<StoredBlob | undefined>,
-    sinceMs = this.#deps.clock.now(),
-  ): Promise<SharedBlob | undefined> {
-    const { clock, log, metrics, trace } = this.#deps;
-    return this.#blobs.activate(digest, open, (stored) => {
-      const nowMs = clock.now();
-      const { pieces, size } = stored.info;
-      const held = stored.have.count;
-      metrics.swarms.set(this.#blobs.size + 1);
-      trace?.(nowMs, { kind: 'blob-open', digest, held, pieces });
-      log.debug({ digest, size, held, pieces }, 'blob joined its swarm');
-      return { slot: this.#core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, sinceMs), nowMs };
-    });
-  }
-
-  /** Every piece turned out wrong: neighbours hear that we have none, and the next reader begins anew. */
-  #startOver(blob: SharedBlob): void {
-    this.#decide((core) => core.lost(blob.slot));
-    this.#conversation.withdraw(blob);
-    blob.origin = undefined;
-  }
-
-  #lost(blob: SharedBlob | undefined): void {
-    if (blob?.stored.borrowed === true) this.#retire(blob);
-    if (blob === undefined || blob.retired) return;
-    this.#decide((core, now) =>
-      forgetLost(blob, this.#deps.metrics, core, (piece) => core.obtained(blob.slot, piece, now)),
-    );
-    if (blob.readers > 0) this.#announcements.join(blob);
-  }
-
   #introduce(blob: SharedBlob | undefined, peer: PeerInfo): void {
     const neighbour = this.#neighbours.get(peer.id);
     if (neighbour === undefined) this.#neighbours.connect(peer);
@@ -275,60 +221,49 @@ export class PeerEngine implements BlobSource {
 
   #up(neighbour: Neighbour, hello: Hello): void {
     const sameZone = neighbour.peer.zone === this.#deps.self().zone;
-    neighbour.slot = this.#core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
+    neighbour.slot = this.#decisions.core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
     this.#bySlot[neighbour.slot] = neighbour;
-    this.#decide((core, now) =>
+    this.#decisions.decide((core, now) =>
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
     );
     this.#sendSlots(neighbour, false);
-    for (const blob of this.#blobs.all()) {
+    for (const blob of this.#table.all()) {
       if (!blob.stored.complete) this.#conversation.meet(neighbour, blob);
     }
   }
 
   #down(neighbour: Neighbour): void {
     const cut = this.#uploads.forget(neighbour);
-    this.#decide((core, now) => {
+    this.#decisions.decide((core, now) => {
       for (let upload = 0; upload < cut; upload++) core.uploaded(neighbour.slot, now);
       core.removePeer(neighbour.slot, now);
     });
     this.#bySlot[neighbour.slot] = undefined;
-    this.#announcements.lost(neighbour, this.#blobs.all());
+    this.#announcements.lost(neighbour, this.#table.all());
   }
 
-  /** One event for the core, then whatever it decided. */
-  #decide<T>(event: (core: PeerCore, now: number) => T): T {
-    const result = event(this.#core, this.#deps.clock.now());
-    if (!this.#acting) this.#act();
-    return result;
-  }
-
-  #act(): void {
-    const { actions } = this.#core;
-    this.#acting = true;
-    // Carrying out an action may bring new events, whose actions are appended while we read.
-    for (let at = 0; at < actions.length; at++) {
-      const kind = actions.kind[at];
-      const neighbour = this.#bySlot[actions.peer[at] ?? -1];
-      const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
-      const piece = actions.piece[at] ?? -1;
-      const request = actions.request[at] ?? -1;
-      if (kind === Action.request && blob !== undefined) {
-        this.#downloads.start(request, neighbour, blob, piece);
-      } else if (kind === Action.cancel) this.#downloads.cancel(request);
-      else if (kind === Action.have && blob !== undefined) this.#conversation.queueHave(blob, piece);
-      else if (kind === Action.slots) this.#sendSlots(neighbour, false);
-      else if (kind === Action.hungry) this.#sendSlots(neighbour, true);
-      else if (kind === Action.decline && blob !== undefined && neighbour !== undefined) {
-        neighbour.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#slots(neighbour) });
-      }
+  #carryOut(actions: ActionBuffer, at: number): void {
+    const kind = actions.kind[at];
+    const neighbour = this.#bySlot[actions.peer[at] ?? -1];
+    const blob = this.#table.atSlot(actions.blob[at] ?? -1);
+    const piece = actions.piece[at] ?? -1;
+    const request = actions.request[at] ?? -1;
+    if (kind === Action.request && blob !== undefined) {
+      this.#downloads.start(request, neighbour, blob, piece);
+    } else if (kind === Action.cancel) this.#downloads.cancel(request);
+    else if (kind === Action.have && blob !== undefined) this.#conversation.queueHave(blob, piece);
+    else if (kind === Action.slots) this.#sendSlots(neighbour, false);
+    else if (kind === Action.hungry) this.#sendSlots(neighbour, true);
+    else if (kind === Action.decline && blob !== undefined && neighbour !== undefined) {
+      neighbour.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#slots(neighbour) });
     }
-    actions.clear();
-    this.#acting = false;
   }
 
   #slots(neighbour: Neighbour): Slots {
-    return { up: this.#core.freeUploadsFor(neighbour.slot), down: this.#core.freeDownloads };
+    return {
+      up: this.#decisions.core.freeUploadsFor(neighbour.slot),
+      down: this.#decisions.core.freeDownloads,
+    };
   }
 
   #sendSlots(neighbour: Neighbour | undefined, hungry: boolean): void {
@@ -338,47 +273,34 @@ export class PeerEngine implements BlobSource {
   #hello(): Hello {
     const clusterTimeMs = this.#deps.wallClockMs();
     // How many uploads this peer may have is told once it is our neighbour.
-    const slots = { up: 0, down: this.#core.freeDownloads };
+    const slots = { up: 0, down: this.#decisions.core.freeDownloads };
     return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots };
   }
 
   #tick(): void {
-    this.#decide((core, now) => core.tick(now));
+    this.#decisions.decide((core, now) => core.tick(now));
     this.#prefetch?.goOn();
     const now = this.#deps.clock.now();
     // While this process itself stood still, nobody else was slow.
     const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
     this.#tickedMs = now;
-    for (const blob of this.#blobs.all()) {
+    for (const blob of this.#table.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
-      blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#core.progressedAt(blob.slot));
+      blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
-      if (blob.readers === 0 && now - blob.ofUseMs > IDLE_CLOSE_MS && this.#core.inFlight(blob.slot) === 0) {
-        this.#retire(blob);
+      if (
+        blob.readers === 0 &&
+        now - blob.ofUseMs > IDLE_CLOSE_MS &&
+        this.#decisions.core.inFlight(blob.slot) === 0
+      ) {
+        this.#blobs.retire(blob);
       }
     }
   }
 
-  /** Retires the blob unless we or a neighbour are still fetching it. @returns whether it is out of the swarm */
-  #release(blob: SharedBlob | undefined): boolean {
-    if (blob === undefined) return true;
-    if (isFetched(blob, this.#core, this.#neighbours.all())) return false;
-    this.#retire(blob);
-    return true;
-  }
-
-  /** The blob leaves memory; what is on disk stays and is shared again when someone asks. */
-  #retire(blob: SharedBlob): void {
-    this.#blobs.retire(blob);
-    this.#decide((core, now) => core.removeBlob(blob.slot, now));
-    this.#conversation.withdraw(blob);
-    this.#deps.metrics.swarms.set(this.#blobs.size);
-    void blob.stored.close();
-  }
-
   /** What is going on, for people. */
   status(): SwarmStatus {
-    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), this.#reads);
+    return swarmStatus(this.#neighbours.all(), this.#table.all(), this.#reads);
   }
 
   /** Ends links, fetches and readers; waits for pieces being written. A second call is harmless. */
@@ -390,7 +312,7 @@ export class PeerEngine implements BlobSource {
     this.#smallBlobs.close();
     this.#neighbours.close();
     await this.#downloads.close();
-    for (const blob of this.#blobs.all()) {
+    for (const blob of this.#table.all()) {
       blob.failure ??= new DamselflyError('ABORTED', 'the daemon is stopping');
       blob.changed();
       await blob.stored.close();

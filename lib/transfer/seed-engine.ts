@@ -1,10 +1,10 @@
 import type { Digest } from '../core/digest.ts';
-import { DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
+import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
-import { Action } from '../swarm/actions.ts';
+import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
@@ -12,12 +12,14 @@ import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
 import { CoOwners } from './co-owners.ts';
+import { Decisions } from './decisions.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
 import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
+import { NodeRequests, refuseToRead } from './node-requests.ts';
 import { PieceSink } from './piece-sink.ts';
 import { RegistryReads } from './registry-reads.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
@@ -34,21 +36,24 @@ const IDLE_CLOSE_MS = 5 * 60_000;
  */
 export class SeedEngine {
   readonly #deps: EngineDeps;
-  readonly #core: SeedCore;
+  readonly #decisions: Decisions<SeedCore>;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
   readonly #zones = new Map<string, number>();
   readonly #blobs: BlobTable;
   readonly #coOwners: CoOwners;
   readonly #reads: RegistryReads;
+  readonly #nodes: NodeRequests;
   readonly #sink: PieceSink;
   readonly #uploads: Uploads;
   #stopTicks = (): void => {};
-  #acting = false;
 
   constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}) {
     this.#deps = deps;
-    this.#core = new SeedCore(core, deps.rng);
+    this.#decisions = new Decisions(new SeedCore(core, deps.rng), deps.clock, (actions, at) =>
+      this.#carryOut(actions, at),
+    );
+    const decide = this.#decisions.decide.bind(this.#decisions);
     this.#blobs = new BlobTable(deps.pool);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
@@ -77,14 +82,21 @@ export class SeedEngine {
     });
     this.#reads = new RegistryReads({ ...deps, pace: limits.download }, this.#sink, this.#coOwners, {
       selfId: () => deps.self().id,
-      has: (blob, piece) => this.#core.has(blob.slot, piece),
-      holders: (blob, piece) => this.#core.holders(blob.slot, piece),
-      spread: (blob) => this.#core.spread(blob.slot),
+      has: (blob, piece) => this.#decisions.core.has(blob.slot, piece),
+      holders: (blob, piece) => this.#decisions.core.holders(blob.slot, piece),
+      spread: (blob) => this.#decisions.core.spread(blob.slot),
       wanted: (blob) => this.#wanted(blob),
       neighbours: () => this.#neighbours.all(),
       landed: (blob, piece) => this.#landed(blob, piece),
-      refuse: (neighbour, digest, error) => this.#refuse(neighbour, digest, error),
+      refuse: refuseToRead,
       ban: (neighbour) => this.#neighbours.ban(neighbour.peer.id, 'corrupt-piece'),
+    });
+    this.#nodes = new NodeRequests(deps, {
+      decide,
+      blob: (digest) => this.#blobs.get(digest),
+      isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
+      activate: (digest, open) => this.#activate(digest, open),
+      read: (blob, origin) => this.#reads.start(blob, origin),
     });
     this.#uploads = new Uploads(
       { ...deps, pace: limits.upload },
@@ -92,18 +104,18 @@ export class SeedEngine {
         neighbour: (id) => this.#neighbours.get(id),
         blob: (digest) => this.#blobs.get(digest),
         admit: (neighbour, blob, piece) =>
-          this.#decide((core, now) => {
+          decide((core, now) => {
             // Other owners get what nodes leave: a node waits, they only check.
             if (isSupernode(neighbour)) return core.freeSlots > 0;
             return core.admit(neighbour.slot, blob.slot, piece, now);
           }),
-        freeSlots: () => this.#core.freeSlots,
+        freeSlots: () => this.#decisions.core.freeSlots,
         ended: (neighbour) => {
-          if (!isSupernode(neighbour)) this.#decide((core, now) => core.uploaded(neighbour.slot, now));
+          if (!isSupernode(neighbour)) decide((core, now) => core.uploaded(neighbour.slot, now));
         },
       },
     );
-    limits.follow(() => this.#decide((core, now) => core.limitSlots(limits.uploadSlots, now)));
+    limits.follow(() => decide((core, now) => core.limitSlots(limits.uploadSlots, now)));
   }
 
   /** Begins: joins the tracker with what the store holds, and lets time pass. */
@@ -167,9 +179,9 @@ export class SeedEngine {
       this.#coOwners.up(neighbour, this.#blobs.all());
       return;
     }
-    neighbour.slot = this.#core.addPeer(this.#zoneNumber(neighbour.peer.zone));
+    neighbour.slot = this.#decisions.core.addPeer(this.#zoneNumber(neighbour.peer.zone));
     this.#bySlot[neighbour.slot] = neighbour;
-    this.#decide((core, now) =>
+    this.#decisions.decide((core, now) =>
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
     );
   }
@@ -189,7 +201,7 @@ export class SeedEngine {
       return;
     }
     this.#bySlot[neighbour.slot] = undefined;
-    this.#decide((core, now) => core.removePeer(neighbour.slot, now));
+    this.#decisions.decide((core, now) => core.removePeer(neighbour.slot, now));
   }
 
   #hear(neighbour: Neighbour, message: PeerMessage): void {
@@ -202,86 +214,7 @@ export class SeedEngine {
       });
       return;
     }
-    if ('slots' in message && message.type !== 'hello') {
-      const { down, up } = message.slots;
-      // Only a message about slots says whether the peer waits for one.
-      const hungry = message.type === 'slots' ? message.hungry : undefined;
-      this.#decide((core, now) => core.peerSlots(neighbour.slot, up, down, hungry, now));
-    }
-    switch (message.type) {
-      case 'open':
-        neighbour.noteOpen(message.handle, message);
-        void this.#answer(neighbour, message.digest, message.size, undefined);
-        return;
-      case 'origin': {
-        const theirs = neighbour.theirBlob(message.handle);
-        if (theirs === undefined) return;
-        const { authorization, repository, upstream } = message;
-        const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
-        void this.#answer(neighbour, theirs.digest, theirs.size, origin);
-        return;
-      }
-      case 'close': {
-        const digest = neighbour.noteClose(message.handle);
-        const blob = digest === undefined ? undefined : this.#blobs.get(digest);
-        if (blob !== undefined) this.#decide((core) => core.peerUnshares(neighbour.slot, blob.slot));
-        return;
-      }
-      case 'have': {
-        neighbour.noteHave(message.handle);
-        const blob = this.#meant(neighbour, message.handle);
-        if (blob === undefined) return;
-        this.#decide((core, now) => {
-          for (const { index } of message.proofs) {
-            if (index < blob.info.pieces) core.peerHas(neighbour.slot, blob.slot, index, now);
-          }
-        });
-        return;
-      }
-      case 'decline': {
-        const blob = this.#meant(neighbour, message.handle);
-        if (blob === undefined || message.index >= blob.info.pieces) return;
-        this.#decide((core, now) => core.declined(neighbour.slot, blob.slot, message.index, now));
-        return;
-      }
-      // Only nodes take offers and refusals, and only supernodes are believed; hellos are over.
-      case 'wrong':
-      case 'hello':
-      case 'slots':
-      case 'offer':
-      case 'origin-failed':
-    }
-  }
-
-  #meant(neighbour: Neighbour, handle: number): SharedBlob | undefined {
-    const theirs = neighbour.theirBlob(handle);
-    return theirs === undefined ? undefined : this.#blobs.get(theirs.digest);
-  }
-
-  /** A node shares a blob, and may have told where to read it: join in, and read what is missing. */
-  async #answer(
-    neighbour: Neighbour,
-    digest: Digest,
-    size: number,
-    origin: BlobOrigin | undefined,
-  ): Promise<void> {
-    const { log, store } = this.#deps;
-    try {
-      const open =
-        origin === undefined ? () => store.open(digest) : () => store.create(blobInfo(digest, size));
-      const blob = await this.#activate(digest, open);
-      if (blob === undefined || blob.info.size !== size) return;
-      blob.usedMs = this.#deps.clock.now();
-      if (this.#neighbours.get(neighbour.peer.id) === neighbour) {
-        neighbour.openOurs(blob.handle, blob.info);
-        // What we hold is told only by offers: a list would draw everyone to us at once.
-        if (neighbour.meet(digest)) this.#decide((core) => core.peerShares(neighbour.slot, blob.slot));
-      }
-      if (origin !== undefined) this.#reads.start(blob, origin);
-    } catch (error) {
-      log.warn({ digest, error: describeError(error) }, 'blob could not be taken in');
-      this.#refuse(neighbour, digest, error);
-    }
+    this.#nodes.hear(neighbour, message);
   }
 
   #activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined> {
@@ -290,31 +223,31 @@ export class SeedEngine {
       const held = stored.have.count;
       trace?.(clock.now(), { kind: 'blob-open', digest, held, pieces: stored.info.pieces });
       metrics.swarms.set(this.#blobs.size + 1);
-      return { slot: this.#core.addBlob(stored.info.pieces, stored.have), nowMs: clock.now() };
+      return { slot: this.#decisions.core.addBlob(stored.info.pieces, stored.have), nowMs: clock.now() };
     });
   }
 
   /** The next node that tells where to read the blob has the lost piece read again. */
   #lost(blob: SharedBlob | undefined): void {
     if (blob === undefined) return;
-    this.#decide((core, now) =>
+    this.#decisions.decide((core, now) =>
       forgetLost(blob, this.#deps.metrics, core, (piece) => core.landed(blob.slot, piece, now)),
     );
   }
 
   /** Nodes share the blob, or wait to be told it whole. */
   #wanted(blob: SharedBlob): boolean {
-    return blob.readers > 0 || this.#core.spread(blob.slot).sharers > 0;
+    return blob.readers > 0 || this.#decisions.core.spread(blob.slot).sharers > 0;
   }
 
   #landed(blob: SharedBlob, piece: number): void {
-    this.#decide((core, now) => core.landed(blob.slot, piece, now));
+    this.#decisions.decide((core, now) => core.landed(blob.slot, piece, now));
     this.#coOwners.landed(blob, piece);
   }
 
   /** Every piece turned out wrong: whoever shares the blob hears which reads of the registry are to blame. */
   #startOver(blob: SharedBlob, generations: readonly string[]): void {
-    this.#decide((core) => core.lost(blob.slot));
+    this.#decisions.decide((core) => core.lost(blob.slot));
     this.#coOwners.forget(blob);
     this.#reads.wrong(blob);
     for (const neighbour of this.#neighbours.all()) {
@@ -324,39 +257,18 @@ export class SeedEngine {
     }
   }
 
-  #refuse(neighbour: Neighbour, digest: Digest, error: unknown): void {
-    const handle = neighbour.theirHandle(digest);
-    if (handle === undefined) return;
-    const ours =
-      error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
-    const status = Number(ours.facts['status'] ?? ERROR_CODES[ours.code].status);
-    neighbour.send({ type: 'origin-failed', handle, code: ours.code, status, message: ours.message });
-  }
-
-  #decide<T>(event: (core: SeedCore, now: number) => T): T {
-    const result = event(this.#core, this.#deps.clock.now());
-    if (!this.#acting) this.#act();
-    return result;
-  }
-
-  #act(): void {
-    const { actions } = this.#core;
-    this.#acting = true;
-    for (let at = 0; at < actions.length; at++) {
-      const neighbour = this.#bySlot[actions.peer[at] ?? -1];
-      const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
-      if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) continue;
-      const proof = blob.stored.proof(actions.piece[at] ?? -1);
-      if (proof !== undefined) {
-        neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
-      }
+  #carryOut(actions: ActionBuffer, at: number): void {
+    const neighbour = this.#bySlot[actions.peer[at] ?? -1];
+    const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
+    if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) return;
+    const proof = blob.stored.proof(actions.piece[at] ?? -1);
+    if (proof !== undefined) {
+      neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
     }
-    actions.clear();
-    this.#acting = false;
   }
 
   #slots(): Slots {
-    return { up: this.#core.freeSlots, down: 0 };
+    return { up: this.#decisions.core.freeSlots, down: 0 };
   }
 
   #hello(): Hello {
@@ -365,7 +277,7 @@ export class SeedEngine {
   }
 
   #tick(): void {
-    this.#decide((core, now) => core.tick(now));
+    this.#decisions.decide((core, now) => core.tick(now));
     const now = this.#deps.clock.now();
     for (const blob of this.#blobs.all()) {
       if (now - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob)) this.#retire(blob);
@@ -374,7 +286,7 @@ export class SeedEngine {
 
   #retire(blob: SharedBlob): void {
     this.#blobs.retire(blob);
-    this.#decide((core) => core.removeBlob(blob.slot));
+    this.#decisions.decide((core) => core.removeBlob(blob.slot));
     for (const neighbour of this.#neighbours.all()) neighbour.closeOurs(blob.handle, blob.digest);
     if (!blob.stored.complete) this.#deps.discovery.withdraw([blob.digest]);
     blob.changed();

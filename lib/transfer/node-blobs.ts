@@ -1,0 +1,144 @@
+import type { BlobRequest } from '../core/blob-source.ts';
+import type { Digest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
+import { blobInfo } from '../core/geometry.ts';
+import type { StoredBlob } from '../store/store.ts';
+import type { PeerCore } from '../swarm/peer-core.ts';
+import type { Announcements } from './announcements.ts';
+import type { BlobTable } from './blob-table.ts';
+import type { Conversation } from './conversation.ts';
+import type { Decisions } from './decisions.ts';
+import type { EngineDeps } from './engine-deps.ts';
+import { isFetched } from './is-fetched.ts';
+import { forgetLost } from './lost-piece.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { PieceSink } from './piece-sink.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+/** A client waits for it, or nobody does. */
+const PRIORITY_WANTED = 0;
+const PRIORITY_UNWANTED = 100;
+
+export interface NodeBlobsHost {
+  readonly table: BlobTable;
+  readonly decisions: Decisions<PeerCore>;
+  readonly announcements: Announcements;
+  readonly conversation: Conversation;
+  readonly sink: PieceSink;
+  /** Linked neighbours. */
+  readonly neighbours: () => readonly Neighbour[];
+}
+
+/** How a blob joins and leaves a node's part of the swarm, and what becomes of it in between. */
+export class NodeBlobs {
+  readonly #deps: EngineDeps;
+  readonly #host: NodeBlobsHost;
+
+  constructor(deps: EngineDeps, host: NodeBlobsHost) {
+    this.#deps = deps;
+    this.#host = host;
+  }
+
+  /** A client begins to read the blob, or ends. */
+  readers(blob: SharedBlob, change: 1 | -1): void {
+    blob.readers += change;
+    blob.usedMs = this.#deps.clock.now();
+    const priority = blob.readers > 0 ? PRIORITY_WANTED : PRIORITY_UNWANTED;
+    if (!blob.retired) {
+      this.#host.decisions.decide((core, now) => core.setPriority(blob.slot, priority, now));
+    }
+  }
+
+  /**
+   * The blob as part of the swarm, started when it was not.
+   * @param sinceMs when its reader began to wait
+   * @throws UPSTREAM_BROKEN when it has another size than before; STORE_*
+   */
+  async share(request: BlobRequest, sinceMs: number): Promise<SharedBlob> {
+    const { digest, size, origin } = request;
+    const { announcements, conversation, neighbours, sink, table } = this.#host;
+    const blob = table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
+    if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
+    blob.requireSize(size);
+    const fresh = blob.origin === undefined;
+    // The newest reader's credentials are the likeliest to be valid still.
+    blob.origin = origin;
+    blob.failure = undefined;
+    blob.usedMs = this.#deps.clock.now();
+    if (!blob.stored.complete) {
+      if (fresh) {
+        blob.lastProgressMs = sinceMs;
+        announcements.join(blob);
+        void sink.check(blob);
+      }
+      for (const neighbour of neighbours()) conversation.meet(neighbour, blob);
+    }
+    return blob;
+  }
+
+  /** The blob in the swarm, made in the store when it is not there. */
+  create(
+    { digest, size }: { readonly digest: Digest; readonly size: number },
+    sinceMs?: number,
+  ): Promise<SharedBlob | undefined> {
+    return this.#activate(digest, () => this.#deps.store.create(blobInfo(digest, size)), sinceMs);
+  }
+
+  /** The blob in the swarm if the store has it. */
+  recall(digest: Digest): Promise<SharedBlob | undefined> {
+    return this.#activate(digest, () => this.#deps.store.open(digest));
+  }
+
+  #activate(
+    digest: Digest,
+    open: () => Promise<StoredBlob | undefined>,
+    sinceMs = this.#deps.clock.now(),
+  ): Promise<SharedBlob | undefined> {
+    const { clock, log, metrics, trace } = this.#deps;
+    const { decisions, table } = this.#host;
+    return table.activate(digest, open, (stored) => {
+      const nowMs = clock.now();
+      const { pieces, size } = stored.info;
+      const held = stored.have.count;
+      metrics.swarms.set(table.size + 1);
+      trace?.(nowMs, { kind: 'blob-open', digest, held, pieces });
+      log.debug({ digest, size, held, pieces }, 'blob joined its swarm');
+      return { slot: decisions.core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, sinceMs), nowMs };
+    });
+  }
+
+  /** Every piece turned out wrong: neighbours hear that we have none, and the next reader begins anew. */
+  startOver(blob: SharedBlob): void {
+    this.#host.decisions.decide((core) => core.lost(blob.slot));
+    this.#host.conversation.withdraw(blob);
+    blob.origin = undefined;
+  }
+
+  /** A piece on disk turned out wrong, or a borrowed blob is gone. */
+  lost(blob: SharedBlob | undefined): void {
+    if (blob?.stored.borrowed === true) this.retire(blob);
+    if (blob === undefined || blob.retired) return;
+    this.#host.decisions.decide((core, now) =>
+      forgetLost(blob, this.#deps.metrics, core, (piece) => core.obtained(blob.slot, piece, now)),
+    );
+    if (blob.readers > 0) this.#host.announcements.join(blob);
+  }
+
+  /** Retires the blob unless we or a neighbour are still fetching it. @returns whether it is out of the swarm */
+  release(blob: SharedBlob | undefined): boolean {
+    if (blob === undefined) return true;
+    if (isFetched(blob, this.#host.decisions.core, this.#host.neighbours())) return false;
+    this.retire(blob);
+    return true;
+  }
+
+  /** The blob leaves memory; what is on disk stays and is shared again when someone asks. */
+  retire(blob: SharedBlob): void {
+    const { conversation, decisions, table } = this.#host;
+    table.retire(blob);
+    decisions.decide((core, now) => core.removeBlob(blob.slot, now));
+    conversation.withdraw(blob);
+    this.#deps.metrics.swarms.set(table.size);
+    void blob.stored.close();
+  }
+}
