@@ -29,7 +29,7 @@ const THEMES: readonly (readonly [weight: number, draw: (rng: Rng, shape: Shape)
   ],
   [2, (rng, shape) => ({ kind: 'corrupt', who: anyPeer(rng, shape) })],
   [2, (rng, shape) => ({ kind: 'stall', who: anyPeer(rng, shape) })],
-  [3, (rng, shape) => ({ kind: 'disk-full', who: anyPeer(rng, shape), afterBytes: rng.int(4 * MIB) })],
+  [3, (rng, shape) => ({ kind: 'disk-full', who: anyPeer(rng, shape), afterBytes: rng.int(oneOf(rng, [128 * KIB, 1 * MIB])) })],
   [
     3,
     (rng, shape) => ({
@@ -50,10 +50,10 @@ const THEMES: readonly (readonly [weight: number, draw: (rng: Rng, shape: Shape)
   [1, () => ({ kind: 'registry-no-ranges' })],
   [2, (rng) => ({ kind: 'registry-errors', every: oneOf(rng, [2, 3, 5]) })],
   [2, (rng) => ({ kind: 'registry-busy', retrySeconds: 1 + rng.int(3) })],
-  [2, (rng) => ({ kind: 'registry-cuts', afterBytes: (1 + rng.int(16)) * 128 * KIB })],
+  [2, (rng) => ({ kind: 'registry-cuts', afterBytes: (1 + rng.int(16)) * 64 * KIB })],
   [2, (rng) => ({ kind: 'registry-stalls', stallMs: oneOf(rng, [500, 3000]) })],
-  [2, (rng) => ({ kind: 'registry-slow', bytesPerSecond: oneOf(rng, [64 * KIB, 512 * KIB]) })],
-  [2, (rng) => ({ kind: 'registry-lies', everyBytes: oneOf(rng, [256 * KIB, 2 * MIB]) })],
+  [2, (rng) => ({ kind: 'registry-slow', bytesPerSecond: oneOf(rng, [32 * KIB, 256 * KIB]) })],
+  [2, (rng) => ({ kind: 'registry-lies', everyBytes: oneOf(rng, [128 * KIB, 1 * MIB]) })],
 ];
 const TOTAL_WEIGHT = THEMES.reduce((sum, [weight]) => sum + weight, 0);
 

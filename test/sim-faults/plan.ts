@@ -4,6 +4,10 @@ import type { Fault } from './faults.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+/** Blobs up to there come whole, in one message. */
+const SMALL_BYTES = 256 * KIB;
+/** Three stripes of 16 MiB. */
+const STRIPED_BYTES = 33 * MIB;
 
 /** All that a run is made of, as data: what is left out of it when a failure is shrunk changes nothing else. */
 export interface Plan {
@@ -16,6 +20,8 @@ export interface Plan {
   readonly pulls: readonly PullPlan[];
   readonly network: { readonly latencyMs: number; readonly jitterMs: number; readonly bytesPerSecond: number };
   readonly registry: { readonly latencyMs: number; readonly bytesPerSecond: number; readonly redirects: boolean };
+  /** Of all blobs that are not small. */
+  readonly pieceBytes: number;
   /** Of each process's store; absent: as much as comes. */
   readonly storeMaxBytes?: number | undefined;
   readonly bufferBytes: number;
@@ -44,8 +50,9 @@ export function drawPlan(seed: number): Plan {
   const nodes = 3 + rng.int(6);
   const supernodes = pick(rng, [0, 1, 1, 2, 2, 3]);
   const trackers = pick(rng, [1, 1, 2]);
+  const pieceBytes = pick(rng, [16, 16, 32, 64, 256]) * KIB;
   const blobs = Array.from({ length: 1 + rng.int(3) }, (): BlobPlan => {
-    const size = drawSize(rng, supernodes);
+    const size = drawSize(rng, pieceBytes, supernodes);
     return { size, offset: rng.int(1024) * 4 * KIB };
   });
   const crowdMs = pick(rng, [5, 50, 500, 3000]);
@@ -62,32 +69,34 @@ export function drawPlan(seed: number): Plan {
     ).flat(),
   );
   const shape = { nodes, supernodes, trackers, blobs };
+  const total = blobs.reduce((sum, { size }) => sum + size, 0);
   return {
     ...{ seed, ...shape, pulls },
     network: {
       latencyMs: pick(rng, [0.2, 1, 10]),
       jitterMs: pick(rng, [0.1, 1, 5]),
-      bytesPerSecond: pick(rng, [4, 20, 100]) * MIB,
+      bytesPerSecond: Math.round(total / pick(rng, [0.1, 0.5, 2])),
     },
     registry: {
       latencyMs: pick(rng, [2, 20, 100]),
-      bytesPerSecond: pick(rng, [3, 10, 40]) * MIB,
+      bytesPerSecond: Math.round(total / pick(rng, [0.1, 0.5, 3])),
       redirects: rng.float() < 0.3,
     },
+    pieceBytes,
     ...(rng.float() < 0.15 ? { storeMaxBytes: Math.max(...blobs.map(({ size }) => size)) + 64 * KIB } : {}),
     bufferBytes: pick(rng, [8, 32, 64]) * MIB,
     faults: drawFaults(rng, shape),
   };
 }
 
-/** Most are small, so that many runs fit in a minute; some are small blobs, a few have three stripes. */
-function drawSize(rng: Rng, supernodes: number): number {
+/** Most have 8 to 64 pieces; some are small blobs, a few are large enough for stripes. */
+function drawSize(rng: Rng, pieceBytes: number, supernodes: number): number {
   const kind = rng.float();
-  const odd = rng.float() < 0.5 ? 1 + rng.int(100 * KIB) : 0;
-  if (kind < 0.1) return 1 + rng.int(256 * KIB);
-  if (kind < 0.13 && supernodes > 1) return 33 * MIB + odd;
-  if (kind < 0.3) return (4 + rng.int(8)) * MIB + odd;
-  return (1 + rng.int(12)) * 256 * KIB + odd;
+  const odd = rng.float() < 0.5 ? 1 + rng.int(pieceBytes - 1) : 0;
+  if (kind < 0.1) return 1 + rng.int(SMALL_BYTES);
+  if (kind < 0.115 && supernodes > 1) return STRIPED_BYTES + odd;
+  const pieces = pieceBytes === 256 * KIB ? 2 + rng.int(10) : 8 + rng.int(56);
+  return Math.max(pieces * pieceBytes, SMALL_BYTES) + odd;
 }
 
 function pick<T>(rng: Rng, choices: readonly T[]): T {

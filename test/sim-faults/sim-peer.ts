@@ -19,6 +19,7 @@ import type { Fault } from './faults.ts';
 import { dialSimControl } from './sim-control.ts';
 import { type DiskPace, processDisk } from './sim-disk.ts';
 import { processNetwork } from './sim-network.ts';
+import { smallPieces } from './small-pieces.ts';
 import { SimProcess } from './sim-process.ts';
 import type { SimRegistry } from './sim-registry.ts';
 import { CONTROL_PORT, type SimSurroundings } from './surroundings.ts';
@@ -41,6 +42,7 @@ export interface PeerSettings {
   readonly trackers: readonly string[];
   readonly bufferBytes: number;
   readonly storeMaxBytes: number | undefined;
+  readonly pieceBytes: number;
   readonly trace: Trace;
   readonly log: Logger;
   readonly tamper: Tamper | undefined;
@@ -158,7 +160,8 @@ export class SimPeer {
     const { disk, keyValue } = processDisk(process, this, rng, this.pace);
     const { folder } = this;
     const storeDeps = { disk, keyValue, log, clock, wallClockMs, folder };
-    const store = await openBlobStore(storeDeps, maxBytes === undefined ? {} : { maxBytes });
+    const opened = await openBlobStore(storeDeps, maxBytes === undefined ? {} : { maxBytes });
+    const store = smallPieces(opened, this.#settings.pieceBytes);
     const limits = new Limits(clock);
     const exchange = this.#registry.exchange(name, process);
     const connect = (): { exchange: typeof exchange; close(): Promise<void> } => ({

@@ -19,7 +19,7 @@ import { SimTracker } from './sim-tracker.ts';
 import { CONTROL_SILENCE_MS, type SimSurroundings } from './surroundings.ts';
 
 /** All blobs are cut from these bytes. */
-const ALL_BYTES = randomBytes(48 * 1024 * 1024);
+const ALL_BYTES = randomBytes(40 * 1024 * 1024);
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 
 export interface WorldOptions {
@@ -121,7 +121,7 @@ export class World implements SimSurroundings {
   }
 
   #addMachines(): void {
-    const { bufferBytes, nodes, storeMaxBytes, supernodes, trackers } = this.plan;
+    const { bufferBytes, nodes, pieceBytes, storeMaxBytes, supernodes, trackers } = this.plan;
     const names = (of: string, count: number): string[] =>
       Array.from({ length: count }, (_, index) => `${of}${index}`);
     for (const name of names('tracker', trackers)) {
@@ -135,7 +135,7 @@ export class World implements SimSurroundings {
         name,
         role: name.startsWith('super') ? ('supernode' as const) : ('node' as const),
         trackers: [...this.trackers.keys()],
-        ...{ bufferBytes, storeMaxBytes, tamper: this.#options.tamper },
+        ...{ bufferBytes, pieceBytes, storeMaxBytes, tamper: this.#options.tamper },
         log: this.#log.child({ process: name }),
         trace: (_: number, event: TraceEvent) => this.#event(name, event),
       };
