@@ -3,6 +3,8 @@ import type { Logger } from '../../lib/observe/log.ts';
 
 /** pino's number of `error`: what is logged so is a bug of ours, whatever broke around us. */
 const ERROR = 50;
+/** Processes of one version never say this of each other. */
+const PROTOCOL = ['peer broke the protocol', 'tracker breaks the protocol', 'control connection refused'];
 
 interface Line {
   readonly level: number;
@@ -20,9 +22,9 @@ export function recordingLog(
       const { level, msg, process: who, ...facts } = JSON.parse(text) as Line;
       const line = `${who ?? ''} log: ${msg ?? ''} ${JSON.stringify(facts)}`;
       onTrace?.(line);
-      if (level >= ERROR) onError(line);
+      if (level >= ERROR || PROTOCOL.includes(msg ?? '')) onError(line);
     },
   };
-  const level = onTrace === undefined ? 'error' : 'debug';
+  const level = onTrace === undefined ? 'warn' : 'debug';
   return pino({ level, base: null, timestamp: false }, stream) as PinoLogger;
 }

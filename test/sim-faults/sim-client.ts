@@ -7,6 +7,8 @@ import type { RunningPeer } from './sim-peer.ts';
 
 /** As a container runtime after a failed pull, only sooner. */
 const COMES_BACK_MS = 500;
+/** Chunks may be as small as a piece: a slow client is not slow for ever. */
+const MOST_PAUSES = 20;
 const ORIGIN = { upstream: 'registry.test', repository: 'team/app' };
 
 export interface PullOf {
@@ -73,6 +75,7 @@ export class SimClient {
     const chunks = engine.open(request, { signal: abort.signal })[Symbol.asyncIterator]();
     let at = from;
     let right = true;
+    let pauses = 0;
     try {
       for (;;) {
         this.waitingSinceMs = this.#clock.now();
@@ -86,7 +89,7 @@ export class SimClient {
         }
         at += value.length;
         this.receivedBytes = at;
-        if (pauseMs > 0) await Promise.race([delay(this.#clock, pauseMs), daemon.gone]);
+        if (pauseMs > 0 && pauses++ < MOST_PAUSES) await Promise.race([delay(this.#clock, pauseMs), daemon.gone]);
       }
     } catch (error) {
       this.#events.note(`attempt ${this.attempts} ended after ${at} bytes: ${describeError(error)}`);

@@ -7,8 +7,8 @@ import { World, type WorldOptions } from './world.ts';
 
 /** After everything that ends is over, every pull is to end within this. */
 const PATIENCE_MS = 120_000;
-/** So long clients wait for a byte while nothing is wrong: design invariant 8, and a look every 50 ms. */
-const STALL_MS = 5200;
+/** So long clients wait at most until somebody steps in, while nothing is wrong: design invariant 8. */
+const STALL_MS = 5000;
 /** A pull that failed may have failed for something that was over by then: reads are tried again for so long. */
 const AFTERMATH_MS = 12_000;
 /** After the last pull, so that what was begun is ended. */
@@ -107,6 +107,9 @@ function addClient(world: World, index: number): SimClient {
   const { clock, plan } = world;
   const { blob, node, pauseMs = 0 } = plan.pulls[index] ?? { blob: 0, node: '' };
   const { bytes: truth, digest } = world.blobs[blob] ?? { bytes: new Uint8Array(), digest: '' as never };
+  // Whoever steps in still has to read a piece, behind a redirect.
+  const { bytesPerSecond, latencyMs } = plan.registry;
+  const stallMs = STALL_MS + (plan.pieceBytes / bytesPerSecond) * 1000 + 5 * latencyMs + 100;
   const who = `client ${index} of ${node}`;
   return new SimClient({ node, digest, truth, pauseMs }, clock, {
     daemon: () => {
@@ -122,7 +125,7 @@ function addClient(world: World, index: number): SimClient {
       world.violate('pull-failed', `${who}: ${problem}`);
     },
     waited: (ms, sinceMs) => {
-      if (ms <= STALL_MS || world.excuses.since('calm', sinceMs)) return;
+      if (ms <= stallMs || world.excuses.since('calm', sinceMs)) return;
       world.violate('silent-stall', `${who} waited ${Math.round(ms)} ms for a byte of ${digest}`);
     },
   });
