@@ -182,9 +182,11 @@ export class RegistryFallback {
     const alone = this.#host.sharers(blob).length === 0;
     const impatient = this.#host.seeded(blob) || this.#deps.clock.now() - blob.waitingSinceMs > IMPATIENT_MS;
     const from = alone || impatient ? blob.cursor : Math.floor(this.#share(blob, 'start') * pieces);
+    // A client at its end waits for the digest, and so for whatever is missing before it.
+    const awaited = impatient ? firstMissing(blob, blob.cursor) : undefined;
     const wanted = (piece: number): boolean =>
       !blob.stored.have.has(piece) &&
-      ((impatient && piece === blob.cursor) || this.#host.holders(blob, piece) === 0) &&
+      (piece === awaited || this.#host.holders(blob, piece) === 0) &&
       this.#host.reserve(blob, piece);
     const run: number[] = [];
     const most = alone && blob.readers > 0 ? RUN_PIECES_ALONE : this.#host.seeded(blob) ? 1 : RUN_PIECES;
@@ -254,4 +256,13 @@ export class RegistryFallback {
   #share(blob: SharedBlob, purpose: string): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\n${purpose}`) / 2 ** 53;
   }
+}
+
+/** The first missing piece from there on, or else from the beginning. */
+function firstMissing({ info, stored }: SharedBlob, from: number): number | undefined {
+  for (let step = 0; step < info.pieces; step++) {
+    const piece = (from + step) % info.pieces;
+    if (!stored.have.has(piece)) return piece;
+  }
+  return undefined;
 }
