@@ -66,7 +66,9 @@ export function begin(world: World, fault: Fault): () => void {
       return beginDisk(world, fault);
     case 'changed-file': {
       const peer = peers.get(fault.who);
-      if (peer !== undefined) change(peer, peer.summaries, fault.share);
+      // While a process writes to a file itself, its stamp cannot tell that somebody else does.
+      const whole = peer?.summaries.filter(({ complete }) => complete) ?? [];
+      if (peer !== undefined) change(peer, whole, fault.share);
       return () => {};
     }
     case 'wall-clock': {

@@ -16,6 +16,7 @@ import type { BlobSummary } from '../../lib/store/store.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
 import type { Fault } from './faults.ts';
+import type { Mutant } from './mutants.ts';
 import { dialSimControl } from './sim-control.ts';
 import { type DiskPace, processDisk } from './sim-disk.ts';
 import { processNetwork } from './sim-network.ts';
@@ -33,9 +34,6 @@ const RECORDED_MS = 2000;
 
 type DiskFault = Extract<Fault, { readonly kind: 'disk-full' | 'disk-fails' | 'disk-slow' }>;
 
-/** What a process is given, for mutants: guards that are broken on purpose. */
-export type Tamper = (deps: EngineDeps, role: Role) => EngineDeps;
-
 export interface PeerSettings {
   readonly name: string;
   readonly role: Role;
@@ -45,7 +43,7 @@ export interface PeerSettings {
   readonly pieceBytes: number;
   readonly trace: Trace;
   readonly log: Logger;
-  readonly tamper: Tamper | undefined;
+  readonly mutant: Mutant | undefined;
 }
 
 /** What runs on the machine now. */
@@ -153,11 +151,12 @@ export class SimPeer {
   #die: () => void = () => {};
 
   async #open(process: SimProcess): Promise<RunningPeer> {
-    const { bufferBytes, log, name, role, storeMaxBytes: maxBytes, tamper, trace, trackers } = this.#settings;
+    const { bufferBytes, log, mutant, name, role, storeMaxBytes: maxBytes, trace, trackers } = this.#settings;
     const { clock } = process;
     const rng = this.rng;
     const wallClockMs = (): number => this.#around.wallClockMs() + this.skewMs;
-    const { disk, keyValue } = processDisk(process, this, rng, this.pace);
+    const storage = processDisk(process, this, rng, this.pace);
+    const { disk, keyValue } = mutant?.storage?.(storage) ?? storage;
     const { folder } = this;
     const storeDeps = { disk, keyValue, log, clock, wallClockMs, folder };
     const opened = await openBlobStore(storeDeps, maxBytes === undefined ? {} : { maxBytes });
@@ -192,7 +191,7 @@ export class SimPeer {
       metrics: createMetrics({ defaults: false }),
       trace: (atMs, event) => process.run(() => trace(atMs, event)),
     };
-    const deps = tamper === undefined ? given : tamper(given, role);
+    const deps = mutant?.engine?.(given, role) ?? given;
     const engine = role === 'node' ? new PeerEngine(deps) : new SeedEngine(deps);
     late.engine = engine;
     engine.start();

@@ -78,6 +78,10 @@ export class SimRegistry {
     this.#blobs.set(digest, bytes);
   }
 
+  sizeOf(digest: string): number {
+    return this.#blobs.get(digest)?.length ?? 0;
+  }
+
   /** The way to this registry of a process on that host. */
   exchange(host: string, process: SimProcess): HttpExchange {
     return (request, signal) => process.ask(() => this.#answer(request, host, process, signal));

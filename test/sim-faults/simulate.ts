@@ -135,8 +135,25 @@ function describe({ attempts, pull, receivedBytes }: SimClient): string {
   return `${pull.node} has ${receivedBytes} of ${pull.truth.length} bytes of ${pull.digest} after ${attempts} attempts`;
 }
 
+/** Bytes that a registry may send more than once where nothing that is drawn costs it anything: none. */
+const ONCE = 1;
+/** In so many seconds a node can receive all blobs: slower ones lose patience, and are right to. */
+const FAST_SECONDS = 0.6;
+
+/** With a healthy supernode and nothing else wrong, each byte is read from the registry once. */
+function checkReadOnce({ plan, registry, violate }: World): void {
+  const bytes = plan.blobs.reduce((sum, { size }) => sum + size, 0);
+  const slow = bytes / plan.network.bytesPerSecond > FAST_SECONDS;
+  if (plan.faults.length > 0 || plan.supernodes === 0 || plan.storeMaxBytes !== undefined || slow) return;
+  for (const [digest, sent] of registry.sentBytes) {
+    const size = registry.sizeOf(digest);
+    if (sent > ONCE * size) violate('read-twice', `the registry sent ${sent} bytes of ${digest}, which has ${size}`);
+  }
+}
+
 /** What can be seen only when nothing happens any more. */
 async function finish(world: World): Promise<void> {
+  checkReadOnce(world);
   for (const peer of world.peers.values()) {
     if (peer.running === undefined) continue;
     const { pool, store } = peer.running.deps;

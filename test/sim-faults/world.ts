@@ -13,7 +13,8 @@ import type { Invariant, Violation } from './invariants.ts';
 import { Obstacles } from './obstacles.ts';
 import type { Plan } from './plan.ts';
 import { recordingLog } from './recording-log.ts';
-import { SimPeer, type Tamper } from './sim-peer.ts';
+import type { Mutant } from './mutants.ts';
+import { SimPeer } from './sim-peer.ts';
 import { SimRegistry } from './sim-registry.ts';
 import { SimTracker } from './sim-tracker.ts';
 import { CONTROL_SILENCE_MS, type SimSurroundings } from './surroundings.ts';
@@ -23,8 +24,8 @@ const ALL_BYTES = randomBytes(40 * 1024 * 1024);
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 
 export interface WorldOptions {
-  /** Breaks guards on purpose. */
-  readonly tamper?: Tamper | undefined;
+  /** Breaks a guard on purpose. */
+  readonly mutant?: Mutant | undefined;
   /** Told of everything that happens. */
   readonly onTrace?: ((line: string) => void) | undefined;
 }
@@ -135,7 +136,7 @@ export class World implements SimSurroundings {
         name,
         role: name.startsWith('super') ? ('supernode' as const) : ('node' as const),
         trackers: [...this.trackers.keys()],
-        ...{ bufferBytes, pieceBytes, storeMaxBytes, tamper: this.#options.tamper },
+        ...{ bufferBytes, pieceBytes, storeMaxBytes, mutant: this.#options.mutant },
         log: this.#log.child({ process: name }),
         trace: (_: number, event: TraceEvent) => this.#event(name, event),
       };
@@ -159,9 +160,9 @@ export class World implements SimSurroundings {
     this.#options.onTrace?.(line);
   }
 
-  violate(invariant: Invariant, message: string): void {
+  readonly violate = (invariant: Invariant, message: string): void => {
     this.violation ??= { invariant, message, atMs: this.clock.now(), step: this.steps };
-  }
+  };
 
   /** Whether the host could read what it wants from the registry, all the time since then. */
   registryServes(host: string, sinceMs: number): boolean {
