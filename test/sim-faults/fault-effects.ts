@@ -179,6 +179,7 @@ function powerCut(world: World, peer: SimPeer): void {
   const survives = SURVIVING[rng.int(SURVIVING.length)] ?? 0;
   peer.disk = peer.disk.crash(() => rng.float() < survives);
   peer.keyValue = peer.keyValue.crash(rng.float() < 0.3 ? 0 : rng.int(MOST_BATCHES));
+  peer.lostPower = true;
   world.audit(peer, 'complete', before);
 }
 

@@ -15,6 +15,7 @@ interface Options {
   readonly jobs: number;
   readonly json?: boolean;
   readonly trace?: boolean;
+  readonly messages?: boolean;
   readonly shrink: boolean;
   readonly plan?: Plan;
 }
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
     .option('--jobs <count>', 'processes that simulate at once', count, availableParallelism())
     .option('--json', 'one JSON object a seed, and one at the end')
     .option('--trace', 'tell everything that happens, in this process')
+    .option('--messages', 'the trace also has what peers say to each other')
     .option('--plan <json>', 'this plan instead, as a shrunk one was told', (text) => JSON.parse(text) as Plan)
     .option('--no-shrink', 'do not look for the smallest plan that fails alike')
     .parse();
@@ -61,12 +63,12 @@ async function main(): Promise<void> {
 }
 
 /** In this process, one after the other. */
-async function tell({ firstSeed, json, plan: given, seeds, trace }: Options): Promise<readonly Outcome[]> {
+async function tell({ firstSeed, json, plan: given, messages, seeds, trace }: Options): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
   const plans = Array.from({ length: seeds }, (_, index) => drawPlan(firstSeed + index));
   for (const plan of given === undefined ? plans : [given]) {
     if (trace === true) say(JSON.stringify(plan));
-    const outcome = await simulate(plan, trace === true ? { onTrace: say } : {});
+    const outcome = await simulate(plan, trace === true ? { onTrace: say, messages } : {});
     outcomes.push(outcome);
     report(outcome, json === true);
   }

@@ -9,6 +9,7 @@ import { simulate } from './simulate.ts';
 const SEEDS = 120;
 /** Seeds that once found a bug, and what it was. */
 const FOUND: Readonly<Record<number, string>> = {
+  82: 'a node refused for ever what was right, because it had come mixed with what was wrong',
   1108: 'a client waited for ever for a piece that was lost on disk, and that neighbours believed to be there',
   1143: 'a supernode whose disk was full never gave back the memory of a piece',
 };

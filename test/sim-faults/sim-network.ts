@@ -1,8 +1,11 @@
 import type { Link, LinkListener, PeerNetwork, PeerServerHandlers } from '../../lib/transfer/seams.ts';
 import type { SimProcess } from './sim-process.ts';
 
+/** Told of each message that comes in. */
+export type Hears = (from: string, message: Uint8Array) => void;
+
 /** The network of a host as one process on it sees it: nothing goes out from a dead process, and nothing comes in. */
-export function processNetwork(process: SimProcess, network: PeerNetwork): PeerNetwork {
+export function processNetwork(process: SimProcess, network: PeerNetwork, hears: Hears = () => {}): PeerNetwork {
   return {
     async fetch(request, into, options) {
       const { onProgress } = options;
@@ -13,16 +16,20 @@ export function processNetwork(process: SimProcess, network: PeerNetwork): PeerN
     },
     fetchSmall: (request, options) => process.ask(() => network.fetchSmall(request, options)),
     dial: async (address, options) =>
-      processLink(process, await process.ask(() => network.dial(address, options))),
+      processLink(process, await process.ask(() => network.dial(address, options)), hears),
     listen: (address, handlers) =>
-      process.ask(() => network.listen(address, processHandlers(process, handlers))),
+      process.ask(() => network.listen(address, processHandlers(process, handlers, hears))),
     close: () => process.ask(() => network.close()),
   };
 }
 
-function processHandlers(process: SimProcess, handlers: PeerServerHandlers): PeerServerHandlers {
+function processHandlers(
+  process: SimProcess,
+  handlers: PeerServerHandlers,
+  hears: Hears,
+): PeerServerHandlers {
   return {
-    link: (link) => process.run(() => handlers.link(processLink(process, link))),
+    link: (link) => process.run(() => handlers.link(processLink(process, link, hears))),
     piece: (asked) => {
       if (!process.alive) return { kind: 'unknown' };
       const admission = handlers.piece(asked);
@@ -39,7 +46,7 @@ function processHandlers(process: SimProcess, handlers: PeerServerHandlers): Pee
   };
 }
 
-export function processLink(process: SimProcess, link: Link): Link {
+function processLink(process: SimProcess, link: Link, hears: Hears): Link {
   return {
     remoteHost: link.remoteHost,
     get bufferedBytes() {
@@ -50,7 +57,11 @@ export function processLink(process: SimProcess, link: Link): Link {
     },
     listen(listener: LinkListener) {
       link.listen({
-        message: (message) => process.run(() => listener.message(message)),
+        message: (message) =>
+          process.run(() => {
+            hears(link.remoteHost, message);
+            listener.message(message);
+          }),
         closed: (reason) => process.run(() => listener.closed(reason)),
       });
     },

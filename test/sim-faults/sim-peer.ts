@@ -19,7 +19,7 @@ import type { Fault } from './faults.ts';
 import type { Mutant } from './mutants.ts';
 import { dialSimControl } from './sim-control.ts';
 import { type DiskPace, processDisk } from './sim-disk.ts';
-import { processNetwork } from './sim-network.ts';
+import { type Hears, processNetwork } from './sim-network.ts';
 import { smallPieces } from './small-pieces.ts';
 import { SimProcess } from './sim-process.ts';
 import type { SimRegistry } from './sim-registry.ts';
@@ -43,6 +43,8 @@ export interface PeerSettings {
   readonly pieceBytes: number;
   readonly trace: Trace;
   readonly log: Logger;
+  /** Told of what peers say to it. */
+  readonly hears: Hears;
   readonly mutant: Mutant | undefined;
 }
 
@@ -72,6 +74,8 @@ export class SimPeer {
   skewMs = 0;
   /** Somebody changed its files: what it held may be lost. */
   tampered = false;
+  /** Its power went: what the store says of blobs that it has not opened since is what it had recorded before. */
+  lostPower = false;
   /** Of its disk, in effect now. */
   readonly diskFaults = new Set<DiskFault>();
   diskHealedMs = Number.NEGATIVE_INFINITY;
@@ -151,7 +155,7 @@ export class SimPeer {
   #die: () => void = () => {};
 
   async #open(process: SimProcess): Promise<RunningPeer> {
-    const { bufferBytes, log, mutant, name, role, storeMaxBytes: maxBytes, trace, trackers } = this.#settings;
+    const { bufferBytes, hears, log, mutant, name, role, storeMaxBytes: maxBytes, trace, trackers } = this.#settings;
     const { clock } = process;
     const rng = this.rng;
     const wallClockMs = (): number => this.#around.wallClockMs() + this.skewMs;
@@ -168,7 +172,7 @@ export class SimPeer {
       close: async () => {},
     });
     const registries = createOriginClient({ upstreams: [UPSTREAM], log, clock, rng, connect });
-    const network = processNetwork(process, this.#around.network.host(name, this.#around.rates));
+    const network = processNetwork(process, this.#around.network.host(name, this.#around.rates), hears);
     const late: { engine?: PeerEngine | SeedEngine } = {};
     const listener = await network.listen(
       { host: name, port: PEER_PORT },

@@ -6,6 +6,8 @@ import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { pairKey } from '../../lib/transfer/memory/memory-medium.ts';
+import type { PieceProof } from '../../lib/core/proof.ts';
+import { decodePeerMessage } from '../../lib/wire/peer-codec.ts';
 import { audit } from './audit.ts';
 import { Excuses } from './excuses.ts';
 import { comesBack } from './fault-effects.ts';
@@ -28,6 +30,8 @@ export interface WorldOptions {
   readonly mutant?: Mutant | undefined;
   /** Told of everything that happens. */
   readonly onTrace?: ((line: string) => void) | undefined;
+  /** The trace also has what peers say to each other. */
+  readonly messages?: boolean | undefined;
 }
 
 /** Machines, processes, networks and a registry in one process, on a clock that moves when everything has settled. */
@@ -138,12 +142,22 @@ export class World implements SimSurroundings {
         trackers: [...this.trackers.keys()],
         ...{ bufferBytes, pieceBytes, storeMaxBytes, mutant: this.#options.mutant },
         log: this.#log.child({ process: name }),
+        hears: (from: string, message: Uint8Array) => this.#hears(name, from, message),
         trace: (_: number, event: TraceEvent) => this.#event(name, event),
       };
       this.network.host(name, this.rates);
       this.control.host(name);
       this.peers.set(name, new SimPeer(settings, this, this.registry, this.rng(10 + this.peers.size)));
     }
+  }
+
+  #hears(name: string, from: string, message: Uint8Array): void {
+    if (this.#options.messages !== true) return;
+    const { type, ...facts } = decodePeerMessage(message) ?? { type: 'unknown' };
+    const text = JSON.stringify(facts, (key, value: unknown) =>
+      key === 'proofs' ? (value as PieceProof[]).map(({ index }) => index) : key === 'hash' ? undefined : value,
+    );
+    this.#options.onTrace?.(`${this.clock.now().toFixed(3)} ${name} hears ${from}: ${type} ${text}`);
   }
 
   #event(name: string, event: TraceEvent): void {
@@ -184,8 +198,9 @@ export class World implements SimSurroundings {
   /** Looks at what a crash left on the machine's disk, before time goes on. */
   audit(peer: SimPeer, survives: 'all' | 'complete' | 'nothing', before = peer.summaries): void {
     const { disk, folder, keyValue } = peer;
+    const certain = survives === 'all' && peer.lostPower ? 'complete' : survives;
     const run = audit({
-      ...{ folder, disk, keyValue, before, survives: peer.tampered ? 'nothing' : survives },
+      ...{ folder, disk, keyValue, before, survives: peer.tampered ? 'nothing' : certain },
       truthOf: (digest) => this.blobs.find((blob) => blob.digest === digest)?.bytes,
       mayLie: (digest) => this.mayLie(digest),
     }).then(

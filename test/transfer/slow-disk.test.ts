@@ -32,7 +32,11 @@ t.test('the end of a blob waits for its digest, and not for a disk that takes it
   const complete = Promise.withResolvers<void>();
   const sink = new PieceSink(
     { clock, log: parts.log, metrics: createMetrics({ defaults: false }) },
-    { complete: () => complete.resolve(), wrong: () => t.fail('the blob is right') },
+    {
+      complete: () => complete.resolve(),
+      wrong: () => t.fail('the blob is right'),
+      dropsEverywhere: false,
+    },
   );
   const hooks = { holdsBack: true, waitsFor: () => {} };
   const reading = readShared(blob, { start: 0, end: SIZE }, hooks, pool, new AbortController().signal);
