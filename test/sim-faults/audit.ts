@@ -33,7 +33,14 @@ export async function audit(input: AuditInput): Promise<string | undefined> {
   const disk = input.disk.crash();
   const keyValue = input.keyValue.crash(Number.POSITIVE_INFINITY);
   const clock = new FakeClock();
-  const store = await openBlobStore({ disk, keyValue, log: silentLog(), clock, wallClockMs: () => 0, folder });
+  const store = await openBlobStore({
+    disk,
+    keyValue,
+    log: silentLog(),
+    clock,
+    wallClockMs: () => 0,
+    folder,
+  });
   const listed = [...store.list()];
   for (const { info, complete } of listed) {
     const truth = truthOf(info.digest);

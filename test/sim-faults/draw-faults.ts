@@ -29,7 +29,14 @@ const THEMES: readonly (readonly [weight: number, draw: (rng: Rng, shape: Shape)
   ],
   [2, (rng, shape) => ({ kind: 'corrupt', who: anyPeer(rng, shape) })],
   [2, (rng, shape) => ({ kind: 'stall', who: anyPeer(rng, shape) })],
-  [3, (rng, shape) => ({ kind: 'disk-full', who: anyPeer(rng, shape), afterBytes: rng.int(oneOf(rng, [128 * KIB, 1 * MIB])) })],
+  [
+    3,
+    (rng, shape) => ({
+      kind: 'disk-full',
+      who: anyPeer(rng, shape),
+      afterBytes: rng.int(oneOf(rng, [128 * KIB, 1 * MIB])),
+    }),
+  ],
   [
     3,
     (rng, shape) => ({

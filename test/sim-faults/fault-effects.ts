@@ -117,7 +117,11 @@ function beginNoRegistry(world: World, host: string): () => void {
   };
 }
 
-function beginDown(world: World, host: string, how: 'kill' | 'power' | 'stop' | 'rot-while-down'): () => void {
+function beginDown(
+  world: World,
+  host: string,
+  how: 'kill' | 'power' | 'stop' | 'rot-while-down',
+): () => void {
   const peer = world.peers.get(host);
   world.downs.add(host);
   let dark = false;

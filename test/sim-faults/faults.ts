@@ -28,7 +28,11 @@ export type FaultKind =
   | { readonly kind: 'corrupt' | 'stall'; readonly who: string }
   | { readonly kind: 'disk-full'; readonly who: string; readonly afterBytes: number }
   /** Reads, writes or syncs of its disk, or its records, fail. */
-  | { readonly kind: 'disk-fails'; readonly who: string; readonly what: 'write' | 'read' | 'sync' | 'records' }
+  | {
+      readonly kind: 'disk-fails';
+      readonly who: string;
+      readonly what: 'write' | 'read' | 'sync' | 'records';
+    }
   | { readonly kind: 'disk-slow'; readonly who: string; readonly times: number }
   /** A byte of one of its files is changed by somebody, at `share` of all files' bytes. */
   | { readonly kind: 'changed-file'; readonly who: string; readonly share: number }
@@ -46,10 +50,4 @@ export type FaultKind =
 /** When the fault is over; Infinity: never. */
 export function endOf({ atMs, forMs }: Fault): number {
   return atMs + (forMs ?? Number.POSITIVE_INFINITY);
-}
-
-/** Hosts that the fault is about; empty: it is about the registry. */
-export function hostsOf(fault: Fault): readonly string[] {
-  if (fault.kind === 'partition') return fault.side;
-  return 'who' in fault ? [fault.who] : [];
 }

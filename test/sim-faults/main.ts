@@ -16,14 +16,21 @@ interface Options {
   readonly json?: boolean;
   readonly trace?: boolean;
   readonly messages?: boolean;
+  readonly stalls?: boolean;
   readonly shrink: boolean;
   readonly plan?: Plan;
+}
+
+/** What a worker is given. */
+interface Work {
+  readonly seeds: readonly number[];
+  readonly stalls?: boolean | undefined;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 if (process.send === undefined) await main();
-else process.on('message', (seeds) => void work(seeds as readonly number[]));
+else process.on('message', (message) => void work(message as Work));
 
 async function main(): Promise<void> {
   const command = new Command('test:sim-faults')
@@ -33,8 +40,13 @@ async function main(): Promise<void> {
     .option('--jobs <count>', 'processes that simulate at once', count, availableParallelism())
     .option('--json', 'one JSON object a seed, and one at the end')
     .option('--trace', 'tell everything that happens, in this process')
+    .option('--stalls', 'also fail when a client waits for more than 5 s while nothing goes wrong')
     .option('--messages', 'the trace also has what peers say to each other')
-    .option('--plan <json>', 'this plan instead, as a shrunk one was told', (text) => JSON.parse(text) as Plan)
+    .option(
+      '--plan <json>',
+      'this plan instead, as a shrunk one was told',
+      (text) => JSON.parse(text) as Plan,
+    )
     .option('--no-shrink', 'do not look for the smallest plan that fails alike')
     .parse();
   const options = command.opts<Options>();
@@ -63,12 +75,20 @@ async function main(): Promise<void> {
 }
 
 /** In this process, one after the other. */
-async function tell({ firstSeed, json, plan: given, messages, seeds, trace }: Options): Promise<readonly Outcome[]> {
+async function tell({
+  firstSeed,
+  json,
+  plan: given,
+  messages,
+  seeds,
+  stalls,
+  trace,
+}: Options): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
   const plans = Array.from({ length: seeds }, (_, index) => drawPlan(firstSeed + index));
   for (const plan of given === undefined ? plans : [given]) {
     if (trace === true) say(JSON.stringify(plan));
-    const outcome = await simulate(plan, trace === true ? { onTrace: say, messages } : {});
+    const outcome = await simulate(plan, { stalls, ...(trace === true ? { onTrace: say, messages } : {}) });
     outcomes.push(outcome);
     report(outcome, json === true);
   }
@@ -77,7 +97,7 @@ async function tell({ firstSeed, json, plan: given, messages, seeds, trace }: Op
 
 /** The seeds over several processes; what fails is shrunk there too. */
 async function spread(options: Options): Promise<readonly Outcome[]> {
-  const { firstSeed, jobs, json, seeds } = options;
+  const { firstSeed, jobs, json, seeds, stalls } = options;
   const outcomes: Outcome[] = [];
   const failing: number[] = [];
   let next = firstSeed;
@@ -87,7 +107,7 @@ async function spread(options: Options): Promise<readonly Outcome[]> {
     while (next < end) {
       const batch = Array.from({ length: Math.min(BATCH, end - next) }, (_, index) => next + index);
       next += batch.length;
-      child.send(batch);
+      child.send({ seeds: batch, stalls } satisfies Work);
       const [answer] = (await Promise.race([
         once(child, 'message'),
         once(child, 'exit').then(() => {
@@ -105,9 +125,13 @@ async function spread(options: Options): Promise<readonly Outcome[]> {
   await Promise.all(Array.from({ length: Math.min(jobs, Math.ceil(seeds / BATCH)) }, worker));
   const [smallest] = failing.sort((a, b) => a - b);
   if (options.shrink && smallest !== undefined) {
-    const { plan, runs } = await shrink(drawPlan(smallest));
+    const { plan, runs } = await shrink(drawPlan(smallest), { world: { stalls } });
     const shrunk = { shrunk: smallest, runs, plan };
-    say(json === true ? JSON.stringify(shrunk) : `seed ${smallest}, shrunk in ${runs} runs: ${JSON.stringify(plan)}`);
+    say(
+      json === true
+        ? JSON.stringify(shrunk)
+        : `seed ${smallest}, shrunk in ${runs} runs: ${JSON.stringify(plan)}`,
+    );
   }
   return outcomes;
 }
@@ -124,9 +148,9 @@ function report(outcome: Outcome, json: boolean): void {
   say(`  again: npm run test:sim-faults -- --first-seed ${seed} --seeds 1 --trace`);
 }
 
-async function work(seeds: readonly number[]): Promise<void> {
+async function work({ seeds, stalls }: Work): Promise<void> {
   const outcomes: Outcome[] = [];
-  for (const seed of seeds) outcomes.push(await simulate(drawPlan(seed)));
+  for (const seed of seeds) outcomes.push(await simulate(drawPlan(seed), { stalls }));
   process.send?.(outcomes);
 }
 

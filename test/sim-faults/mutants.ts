@@ -52,7 +52,9 @@ export const asksNobody: Mutant = {
 /** Nodes never get an answer from the registry: there is no way out when the swarm does not deliver. */
 export const neverFallsBack: Mutant = {
   engine: (deps, role) =>
-    role === 'supernode' ? deps : { ...deps, origin: { ...deps.origin, readBlob: () => new Promise(() => {}) } },
+    role === 'supernode'
+      ? deps
+      : { ...deps, origin: { ...deps.origin, readBlob: () => new Promise(() => {}) } },
 };
 
 /** Memory that was acquired is never given back. */

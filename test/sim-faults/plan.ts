@@ -18,8 +18,16 @@ export interface Plan {
   readonly trackers: number;
   readonly blobs: readonly BlobPlan[];
   readonly pulls: readonly PullPlan[];
-  readonly network: { readonly latencyMs: number; readonly jitterMs: number; readonly bytesPerSecond: number };
-  readonly registry: { readonly latencyMs: number; readonly bytesPerSecond: number; readonly redirects: boolean };
+  readonly network: {
+    readonly latencyMs: number;
+    readonly jitterMs: number;
+    readonly bytesPerSecond: number;
+  };
+  readonly registry: {
+    readonly latencyMs: number;
+    readonly bytesPerSecond: number;
+    readonly redirects: boolean;
+  };
   /** Of all blobs that are not small. */
   readonly pieceBytes: number;
   /** Of each process's store; absent: as much as comes. */

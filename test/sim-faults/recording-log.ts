@@ -1,4 +1,4 @@
-import { type Logger as PinoLogger, pino } from 'pino';
+import { pino } from 'pino';
 import type { Logger } from '../../lib/observe/log.ts';
 
 /** pino's number of `error`: what is logged so is a bug of ours, whatever broke around us. */
@@ -26,5 +26,5 @@ export function recordingLog(
     },
   };
   const level = onTrace === undefined ? 'warn' : 'debug';
-  return pino({ level, base: null, timestamp: false }, stream) as PinoLogger;
+  return pino({ level, base: null, timestamp: false }, stream);
 }

@@ -34,8 +34,14 @@ export async function shrink(
   };
   for (let before = 0; before !== sizeOf(best.plan); ) {
     before = sizeOf(best.plan);
-    await dropAny(() => best.plan.faults, (faults) => takes({ ...best.plan, faults }));
-    await dropAny(() => best.plan.pulls, (pulls) => takes({ ...best.plan, pulls }));
+    await dropAny(
+      () => best.plan.faults,
+      (faults) => takes({ ...best.plan, faults }),
+    );
+    await dropAny(
+      () => best.plan.pulls,
+      (pulls) => takes({ ...best.plan, pulls }),
+    );
     for (const simpler of SIMPLER) {
       let next = simpler(best.plan);
       while (next !== undefined && (await takes(next))) next = simpler(best.plan);
@@ -69,15 +75,20 @@ const SIMPLER: readonly ((plan: Plan) => Plan | undefined)[] = [
   (plan) => {
     if (plan.faults.every(({ forMs = 0 }) => forMs < 2)) return undefined;
     const shorter = (forMs: number): number => Math.ceil(forMs / 2);
-    const faults = plan.faults.map((fault): Fault =>
-      fault.forMs === undefined ? fault : { ...fault, forMs: shorter(fault.forMs) },
+    const faults = plan.faults.map(
+      (fault): Fault => (fault.forMs === undefined ? fault : { ...fault, forMs: shorter(fault.forMs) }),
     );
     return { ...plan, faults };
   },
 ];
 
 /** The plan without its last machine of a kind, and what is said of it. */
-function without(plan: Plan, count: 'nodes' | 'supernodes' | 'trackers', name: string, least: number): Plan | undefined {
+function without(
+  plan: Plan,
+  count: 'nodes' | 'supernodes' | 'trackers',
+  name: string,
+  least: number,
+): Plan | undefined {
   if (plan[count] <= least) return undefined;
   const gone = `${name}${plan[count] - 1}`;
   const faults = plan.faults.flatMap((fault): Fault[] => {

@@ -79,17 +79,20 @@ export class SimClient {
     try {
       for (;;) {
         this.waitingSinceMs = this.#clock.now();
-        const { done, value } = await Promise.race([chunks.next(), daemon.gone]);
+        const next: IteratorResult<Uint8Array, unknown> = await Promise.race([chunks.next(), daemon.gone]);
         this.#events.waited(this.#clock.now() - this.waitingSinceMs, this.waitingSinceMs);
         this.waitingSinceMs = undefined;
-        if (done === true) break;
+        if (next.done === true) break;
+        const { value } = next;
         if (Buffer.compare(value, truth.subarray(at, at + value.length)) !== 0) {
           right = false;
           if (!this.#events.mayLie()) this.#events.wrong(`wrong bytes from ${at} on`);
         }
         at += value.length;
         this.receivedBytes = at;
-        if (pauseMs > 0 && pauses++ < MOST_PAUSES) await Promise.race([delay(this.#clock, pauseMs), daemon.gone]);
+        if (pauseMs > 0 && pauses++ < MOST_PAUSES) {
+          await Promise.race([delay(this.#clock, pauseMs), daemon.gone]);
+        }
       }
     } catch (error) {
       this.#events.note(`attempt ${this.attempts} ended after ${at} bytes: ${describeError(error)}`);

@@ -5,7 +5,11 @@ import type { SimProcess } from './sim-process.ts';
 export type Hears = (from: string, message: Uint8Array) => void;
 
 /** The network of a host as one process on it sees it: nothing goes out from a dead process, and nothing comes in. */
-export function processNetwork(process: SimProcess, network: PeerNetwork, hears: Hears = () => {}): PeerNetwork {
+export function processNetwork(
+  process: SimProcess,
+  network: PeerNetwork,
+  hears: Hears = () => {},
+): PeerNetwork {
   return {
     async fetch(request, into, options) {
       const { onProgress } = options;

@@ -8,11 +8,11 @@ import { type Rng, randomHex } from '../../lib/runtime/rng.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import type { BlobSummary } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
-import type { BlobSummary } from '../../lib/store/store.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
 import type { Fault } from './faults.ts';
@@ -20,12 +20,12 @@ import type { Mutant } from './mutants.ts';
 import { dialSimControl } from './sim-control.ts';
 import { type DiskPace, processDisk } from './sim-disk.ts';
 import { type Hears, processNetwork } from './sim-network.ts';
-import { smallPieces } from './small-pieces.ts';
 import { SimProcess } from './sim-process.ts';
 import type { SimRegistry } from './sim-registry.ts';
+import { smallPieces } from './small-pieces.ts';
 import { CONTROL_PORT, type SimSurroundings } from './surroundings.ts';
 
-export const PEER_PORT = 65_002;
+const PEER_PORT = 65_002;
 const UPSTREAM = { name: 'registry.test', url: 'http://registry.test' };
 /** A process that could not start is started again, as systemd does. */
 const RESTART_MS = 1000;
@@ -155,7 +155,17 @@ export class SimPeer {
   #die: () => void = () => {};
 
   async #open(process: SimProcess): Promise<RunningPeer> {
-    const { bufferBytes, hears, log, mutant, name, role, storeMaxBytes: maxBytes, trace, trackers } = this.#settings;
+    const {
+      bufferBytes,
+      hears,
+      log,
+      mutant,
+      name,
+      role,
+      storeMaxBytes: maxBytes,
+      trace,
+      trackers,
+    } = this.#settings;
     const { clock } = process;
     const rng = this.rng;
     const wallClockMs = (): number => this.#around.wallClockMs() + this.skewMs;

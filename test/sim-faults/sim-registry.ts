@@ -59,7 +59,12 @@ export class SimRegistry {
     this.#options = options;
     this.#reachable = reachable;
     this.#good = {
-      ...{ down: false, errorEvery: Number.POSITIVE_INFINITY, busySeconds: undefined, cutAfterBytes: Number.POSITIVE_INFINITY },
+      ...{
+        down: false,
+        errorEvery: Number.POSITIVE_INFINITY,
+        busySeconds: undefined,
+        cutAfterBytes: Number.POSITIVE_INFINITY,
+      },
       ...{ stallMs: 0, bytesPerSecond: options.bytesPerSecond, lieEveryBytes: 0, noRanges: false },
     };
   }

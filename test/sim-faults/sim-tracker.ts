@@ -40,7 +40,8 @@ export class SimTracker {
     void processNetwork(process, control.host(this.name)).listen(
       { host: this.name, port: CONTROL_PORT },
       {
-        link: (link) => void new ControlSession(acceptSimControl(process, link), link.remoteHost, sessionDeps),
+        link: (link) =>
+          void new ControlSession(acceptSimControl(process, link), link.remoteHost, sessionDeps),
         piece: () => ({ kind: 'unknown' }),
       },
     );

@@ -23,6 +23,8 @@ export interface Outcome {
   readonly simulatedMs: number;
   readonly pulls: number;
   readonly attempts: number;
+  /** For a byte, while nothing began or ended. */
+  readonly longestWaitMs: number;
   /** Bytes that the registry sent, as a multiple of the blobs that were pulled. */
   readonly registryRatio: number;
 }
@@ -31,7 +33,10 @@ export interface Outcome {
 export async function simulate(plan: Plan, options: WorldOptions = {}): Promise<Outcome> {
   const world = new World(plan, options);
   const onRejection = (reason: unknown): void =>
-    world.violate('internal-error', `nobody caught: ${reason instanceof Error ? reason.stack : String(reason)}`);
+    world.violate(
+      'internal-error',
+      `nobody caught: ${reason instanceof Error ? reason.stack : String(reason)}`,
+    );
   process.on('unhandledRejection', onRejection);
   try {
     return await run(world);
@@ -71,6 +76,7 @@ async function run(world: World): Promise<Outcome> {
     simulatedMs: clock.now(),
     pulls: clients.filter(({ done }) => done).length,
     attempts: clients.reduce((sum, { attempts }) => sum + attempts, 0),
+    longestWaitMs: world.longestWaitMs,
     registryRatio: bytes === 0 ? 0 : sent / bytes,
   };
 }
@@ -125,7 +131,9 @@ function addClient(world: World, index: number): SimClient {
       world.violate('pull-failed', `${who}: ${problem}`);
     },
     waited: (ms, sinceMs) => {
-      if (ms <= stallMs || world.excuses.since('calm', sinceMs)) return;
+      if (world.excuses.since('calm', sinceMs)) return;
+      world.longestWaitMs = Math.max(world.longestWaitMs, ms);
+      if (!world.checksStalls || ms <= stallMs) return;
       world.violate('silent-stall', `${who} waited ${Math.round(ms)} ms for a byte of ${digest}`);
     },
   });
@@ -147,7 +155,9 @@ function checkReadOnce({ plan, registry, violate }: World): void {
   if (plan.faults.length > 0 || plan.supernodes === 0 || plan.storeMaxBytes !== undefined || slow) return;
   for (const [digest, sent] of registry.sentBytes) {
     const size = registry.sizeOf(digest);
-    if (sent > ONCE * size) violate('read-twice', `the registry sent ${sent} bytes of ${digest}, which has ${size}`);
+    if (sent > ONCE * size) {
+      violate('read-twice', `the registry sent ${sent} bytes of ${digest}, which has ${size}`);
+    }
   }
 }
 

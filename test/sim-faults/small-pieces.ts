@@ -10,9 +10,7 @@ export function smallPieces(store: BlobStore, pieceBytes: number): BlobStore {
     get(target, key) {
       if (key === 'create') {
         const create: BlobStore['create'] = (info) =>
-          target.create(
-            info.size <= MIN_PIECE_BYTES ? info : blobInfo(info.digest, info.size, pieceBytes),
-          );
+          target.create(info.size <= MIN_PIECE_BYTES ? info : blobInfo(info.digest, info.size, pieceBytes));
         return create;
       }
       const value: unknown = Reflect.get(target, key, target);

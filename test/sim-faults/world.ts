@@ -1,21 +1,21 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
+import type { PieceProof } from '../../lib/core/proof.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { TraceEvent } from '../../lib/observe/trace.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
-import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { pairKey } from '../../lib/transfer/memory/memory-medium.ts';
-import type { PieceProof } from '../../lib/core/proof.ts';
+import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { decodePeerMessage } from '../../lib/wire/peer-codec.ts';
 import { audit } from './audit.ts';
 import { Excuses } from './excuses.ts';
 import { comesBack } from './fault-effects.ts';
 import type { Invariant, Violation } from './invariants.ts';
+import type { Mutant } from './mutants.ts';
 import { Obstacles } from './obstacles.ts';
 import type { Plan } from './plan.ts';
 import { recordingLog } from './recording-log.ts';
-import type { Mutant } from './mutants.ts';
 import { SimPeer } from './sim-peer.ts';
 import { SimRegistry } from './sim-registry.ts';
 import { SimTracker } from './sim-tracker.ts';
@@ -30,6 +30,8 @@ export interface WorldOptions {
   readonly mutant?: Mutant | undefined;
   /** Told of everything that happens. */
   readonly onTrace?: ((line: string) => void) | undefined;
+  /** Also `silent-stall` is a violation. */
+  readonly stalls?: boolean | undefined;
   /** The trace also has what peers say to each other. */
   readonly messages?: boolean | undefined;
 }
@@ -61,6 +63,8 @@ export class World implements SimSurroundings {
   /** The first thing that was wrong. */
   violation: Violation | undefined;
   steps = 0;
+  longestWaitMs = 0;
+  readonly checksStalls: boolean;
   readonly #log: Logger;
   readonly #options: WorldOptions;
   readonly #trace = createHash('sha256');
@@ -69,6 +73,7 @@ export class World implements SimSurroundings {
   constructor(plan: Plan, options: WorldOptions = {}) {
     this.plan = plan;
     this.#options = options;
+    this.checksStalls = options.stalls === true;
     const { clock } = this;
     const { bytesPerSecond: rate, ...medium } = plan.network;
     this.excuses = new Excuses(() => clock.now());
@@ -155,7 +160,11 @@ export class World implements SimSurroundings {
     if (this.#options.messages !== true) return;
     const { type, ...facts } = decodePeerMessage(message) ?? { type: 'unknown' };
     const text = JSON.stringify(facts, (key, value: unknown) =>
-      key === 'proofs' ? (value as PieceProof[]).map(({ index }) => index) : key === 'hash' ? undefined : value,
+      key === 'proofs'
+        ? (value as PieceProof[]).map(({ index }) => index)
+        : key === 'hash'
+          ? undefined
+          : value,
     );
     this.#options.onTrace?.(`${this.clock.now().toFixed(3)} ${name} hears ${from}: ${type} ${text}`);
   }
@@ -224,7 +233,10 @@ export class World implements SimSurroundings {
       try {
         if (!this.clock.advanceToNext(untilMs)) return holds();
       } catch (error) {
-        this.violate('internal-error', error instanceof Error ? (error.stack ?? error.message) : String(error));
+        this.violate(
+          'internal-error',
+          error instanceof Error ? (error.stack ?? error.message) : String(error),
+        );
       }
     }
   }

@@ -4,7 +4,13 @@ import type { Rng } from '../../runtime/rng.ts';
 import type { PeerNetwork } from '../seams.ts';
 import type { MemoryServer } from './memory-fetch.ts';
 import { createHostNetwork, createMemoryHost, type LinkConnection, type MemoryHost } from './memory-host.ts';
-import { createMemoryMedium, type HostOptions, type MediumOptions, pairKey, type Trouble } from './memory-medium.ts';
+import {
+  createMemoryMedium,
+  type HostOptions,
+  type MediumOptions,
+  pairKey,
+  type Trouble,
+} from './memory-medium.ts';
 
 /** As the pings of real links. */
 const LINK_SILENCE_MS = 5000;
