@@ -3,6 +3,7 @@ import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
 import {
   type DaemonStatus,
+  MAX_SOCKET_PATH_BYTES,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
   type PauseScope,
@@ -120,6 +121,13 @@ function errorOf(body: unknown): DamselflyError {
   return new DamselflyError(known, message ?? 'the daemon failed', facts ?? {});
 }
 
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'has no daemon behind it',
+  ECONNREFUSED: 'has no daemon behind it',
+  EACCES: 'may not be opened by this user',
+  EINVAL: `cannot be: its path is longer than ${MAX_SOCKET_PATH_BYTES} bytes`,
+};
+
 function translate(error: unknown, socketPath: string, signal: AbortSignal): unknown {
   if (signal.aborted && (signal.reason as Error).name !== 'TimeoutError') return abortedError(signal);
   if (signal.aborted) {
@@ -128,8 +136,8 @@ function translate(error: unknown, socketPath: string, signal: AbortSignal): unk
   }
   if (error instanceof DamselflyError) return error;
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'EACCES') {
-    const why = code === 'EACCES' ? 'may not be opened by this user' : 'has no daemon behind it';
+  const why = UNREACHABLE[code ?? ''];
+  if (why !== undefined) {
     const hint = 'start one with "damselfly up" or "dfget daemon", or name another with --socket';
     return new DamselflyError('DAEMON_UNREACHABLE', `the socket ${socketPath} ${why}; ${hint}`, {
       socketPath,

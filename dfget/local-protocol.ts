@@ -1,3 +1,6 @@
+/** The longest path that a Unix socket can have, bytes (Linux, unix(7), without the ending zero). */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
 /** Header that carries the Authorization for the registry over the daemon's socket. */
 export const ORIGIN_AUTHORIZATION = 'damselfly-origin-authorization';
 

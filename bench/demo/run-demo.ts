@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { formatBytes } from '../../lib/config/units.ts';
-import { jsonReady, startChild } from '../fixtures/child.ts';
 import { proxyUrl, startCluster } from '../fixtures/cluster.ts';
 import { createImage } from '../fixtures/image.ts';
 import { sumMetric } from '../fixtures/metrics.ts';
 import { pullTogether } from '../fixtures/pull-fleet.ts';
 import { createPullView } from '../fixtures/pull-view.ts';
 import type { RegistryCounters } from '../fixtures/registry-counters.ts';
+import { startEmbeddedRegistry } from '../fixtures/start-embedded-registry.ts';
 import { round } from '../fixtures/table.ts';
 import { tempFolder } from '../fixtures/temp-folder.ts';
 
@@ -68,17 +68,11 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
     layers,
     seed: SEED,
   });
-  const registry = await startChild<{ listen: string }>({
-    command: process.execPath,
-    args: [join(import.meta.dirname, '..', 'fixtures', 'embedded-registry-main.ts'), '--layout', layout],
-    logFile: join(folder, 'registry.log'),
-    ready: jsonReady('registry'),
-    signal,
-  });
+  const registry = await startEmbeddedRegistry({ folder, layout, signal });
   cleanup.defer(() => registry.stop());
 
   say(`A registry, a tracker, ${supernodes} supernodes and ${nodes} nodes, each its own process ...`);
-  const upstreams = { [UPSTREAM]: `http://${registry.ready.listen}` };
+  const upstreams = { [UPSTREAM]: registry.url };
   const cluster = await startCluster({
     folder,
     nodes,
@@ -101,7 +95,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   view.stop();
   signal.throwIfAborted();
 
-  const response = await fetch(`http://${registry.ready.listen}/-/counters`);
+  const response = await fetch(`${registry.url}/-/counters`);
   const counters = (await response.json()) as RegistryCounters;
   const admins = cluster.daemons.filter(({ running }) => running).map(({ ready }) => ready.admin);
   const expected = JSON.stringify([image.config, ...image.layers].map(({ digest }) => digest));

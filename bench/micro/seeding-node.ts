@@ -4,6 +4,7 @@ import { proxyUrl, startCluster } from '../fixtures/cluster.ts';
 import { httpGet } from '../fixtures/http-get.ts';
 import { createImage, type Descriptor } from '../fixtures/image.ts';
 import { sumMetric } from '../fixtures/metrics.ts';
+import { startEmbeddedRegistry } from '../fixtures/start-embedded-registry.ts';
 
 const REPOSITORY = 'demo/app';
 const UPSTREAM = 'registry.bench';
@@ -39,17 +40,11 @@ export async function startSeedingNode(
     layers: 1,
     seed: 'seed',
   });
-  const registry = await startChild<{ listen: string }>({
-    command: process.execPath,
-    args: [join(import.meta.dirname, '..', 'fixtures', 'embedded-registry-main.ts'), '--layout', layout],
-    logFile: join(folder, 'registry.log'),
-    ready: jsonReady('registry'),
-    signal,
-  });
+  const registry = await startEmbeddedRegistry({ folder, layout, signal });
   cleanup.defer(() => registry.stop());
   const cluster = await startCluster({
     ...{ folder, nodes: 1, supernodes: 0, signal, daemonFlags },
-    ...{ upstreams: { [UPSTREAM]: `http://${registry.ready.listen}` }, defaultUpstream: UPSTREAM },
+    ...{ upstreams: { [UPSTREAM]: registry.url }, defaultUpstream: UPSTREAM },
   });
   cleanup.defer(() => cluster.stop());
   const [daemon] = cluster.daemons;

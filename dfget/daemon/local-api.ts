@@ -12,7 +12,7 @@ import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
-import { ORIGIN_AUTHORIZATION, type PauseAnswer } from '../local-protocol.ts';
+import { MAX_SOCKET_PATH_BYTES, ORIGIN_AUTHORIZATION, type PauseAnswer } from '../local-protocol.ts';
 import type { Pause } from './pause.ts';
 import { askRegistries } from './registry-check.ts';
 
@@ -37,22 +37,31 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
 /**
  * The daemon's socket for the other dfget commands: HTTP over a Unix socket that only its owner may open. Paths are
  * versioned; errors are `{code, message, facts}`.
+ * @throws CONFIG_INVALID when it cannot listen there
  */
 export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
   const lazy = createLazyServer(() => localRoutes(deps));
-  await mkdir(dirname(path), { recursive: true });
-  if (await someoneListens(path)) {
-    throw new DamselflyError(
-      'CONFIG_INVALID',
-      `--socket ${path}: another daemon listens there; give this one its own`,
-    );
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+    throw refused(path, `longer than ${MAX_SOCKET_PATH_BYTES} bytes; give a shorter path`);
   }
-  await rm(path, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    lazy.server.once('error', reject).listen({ path }, resolve);
-  });
-  await chmod(path, 0o600);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    if (await someoneListens(path)) {
+      throw refused(path, 'another daemon listens there; give this one its own');
+    }
+    await rm(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      lazy.server.once('error', reject).listen({ path }, resolve);
+    });
+    await chmod(path, 0o600);
+  } catch (error) {
+    throw error instanceof DamselflyError ? error : refused(path, (error as Error).message);
+  }
   return { close: () => lazy.close() };
+}
+
+function refused(path: string, why: string): DamselflyError {
+  return new DamselflyError('CONFIG_INVALID', `--socket ${path}: ${why}`);
 }
 
 async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {

@@ -4,6 +4,7 @@ import { type ClusterSettings, isNewer } from '../../lib/core/cluster-settings.t
 import { DamselflyError, describeError } from '../../lib/core/errors.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { Metrics } from '../../lib/observe/metrics.ts';
+import { findUpstreamName } from '../../lib/origin/upstream-pattern.ts';
 import { createSerial } from '../../lib/store/serial.ts';
 import { decodeControl, encodeControl } from '../../lib/wire/control-codec.ts';
 import { ClusterPause, type ClusterPauseDeps } from '../cluster-pause.ts';
@@ -49,13 +50,23 @@ export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise
   if (cluster !== undefined && cluster.atMs > 0) discovery.shareSettings(cluster);
 
   const paused = (): readonly string[] => [...new Set([...here, ...(cluster?.paused ?? [])])];
-  const isPaused = (upstream: string): boolean => paused().some((name) => name === ALL || name === upstream);
+  /** One of a family of registries is paused with the name of all, and by its own. */
+  const isPaused = (upstream: string): boolean => {
+    const names = paused();
+    if (names.length === 0) return false;
+    const family = findUpstreamName(upstreams, upstream);
+    return names.some((name) => name === ALL || name === upstream || name === family);
+  };
+  const count = (): number => {
+    const names = paused();
+    return names.includes(ALL) ? upstreams.length : names.filter((name) => isKnown(name, upstreams)).length;
+  };
   const tell = (): void => {
-    metrics.paused.set(upstreams.filter(isPaused).length);
+    metrics.paused.set(count());
     const names = paused();
     log.warn({ paused: names }, names.length > 0 ? 'paused: pulls go straight to the registry' : 'resumed');
   };
-  metrics.paused.set(upstreams.filter(isPaused).length);
+  metrics.paused.set(count());
   if (paused().length > 0) tell();
 
   const save = (path: string, text: string): Promise<void> =>
@@ -104,10 +115,15 @@ export async function loadPause(deps: PauseDeps, options: PauseOptions): Promise
 }
 
 function requireKnown(name: string, upstreams: readonly string[]): void {
-  if (name === ALL || upstreams.includes(name)) return;
+  if (name === ALL || isKnown(name, upstreams)) return;
   const known = upstreams.join(', ') || 'none';
   const message = `no upstream ${JSON.stringify(name)}; configured: ${known}`;
   throw new DamselflyError('UPSTREAM_UNKNOWN', message, { upstream: name });
+}
+
+/** An upstream, or a registry that falls under one. */
+function isKnown(name: string, upstreams: readonly string[]): boolean {
+  return upstreams.includes(name) || findUpstreamName(upstreams, name) !== undefined;
 }
 
 interface Reader<T> {

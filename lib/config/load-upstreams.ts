@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { DamselflyError } from '../core/errors.ts';
+import type { TokenVerification, Upstream } from '../core/upstream.ts';
 import type { UpstreamConfig } from './upstream.ts';
-
-const PEM_FILES = ['ca', 'clientCert', 'clientKey'] as const;
 
 /**
  * The upstreams with the text of their PEM files instead of the paths, and `authFiles` after their own: files of
@@ -12,7 +11,7 @@ const PEM_FILES = ['ca', 'clientCert', 'clientKey'] as const;
 export function loadUpstreams(
   configs: readonly UpstreamConfig[],
   authFiles: readonly string[] = [],
-): UpstreamConfig[] {
+): Upstream[] {
   for (const path of authFiles) checkAuthFile('--auth-file', path);
   const seen = new Set<string>();
   return configs.map((config) => {
@@ -20,21 +19,26 @@ export function loadUpstreams(
     if (seen.has(name)) throw new DamselflyError('CONFIG_INVALID', `--upstream: ${name} is given twice`);
     seen.add(name);
     for (const path of config.authFiles ?? []) checkAuthFile(`upstream ${name}: auth-file`, path);
-    const texts = PEM_FILES.flatMap((key) => {
-      const path = config[key];
-      return path === undefined ? [] : [[key, read(path, `upstream ${name}: cannot read the ${key} file`)]];
-    });
-    const { verify } = config;
-    const keys =
-      verify === undefined ? '' : read(verify.keys, `upstream ${name}: cannot read the verify-keys file`);
+    const { caFile, clientCertFile, clientKeyFile, verify, ...rest } = config;
+    const pem = (key: string, path: string): string =>
+      read(path, `upstream ${name}: cannot read the ${key} file`);
     const files = [...(config.authFiles ?? []), ...authFiles];
     return {
-      ...config,
-      ...(Object.fromEntries(texts) as Partial<UpstreamConfig>),
-      ...(verify === undefined ? {} : { verify: { ...verify, keys } }),
+      ...rest,
+      ...(caFile === undefined ? {} : { ca: pem('ca', caFile) }),
+      ...(clientCertFile === undefined ? {} : { clientCert: pem('client-cert', clientCertFile) }),
+      ...(clientKeyFile === undefined ? {} : { clientKey: pem('client-key', clientKeyFile) }),
+      ...(verify === undefined ? {} : { verify: verification(verify, pem) }),
       ...(files.length === 0 ? {} : { authFiles: files }),
     };
   });
+}
+
+function verification(
+  { keysFile, ...verify }: NonNullable<UpstreamConfig['verify']>,
+  pem: (key: string, path: string) => string,
+): TokenVerification {
+  return { ...verify, keys: pem('verify-keys', keysFile) };
 }
 
 function read(path: string, what: string): string {

@@ -112,7 +112,8 @@ function explain(
 /** A wrong value is echoed so that it can be found, but a password inside a URL is not. */
 function shownValue(value: unknown): string {
   const text = typeof value === 'object' ? 'an object' : JSON.stringify(value);
-  return text.replace(/\/\/[^/@]*@/g, '//[secret]@').slice(0, 200);
+  // Up to the last @: a password may have any of the characters that should end it.
+  return text.replace(/\/\/.*@/g, '//[secret]@').slice(0, 200);
 }
 
 function readFile(sources: ConfigSources): { path: string; values: Record<string, unknown> } {
@@ -134,12 +135,19 @@ function readFile(sources: ConfigSources): { path: string; values: Record<string
   try {
     values = parseYaml(text) ?? {};
   } catch (error) {
-    throw new DamselflyError('CONFIG_INVALID', `${path} is not YAML: ${(error as Error).message}`);
+    throw new DamselflyError('CONFIG_INVALID', `${path} is not YAML: ${whereInYaml(error)}`);
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
     throw new DamselflyError('CONFIG_INVALID', `${path}: expected settings as "name: value" lines`);
   }
   return { path, values: values as Record<string, unknown> };
+}
+
+/** What kind of fault, and where. The parser's own words would repeat a part of the file, which may hold a secret. */
+function whereInYaml(error: unknown): string {
+  const { code, linePos } = error as Partial<Yaml.YAMLParseError>;
+  const at = linePos?.[0];
+  return `${code ?? 'a fault'}${at === undefined ? '' : ` at line ${at.line}, column ${at.col}`}`;
 }
 
 /** What the help says of a setting. */

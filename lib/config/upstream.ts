@@ -1,39 +1,16 @@
 import { z } from 'zod';
+import type { TokenVerification, Upstream } from '../core/upstream.ts';
 import { refuse } from './values.ts';
 
-/**
- * Whose rights decide what a caller of the node may read: its own, or, for callers that send none, the node's. `node`
- * makes everybody who reaches the proxy one tenant.
- */
-const TRUST_MODES = ['caller', 'node'] as const;
-type TrustMode = (typeof TRUST_MODES)[number];
-
-export interface UpstreamConfig {
-  /** As clients spell the registry: `harbor.corp`, `docker.io`; a `*` stands for one or more labels: `*.gcr.io`. */
-  readonly name: string;
-  /** Where it is; for a name with `*`, an address whose host is `*`: the name that was asked for. */
-  readonly url: string;
-  /** Further addresses of the same registry, asked in this order while those before them fail. */
-  readonly replicas?: readonly string[];
-  readonly username?: string;
-  readonly password?: string;
-  /** Files in the form of docker's config.json or containers' auth.json; the first with credentials for it counts. */
-  readonly authFiles?: readonly string[];
-  /** `ecr-login`: the program `docker-credential-ecr-login` is asked. */
-  readonly credentialHelper?: string;
-  /** Hosts besides the registry's own domain whose token service may be sent the credentials. */
-  readonly tokenHosts?: readonly string[];
-  /** Paths of PEM files: CA of the registry, our own certificate and its key. */
-  readonly ca?: string;
-  readonly clientCert?: string;
-  readonly clientKey?: string;
-  /** Takes any certificate that the registry shows. */
-  readonly insecureSkipVerify?: boolean;
-  readonly trust?: TrustMode;
-  /** Signed tokens are checked here; `keys` is the path of a PEM file. */
-  readonly verify?: { readonly keys: string; readonly issuer: string; readonly service: string };
+/** An upstream as it is set: where {@link Upstream} has the text of PEM files, this has their paths. */
+export interface UpstreamConfig extends Omit<Upstream, 'ca' | 'clientCert' | 'clientKey' | 'verify'> {
+  readonly caFile?: string;
+  readonly clientCertFile?: string;
+  readonly clientKeyFile?: string;
+  readonly verify?: Omit<TokenVerification, 'keys'> & { readonly keysFile: string };
 }
 
+const TRUST_MODES = ['caller', 'node'] as const;
 const EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
 const NAME = /^[a-z0-9*](?:[a-z0-9.:_*-]*[a-z0-9*])?$/i;
 
@@ -136,6 +113,9 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   }
   const username = given.username ?? first.username;
   const password = given.password ?? first.password;
+  if ((username === undefined) !== (password === undefined)) {
+    return refuse(context, 'username and password together');
+  }
   if ((given['client-cert'] === undefined) !== (given['client-key'] === undefined)) {
     return refuse(context, 'client-cert and client-key together');
   }
@@ -148,9 +128,9 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
     authFiles: given['auth-file'] === undefined ? undefined : [given['auth-file']],
     credentialHelper: given['credential-helper'],
     tokenHosts: given['token-hosts']?.map((host) => host.toLowerCase()),
-    ca: given.ca,
-    clientCert: given['client-cert'],
-    clientKey: given['client-key'],
+    caFile: given.ca,
+    clientCertFile: given['client-cert'],
+    clientKeyFile: given['client-key'],
     insecureSkipVerify: given['insecure-skip-verify'],
     trust: given.trust,
   };
@@ -159,13 +139,13 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
 }
 
 function verification(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig['verify'] {
-  const { 'verify-keys': keys, 'verify-issuer': issuer, 'verify-service': service, verify } = given;
-  const parts = [keys, issuer, service].filter((part) => part !== undefined);
+  const { 'verify-keys': keysFile, 'verify-issuer': issuer, 'verify-service': service, verify } = given;
+  const parts = [keysFile, issuer, service].filter((part) => part !== undefined);
   if (verify === undefined && parts.length === 0) return undefined;
-  if (verify === undefined || keys === undefined || issuer === undefined || service === undefined) {
+  if (verify === undefined || keysFile === undefined || issuer === undefined || service === undefined) {
     return refuse(context, 'verify: jwt together with verify-keys, verify-issuer and verify-service');
   }
-  return { keys, issuer, service };
+  return { keysFile, issuer, service };
 }
 
 interface Address {

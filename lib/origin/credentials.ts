@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BoundedMap } from '../core/bounded-map.ts';
 import { SingleFlight } from '../core/single-flight.ts';
+import type { Upstream } from '../core/upstream.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
@@ -8,7 +9,7 @@ import type { HttpExchange } from './exchange.ts';
 import { basicAuthorization, type Secret, type SecretSource } from './secret.ts';
 import { requestToken } from './token-request.ts';
 import { mayReceiveCredentials } from './trust.ts';
-import { isHttp, type Upstream } from './upstream.ts';
+import { isHttp } from './upstream.ts';
 
 /** Authorization for reads on our own account, at one address of a registry. */
 export interface Credentials {

@@ -91,6 +91,15 @@ export interface BlobRead {
   readonly start?: number;
   /** End of the wanted bytes, exclusive; default: the end of the blob. */
   readonly end?: number;
+  /** Of the whole blob, where it is known: a registry that tells another one is not read (UPSTREAM_BROKEN). */
+  readonly size?: number;
+}
+
+/** @throws UPSTREAM_BROKEN when the registry has the blob with another size than the one that the reader knows */
+export function requireKnownSize({ digest, size }: BlobRead, told: number): void {
+  if (size === undefined || size === told) return;
+  const facts = { digest, size, told };
+  throw new DamselflyError('UPSTREAM_BROKEN', 'the registry has the blob with another size', facts);
 }
 
 export interface BlobBody {

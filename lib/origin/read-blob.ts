@@ -1,7 +1,7 @@
 import { DamselflyError } from '../core/errors.ts';
 import { askAsReader } from './ask-as-reader.ts';
 import { discard } from './exchange.ts';
-import type { BlobBody, BlobRead, OriginResponse } from './origin-client.ts';
+import { type BlobBody, type BlobRead, type OriginResponse, requireKnownSize } from './origin-client.ts';
 import type { Registry } from './registry.ts';
 
 /** Reads from a registry. Contract: `OriginClient.readBlob`. */
@@ -17,7 +17,9 @@ export async function readBlob(registry: Registry, read: BlobRead, signal: Abort
     signal,
   );
   try {
-    return blobBody(response, read);
+    const body = blobBody(response, read);
+    requireKnownSize(read, body.size);
+    return body;
   } catch (error) {
     await discard(response);
     throw error;

@@ -28,6 +28,9 @@ export interface Registry {
   readonly storage: HttpExchange;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** Takes no more requests; resolves when those under way have ended. */
+  finish(): Promise<void>;
+  /** Cuts what is under way. */
   close(): Promise<void>;
 }
 

@@ -1,15 +1,6 @@
 import { createPublicKey, type KeyObject, verify, X509Certificate } from 'node:crypto';
 import { DamselflyError } from '../core/errors.ts';
-
-/** Whose tokens are believed without asking the registry. */
-export interface TokenVerification {
-  /** PEM text of the certificates or public keys that sign them. */
-  readonly keys: string;
-  /** `iss`: the token service. */
-  readonly issuer: string;
-  /** `aud`: the registry, as its token service calls it. */
-  readonly service: string;
-}
+import type { TokenVerification } from '../core/upstream.ts';
 
 /** Whether an Authorization value is a token that is valid now and grants pulling from the repository. */
 export type GrantsPull = (authorization: string, repository: string, wallMs: number) => boolean;

@@ -1,6 +1,6 @@
+import type { Upstream } from '../core/upstream.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { Upstream } from './upstream.ts';
 
 /**
  * Says aloud, in the log and in a metric, where a process trusts more than it would by itself.

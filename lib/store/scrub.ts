@@ -3,7 +3,7 @@ import type { Logger } from '../observe/log.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import type { KeyValue } from './key-value/key-value.ts';
 
-/** How long a store without blobs is left alone, milliseconds. */
+/** How long a store in which there was nothing to read is left alone, milliseconds. */
 const EMPTY_MS = 60_000;
 /** Where the last run was, so that a daemon that is often restarted comes round all the same. */
 const CURSOR_KEY = 'scrub';
@@ -30,12 +30,13 @@ export async function scrub(deps: ScrubDeps, bytesPerSecond: number, signal: Abo
   while (!signal.aborted) {
     const round = [...deps.digests()].sort().filter((digest) => digest > after);
     after = '';
-    if (round.length === 0) await wait(EMPTY_MS);
+    let readBytes = 0;
     for (const digest of round) {
       try {
         for (let index = 0; !signal.aborted; index++) {
           const bytes = await deps.examine(digest, index);
           if (bytes === undefined) break;
+          readBytes += bytes;
           if (bytes > 0) await wait((bytes / bytesPerSecond) * 1000);
         }
         if (signal.aborted) return;
@@ -45,5 +46,6 @@ export async function scrub(deps: ScrubDeps, bytesPerSecond: number, signal: Abo
         await wait(EMPTY_MS);
       }
     }
+    if (readBytes === 0) await wait(EMPTY_MS);
   }
 }

@@ -1,6 +1,9 @@
 /** How a SeedCore behaves. Times in milliseconds. */
 export interface SeedCoreOptions {
-  /** Pieces uploaded or offered at the same time; above twice a node's slots the peers' own trade starves. @default 8 */
+  /**
+   * Pieces uploaded or offered at the same time. Above twice a node's slots the peers' own trade starves; the fewer
+   * share the line, the sooner each piece is out and can be passed on. @default 6
+   */
   readonly slots: number;
   /** So many more for each further zone: with as many as a node has, a zone gets the blob as fast as a node. @default 4 */
   readonly slotsPerZone: number;
@@ -18,7 +21,7 @@ export interface SeedCoreOptions {
 }
 
 export const DEFAULT_SEED_CORE_OPTIONS: SeedCoreOptions = {
-  slots: 8,
+  slots: 6,
   slotsPerZone: 4,
   offerTimeoutMs: 500,
   confirmTimeoutMs: 5000,

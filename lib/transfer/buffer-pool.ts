@@ -63,7 +63,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
         idleBytes -= size;
       }
     }
-    return Buffer.allocUnsafeSlow(classBytes);
+    return unfilled(classBytes);
   };
 
   const give = (bytes: number): PieceBuffer | undefined => {
@@ -138,7 +138,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       if (lent !== undefined) return lent;
     }
     return {
-      bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)),
+      bytes: unfilled(Math.min(bytes, LEAST_LENT_BYTES)),
       release: () => {},
       share: () => undefined,
     };
@@ -176,6 +176,11 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       return waiters.size;
     },
   };
+}
+
+/** Not a Buffer: each network read takes a part of it, and only the `subarray` of plain arrays is the engine's own. */
+function unfilled(bytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 }
 
 function classOf(bytes: number): number {

@@ -34,6 +34,8 @@ interface Pull {
   readonly digest: Digest;
   readonly meter: PullMeter;
   readonly turn: LocalReader;
+  /** The last bytes that it was given, from `start` of the blob on, when the disk has not taken them. */
+  unwritten?: { readonly start: number; readonly bytes: Uint8Array };
 }
 
 /** Lazy readers (eStargz, SOCI, zstd:chunked) ask for footers and tables of contents: no longer than this. */
@@ -44,8 +46,11 @@ const SHORT_WAIT_MS = 50;
 export interface ClientReadsHost {
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
   small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
-  /** The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. */
-  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob>;
+  /**
+   * The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. Undefined when it
+   * is there with another size.
+   */
+  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
   /** A client begins or ends reading the blob. */
   readers(blob: SharedBlob, change: 1 | -1): void;
   /** A client waits for this piece. */
@@ -115,6 +120,7 @@ export class ClientReads implements BlobSource {
       const kept = await this.#deps.store.open(request.digest);
       try {
         if (kept?.complete === true) {
+          requireSize(request, kept.info.size);
           turn.asks();
           for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
@@ -152,9 +158,10 @@ export class ClientReads implements BlobSource {
   async *#follow(
     request: BlobRequest,
     from: { readonly sent: number; readonly sinceMs: number },
-    { meter, turn }: Pull,
+    pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
+    const { meter, turn } = pull;
     const range = wantedRange(request);
     let { sent } = from;
     let blob: SharedBlob | undefined;
@@ -162,10 +169,14 @@ export class ClientReads implements BlobSource {
     try {
       for (;;) {
         blob = await this.#host.share(request, from.sinceMs);
+        if (blob === undefined) {
+          yield* this.#pastOtherSize(request, sent, turn, signal);
+          return;
+        }
         const shared = blob;
         meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
         try {
-          for await (const chunk of this.#readShared(blob, request, sent, turn, signal)) {
+          for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
             turn.got();
             yield chunk;
@@ -186,25 +197,49 @@ export class ClientReads implements BlobSource {
     let hash: Hash | undefined;
     if (range.start === 0 && range.end === request.size && sent > 0) {
       if (blob === undefined) throw failure;
-      hash = await this.#sink.hashOfPrefix(blob, sent);
+      hash = await this.#sink.hashOfPrefix(blob, pull.unwritten?.start ?? sent);
+      if (pull.unwritten !== undefined) hash.update(pull.unwritten.bytes);
     }
     const start = hash === undefined ? { start: sent } : { start: sent, hash };
     yield* readDirectly(this.#deps.origin, request, start, signal);
+  }
+
+  /** One of two manifests is wrong about the size, and only the registry can tell which: it is read for this reader alone. */
+  async *#pastOtherSize(
+    request: BlobRequest,
+    sent: number,
+    turn: LocalReader,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { log, metrics, origin } = this.#deps;
+    const { digest, size } = request;
+    turn.waits();
+    metrics.fallback.inc({ reason: 'size' });
+    log.warn(
+      { digest, size },
+      'the blob is in the swarm with another size: reading past it from the registry',
+    );
+    if (sent > wantedRange(request).start) throw sizeConflict(request);
+    yield* readDirectly(origin, request, { start: sent }, signal);
   }
 
   async *#readShared(
     blob: SharedBlob,
     request: BlobRequest,
     from: number,
-    turn: LocalReader,
+    pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
+    const { turn } = pull;
     const range = wantedRange(request);
     const hooks = {
       holdsBack: endsWhole(request),
       waitsFor: (piece: number) => {
         turn.waits();
         this.#host.waitsFor(blob, piece);
+      },
+      unwritten: (start: number, bytes: Uint8Array) => {
+        pull.unwritten = { start, bytes };
       },
     };
     this.#host.readers(blob, 1);
@@ -265,6 +300,18 @@ export class ClientReads implements BlobSource {
       late.abort();
     }
   }
+}
+
+/** A blob that is here has had its digest: another size is wrong. */
+function requireSize(request: BlobRequest, size: number): void {
+  if (request.size !== size) throw sizeConflict(request);
+}
+
+function sizeConflict({ digest, size }: BlobRequest): DamselflyError {
+  return new DamselflyError('UPSTREAM_BROKEN', 'the blob has another size than it was asked for with', {
+    digest,
+    size,
+  });
 }
 
 function requireEmpty({ digest }: BlobRequest): void {

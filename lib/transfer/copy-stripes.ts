@@ -1,31 +1,13 @@
-import { pieceHash } from '../core/digest.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
-import { pieceLength, pieceOffset } from '../core/geometry.ts';
-import { sameBytes } from '../core/proof.ts';
-import type { Logger } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
-import type { Trace } from '../observe/trace.ts';
-import { type Clock, delay } from '../runtime/clock.ts';
-import type { Pace } from '../runtime/rate-limit.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import { delay } from '../runtime/clock.ts';
 import type { CoOwners } from './co-owners.ts';
+import { type FetchPieceDeps, fetchPiece } from './fetch-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
-import type { PieceTransport } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** A supernode that is busy with nodes, or does not answer, is asked again after this long, milliseconds. */
 const PAUSE_MS = 200;
-
-export interface CopyDeps {
-  readonly network: PieceTransport;
-  readonly pace: Pace;
-  readonly pool: BufferPool;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly trace?: Trace | undefined;
-}
 
 export interface CopyHost {
   selfId(): string;
@@ -38,7 +20,7 @@ export interface CopyHost {
  * whoever holds all of it can hold it against its digest. @throws STORE_*, ABORTED
  */
 export async function copyStripes(
-  deps: CopyDeps,
+  deps: FetchPieceDeps,
   blob: SharedBlob,
   owners: CoOwners,
   sink: PieceSink,
@@ -84,7 +66,7 @@ function nextHeld(
 }
 
 async function copyPiece(
-  deps: CopyDeps,
+  deps: FetchPieceDeps,
   blob: SharedBlob,
   piece: number,
   neighbour: Neighbour,
@@ -92,29 +74,15 @@ async function copyPiece(
   host: CopyHost,
   signal: AbortSignal,
 ): Promise<void> {
-  const { clock, metrics, network, pace, pool, trace } = deps;
-  const { id, host: address, port } = neighbour.peer;
-  const { digest, info } = blob;
-  const proof = blob.proof(piece);
-  if (proof === undefined) {
-    throw new DamselflyError('BLOB_UNKNOWN', 'no proof of that piece', { digest, piece });
-  }
-  const start = pieceOffset(info, piece);
-  const buffer = await pool.acquire(pieceLength(info, piece), signal);
-  try {
-    const range = { start, end: start + buffer.bytes.length };
-    const asked = { address: { host: address, port }, from: host.selfId(), digest, range };
-    await network.fetch(asked, buffer.bytes, { signal, pace });
-    if (sameBytes(pieceHash(buffer.bytes), proof.hash)) {
-      await sink.accept(blob, proof, buffer, 'supernode', id);
-      blob.usedMs = clock.now();
+  const wanted = { blob, piece, neighbour, from: host.selfId() };
+  switch (await fetchPiece(deps, sink, wanted, { signal })) {
+    case 'received':
+      blob.usedMs = deps.clock.now();
       host.landed(blob, piece);
       return;
-    }
-    metrics.piecesRejected.inc({ reason: 'proof' });
-    trace?.(clock.now(), { kind: 'piece-rejected', digest, index: piece, from: id });
-    host.ban(neighbour);
-  } finally {
-    buffer.release();
+    case 'missing':
+      throw new DamselflyError('BLOB_UNKNOWN', 'no proof of that piece', { digest: blob.digest, piece });
+    case 'corrupt':
+      host.ban(neighbour);
   }
 }

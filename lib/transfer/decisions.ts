@@ -25,9 +25,13 @@ export class Decisions<Core extends { readonly actions: ActionBuffer }> {
   #act(): void {
     const { actions } = this.core;
     this.#acting = true;
-    // Carrying out an action may bring new events, whose actions are appended while we read.
-    for (let at = 0; at < actions.length; at++) this.#carryOut(actions, at);
-    actions.clear();
-    this.#acting = false;
+    try {
+      // Carrying out an action may bring new events, whose actions are appended while we read.
+      for (let at = 0; at < actions.length; at++) this.#carryOut(actions, at);
+    } finally {
+      // Whatever went wrong, the next decisions are carried out.
+      actions.clear();
+      this.#acting = false;
+    }
   }
 }

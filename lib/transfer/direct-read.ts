@@ -26,7 +26,8 @@ export async function* readDirectly(
       : end === size
         ? from.hash
         : undefined;
-  const body = await origin.readBlob({ origin: request.origin, digest, start: from.start, end }, { signal });
+  const read = { origin: request.origin, digest, size, start: from.start, end };
+  const body = await origin.readBlob(read, { signal });
   const safeEnd = hash === undefined ? end : Math.max(from.start, end - HOLD_BACK_BYTES);
   const held: Uint8Array[] = [];
   let at = from.start;

@@ -1,32 +1,12 @@
-import { pieceHash } from '../core/digest.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
-import { pieceLength, pieceOffset } from '../core/geometry.ts';
-import { sameBytes } from '../core/proof.ts';
-import type { Logger } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
-import type { Trace } from '../observe/trace.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Pace } from '../runtime/rate-limit.ts';
 import type { PeerCore, RequestFailure } from '../swarm/peer-core.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import { type FetchPieceDeps, fetchPiece } from './fetch-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
-import type { PieceTransport } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** Often enough for a core that suspects a silent peer after 300 ms; each network read would be far too often. */
 const PROGRESS_STEP_MS = 50;
-
-export interface DownloadsDeps {
-  readonly network: PieceTransport;
-  /** Of all downloads together. */
-  readonly pace: Pace;
-  readonly pool: BufferPool;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly trace?: Trace | undefined;
-}
 
 export interface DownloadsHost {
   self(): string;
@@ -37,7 +17,7 @@ export interface DownloadsHost {
 
 /** Carries out `request` actions: fetch a piece, verify it against its proof, hand it to the sink, tell the core. */
 export class Downloads {
-  readonly #deps: DownloadsDeps;
+  readonly #deps: FetchPieceDeps;
   readonly #sink: PieceSink;
   readonly #host: DownloadsHost;
   readonly #running = new Map<
@@ -46,7 +26,7 @@ export class Downloads {
   >();
   readonly #all = new Set<Promise<void>>();
 
-  constructor(deps: DownloadsDeps, sink: PieceSink, host: DownloadsHost) {
+  constructor(deps: FetchPieceDeps, sink: PieceSink, host: DownloadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
@@ -120,37 +100,21 @@ export class Downloads {
     signal: AbortSignal,
     live: () => boolean,
   ): Promise<RequestFailure | 'received'> {
-    const { clock, metrics, network, pace, pool, trace } = this.#deps;
-    const proof = blob.proof(piece);
-    if (neighbour === undefined || proof === undefined) return 'missing';
-    const { host, id, port, role } = neighbour.peer;
-    const start = pieceOffset(blob.info, piece);
-    const length = pieceLength(blob.info, piece);
-    const buffer = await pool.acquire(length, signal);
-    try {
-      let toldMs = Number.NEGATIVE_INFINITY;
-      const onProgress = (): void => {
-        const now = clock.now();
-        if (now - toldMs < PROGRESS_STEP_MS || !live()) return;
-        toldMs = now;
-        this.#host.report((core) => core.progressed(request, now));
-      };
-      const range = { start, end: start + length };
-      const asked = { address: { host, port }, from: this.#host.self(), digest: blob.digest, range };
-      await network.fetch(asked, buffer.bytes, { signal, onProgress, pace });
-      // The next request need not wait for hash and disk.
+    if (neighbour === undefined) return 'missing';
+    const { clock } = this.#deps;
+    let toldMs = Number.NEGATIVE_INFINITY;
+    const onProgress = (): void => {
+      const now = clock.now();
+      if (now - toldMs < PROGRESS_STEP_MS || !live()) return;
+      toldMs = now;
+      this.#host.report((core) => core.progressed(request, now));
+    };
+    // The next request need not wait for hash and disk.
+    const onArrived = (): void => {
       if (live()) this.#host.report((core) => core.arrived(request, clock.now()));
-      if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {
-        metrics.piecesRejected.inc({ reason: 'proof' });
-        trace?.(clock.now(), { kind: 'piece-rejected', digest: blob.digest, index: piece, from: id });
-        return 'corrupt';
-      }
-      const source = role === 'supernode' ? 'supernode' : 'peer';
-      await this.#sink.accept(blob, { ...proof, index: piece }, buffer, source, id);
-      return 'received';
-    } finally {
-      buffer.release();
-    }
+    };
+    const wanted = { blob, piece, neighbour, from: this.#host.self() };
+    return await fetchPiece(this.#deps, this.#sink, wanted, { signal, onProgress, onArrived });
   }
 }
 

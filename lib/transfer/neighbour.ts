@@ -52,6 +52,8 @@ export class Neighbour {
 
   noteOpen(handle: number, blob: TheirBlob): void {
     const before = this.#theirHandles.get(blob.digest);
+    // A handle that named another blob names that one no more.
+    if (this.#theirs.get(handle)?.digest !== blob.digest) this.noteClose(handle);
     if (before !== undefined) this.#theirs.delete(before);
     else if (this.#theirs.size >= MAX_OPEN_BLOBS) return;
     this.#theirs.set(handle, blob);

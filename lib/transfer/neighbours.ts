@@ -1,3 +1,4 @@
+import { BoundedMap } from '../core/bounded-map.ts';
 import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
@@ -16,6 +17,8 @@ const HELLO_TIMEOUT_MS = 5000;
 const DIAL_TIMEOUT_MS = 5000;
 /** After a failed dial the same peer is left alone this long. */
 const REDIAL_AFTER_MS = 2000;
+/** Peers that could not be dialled and are remembered; the one tried longest ago goes first. */
+const MAX_UNREACHED = 1024;
 /** Links we keep at most; a tracker hands out about ten neighbours a blob, and layers share them. */
 const MAX_LINKS = 256;
 
@@ -49,7 +52,7 @@ export class Neighbours {
   readonly #events: NeighbourEvents;
   readonly #connections = new Map<string, Connection>();
   readonly #dialling = new Map<string, PeerInfo>();
-  readonly #notBefore = new Map<string, number>();
+  readonly #notBefore = new BoundedMap<number>(MAX_UNREACHED);
   readonly #banned = new Set<string>();
   readonly #pending = new Set<Link>();
   readonly #ending = new AbortController();

@@ -50,16 +50,16 @@ export class NodeBlobs {
   }
 
   /**
-   * The blob as part of the swarm, started when it was not.
+   * The blob as part of the swarm, started when it was not; undefined when it is there with another size.
    * @param sinceMs when its reader began to wait
-   * @throws UPSTREAM_BROKEN when it has another size than before; STORE_*
+   * @throws STORE_*
    */
-  async share(request: BlobRequest, sinceMs: number): Promise<SharedBlob> {
+  async share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
     const { announcements, conversation, neighbours, sink, table } = this.#host;
     const blob = table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
-    blob.requireSize(size);
+    if (blob.info.size !== size) return undefined;
     const fresh = blob.origin === undefined;
     // The newest reader's credentials are the likeliest to be valid still.
     blob.origin = origin;

@@ -105,7 +105,11 @@ export class NodeRequests {
       const open =
         origin === undefined ? () => store.open(digest) : () => store.create(blobInfo(digest, size));
       const blob = await this.#host.activate(digest, open);
-      if (blob === undefined || blob.info.size !== size) return;
+      if (blob === undefined) return;
+      if (blob.info.size !== size) {
+        const facts = { digest, size, here: blob.info.size };
+        throw new DamselflyError('UPSTREAM_BROKEN', 'the blob is shared here with another size', facts);
+      }
       blob.usedMs = clock.now();
       if (this.#host.isCurrent(neighbour)) {
         neighbour.openOurs(blob.handle, blob.info);

@@ -163,7 +163,8 @@ export class PeerEngine implements BlobSource {
     const release = (digest: Digest): boolean => this.#blobs.release(this.#table.get(digest));
     const isRead = (digest: Digest): boolean => this.#reads.efficiency(digest) !== null;
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
-    const share = (request: BlobRequest): Promise<SharedBlob> => this.#blobs.share(request, deps.clock.now());
+    const share = (request: BlobRequest): Promise<SharedBlob | undefined> =>
+      this.#blobs.share(request, deps.clock.now());
     this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
     limits.follow(() =>
       decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),

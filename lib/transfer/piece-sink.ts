@@ -55,7 +55,11 @@ export class PieceSink {
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
-    if (!blob.refuses(proof.generation)) await blob.stored.write(proof, piece.bytes);
+    if (!blob.refuses(proof.generation)) {
+      const written = blob.stored.write(proof, piece.bytes);
+      blob.land(proof.index, { piece, written });
+      await written;
+    }
     if (!blob.stored.have.has(proof.index)) throw new DamselflyError('ABORTED', 'the read was wrong');
     blob.check.offer(proof.index, piece);
     blob.settle(proof.index);
@@ -158,7 +162,8 @@ export class PieceSink {
       const suspects = held.filter((generation) => !alsoWrong.includes(generation));
       clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
     }
-    this.#events.wrong(blob, generations);
+    // Its slot in the core may be another blob's by now.
+    if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
   /** The hash of the first `bytes` bytes, all of which are held. @throws STORE_FAILED when the disk is silent too */

@@ -15,7 +15,7 @@ const MOST_QUEUED = 4096;
  */
 export class Prefetch {
   readonly #deps: { readonly log: Logger; readonly store: BlobStore };
-  readonly #share: (request: BlobRequest) => Promise<SharedBlob>;
+  readonly #share: (request: BlobRequest) => Promise<SharedBlob | undefined>;
   readonly #queue = new Map<Digest, BlobRequest>();
   #current: SharedBlob | undefined;
   #starting = false;
@@ -23,7 +23,7 @@ export class Prefetch {
   /** @param share takes a blob into the swarm */
   constructor(
     deps: { readonly log: Logger; readonly store: BlobStore },
-    share: (request: BlobRequest) => Promise<SharedBlob>,
+    share: (request: BlobRequest) => Promise<SharedBlob | undefined>,
   ) {
     this.#deps = deps;
     this.#share = share;
@@ -59,7 +59,7 @@ export class Prefetch {
   async #start(request: BlobRequest): Promise<void> {
     try {
       this.#current = await this.#share(request);
-      this.#current.prefetched = true;
+      if (this.#current !== undefined) this.#current.prefetched = true;
     } catch (error) {
       // A client that asks for it meets the same trouble, and is told.
       const facts = { digest: request.digest, error: describeError(error) };

@@ -4,7 +4,8 @@ import type { BlobOrigin } from '../core/node.ts';
 import { delay } from '../runtime/clock.ts';
 import { LISTEN_MS, type Spread } from '../swarm/reading-plan.ts';
 import type { CoOwners } from './co-owners.ts';
-import { type CopyDeps, copyStripes } from './copy-stripes.ts';
+import { copyStripes } from './copy-stripes.ts';
+import type { FetchPieceDeps } from './fetch-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { type IngestDeps, type IngestHost, ingest } from './origin-ingest.ts';
 import type { PieceSink } from './piece-sink.ts';
@@ -33,7 +34,7 @@ export interface RegistryReadsHost {
 
 /** A supernode's readings: of each blob that nodes want its part from the registry, and the rest from the other owners. */
 export class RegistryReads {
-  readonly #deps: IngestDeps & CopyDeps;
+  readonly #deps: IngestDeps & FetchPieceDeps;
   readonly #sink: PieceSink;
   readonly #owners: CoOwners;
   readonly #host: RegistryReadsHost;
@@ -42,7 +43,7 @@ export class RegistryReads {
   readonly #copying = new Map<SharedBlob, Promise<void>>();
   readonly #ending = new AbortController();
 
-  constructor(deps: IngestDeps & CopyDeps, sink: PieceSink, owners: CoOwners, host: RegistryReadsHost) {
+  constructor(deps: IngestDeps & FetchPieceDeps, sink: PieceSink, owners: CoOwners, host: RegistryReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#owners = owners;

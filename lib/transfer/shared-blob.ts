@@ -1,11 +1,18 @@
 import type { Digest } from '../core/digest.ts';
-import { abortedError, DamselflyError } from '../core/errors.ts';
+import { abortedError, type DamselflyError } from '../core/errors.ts';
 import type { BlobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { StoredBlob } from '../store/store.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import { DigestCheck } from './digest-check.ts';
+
+/** A verified piece on its way to the disk. */
+export interface LandingPiece {
+  readonly piece: PieceBuffer;
+  /** @throws STORE_* when the disk does not take it */
+  readonly written: Promise<void>;
+}
 
 /** One blob that this node shares with neighbours: its pieces on disk, the proofs it knows, and who waits for it. */
 export class SharedBlob {
@@ -55,6 +62,7 @@ export class SharedBlob {
   readonly #refused = new Set<string>();
   readonly #blamed = new Set<string>();
   readonly #suspected = new Set<string>();
+  readonly #landing = new Map<number, LandingPiece>();
   readonly #waiters = new Set<() => void>();
   readonly #pool: BufferPool;
 
@@ -88,14 +96,6 @@ export class SharedBlob {
     return this.prefetched ? Math.max(this.usedMs, this.lastProgressMs) : this.usedMs;
   }
 
-  /** @throws UPSTREAM_BROKEN when the registry tells another size than before */
-  requireSize(size: number): void {
-    const { digest, size: before } = this.info;
-    if (size === before) return;
-    const facts = { digest, size, before };
-    throw new DamselflyError('UPSTREAM_BROKEN', 'the registry tells another size than before', facts);
-  }
-
   get info(): BlobInfo {
     return this.stored.info;
   }
@@ -127,6 +127,20 @@ export class SharedBlob {
   /** The piece is stored with its proof: the told one is no longer needed. */
   settle(index: number): void {
     this.#proofs.delete(index);
+  }
+
+  /** A verified piece is being written: clients that wait for it need not wait for the disk. */
+  land(index: number, landing: LandingPiece): void {
+    this.#landing.set(index, landing);
+    const ended = (): void => {
+      if (this.#landing.get(index) === landing) this.#landing.delete(index);
+    };
+    landing.written.then(ended, ended);
+    this.changed();
+  }
+
+  landing(index: number): LandingPiece | undefined {
+    return this.#landing.get(index);
   }
 
   /** The reads of the registry that the pieces here come from. */

@@ -187,8 +187,12 @@ export class SmallBlobs {
     const forget = (): void => void this.#wanted.delete(request.digest);
     result.resolve(bytes);
     // Whoever asks until it is in the store gets it from here.
-    if (bytes === undefined || from === undefined) forget();
-    else void this.#keep(request, bytes, from).then(forget);
+    if (bytes === undefined || from === undefined) {
+      forget();
+      // Whoever still wants it joins its swarm, and announces it anew.
+      const announced = wanted.hedged && !this.#closed && !this.#host.shared(request.digest);
+      if (announced) this.#deps.discovery.withdraw([request.digest]);
+    } else void this.#keep(request, bytes, from).then(forget);
   }
 
   #refuse({ id }: PeerInfo, digest: Digest): void {

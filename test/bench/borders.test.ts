@@ -5,11 +5,10 @@ import { equalShares } from '../../bench/simulate/physics/flows.ts';
 import type { FluidLinks, Physics, ZoneLinks } from '../../bench/simulate/physics/fluid-links.ts';
 import { MaxMinFlows } from '../../bench/simulate/physics/max-min.ts';
 import { TimingWheel } from '../../bench/simulate/physics/wheel.ts';
-import { PROFILES } from '../../bench/simulate/profile.ts';
-import { type Scenario, simulatedBlob, zoneLinks } from '../../bench/simulate/scenario.ts';
+import { type Scenario, zoneLinks } from '../../bench/simulate/scenario.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
+import { BASE as COMMON, MIB } from './simulated.ts';
 
-const MIB = 1024 * 1024;
 const FLOW_ENDS = 0;
 const START = 1;
 /** An event may come a bucket of the wheel late, and a flow may have waited for a few of them. */
@@ -184,20 +183,8 @@ t.test('each flow is told once of another share, also when both of its borders c
 });
 
 const BASE: Scenario = {
-  profile: PROFILES.reference,
-  rngSeed: 1,
-  nodes: 12,
-  nodeRate: 100 * MIB,
-  seeds: 1,
-  seedRate: 400 * MIB,
-  registryRate: 400 * MIB,
-  registryRequestRate: Number.POSITIVE_INFINITY,
-  blobs: [simulatedBlob(100 * MIB, MIB)],
-  latencyMs: 0.2,
-  zones: 4,
-  zoneLatencyMs: 0.2,
-  zoneRate: 10 * MIB,
-  joinOverMs: 0,
+  ...COMMON,
+  ...{ nodes: 12, seeds: 1, registryRate: 400 * MIB, zones: 4, zoneRate: 10 * MIB },
 };
 
 t.test('the links of a scenario: nodes and seeds in their zones, the registry in all', async (t) => {

@@ -9,28 +9,16 @@ import { Population } from '../../bench/simulate/population.ts';
 import { PROFILES } from '../../bench/simulate/profile.ts';
 import { imageBytes, type Scenario, simulatedBlob } from '../../bench/simulate/scenario.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
+import { BASE as COMMON, MIB } from './simulated.ts';
 
-const MIB = 1024 * 1024;
 /** Latency, there and back, and what events wait for the buckets of the wheel. */
 const TRIP_SECONDS = 0.0004;
 const LATE_SECONDS = 0.0002;
 
 /** One blob of 100 MiB, which a node takes in a second. */
 const BASE: Scenario = {
-  profile: PROFILES.reference,
-  rngSeed: 1,
-  nodes: 20,
-  nodeRate: 100 * MIB,
-  seeds: 1,
-  seedRate: 400 * MIB,
-  registryRate: 400 * MIB,
-  registryRequestRate: Number.POSITIVE_INFINITY,
-  blobs: [simulatedBlob(100 * MIB, MIB)],
-  latencyMs: 0.2,
-  zones: 1,
-  zoneLatencyMs: 0.2,
-  zoneRate: Number.POSITIVE_INFINITY,
-  joinOverMs: 0,
+  ...COMMON,
+  ...{ nodes: 20, seeds: 1, registryRate: 400 * MIB },
 };
 const JOIN_TAKES_TIME = { ...PROFILES.reference, joinTakesTime: true };
 const LAYERS = [simulatedBlob(10 * MIB, MIB), simulatedBlob(30 * MIB, MIB), simulatedBlob(60.5 * MIB, MIB)];

@@ -174,6 +174,30 @@ t.test('a supernode that gives other bytes is banned, and a holder gives the rig
   t.equal(asked().length, 0, 'and never asked again');
 });
 
+t.test(
+  'what was asked for ahead of its client, and is not to be had, is not announced for ever',
+  async (t) => {
+    const { cluster, nodes } = await setUp({ nodes: 1 });
+    const { deps, engine } = nodes[0]!;
+    const { discovery } = deps;
+    const announce = discovery.announce.bind(discovery);
+    const withdraw = discovery.withdraw.bind(discovery);
+    const said: string[] = [];
+    t.capture(discovery, 'announce', (all: Parameters<typeof announce>[0]) => {
+      for (const { digest, have } of all) said.push(`${have} ${digest}`);
+      announce(all);
+    });
+    t.capture(discovery, 'withdraw', (digests: Parameters<typeof withdraw>[0]) => {
+      for (const digest of digests) said.push(`gone ${digest}`);
+      withdraw(digests);
+    });
+    const digest = `sha256:${'0'.repeat(64)}` as Digest;
+    engine.prepare([{ digest, size: SIZE, origin: ORIGIN }]);
+    await cluster.run(2000);
+    t.same(said, [`none ${digest}`, `gone ${digest}`]);
+  },
+);
+
 t.test('when everybody gives other bytes, the registry is read', async (t) => {
   const { cluster, nodes, digest, supernode } = await setUp({ nodes: 2 });
   const [holder, node] = nodes;

@@ -114,12 +114,12 @@ t.test('an upstream in a file has everything that can be said of a registry', as
       authFiles: ['/etc/auth.json'],
       credentialHelper: 'ecr-login',
       tokenHosts: ['auth.corp'],
-      ca: '/etc/ca.pem',
-      clientCert: '/etc/c.pem',
-      clientKey: '/etc/k.pem',
+      caFile: '/etc/ca.pem',
+      clientCertFile: '/etc/c.pem',
+      clientKeyFile: '/etc/k.pem',
       insecureSkipVerify: true,
       trust: 'node',
-      verify: { keys: '/etc/token.pem', issuer: 'issuer', service: 'harbor-registry' },
+      verify: { keysFile: '/etc/token.pem', issuer: 'issuer', service: 'harbor-registry' },
     },
     { name: '*.gcr.io', url: 'https://*' },
   ]);
@@ -127,7 +127,7 @@ t.test('an upstream in a file has everything that can be said of a registry', as
 
 t.test('an upstream that cannot be meant is refused, with what it may be and no secret', async (t) => {
   const refused = (text: string): string => refusal({ flags: { config: file(`upstream:\n  - ${text}\n`) } });
-  const base = 'name: a.corp, url: "https://a.corp", password: hunter2';
+  const base = 'name: a.corp, url: "https://a.corp", username: u, password: hunter2';
   t.match(refused(`{ ${base}, trust: everyone }`), /trust: .*caller.*node/);
   t.match(refused(`{ ${base}, passwort: x }`), /Unrecognized key: "passwort"/);
   t.match(
@@ -151,7 +151,10 @@ t.test('files of an upstream are read at the start, those with credentials only 
   const auth = file('{"auths":{}}');
   const broken = file('{"auths":{"a":{"auth":"c2VjcmV0"}');
   t.same(
-    loadUpstreams([{ ...upstream, ca: pem, clientCert: pem, clientKey: pem, authFiles: [auth] }], [auth]),
+    loadUpstreams(
+      [{ ...upstream, caFile: pem, clientCertFile: pem, clientKeyFile: pem, authFiles: [auth] }],
+      [auth],
+    ),
     [
       {
         ...upstream,
@@ -165,8 +168,8 @@ t.test('files of an upstream are read at the start, those with credentials only 
   const fails = (configs: UpstreamConfig[], files: string[], message: RegExp): void => {
     t.throws(() => loadUpstreams(configs, files), { code: 'CONFIG_INVALID', message });
   };
-  fails([{ ...upstream, ca: '/nonexistent' }], [], /^upstream a.corp: cannot read the ca file: /);
-  const verify = { keys: '/nonexistent', issuer: 'i', service: 's' };
+  fails([{ ...upstream, caFile: '/nonexistent' }], [], /^upstream a.corp: cannot read the ca file: /);
+  const verify = { keysFile: '/nonexistent', issuer: 'i', service: 's' };
   fails([{ ...upstream, verify }], [], /^upstream a.corp: cannot read the verify-keys file: /);
   fails([upstream], ['/nonexistent'], /^--auth-file: cannot read it: /);
   fails(
@@ -219,6 +222,30 @@ t.test('a refused upstream does not show the password in its URL', async (t) => 
   const message = refusal({ flags: { upstream: ['bad name=https://user:hunter2@harbor.corp'] } });
   t.match(message, /^--upstream: got/);
   t.notMatch(message, /hunter2/);
+});
+
+t.test('no fault of a file or a URL is told with the secret in it', async (t) => {
+  const urls = ['a=https://user:geheim/x@a.corp', 'a=https://user:geheim@x@a.corp:port', 'a=//u:geheim#x@a'];
+  for (const upstream of urls) {
+    const told = refusal({ flags: { upstream: [upstream] } });
+    t.match(told, /^--upstream: got /);
+    t.notMatch(told, /geheim/);
+  }
+  const files = ['upstream:\n  - password: geheim: x\n', 'a: b\npassword: *geheim\n', 'password: "geheim'];
+  for (const text of files) {
+    const told = refusal({ flags: { config: file(text) } });
+    t.match(told, /is not YAML: /);
+    t.notMatch(told, /geheim/);
+  }
+  const [first = ''] = files;
+  t.match(refusal({ flags: { config: file(first) } }), / at line 2, column \d+$/, 'but where it is');
+});
+
+t.test('a user without a password is refused, and the other way round', async (t) => {
+  for (const part of ['username: u', 'password: p']) {
+    const text = `upstream:\n  - { name: a, url: "http://a", ${part} }\n`;
+    t.match(refusal({ flags: { config: file(text) } }), /expected username and password together/);
+  }
 });
 
 t.test('data directories, shares, rates and times of the store', async (t) => {

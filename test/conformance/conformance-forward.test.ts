@@ -11,7 +11,7 @@ import { openAuthority } from '../../registry-proxy/forward/authority.ts';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { ask } from '../registry-proxy/fixture.ts';
 import { putImage, sentOf, TYPES } from './case.ts';
-import { type Ground, startGround } from './ground.ts';
+import { type Ground, startGround, startGroundAt } from './ground.ts';
 import { askThrough, connectThrough, say, secureThrough } from './proxy-client.ts';
 import { type ScriptedRegistry, startScriptedRegistry } from './scripted-registry.ts';
 
@@ -58,14 +58,7 @@ await t.test(
   { skip },
   async (t) => {
     const registry = await startDockerRegistry();
-    const ground = await startGround({
-      upstreams: { 'registry.test': registry.url },
-      defaultUpstream: 'registry.test',
-    });
-    t.teardown(async () => {
-      await ground.close();
-      await registry.close();
-    });
+    const ground = await startGroundAt(t, registry);
     const at = 'https://registry.test';
     const bytes = randomBytes(3_000_000);
     const digest = digestOf(bytes);

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
-import { startGround } from './ground.ts';
+import { startGroundAt } from './ground.ts';
 import { pullCases } from './pull-cases.ts';
 import { startScriptedRegistry, type TestRegistry } from './scripted-registry.ts';
 
@@ -25,14 +25,7 @@ for (const { start, needs } of REGISTRIES) {
   const skip = needs === undefined || isInstalled(needs) ? false : `${needs} is not installed`;
   await t.test(`through a node, from ${needs ?? 'a scripted registry'}`, { skip }, async (t) => {
     const registry = await start();
-    const ground = await startGround({
-      upstreams: { 'registry.test': registry.url },
-      defaultUpstream: 'registry.test',
-    });
-    t.teardown(async () => {
-      await ground.close();
-      await registry.close();
-    });
+    const ground = await startGroundAt(t, registry);
     for (const each of pullCases) {
       await t.test(`case ${each.number}: ${each.title}`, (t) =>
         each.run(t, { registry, port: ground.port, ground }),

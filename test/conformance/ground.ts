@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
+import type { Test } from 'tap';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { createDaemon } from '../../dfget/daemon/daemon.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
@@ -37,6 +38,21 @@ interface DaemonReady {
   readonly proxy: readonly { readonly address: string }[];
   readonly forward: { readonly address: string; readonly ca: string };
   readonly admin: string;
+}
+
+/** The node, in front of one registry that is called `registry.test`; the test puts both away at its end. */
+export async function startGroundAt(
+  t: Test,
+  registry: { readonly url: string; close(): Promise<void> },
+  more: Readonly<Record<string, string>> = {},
+): Promise<Ground> {
+  const upstreams = { 'registry.test': registry.url, ...more };
+  const ground = await startGround({ upstreams, defaultUpstream: 'registry.test' });
+  t.teardown(async () => {
+    await ground.close();
+    await registry.close();
+  });
+  return ground;
 }
 
 export async function startGround(options: GroundOptions): Promise<Ground> {

@@ -1,21 +1,14 @@
 import type { Test } from 'tap';
 import t from 'tap';
 import type { ScriptedCase } from './case.ts';
-import { startGround } from './ground.ts';
+import { startGroundAt } from './ground.ts';
 import { startScriptedRegistry } from './scripted-registry.ts';
 
 /** Runs the cases one after another through one node; what a case made the registry do ends with it. */
 export async function runScripted(name: string, cases: readonly ScriptedCase[]): Promise<void> {
   await t.test(name, async (t: Test) => {
     const registry = await startScriptedRegistry();
-    const ground = await startGround({
-      upstreams: { 'registry.test': registry.url, 'docker.io': registry.url },
-      defaultUpstream: 'registry.test',
-    });
-    t.teardown(async () => {
-      await ground.close();
-      await registry.close();
-    });
+    const ground = await startGroundAt(t, registry, { 'docker.io': registry.url });
     for (const each of cases) {
       await t.test(`case ${each.number}: ${each.title}`, async (t) => {
         t.teardown(() => {

@@ -177,6 +177,12 @@ export async function hostileClientSuite(t: Test, medium: Medium): Promise<void>
     const [first, second] = [await open(), await open()];
     const refused = (await talk(get('0-9'))).toString('latin1');
     t.match(refused, /^HTTP\/1.1 503 [^]*Damselfly-Free-Slots: 0/);
+    const question = `POST /v1/small-blobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}`;
+    t.match(
+      (await talk(question)).toString('latin1'),
+      /^HTTP\/1.1 503 [^]*Connection: close/,
+      'for small blobs too',
+    );
     await t.rejects(within(dial(), 'dial'), { message: 'refused' });
     t.notOk(first.destroyed || second.destroyed, 'those that were there go on');
     first.destroy();

@@ -86,6 +86,17 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
     t.match(await client.status(AbortSignal.timeout(5000)), { id: 'x' }, 'the first one still answers');
   });
 
+  t.test('a socket that cannot be there is a wrong setting, and told as one', async (t) => {
+    const long = join(folder, 'x'.repeat(100));
+    await t.rejects(startLocalApi(deps, long), { code: 'CONFIG_INVALID', message: /longer than 107 bytes/ });
+    await t.rejects(createDaemonClient(long).status(AbortSignal.timeout(5000)), {
+      code: 'DAEMON_UNREACHABLE',
+      message: /longer than 107 bytes/,
+    });
+    const inFile = join(path, 'below', 'a', 'socket');
+    await t.rejects(startLocalApi(deps, inFile), { code: 'CONFIG_INVALID', message: /--socket/ });
+  });
+
   t.test('without a daemon the client says what to do', async (t) => {
     const nobody = createDaemonClient(join(folder, 'nobody.sock'));
     await t.rejects(nobody.status(AbortSignal.timeout(5000)), {

@@ -21,12 +21,12 @@ function makeFolder(t: Test): string {
 }
 
 /** One node without a tracker. */
-function start(t: Test) {
+function start(t: Test, upstreams = UPSTREAMS) {
   const folder = makeFolder(t);
   const metrics = createMetrics({ defaults: false });
   const deps = { discovery: createNoDiscovery(), clock: new FakeClock(), wallClockMs: () => 0 };
   const load = (): Promise<Pause> =>
-    loadPause({ log: silentLog(), metrics, ...deps }, { folder, upstreams: UPSTREAMS, hasTracker: false });
+    loadPause({ log: silentLog(), metrics, ...deps }, { folder, upstreams, hasTracker: false });
   const gauge = async (): Promise<number | undefined> => (await metrics.paused.get()).values[0]?.value;
   return { folder, load, gauge };
 }
@@ -76,6 +76,22 @@ function startCluster(t: Test) {
 }
 
 const pausedOf = (pause: Pause): string[] => UPSTREAMS.filter(pause.isPaused);
+
+t.test('a family of registries is paused as a whole, or one of them', async (t) => {
+  const { load, gauge } = start(t, ['*.gcr.io', 'quay.io']);
+  const pause = await load();
+  await pause.change('pause', '*.gcr.io');
+  t.ok(pause.isPaused('eu.gcr.io'));
+  t.notOk(pause.isPaused('quay.io'));
+  t.equal(await gauge(), 1);
+  await pause.change('resume', '*.gcr.io');
+  t.notOk(pause.isPaused('eu.gcr.io'));
+  await pause.change('pause', 'eu.gcr.io');
+  t.ok(pause.isPaused('eu.gcr.io'));
+  t.notOk(pause.isPaused('us.gcr.io'));
+  t.equal(await gauge(), 1);
+  await t.rejects(pause.change('pause', 'gcr.io'), { code: 'UPSTREAM_UNKNOWN' });
+});
 
 t.test('one upstream, all of them, and back', async (t) => {
   const { load, gauge } = start(t);

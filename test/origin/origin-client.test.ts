@@ -7,8 +7,9 @@ import t, { type Test } from 'tap';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
-import { discard } from '../../lib/origin/exchange.ts';
+import { discard, readBody } from '../../lib/origin/exchange.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
+import { createUndiciExchange } from '../../lib/origin/http/undici-exchange.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { isInstalled } from '../helpers/docker-registry.ts';
@@ -265,6 +266,49 @@ await t.test('the caller can give up at any time', async (t) => {
     for await (const chunk of body.bytes) later.abort(chunk);
   })();
   await t.rejects(reading, { code: 'ABORTED' });
+});
+
+await t.test(
+  'a blob of another size than the reader knows is refused, and its connection let go',
+  async (t) => {
+    const { origin, client } = await setUp(t);
+    const letGo = Promise.withResolvers<void>();
+    origin.answer = (_request, response) => {
+      response.once('close', () => letGo.resolve());
+      response.writeHead(200, { 'content-length': String(BYTES.length) });
+      response.write(BYTES.subarray(0, 256 * 1024));
+    };
+    const read = { origin: { upstream: 'reg', repository: 'a' }, digest: DIGEST, size: BYTES.length - 1 };
+    await t.rejects(client.readBlob(read, { signal }), { code: 'UPSTREAM_BROKEN', message: /another size/ });
+    await letGo.promise;
+  },
+);
+
+await t.test('a registry that is given up answers what was asked of it, and nothing more', async (t) => {
+  const origin = await startFaultOrigin();
+  const half = Promise.withResolvers<void>();
+  origin.answer = (_request, response) => {
+    response.writeHead(200, { 'content-length': String(BYTES.length) });
+    response.write(BYTES.subarray(0, 500_000));
+    void half.promise.then(() => response.end(BYTES.subarray(500_000)));
+  };
+  const limits = { connectTimeoutMs: 5000, headersTimeoutMs: 5000, bodyTimeoutMs: 5000 };
+  const connections = createUndiciExchange({}, { ...limits, ownHosts: [origin.host], strict: false });
+  t.teardown(async () => {
+    await connections.close();
+    await origin.close();
+  });
+  const request = { kind: 'blob', method: 'GET', url: new URL(origin.url), headers: {} } as const;
+  const answer = await connections.exchange(request, signal);
+  let finished = false;
+  const finishing = connections.finish().then(() => {
+    finished = true;
+  });
+  await t.rejects(connections.exchange(request, signal), { code: 'UPSTREAM_UNREACHABLE' });
+  t.notOk(finished);
+  half.resolve();
+  t.same(await readBody(answer, BYTES.length), BYTES);
+  await finishing;
 });
 
 await t.test('a kept connection that the registry closes under a request is replaced once', async (t) => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
-import type { Upstream } from '../../lib/origin/upstream.ts';
+import type { Upstream } from '../../lib/core/upstream.ts';
 import { type StalePolicy, stalePolicy } from '../../registry-proxy/last-known.ts';
 import { type DockerRegistry, isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { type Relay, startRelay } from '../helpers/relay.ts';

@@ -4,6 +4,7 @@ import type { Logger } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import type { Trace } from '../../lib/observe/trace.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
+import type { HttpConnections } from '../../lib/origin/http/undici-exchange.ts';
 import { type Rng, randomHex } from '../../lib/runtime/rng.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
@@ -177,8 +178,9 @@ export class SimPeer {
     const store = smallPieces(opened, this.#settings.pieceBytes);
     const limits = new Limits(clock);
     const exchange = this.#registry.exchange(name, process);
-    const connect = (): { exchange: typeof exchange; close(): Promise<void> } => ({
+    const connect = (): HttpConnections => ({
       exchange,
+      finish: async () => {},
       close: async () => {},
     });
     const registries = createOriginClient({ upstreams: [UPSTREAM], log, clock, rng, connect });

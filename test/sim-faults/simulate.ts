@@ -126,6 +126,8 @@ function addClient(world: World, index: number): SimClient {
     note: (what) => world.note(who, what),
     wrong: (what) => world.violate('wrong-bytes', `${who}: ${what} of ${digest}`),
     failed: (problem, sinceMs) => {
+      // Wrong pieces stay in the swarm until somebody has the whole blob: that pulls end all the same is checked too.
+      if (world.mayLie(digest)) return;
       const fromMs = sinceMs - AFTERMATH_MS;
       if (!world.registryServes(node, fromMs) || world.excuses.since(`disk of ${node}`, fromMs)) return;
       world.violate('pull-failed', `${who}: ${problem}`);

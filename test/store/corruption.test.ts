@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
+import type { MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { openNodeBlobStore } from '../../lib/store/node-blob-store.ts';
 import { blobPath, ingestPath } from '../../lib/store/path.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
@@ -21,6 +22,21 @@ function openNode(t: Test, folder: string): Promise<BlobStore> {
     t.teardown(() => store.close());
     return store;
   });
+}
+
+/** Counts, from now on, the bytes that are read from files of this disk. */
+function countReads(disk: MemoryDisk): { bytes: number } {
+  const reads = { bytes: 0 };
+  const openFile = disk.open.bind(disk);
+  disk.open = async (path) => {
+    const file = await openFile(path);
+    const read = (into: Uint8Array, offset: number): Promise<number> => {
+      reads.bytes += into.length;
+      return file.read(into, offset);
+    };
+    return { ...file, read };
+  };
+  return reads;
 }
 
 async function flip(path: string, offset: number): Promise<void> {
@@ -112,22 +128,13 @@ t.test('each piece is hashed once after opening, and again only when the file ha
   await before.store.close();
   const { disk, keyValue } = before;
   const { store } = await boot({ disk, keyValue });
-  let readBytes = 0;
-  const open = disk.open.bind(disk);
-  disk.open = async (path) => {
-    const file = await open(path);
-    const read = (into: Uint8Array, offset: number): Promise<number> => {
-      readBytes += into.length;
-      return file.read(into, offset);
-    };
-    return { ...file, read };
-  };
+  const reads = countReads(disk);
   const readAll = async (): Promise<number> => {
     const found = await store.create(blob.info);
-    readBytes = 0;
+    reads.bytes = 0;
     for (const index of all) t.same(await readPiece(found, index), blob.piece(index));
     await found.close();
-    return readBytes / blob.bytes.length;
+    return reads.bytes / blob.bytes.length;
   };
   t.equal(await readAll(), 2);
   t.equal(await readAll(), 1, 'closed and opened again, but not changed');
@@ -150,20 +157,14 @@ t.test('what becomes wrong while nothing says so is found by verify and by the s
   t.same(lost.splice(0), [`${digest} 7`]);
 
   disk.flip(blobPath(FOLDER, second.info.digest), 3, 'rot');
-  let readBytes = 0;
-  const open = disk.open.bind(disk);
-  disk.open = async (path) => {
-    const file = await open(path);
-    const read = (into: Uint8Array, offset: number): Promise<number> => {
-      readBytes += into.length;
-      return file.read(into, offset);
-    };
-    return { ...file, read };
-  };
+  const reads = countReads(disk);
   await pass(clock, 60_000);
-  readBytes = 0;
+  reads.bytes = 0;
   await pass(clock, 10_000);
-  t.ok(readBytes <= 11 * 1024 && readBytes >= 9 * 1024, `${readBytes} bytes in ten seconds at 1024 a second`);
+  t.ok(
+    reads.bytes <= 11 * 1024 && reads.bytes >= 9 * 1024,
+    `${reads.bytes} bytes in ten seconds at 1024 a second`,
+  );
   await pass(clock, 30_000);
   t.same(lost, [`${second.info.digest} 0`]);
   t.match(store.get(second.info.digest), { complete: false, bytes: 7 * 1024 });

@@ -1,16 +1,14 @@
 import t from 'tap';
 import { pieceHash } from '../../lib/core/digest.ts';
 import { blobInfo } from '../../lib/core/geometry.ts';
-import { silentLog } from '../../lib/observe/log.ts';
-import { FakeClock } from '../../lib/runtime/fake-clock.ts';
-import { openBlobStore } from '../../lib/store/blob-store.ts';
 import type { Disk } from '../../lib/store/disk/disk.ts';
-import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
+import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { HeldPieces } from '../../lib/store/held-pieces.ts';
-import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import type { MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import { chunkOfKey } from '../../lib/store/record.ts';
 import type { BlobStore, StoredBlob } from '../../lib/store/store.ts';
 import { storeError } from '../../lib/store/store-error.ts';
+import { boot, type Machine, settle } from './machine.ts';
 import {
   heldPieces,
   readPiece,
@@ -24,24 +22,6 @@ import {
 const MIB = 1024 * 1024;
 const blob = sampleBlob(1, 20 * 1024);
 const all = [...blob.proofs.keys()];
-
-interface Machine {
-  readonly disk: MemoryDisk;
-  readonly keyValue: MemoryKeyValue;
-  readonly clock: FakeClock;
-  readonly store: BlobStore;
-}
-
-async function boot(from: Partial<Machine> = {}): Promise<Machine> {
-  const { disk = createMemoryDisk(), keyValue = createMemoryKeyValue(), clock = new FakeClock() } = from;
-  const deps = { disk, keyValue, clock, log: silentLog(), wallClockMs: () => 0, folder: '/store' };
-  return { disk, keyValue, clock, store: await openBlobStore(deps) };
-}
-
-/** Lets everything that waits only for microtasks happen. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
 
 /** How many pieces the records tell of: marked with their proof, and held. */
 async function recordedPieces(keyValue: MemoryKeyValue): Promise<{ marked: number; held: number }> {

@@ -5,8 +5,9 @@ import { type BlobStoreOptions, openBlobStore } from '../../lib/store/blob-store
 import type { Disk } from '../../lib/store/disk/disk.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import type { KeyValue } from '../../lib/store/key-value/key-value.ts';
-import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
+import { boot as bootMachine, FOLDER, settle } from './machine.ts';
 import {
   heldPieces,
   readPiece,
@@ -24,7 +25,7 @@ type Slow = 'read' | 'write' | 'remove' | 'batch';
 
 interface Machine {
   readonly disk: MemoryDisk;
-  readonly keyValue: KeyValue;
+  readonly keyValue: MemoryKeyValue;
   readonly store: BlobStore;
   /** Operations of this kind wait, until the returned function lets them and later ones go. */
   readonly hold: (kind: Slow) => () => void;
@@ -60,13 +61,8 @@ async function boot(options: BlobStoreOptions = {}): Promise<Machine> {
     };
   };
   const deps = { disk: slowDisk, keyValue: slowRecords, log: silentLog(), clock: new FakeClock() };
-  const store = await openBlobStore({ ...deps, wallClockMs: () => 0, folder: '/store' }, options);
-  return { disk, keyValue: slowRecords, store, hold };
-}
-
-/** Lets everything that waits only for microtasks happen. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
+  const store = await openBlobStore({ ...deps, wallClockMs: () => 0, folder: FOLDER }, options);
+  return { disk, keyValue, store, hold };
 }
 
 await t.test('a piece that is written during a reset comes after it, and is recorded', async (t) => {
@@ -83,15 +79,7 @@ await t.test('a piece that is written during a reset comes after it, and is reco
   await Promise.all([reset, writing]);
   t.same(heldPieces(open), [1]);
   await store.close();
-  const deps = {
-    disk,
-    keyValue,
-    log: silentLog(),
-    clock: new FakeClock(),
-    wallClockMs: () => 0,
-    folder: '/store',
-  };
-  const again = await openBlobStore(deps);
+  const { store: again } = await bootMachine({ disk, keyValue });
   const found = await again.create(blob.info);
   t.same(heldPieces(found), [1]);
   t.same(found.proof(1), blob.proofs[1]);

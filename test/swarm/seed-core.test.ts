@@ -224,14 +224,14 @@ await t.test(
 
 await t.test('each further zone has four slots more, as long as somebody is there', async (t) => {
   const { core, peer } = setUp({}, new Bitfield(PIECES));
-  t.equal(core.freeSlots, 8);
+  t.equal(core.freeSlots, 6);
   peer(0, 1);
   const far = [peer(1, 1), peer(1, 1), peer(2, 1)];
-  t.equal(core.freeSlots, 16);
+  t.equal(core.freeSlots, 14);
   core.removePeer(far[0]!, 0);
-  t.equal(core.freeSlots, 16);
+  t.equal(core.freeSlots, 14);
   for (const each of far.slice(1)) core.removePeer(each, 0);
-  t.equal(core.freeSlots, 8);
+  t.equal(core.freeSlots, 6);
 });
 
 await t.test('a gift that takes four times as long as usual is given again at once', async (t) => {

@@ -1,27 +1,17 @@
 import t from 'tap';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import type { Announcement } from '../../lib/discovery/discovery.ts';
-import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
-import { openBlobStore } from '../../lib/store/blob-store.ts';
-import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
-import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import { Announcements } from '../../lib/transfer/announcements.ts';
-import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { Neighbour } from '../../lib/transfer/neighbour.ts';
-import { SharedBlob } from '../../lib/transfer/shared-blob.ts';
-import { sampleBlob, writePieces } from '../store/sample-blob.ts';
+import { writePieces } from '../store/sample-blob.ts';
+import { sharedSample } from './shared-sample.ts';
 
 /** A node that wants one blob of four pieces, and what it tells its tracker. */
 async function setUp() {
   const clock = new FakeClock();
-  const log = silentLog();
-  const parts = { disk: createMemoryDisk(), keyValue: createMemoryKeyValue(), log, clock, folder: '/n' };
-  const store = await openBlobStore({ ...parts, wallClockMs: () => 0 });
-  const sample = sampleBlob(1, 4096);
-  const stored = await store.create(sample.info);
-  const blob = new SharedBlob(stored, createBufferPool({ budgetBytes: 1 << 20 }), 1, 1, 0);
+  const { blob, sample, stored } = await sharedSample(clock);
   const neighbours: Neighbour[] = [];
   /** A link to a peer that shares the blob too. */
   const link = (name: string, role: Role = 'node', zone = 'here'): Neighbour => {

@@ -1,30 +1,20 @@
 import t from 'tap';
 import { pieceLength, pieceOffset } from '../../lib/core/geometry.ts';
-import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
-import { openBlobStore } from '../../lib/store/blob-store.ts';
-import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
-import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
-import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { Neighbour } from '../../lib/transfer/neighbour.ts';
 import type { PieceAdmission } from '../../lib/transfer/seams.ts';
-import { SharedBlob } from '../../lib/transfer/shared-blob.ts';
 import { Uploads } from '../../lib/transfer/uploads.ts';
-import { sampleBlob, writePieces } from '../store/sample-blob.ts';
+import { writePieces } from '../store/sample-blob.ts';
+import { sharedSample } from './shared-sample.ts';
 
 type Serve = Extract<PieceAdmission, { kind: 'serve' }>;
 
 /** A node with two upload slots, and one neighbour that asks it for the pieces of a blob. */
 async function setUp() {
   const clock = new FakeClock();
-  const log = silentLog();
-  const parts = { disk: createMemoryDisk(), keyValue: createMemoryKeyValue(), log, clock, folder: '/n' };
-  const store = await openBlobStore({ ...parts, wallClockMs: () => 0 });
-  const sample = sampleBlob(1, 4096);
-  const stored = await store.create(sample.info);
+  const { blob, sample, stored } = await sharedSample(clock);
   await writePieces(stored, sample, [0, 1, 2, 3]);
-  const blob = new SharedBlob(stored, createBufferPool({ budgetBytes: 1 << 20 }), 1, 1, 0);
   const peer = { id: 'a'.repeat(40), role: 'node', host: 'a', port: 1, zone: '' } as const;
   const neighbour = new Neighbour(peer, () => {});
   const state = { free: 2 };

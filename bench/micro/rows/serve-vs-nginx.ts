@@ -2,10 +2,11 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { blobPath } from '../../../lib/store/path.ts';
-import { type Child, jsonReady, run, startChild } from '../../fixtures/child.ts';
+import { type Child, run, startChild } from '../../fixtures/child.ts';
 import { proxyUrl, startCluster } from '../../fixtures/cluster.ts';
 import { createImage } from '../../fixtures/image.ts';
 import { pullImage } from '../../fixtures/pull.ts';
+import { startEmbeddedRegistry } from '../../fixtures/start-embedded-registry.ts';
 import { tempFolder } from '../../fixtures/temp-folder.ts';
 import { usageOf } from '../../fixtures/usage.ts';
 import { type Figure, inPairs, median, type Row, type RowContext } from '../row.ts';
@@ -15,7 +16,6 @@ const BLOB_BYTES = 1024 ** 3;
 const DOWNLOADS = 3;
 const REPOSITORY = 'bench/app';
 const UPSTREAM = 'registry.bench';
-const ROOT = join(import.meta.dirname, '..', '..');
 
 interface Served {
   readonly bytesPerSecond: number;
@@ -40,20 +40,11 @@ async function measure(context: RowContext): Promise<readonly Figure[]> {
     ...{ folder: layout, tag: 'v1', totalBytes: BLOB_BYTES, layers: 1, seed: 'serve' },
   });
   const layer = layers[0]!;
-  const registry = await startChild<{ listen: string }>({
-    command: process.execPath,
-    args: [
-      ...[join(ROOT, 'fixtures', 'embedded-registry-main.ts'), '--layout', layout],
-      ...['--repository', REPOSITORY],
-    ],
-    logFile: join(folder, 'registry.log'),
-    ready: jsonReady('registry'),
-    signal,
-  });
+  const registry = await startEmbeddedRegistry({ folder, layout, repository: REPOSITORY, signal });
   cleanup.defer(() => registry.stop());
   const cluster = await startCluster({
     ...{ folder, nodes: 1, supernodes: 0, signal, defaultUpstream: UPSTREAM },
-    upstreams: { [UPSTREAM]: `http://${registry.ready.listen}` },
+    upstreams: { [UPSTREAM]: registry.url },
   });
   cleanup.defer(() => cluster.stop());
   const daemon = cluster.daemons[0]!;

@@ -1,5 +1,6 @@
 import { DamselflyError } from '../../core/errors.ts';
 import { HOP_BY_HOP } from '../../core/hop-by-hop.ts';
+import type { Upstream } from '../../core/upstream.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { createSystemRng } from '../../runtime/system-rng.ts';
 import type { RequestKind } from '../exchange.ts';
@@ -8,14 +9,13 @@ import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
 import { readManifest } from '../read-manifest.ts';
 import { askAsGiven, askAsOurselves, type Registry } from '../registry.ts';
-import type { Upstream } from '../upstream.ts';
 import { findUpstreamName } from '../upstream-pattern.ts';
 import { openRegistry, type RegistryDeps } from './open-registry.ts';
 import type { HttpTimeouts } from './undici-exchange.ts';
 
 /** Time limits: a client gives a mirror between 10 and 30 s, and has other sources to try. */
 const TIMEOUTS: HttpTimeouts = { connectTimeoutMs: 3_000, headersTimeoutMs: 10_000, bodyTimeoutMs: 10_000 };
-/** Registries that a pattern stands for are opened when they are named; the one named longest ago is closed. */
+/** Registries that a pattern stands for are opened when they are named; the one named longest ago is given up. */
 const MAX_NAMED = 256;
 
 /** Headers of one connection, and what we decide ourselves. */
@@ -45,6 +45,8 @@ export function createOriginClient(
   );
   /** Those that a pattern stands for, the one named longest ago first. */
   const named = new Map<string, Registry>();
+  /** Given up, but still being read from. */
+  const finishing = new Set<Registry>();
 
   const byPattern = (name: string): Registry | undefined => {
     const found = findUpstreamName(names, name);
@@ -54,8 +56,10 @@ export function createOriginClient(
     named.delete(name);
     const [oldest] = named;
     if (named.size >= MAX_NAMED && oldest !== undefined) {
-      named.delete(oldest[0]);
-      void oldest[1].close();
+      const [oldName, old] = oldest;
+      named.delete(oldName);
+      finishing.add(old);
+      void old.finish().finally(() => finishing.delete(old));
     }
     named.set(name, registry);
     return registry;
@@ -95,7 +99,8 @@ export function createOriginClient(
     },
     async close() {
       closing.abort();
-      await Promise.all([...listed.values(), ...named.values()].map((each) => each.close()));
+      const all = [...listed.values(), ...named.values(), ...finishing];
+      await Promise.all(all.map((each) => each.close()));
     },
   };
 }

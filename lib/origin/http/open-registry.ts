@@ -1,3 +1,4 @@
+import type { Upstream } from '../../core/upstream.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -10,7 +11,7 @@ import type { Endpoint, Registry } from '../registry.ts';
 import { SignedRedirects } from '../signed-redirects.ts';
 import { createTokenVerifier } from '../signed-token.ts';
 import { isLinkLocal, isOwnOrAddress } from '../trust.ts';
-import { type Upstream, upstreamUrls } from '../upstream.ts';
+import { upstreamUrls } from '../upstream.ts';
 import { createSecretSource } from './secret-source.ts';
 import {
   type ConnectOptions,
@@ -81,6 +82,7 @@ export function openRegistry(
     storage: exchange,
     clock,
     rng,
+    finish: () => connections.finish(),
     close: () => connections.close(),
   };
 }

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import type { Upstream } from '../../core/upstream.ts';
 import type { Logger } from '../../observe/log.ts';
 import { findStoredSecret, secretOfHelper, serverName } from '../docker-config.ts';
 import type { Secret, SecretSource } from '../secret.ts';
-import type { Upstream } from '../upstream.ts';
 
 /** Helpers ask a keychain or a cloud; a pull waits no longer for them. */
 const HELPER_TIMEOUT_MS = 4_000;

@@ -1,7 +1,13 @@
 import { type Digest, digestOf } from '../../core/digest.ts';
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
-import type { BlobBody, BlobRead, OriginClient, OriginResponse } from '../origin-client.ts';
+import {
+  type BlobBody,
+  type BlobRead,
+  type OriginClient,
+  type OriginResponse,
+  requireKnownSize,
+} from '../origin-client.ts';
 
 export interface MemoryOriginOptions {
   readonly clock: Clock;
@@ -65,7 +71,8 @@ export class MemoryOrigin {
     };
   }
 
-  async #read({ digest, end, start = 0 }: BlobRead, signal: AbortSignal): Promise<BlobBody> {
+  async #read(read: BlobRead, signal: AbortSignal): Promise<BlobBody> {
+    const { digest, end, start = 0 } = read;
     const { clock, latencyMs } = this.#options;
     this.requests++;
     await delay(clock, latencyMs, signal).catch(() => {
@@ -76,6 +83,7 @@ export class MemoryOrigin {
     if (blob === undefined) {
       throw new DamselflyError('UPSTREAM_REFUSED', 'no such blob', { status: 404, digest });
     }
+    requireKnownSize(read, blob.length);
     const last = end ?? blob.length;
     const whole = !this.ranges || (start === 0 && last === blob.length);
     const from = whole ? 0 : start;

@@ -62,7 +62,7 @@ export async function listenForPeers(
   const limits = {
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     headersTimeout: HEADERS_TIMEOUT_MS,
-    // The same limit: a request is nothing but its head.
+    // The same limit: a request is its head, or a short question behind it.
     requestTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: HEADERS_CHECK_MS,
     maxHeaderSize: MAX_HEAD_BYTES,
@@ -92,10 +92,6 @@ export async function listenForPeers(
       node: header(request, NODE_HEADER),
     });
     if (wanted === undefined) return answer(response, 400, 'not a piece request');
-    if (closing !== undefined || refuses(request.socket)) {
-      if (closing === undefined) response.shouldKeepAlive = false;
-      return refuse(response, { kind: 'busy', freeSlots: 0 });
-    }
     const admission = handlers.piece(wanted);
     if (admission.kind !== 'serve') return refuse(response, admission);
     if (wanted.range.end > admission.size) {
@@ -116,12 +112,16 @@ export async function listenForPeers(
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     response.sendDate = false;
     response.on('error', () => {});
-    if (request.method === 'POST' && request.url === SMALL_BLOBS_PATH) {
+    const isQuestion = request.method === 'POST' && request.url === SMALL_BLOBS_PATH;
+    const isPiece = request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true;
+    if ((isQuestion || isPiece) && (closing !== undefined || refuses(request.socket))) {
+      if (closing === undefined) response.shouldKeepAlive = false;
+      refuse(response, { kind: 'busy', freeSlots: 0 });
+    } else if (isQuestion) {
       await answerSmallBlobs(request, response);
     } else if (hasBody(request)) answer(response, 400, 'no body expected');
-    else if (request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true) {
-      await servePiece(request, response);
-    } else answer(response, 404, 'only pieces and links are served here');
+    else if (isPiece) await servePiece(request, response);
+    else answer(response, 404, 'only pieces and links are served here');
   };
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
