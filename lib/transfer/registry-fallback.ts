@@ -149,6 +149,8 @@ export class RegistryFallback {
       this.#isWanted(blob) &&
       !blob.stored.complete &&
       !blob.retired &&
+      // Gone when all of it turned out wrong; the next reader brings it.
+      blob.origin !== undefined &&
       blob.lastSupernodeMs <= startedMs
     ) {
       const run = this.#reserveRun(blob);

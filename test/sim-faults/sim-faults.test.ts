@@ -8,6 +8,7 @@ const SEEDS = 100;
 const FOUND: Readonly<Record<number, string>> = {
   82: 'a node refused for ever what was right, because it had come mixed with what was wrong',
   1108: 'a client waited for ever for a piece that was lost on disk, and that neighbours believed to be there',
+  10387: 'a fallback went round for ever, without a pause, once all of its blob had turned out wrong',
   1143: 'a supernode whose disk was full never gave back the memory of a piece',
 };
 const MINUTES_MS = 60_000;
