@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
+import { wsControlLink } from '../lib/discovery/tracker/ws-control-link.ts';
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
@@ -72,7 +73,7 @@ export async function createControlServer(
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      new ControlSession(webSocket, remoteHost, deps);
+      new ControlSession(wsControlLink(webSocket), remoteHost, deps);
     });
   });
 

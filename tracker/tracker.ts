@@ -58,7 +58,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let announce: AnnounceServer;
   try {
     control = await createControlServer(
-      { log, clock, members, announcements, metrics, trackerId },
+      { log, clock, members, announcements, metrics, trackerId, wallClockMs: Date.now },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });

@@ -39,5 +39,6 @@ export const QUICK_FAULTS: readonly string[] = [
   'registry-lies-once',
   'registry-cuts',
   'registry-down-basic',
+  'daemons-upgraded',
   'killed-at-random',
 ];

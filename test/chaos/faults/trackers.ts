@@ -20,7 +20,6 @@ export const TRACKER_FAULTS: readonly Fault[] = [
     name: 'trackers-dead',
     what: 'all trackers are dead before the pull starts',
     limits: { makespanRatio: 2, registryRatio: 1.1 },
-    needs: 'discovery without trackers',
     async prepare(world) {
       await Promise.all(world.trackers.map((tracker) => tracker.kill()));
     },
