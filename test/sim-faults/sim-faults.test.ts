@@ -2,8 +2,8 @@ import t from 'tap';
 import { drawPlan } from './plan.ts';
 import { simulate } from './simulate.ts';
 
-/** As many as take half a minute; more, and others, by `npm run test:sim-faults`. */
-const SEEDS = 100;
+/** As many as take a quarter of a minute; more, and others, by `npm run test:sim-faults`. */
+const SEEDS = 50;
 /** Seeds that once found a bug, and what it was. */
 const FOUND: Readonly<Record<number, string>> = {
   82: 'a node refused for ever what was right, because it had come mixed with what was wrong',
