@@ -111,7 +111,7 @@ export class PieceSink {
     blob.changed();
     await blob.stored.commit();
     this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
-    this.#events.complete(blob);
+    if (blob.stored.complete) this.#events.complete(blob);
   }
 
   /**
@@ -166,8 +166,11 @@ export class PieceSink {
     if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
-  /** The hash of the first `bytes` bytes, all of which are held. @throws STORE_FAILED when the disk is silent too */
+  /** The hash of the first `bytes` bytes, all of which were held. @throws STORE_* when they are gone, or the disk fails */
   async hashOfPrefix(blob: SharedBlob, bytes: number): Promise<Hash> {
+    while (blob.checking !== undefined) await blob.checking;
+    const known = blob.check.hashOf(bytes);
+    if (known !== undefined) return known;
     const hash = createHash(digestAlgorithm(blob.digest));
     for (let at = 0; at < bytes; ) {
       const chunk = new Uint8Array(Math.min(READ_BYTES, bytes - at));
