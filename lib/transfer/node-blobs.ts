@@ -91,6 +91,11 @@ export class NodeBlobs {
       sinceMs,
     );
     if (blob === undefined || !ours) return undefined;
+    this.#deps.metrics.passedOn.inc();
+    this.#deps.log.warn(
+      { digest, size },
+      'the disk does not take the blob: passing it on without storing it',
+    );
     this.#join(blob, origin, sinceMs);
     return blob;
   }

@@ -158,7 +158,9 @@ export class RegistryFallback {
   /** What we read would not be kept for others: the client goes on by itself, straight from the registry. */
   #endPassing(blob: SharedBlob): void {
     const { digest } = blob;
-    blob.failure = new DamselflyError('STORE_FULL', 'the swarm does not bring what cannot be stored', { digest });
+    blob.failure = new DamselflyError('STORE_FULL', 'the swarm does not bring what cannot be stored', {
+      digest,
+    });
     blob.changed();
   }
 
