@@ -48,8 +48,11 @@ export class NodeBlobs {
     if (!blob.retired) {
       this.#host.decisions.decide((core, now) => core.setPriority(blob.slot, priority, now));
     }
+    if (blob.passing === undefined || blob.readers > 0) return;
     // It was in memory for its client alone.
-    if (blob.passing !== undefined && blob.readers === 0 && !blob.retired) this.retire(blob);
+    const { discovery, store } = this.#deps;
+    if (!blob.retired) this.retire(blob);
+    if (store.get(blob.digest) === undefined) discovery.withdraw([blob.digest]);
   }
 
   /**
