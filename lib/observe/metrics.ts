@@ -42,6 +42,11 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     peersBanned: counter('peers_banned_total', 'Peers no longer spoken to', ['reason']),
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
     fallback: counter('fallback_total', FALLBACK_HELP, ['reason']),
+    passedOn: counter(
+      'passed_on_total',
+      'Times a blob that our own disk does not take was passed on from the swarm to a client, without storing it',
+      [],
+    ),
     leases: counter(
       'leases_total',
       'Leases on registry reads that were asked for: granted, or refused because others read the stripes (held), have read them (read) or as many as may have stepped aside (crowded); lost ones; and what the node decided without a tracker (local-granted, local-refused)',

@@ -52,6 +52,10 @@ export interface ClientReadsHost {
    * is there with another size.
    */
   share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
+  /** The same for this client alone, when the disk does not take it; undefined when that cannot be. */
+  passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
+  /** The client has all bytes of the blob before `offset`. */
+  moveOn(blob: SharedBlob, offset: number): void;
   /** A client begins or ends reading the blob. */
   readers(blob: SharedBlob, change: 1 | -1): void;
   /** A client waits for this piece. */
@@ -62,8 +66,8 @@ export interface ClientReadsHost {
 }
 
 /**
- * A node's answer to its clients: from the store when the blob is complete, from the swarm while it lands, and straight
- * from the registry when our own disk fails.
+ * A node's answer to its clients: from the store when the blob is complete, from the swarm while it lands; when our own
+ * disk fails, from the swarm without storing it, and straight from the registry when that does not help either.
  */
 export class ClientReads implements BlobSource {
   readonly #deps: ClientReadsDeps;
@@ -173,51 +177,66 @@ export class ClientReads implements BlobSource {
     const { meter, turn } = pull;
     const range = wantedRange(request);
     let { sent } = from;
+    const whole = range.start === 0 && range.end === request.size;
     let blob: SharedBlob | undefined;
-    let failure: DamselflyError;
-    try {
-      for (;;) {
-        blob = await this.#host.share(request, from.sinceMs);
-        if (blob === undefined) {
+    let failure: DamselflyError | undefined;
+    for (;;) {
+      try {
+        const shared: SharedBlob | undefined =
+          failure === undefined
+            ? await this.#host.share(request, from.sinceMs)
+            : await this.#host.passOn(request, from.sinceMs);
+        if (shared === undefined) {
+          if (failure !== undefined) throw failure;
           yield* this.#pastOtherSize(request, sent, turn, signal);
           return;
         }
-        const shared = blob;
+        blob = shared;
+        // What the disk did not take of it is fetched again.
+        delete pull.unwritten;
         meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
         try {
+          this.#host.moveOn(blob, sent);
           for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
             turn.got();
             yield chunk;
             turn.asks();
+            this.#host.moveOn(blob, sent);
           }
           return;
         } catch (error) {
           if (!hasCode(error, 'PIECE_MISMATCH')) throw error;
         }
+      } catch (error) {
+        turn.waits();
+        if (hasCode(error, 'DIGEST_MISMATCH')) this.#doubted.note(request.origin, error);
+        if (!isStoreTrouble(error)) throw error;
+        // Only the digest of a whole blob can be checked without keeping it.
+        const last = failure !== undefined || !whole;
+        failure = error;
+        if (last) break;
       }
-    } catch (error) {
-      turn.waits();
-      if (hasCode(error, 'DIGEST_MISMATCH')) this.#doubted.note(request.origin, error);
-      if (!isStoreTrouble(error)) throw error;
-      this.#host.storeFailed(error);
-      failure = error;
     }
-    // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
-    const given = async (hash: Hash): Promise<void> => {
+    // Neither disk nor swarm help: the rest comes straight from the registry, from where the client stands.
+    this.#host.storeFailed(failure);
+    const given = async (before: Hash): Promise<Hash> => {
       if (blob === undefined) throw failure;
-      await this.#hashGiven(blob, { start: range.start, end: sent }, pull, hash);
+      return await this.#hashGiven(blob, { start: range.start, end: sent }, pull, before);
     };
     yield* readDirectly(this.#deps.origin, request, { start: sent, given }, signal);
   }
 
-  /** Hashes what the client was given: from disk, but for what the disk has not taken. */
-  async #hashGiven(blob: SharedBlob, { start, end }: ByteRange, pull: Pull, hash: Hash): Promise<void> {
+  /** Hashes what the client was given: as the running digest has it, or from disk, but for what the disk has not taken. */
+  async #hashGiven(blob: SharedBlob, { start, end }: ByteRange, pull: Pull, before: Hash): Promise<Hash> {
     const { unwritten } = pull;
     // The client may have begun within that piece.
     const onDisk = Math.max(start, unwritten?.start ?? end);
-    await this.#sink.hashHeld(blob, { start, end: onDisk }, hash);
+    const running = start === 0 ? await this.#sink.runningHash(blob, onDisk) : undefined;
+    const hash = running ?? before;
+    if (running === undefined) await this.#sink.hashHeld(blob, { start, end: onDisk }, hash);
     if (unwritten !== undefined) hash.update(unwritten.bytes.subarray(onDisk - unwritten.start));
+    return hash;
   }
 
   /** One of two manifests is wrong about the size, and only the registry can tell which: it is read for this reader alone. */

@@ -40,6 +40,18 @@ export class DigestCheck {
     }
   }
 
+  /** Pieces from the first on that have been hashed. */
+  get hashed(): number {
+    return Math.min(this.#next, this.#stored.info.pieces);
+  }
+
+  /** The hash of the first `bytes` bytes, when it stands just there and the blob goes on. */
+  hashOf(bytes: number): Hash | undefined {
+    const { info } = this.#stored;
+    const here = this.#next < info.pieces && pieceOffset(info, this.#next) === bytes;
+    return here ? this.#hash.copy() : undefined;
+  }
+
   /** Nobody waits for the digest any more: gives back what is kept. */
   stop(): void {
     this.#stopped = true;

@@ -8,8 +8,12 @@ import { endsWhole, HOLD_BACK_BYTES, wantedRange } from './blob-reader.ts';
 /** Where a reader stands that has got bytes of its range already. */
 export interface DirectFrom {
   readonly start: number;
-  /** Hashes those: from the start of its range to `start`. Called only for a reader that will have the whole blob. */
-  readonly given?: (hash: Hash) => Promise<void>;
+  /**
+   * Called only for a reader that will have the whole blob.
+   * @param before hash of what comes before its range
+   * @returns the hash of all bytes before `start`: that one, or another
+   */
+  readonly given?: (before: Hash) => Promise<Hash>;
 }
 
 /**
@@ -27,12 +31,12 @@ export async function* readDirectly(
   const { digest, size } = request;
   const range = wantedRange(request);
   const read = { origin: request.origin, digest, size };
-  const hash = endsWhole(request) ? createHash(digestAlgorithm(digest)) : undefined;
+  let hash = endsWhole(request) ? createHash(digestAlgorithm(digest)) : undefined;
   if (hash !== undefined && range.start > 0) {
     const before = await origin.readBlob({ ...read, start: 0, end: range.start }, { signal });
     for await (const chunk of before.bytes) hash.update(chunk);
   }
-  if (hash !== undefined && start > range.start) await given?.(hash);
+  if (hash !== undefined && start > range.start) hash = (await given?.(hash)) ?? hash;
   const body = await origin.readBlob({ ...read, start, end: range.end }, { signal });
   const safeEnd = hash === undefined ? range.end : Math.max(start, range.end - HOLD_BACK_BYTES);
   const held: Uint8Array[] = [];

@@ -12,6 +12,7 @@ import type { EngineDeps } from './engine-deps.ts';
 import { isFetched } from './is-fetched.ts';
 import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
+import { PassingBlob } from './passing-blob.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
@@ -47,6 +48,11 @@ export class NodeBlobs {
     if (!blob.retired) {
       this.#host.decisions.decide((core, now) => core.setPriority(blob.slot, priority, now));
     }
+    if (blob.passing === undefined || blob.readers > 0) return;
+    // It was in memory for its client alone.
+    const { discovery, store } = this.#deps;
+    if (!blob.retired) this.retire(blob);
+    if (store.get(blob.digest) === undefined) discovery.withdraw([blob.digest]);
   }
 
   /**
@@ -56,24 +62,72 @@ export class NodeBlobs {
    */
   async share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
-    const { announcements, conversation, neighbours, sink, table } = this.#host;
-    const blob = table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
+    const blob = this.#host.table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
     if (blob.info.size !== size) return undefined;
+    if (blob.passing !== undefined) {
+      throw new DamselflyError('STORE_FULL', 'the blob is passed on to another client', { digest, size });
+    }
+    this.#join(blob, origin, sinceMs);
+    return blob;
+  }
+
+  /**
+   * The blob as part of the swarm for one client, although the disk does not take it: see {@link PassingBlob}.
+   * Undefined when another client has it so already, or its size is another.
+   */
+  async passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined> {
+    const { digest, size, origin } = request;
+    const here = this.#host.table.get(digest);
+    if (here?.passing !== undefined || (here !== undefined && here.info.size !== size)) return undefined;
+    if (here !== undefined) this.#end(here, 'the disk does not take the blob');
+    let ours = false;
+    const blob = await this.#activate(
+      digest,
+      async () => {
+        ours = true;
+        const kept = await this.#deps.store.open(digest).catch(() => undefined);
+        if (kept?.info.size === size) return new PassingBlob(kept.info, this.#deps.pool, kept);
+        await kept?.close();
+        return new PassingBlob(blobInfo(digest, size), this.#deps.pool);
+      },
+      sinceMs,
+    );
+    if (blob === undefined || !ours) return undefined;
+    this.#deps.metrics.passedOn.inc();
+    this.#deps.log.warn(
+      { digest, size },
+      'the disk does not take the blob: passing it on without storing it',
+    );
+    this.#join(blob, origin, sinceMs);
+    return blob;
+  }
+
+  /** Of a blob that is only passed on, what comes next may be fetched. @param takenBytes the client has so many, if it is news */
+  moveOn(blob: SharedBlob, takenBytes?: number): void {
+    if (blob.passing === undefined || blob.retired) return;
+    const pieces = blob.passing.moveOn(blob.check.hashed, takenBytes);
+    if (pieces.length === 0) return;
+    this.#host.decisions.decide((core, now) => {
+      for (const piece of pieces) core.unreserve(blob.slot, piece);
+      core.setPriority(blob.slot, PRIORITY_WANTED, now);
+    });
+  }
+
+  #join(blob: SharedBlob, origin: BlobRequest['origin'], sinceMs: number): void {
+    const { announcements, conversation, neighbours, sink } = this.#host;
     const fresh = blob.origin === undefined;
     // The newest reader's credentials are the likeliest to be valid still.
     blob.origin = origin;
     blob.failure = undefined;
     blob.usedMs = this.#deps.clock.now();
-    if (!blob.stored.complete) {
-      if (fresh) {
-        blob.lastProgressMs = sinceMs;
-        announcements.join(blob);
-        void sink.check(blob);
-      }
-      for (const neighbour of neighbours()) conversation.meet(neighbour, blob);
+    if (blob.stored.complete) return;
+    if (fresh) {
+      blob.lastProgressMs = sinceMs;
+      announcements.join(blob);
+      void sink.check(blob);
     }
-    return blob;
+    for (const neighbour of neighbours()) conversation.meet(neighbour, blob);
   }
 
   /** The blob in the swarm, made in the store when it is not there. */
@@ -103,7 +157,12 @@ export class NodeBlobs {
       metrics.swarms.set(table.size + 1);
       trace?.(nowMs, { kind: 'blob-open', digest, held, pieces });
       log.debug({ digest, size, held, pieces }, 'blob joined its swarm');
-      return { slot: decisions.core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, sinceMs), nowMs };
+      const slot = decisions.core.addBlob(pieces, stored.have, PRIORITY_UNWANTED, sinceMs);
+      // Nothing is fetched for which there is no room.
+      if (stored instanceof PassingBlob) {
+        for (let piece = 0; piece < pieces; piece++) decisions.core.reserve(slot, piece);
+      }
+      return { slot, nowMs };
     });
   }
 
@@ -117,6 +176,7 @@ export class NodeBlobs {
   /** A piece on disk turned out wrong, or a borrowed blob is gone. */
   lost(blob: SharedBlob | undefined): void {
     if (blob?.stored.borrowed === true) this.retire(blob);
+    if (blob?.passing !== undefined) this.#end(blob, 'a piece on disk is gone');
     if (blob === undefined || blob.retired) return;
     this.#host.decisions.decide((core, now) =>
       forgetLost(blob, this.#deps.metrics, core, (piece) => core.obtained(blob.slot, piece, now)),
@@ -126,6 +186,14 @@ export class NodeBlobs {
     if (blob.readers === 0) return;
     this.#host.announcements.join(blob);
     for (const neighbour of this.#host.neighbours()) this.#host.conversation.meet(neighbour, blob);
+  }
+
+  /** Retires the blob, and its readers go on another way. */
+  #end(blob: SharedBlob, why: string): void {
+    if (blob.retired) return;
+    blob.failure ??= new DamselflyError('STORE_FAILED', why, { digest: blob.digest });
+    this.retire(blob);
+    blob.changed();
   }
 
   /** Retires the blob unless we or a neighbour are still fetching it. @returns whether it is out of the swarm */

@@ -155,6 +155,8 @@ export class PeerEngine implements BlobSource {
     this.#reads = new ClientReads({ ...deps, limits, localFirst }, this.#sink, {
       small: (request, signal) => this.#smallBlobs.get(request, signal),
       share: (request, sinceMs) => this.#blobs.share(request, sinceMs),
+      passOn: (request, sinceMs) => this.#blobs.passOn(request, sinceMs),
+      moveOn: (blob, offset) => this.#blobs.moveOn(blob, offset),
       readers: (blob, change) => this.#blobs.readers(blob, change),
       waitsFor: (blob, piece) => {
         blob.waitFor(piece, deps.clock.now());
@@ -306,6 +308,8 @@ export class PeerEngine implements BlobSource {
     for (const blob of this.#table.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
+      // There may be memory that was not free before.
+      this.#blobs.moveOn(blob);
       if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
     }
   }

@@ -111,7 +111,7 @@ export class PieceSink {
     blob.changed();
     await blob.stored.commit();
     this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
-    this.#events.complete(blob);
+    if (blob.stored.complete) this.#events.complete(blob);
   }
 
   /**
@@ -166,7 +166,13 @@ export class PieceSink {
     if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
-  /** Adds bytes to a hash, all of which are held. @throws STORE_FAILED when the disk is silent too */
+  /** The hash of the first `bytes` bytes, when the digest of the whole blob has come just so far. */
+  async runningHash(blob: SharedBlob, bytes: number): Promise<Hash | undefined> {
+    while (blob.checking !== undefined) await blob.checking;
+    return blob.check.hashOf(bytes);
+  }
+
+  /** Adds bytes to a hash, all of which are held. @throws STORE_* when they are gone, or the disk fails */
   async hashHeld(blob: SharedBlob, { start, end }: ByteRange, hash: Hash): Promise<void> {
     for (let at = start; at < end; ) {
       const chunk = new Uint8Array(Math.min(READ_BYTES, end - at));

@@ -112,7 +112,9 @@ export class RegistryFallback {
       registryBytesPerSecond: limits.registry.peakBytesPerSecond,
     });
     if (!slow) return;
-    for (const blob of blobs) if (blob.readers > 0 && this.#isOpen(blob)) this.#start(blob, 'hedge');
+    for (const blob of blobs) {
+      if (blob.readers > 0 && blob.passing === undefined && this.#isOpen(blob)) this.#start(blob, 'hedge');
+    }
   }
 
   /** Steps in when a client waits and nothing has come for too long. @returns whether its neighbours are of no use */
@@ -121,6 +123,10 @@ export class RegistryFallback {
     const now = this.#deps.clock.now();
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) return false;
+    if (blob.passing !== undefined) {
+      if (!waiting.company || stepsAside(waiting)) this.#endPassing(blob);
+      return false;
+    }
     const considered = this.#consideredOf(blob);
     if (now < considered.notBeforeMs) return false;
     // Slow is not failed: past a living supernode only the client's next piece is read.
@@ -135,7 +141,9 @@ export class RegistryFallback {
 
   /** The supernode cannot read the blob: the node tries under its own caller's right, at once. */
   supernodeFailed(blob: SharedBlob): void {
-    if (this.#isWanted(blob) && this.#isOpen(blob)) this.#start(blob, 'supernode-failed');
+    if (!this.#isWanted(blob) || !this.#isOpen(blob)) return;
+    if (blob.passing === undefined) this.#start(blob, 'supernode-failed');
+    else this.#endPassing(blob);
   }
 
   /** Our own disk failed: counted here, carried out by the reader. */
@@ -145,6 +153,15 @@ export class RegistryFallback {
       { error: describeError(error) },
       'the store fails: reading past it from the registry',
     );
+  }
+
+  /** What we read would not be kept for others: the client goes on by itself, straight from the registry. */
+  #endPassing(blob: SharedBlob): void {
+    const { digest } = blob;
+    blob.failure = new DamselflyError('STORE_FULL', 'the swarm does not bring what cannot be stored', {
+      digest,
+    });
+    blob.changed();
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { StoredBlob } from '../store/store.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import { DigestCheck } from './digest-check.ts';
+import { PassingBlob } from './passing-blob.ts';
 
 /** A verified piece on its way to the disk. */
 export interface LandingPiece {
@@ -100,6 +101,11 @@ export class SharedBlob {
 
   get info(): BlobInfo {
     return this.stored.info;
+  }
+
+  /** It is not stored, only passed on to the one client that reads it. */
+  get passing(): PassingBlob | undefined {
+    return this.stored instanceof PassingBlob ? this.stored : undefined;
   }
 
   get digest(): Digest {

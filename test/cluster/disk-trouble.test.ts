@@ -73,8 +73,9 @@ t.test(
     t.ok((node.deps.store.get(digest)?.bytes ?? 0) < SIZE, 'in the middle');
     node.disk.fillUpAfter(PIECE / 2);
     t.equal(await cluster.until(pulling), digest);
-    const says = await node.deps.metrics.registry.getSingleMetricAsString('damselfly_fallback_total');
-    t.match(says, /reason="store"/);
+    const says = await node.deps.metrics.registry.getSingleMetricAsString('damselfly_passed_on_total');
+    t.match(says, / 1$/m);
+    t.equal(cluster.origin.sentBytes.get(digest), SIZE, 'from the swarm');
     t.equal(await cluster.until(cluster.pull(other, digest, SIZE)), digest, 'the others are not concerned');
 
     const next = cluster.blob(SIZE + 1);
