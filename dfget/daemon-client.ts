@@ -83,6 +83,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     open.add(request);
     // Told to whoever waits for the answer or reads its body.
     request.on('error', () => {});
+    let bodyError: unknown;
     const done = (): void => {
       open.delete(request);
       request.destroy();
@@ -90,7 +91,10 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     try {
       const answered = once(request, 'response');
       if (body instanceof Readable) {
-        body.on('error', (error) => request.destroy(error));
+        body.on('error', (error) => {
+          bodyError = error;
+          request.destroy();
+        });
         body.pipe(request);
       } else request.end(body ?? undefined);
       const [response] = (await answered) as [IncomingMessage];
@@ -98,7 +102,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       return { response, done };
     } catch (error) {
       done();
-      throw translate(error, socketPath, signal);
+      throw translate(bodyError ?? error, socketPath, signal);
     }
   };
 

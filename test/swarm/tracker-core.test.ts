@@ -157,13 +157,13 @@ await t.test('a node that lost neighbours gets new ones when it announces again'
 await t.test('silent members expire, with all their links', async (t) => {
   const tracker = setUp({}, 1);
   crowd(tracker, 3);
-  t.same(tracker.counts, { members: 4, swarms: 1, links: 3 });
+  t.same(tracker.counts, { members: 4, swarms: 1, links: 3, leases: 0 });
   tracker.seen('n1', 5000);
   t.same(new Set(tracker.expire(9000, () => 5000)), new Set(['s0', 'n0', 'n2']));
-  t.same(tracker.counts, { members: 1, swarms: 1, links: 0 });
+  t.same(tracker.counts, { members: 1, swarms: 1, links: 0, leases: 0 });
   t.same(tracker.supernodes, []);
   tracker.withdraw('n1', BLOB);
-  t.same(tracker.counts, { members: 1, swarms: 0, links: 0 });
+  t.same(tracker.counts, { members: 1, swarms: 0, links: 0, leases: 0 });
   t.same(tracker.announce('n0', BLOB, WANTS, 0), [], 'unknown by now');
 });
 
