@@ -1,8 +1,15 @@
-import { createHash, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  type X509Certificate,
+} from 'node:crypto';
 import { DamselflyError } from '../core/errors.ts';
 import type { ClusterAuthority } from './cluster-authority.ts';
 import { isIdentitySegment, type MemberIdentity, type MemberRole } from './identity.ts';
 import { verifyJoinToken } from './join-token.ts';
+import { identityOf } from './member.ts';
 import { algorithmOf, loadX509, publicKeyOf, signingKeyOf } from './x509.ts';
 
 /** A request for a key of 4,096 bits of RSA has 1,700 characters; ours have 300. */
@@ -71,4 +78,26 @@ export async function enrol(
   const zone = isIdentitySegment(asked.zone) ? asked.zone : '';
   const identity = { cluster: authority.cluster, role, name: memberNameOf(publicKey), zone };
   return { certificate: await authority.issue({ identity, publicKey, nowMs }), identity, tokenId };
+}
+
+/**
+ * The next certificate of a member: for the same key, role and name.
+ * @param asked.member the certificate it has shown, which its connection has proved to be its own
+ * @param nowMs cluster time, milliseconds since the epoch
+ * @throws IDENTITY_REFUSED
+ */
+export async function renew(
+  authority: ClusterAuthority,
+  asked: { readonly member: X509Certificate; readonly request: string; readonly zone: string },
+  nowMs: number,
+): Promise<{ readonly certificate: string; readonly identity: MemberIdentity }> {
+  const publicKey = await readCertificateRequest(asked.request);
+  const before = identityOf(asked.member);
+  if (before?.cluster !== authority.cluster || !asked.member.publicKey.equals(publicKey)) {
+    throw new DamselflyError('IDENTITY_REFUSED', 'a certificate is renewed for its own key alone', {
+      reason: 'wrong-key',
+    });
+  }
+  const identity = { ...before, zone: isIdentitySegment(asked.zone) ? asked.zone : '' };
+  return { certificate: await authority.issue({ identity, publicKey, nowMs }), identity };
 }

@@ -13,6 +13,7 @@ import { tellTrust } from '../origin/tell-trust.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
+import type { Credentials } from '../security/credentials.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
 import { containerdBlobs, openBorrowedBlobs } from '../store/borrowed-blobs.ts';
 import { createNodeDisk } from '../store/disk/node-disk.ts';
@@ -62,7 +63,12 @@ export interface PeerHostConfig {
   readonly zone: string;
 }
 
-export type PeerHostDeps = Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'>;
+export interface PeerHostDeps extends Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'> {
+  /** Who the process is: all its connections to others are mutual TLS. Without it they are plain. */
+  readonly credentials?: Credentials | undefined;
+}
+
+const INSECURE = 'insecure: connections between peers are neither encrypted nor authenticated';
 
 interface Engine extends PeerServerHandlers {
   start(): void;
@@ -93,7 +99,7 @@ export async function openPeerHost<E extends Engine>(
   role: Role,
   createEngine: (deps: EngineDeps) => E,
 ): Promise<PeerHost<E>> {
-  const { clock, log, rng } = deps;
+  const { clock, credentials, log, rng } = deps;
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
@@ -104,15 +110,17 @@ export async function openPeerHost<E extends Engine>(
     const metrics = createMetrics();
     const store = await openStore(deps, config);
     closers.push(() => store.close());
-    const { folder: stateFolder, id } = await nodeId(config.dataDir);
+    const { folder: stateFolder, id: ownId } = await nodeId(config.dataDir);
+    const id = credentials?.id ?? ownId;
+    metrics.insecure.set(credentials === undefined ? 1 : 0);
     const limits = limitsOf(config, clock);
     const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
     closers.push(() => origin.close());
     const loosened = tellTrust(upstreams, metrics, log);
     const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const network = createHttpPeerNetwork(
-      { clock, log },
-      { maxConnections: () => limits.settings.maxConnections, pool },
+      { clock, log, onStranger: (reason) => metrics.strangers.inc({ reason }) },
+      { maxConnections: () => limits.settings.maxConnections, pool, credentials },
     );
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
@@ -133,7 +141,7 @@ export async function openPeerHost<E extends Engine>(
     const discovery =
       config.tracker.length === 0
         ? createNoDiscovery()
-        : createTrackerDiscovery({ clock, log, rng }, { trackers: config.tracker, peer: self });
+        : createTrackerDiscovery({ clock, log, rng, credentials }, { trackers: config.tracker, peer: self });
     closers.push(() => discovery.close());
     const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
     const engine = createEngine(parts);
@@ -145,7 +153,7 @@ export async function openPeerHost<E extends Engine>(
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
-      notes: ['insecure: connections between peers are neither encrypted nor authenticated', ...loosened],
+      notes: [...(credentials === undefined ? [INSECURE] : []), ...loosened],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list().filter(({ borrowed }) => borrowed !== true);
@@ -155,7 +163,6 @@ export async function openPeerHost<E extends Engine>(
       routes: (server) => addLimitsApi(server, limits),
     });
     closers.push(() => admin.close());
-    log.warn('peer connections are neither encrypted nor authenticated (insecure mode)');
     return {
       ...parts,
       engine,

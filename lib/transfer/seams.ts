@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
 import type { SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
@@ -13,6 +14,8 @@ export interface Address {
 export interface Link {
   /** Address of the other side as the network shows it. */
   readonly remoteHost: string;
+  /** Who the other side has proved to be; absent where nobody has to. */
+  readonly member?: Pick<PeerInfo, 'id' | 'role'> | undefined;
   /** Queues one message; dropped silently after close. */
   send(message: Uint8Array): void;
   /** Bytes queued and not yet handed to the network. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
 import type { PeerNetwork, PieceTransport } from '../../../lib/transfer/seams.ts';
-import type { ReceiveJob, SendJob } from './job.ts';
+import { PEER_ID, type ReceiveJob, type SendJob } from './job.ts';
 import type { Methods } from './part.ts';
 import { networkOf } from './product.ts';
 
@@ -58,7 +58,7 @@ export const sink: Methods = {
         const range = { start, end: start + pieceLength(info, piece) };
         const request = {
           address: { host: '127.0.0.1', port },
-          from: 'd'.repeat(40),
+          from: PEER_ID,
           digest: info.digest,
           range,
         };

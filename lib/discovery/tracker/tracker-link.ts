@@ -5,6 +5,8 @@ import type { PeerInfo } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
+import type { Credentials } from '../../security/credentials.ts';
+import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { decodeControl, encodeControl } from '../../wire/control-codec.ts';
 import {
   CONTROL_PROTOCOL_VERSION,
@@ -40,6 +42,8 @@ export interface TrackerLinkDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** Who we are: trackers are spoken to over mutual TLS alone. Without it their URLs say how. */
+  readonly credentials?: Credentials | undefined;
 }
 
 /** The connection to one tracker: dials, greets, keeps alive and dials again for as long as it is not closed. */
@@ -102,7 +106,13 @@ export class TrackerLink {
   }
 
   #dial(): void {
-    const socket = new WebSocket(this.id, { maxPayload: MAX_CONTROL_BYTES, perMessageDeflate: false });
+    const { credentials } = this.#deps;
+    const socket = new WebSocket(this.id, {
+      maxPayload: MAX_CONTROL_BYTES,
+      perMessageDeflate: false,
+      // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
+      ...(credentials && (checkedTls(credentials, ['tracker']) as object)),
+    });
     this.#socket = socket;
     this.#cancelTimer = this.#deps.clock.after(WELCOME_TIMEOUT_MS, () => socket.terminate());
     let problem = '';
