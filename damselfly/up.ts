@@ -135,7 +135,11 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
       }),
     );
     await startPart('daemon', 'node', (known) =>
-      createDaemon(known, { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }], prefetch: 'off' }),
+      createDaemon(known, {
+        ...shared,
+        dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
+        prefetch: 'off',
+      }),
     );
     const others = config.insecure
       ? []

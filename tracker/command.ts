@@ -25,12 +25,16 @@ export function trackerCommand(): Command {
       const member = { folder: config.dataDir, role: 'tracker', authority } as const;
       try {
         return await startAsMember(deps, who, member, (known) => {
-          const adminListen = config.adminListen ?? (known.credentials === undefined ? undefined : DEFAULT_ADMIN);
+          const adminListen =
+            config.adminListen ?? (known.credentials === undefined ? undefined : DEFAULT_ADMIN);
           return createTracker({ ...known, authority }, { ...config, adminListen });
         });
       } catch (error) {
-        const first = hasCode(error, 'CONFIG_INVALID') && authority === undefined && config.joinToken === undefined;
-        throw first && config.tlsCert === undefined && !config.insecure ? withFirstStep(error, config.caDir) : error;
+        const first =
+          hasCode(error, 'CONFIG_INVALID') && authority === undefined && config.joinToken === undefined;
+        throw first && config.tlsCert === undefined && !config.insecure
+          ? withFirstStep(error, config.caDir)
+          : error;
       }
     },
   });

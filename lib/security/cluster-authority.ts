@@ -17,7 +17,7 @@ export interface KeyPair {
 
 export const HOUR_MS = 60 * 60_000;
 /** A certificate that leaks is worth this much time; members renew it by themselves. */
-export const MEMBER_LIFE_MS = 24 * HOUR_MS;
+const MEMBER_LIFE_MS = 24 * HOUR_MS;
 /** Clocks of members that are wrong by less make no difference. */
 const BACKDATED_MS = HOUR_MS;
 const AUTHORITY_LIFE_MS = 10 * 365 * 24 * HOUR_MS;

@@ -25,7 +25,7 @@ export function isClusterName(text: string): boolean {
   return CLUSTER.test(text);
 }
 
-export function isMemberRole(text: string): text is MemberRole {
+function isMemberRole(text: string): text is MemberRole {
   return (MEMBER_ROLES as readonly string[]).includes(text);
 }
 

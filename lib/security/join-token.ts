@@ -19,7 +19,7 @@ export interface JoinToken {
 }
 
 /** Clocks of the cluster may differ by so much. */
-export const CLOCK_TOLERANCE_MS = 30_000;
+const CLOCK_TOLERANCE_MS = 30_000;
 
 const PREFIX = 'dfjoin1';
 /** Role 1, expiry in milliseconds 6, id 8, fingerprint 32. */
