@@ -8,7 +8,7 @@ import { startAsMember } from '../lib/command/start-as-member.ts';
 import { defaultDataDir } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { address } from '../lib/config/values.ts';
-import type { RunningProcess } from '../lib/runtime/system-process.ts';
+import { type RunningProcess, STOP_MS } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import type { MemberRole } from '../lib/security/identity.ts';
@@ -25,6 +25,7 @@ const tracker = trackerConfig.shape;
 /** Settings of `damselfly up`: those of the three processes that differ on one machine, under names that tell them apart. */
 export const upConfig = z.object({
   upstream: node.upstream,
+  offlineRegistry: node.offlineRegistry,
   authFile: node.authFile,
   defaultUpstream: node.defaultUpstream,
   staleIfError: node.staleIfError,
@@ -35,6 +36,7 @@ export const upConfig = z.object({
   peerListen: node.peerListen,
   adminListen: node.adminListen,
   socket: node.socket,
+  drainTimeout: node.drainTimeout,
   supernodePeerListen: supernode.peerListen,
   supernodeAdminListen: supernode.adminListen,
   trackerListen: tracker.listen,
@@ -51,6 +53,9 @@ export const upConfig = z.object({
   storeHigh: node.storeHigh,
   storeLow: node.storeLow,
   storeTtl: node.storeTtl,
+  cacheAfterPull: node.cacheAfterPull,
+  containerdRoot: node.containerdRoot,
+  prefetch: node.prefetch,
   scrubRate: node.scrubRate,
   bufferMemory: node.bufferMemory,
   uploadRate: node.uploadRate,
@@ -124,10 +129,16 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
       ...identity,
       tracker: [`${scheme}://127.0.0.1:${controlAddress.port}`],
       enroll: [`https://127.0.0.1:${httpAddress.port}`],
+      // The tracker lives and dies with the others: they need no way around it.
+      discovery: 'tracker' as const,
+      bootstrap: [],
+      dhtListen: { host: '0.0.0.0', port: 0 },
     };
     await startPart('supernode', 'supernode', (known) =>
       createSupernode(known, {
         ...shared,
+        // Once on one machine is enough: the node shares them.
+        ...{ containerdRoot: undefined },
         peerListen: config.supernodePeerListen,
         adminListen: config.supernodeAdminListen,
         dataDir: [{ folder: join(dataDir, 'supernode'), weight: 1 }],
@@ -138,7 +149,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
       createDaemon(known, {
         ...shared,
         dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
-        prefetch: 'off',
+        upgrade: false,
       }),
     );
     const others = config.insecure
@@ -147,6 +158,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     return {
       ready: { process: 'up', pid: process.pid, parts: started.map((part) => part.ready) },
       summary: [...started.map((part) => part.summary), ...others, 'Ctrl-C stops all of it'].join('\n'),
+      stopLimitMs: started.reduce((sum, { stopLimitMs = STOP_MS }) => sum + stopLimitMs, 0),
       close,
     };
   } catch (error) {

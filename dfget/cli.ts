@@ -4,7 +4,10 @@ import { VERSION } from '../lib/core/version.ts';
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
   pull: async () => (await import('./commands/pull.ts')).pullCommand(),
+  upgrade: async () => (await import('./commands/upgrade.ts')).upgradeCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
+  settings: async () => (await import('./commands/settings.ts')).settingsCommand(),
+  cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
   setup: async () => (await import('./commands/setup.ts')).setupCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),

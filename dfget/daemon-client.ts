@@ -1,13 +1,24 @@
-import { Client } from 'undici';
+import { once } from 'node:events';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { arrayBuffer, json } from 'node:stream/consumers';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
 import {
+  type CacheListing,
+  type Collected,
   type DaemonStatus,
+  type ImageToKeep,
+  type ImportedImage,
   MAX_SOCKET_PATH_BYTES,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
   type PauseScope,
   type RegistryAnswer,
+  type RemovedBlob,
+  type SettingsAnswer,
+  type SettingsChange,
+  type UpgradeAnswer,
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
 
@@ -21,37 +32,69 @@ export interface DaemonClient extends BlobSource {
     question: { readonly upstream: string; readonly scope?: PauseScope },
     signal: AbortSignal,
   ): Promise<PauseAnswer>;
+  /** The settings in force, after the change if there is one. @throws CONFIG_INVALID, and nothing is changed */
+  settings(change: SettingsChange | undefined, signal: AbortSignal): Promise<SettingsAnswer>;
+  /** Lets a newer daemon, the program with its first arguments, take over. @throws UPGRADE_FAILED */
+  upgrade(program: readonly string[], signal: AbortSignal): Promise<UpgradeAnswer>;
   manifest(
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string; readonly digest: string }>;
+  /** What the store of the daemon holds. */
+  cache(signal: AbortSignal): Promise<CacheListing>;
+  /** Removes blobs, whatever of each is here; with `image` also the name of an imported one. */
+  removeBlobs(
+    what: { readonly digests: readonly string[]; readonly image?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<RemovedBlob[]>;
+  /** @returns by digest whether it is here */
+  setPinned(
+    action: 'pin' | 'unpin',
+    digests: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Record<string, boolean>>;
+  collect(signal: AbortSignal): Promise<Collected>;
+  /** Puts a blob into the store. @returns whether it was new @throws DIGEST_MISMATCH, STORE_* */
+  putBlob(
+    digest: string,
+    size: number,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<boolean>;
+  /** Gives blobs of the store the name of an image, and pins them. @throws BLOB_UNKNOWN, REFERENCE_INVALID */
+  keepImage(image: ImageToKeep, signal: AbortSignal): Promise<ImportedImage>;
   close(): Promise<void>;
 }
 
 export function createDaemonClient(socketPath: string): DaemonClient {
-  // One connection per request, no pipelining: a blob stream must not hold up the others.
-  const connect = (): Client =>
-    new Client('http://daemon', { socketPath, headersTimeout: 0, bodyTimeout: 0 });
-  const open = new Set<Client>();
+  const open = new Set<ClientRequest>();
 
+  /** One connection per request: a blob must not hold up the others. */
   const ask = async (
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    body: object | null = null,
+    { body, method }: { readonly method: 'GET' | 'POST' | 'PUT'; readonly body: string | Readable | null } = {
+      method: 'GET',
+      body: null,
+    },
   ) => {
-    const client = connect();
-    open.add(client);
+    const request = httpRequest({ socketPath, path, method, headers, signal, agent: false });
+    open.add(request);
+    // Told to whoever waits for the answer or reads its body.
+    request.on('error', () => {});
     const done = (): void => {
-      open.delete(client);
-      void client.destroy();
+      open.delete(request);
+      request.destroy();
     };
     try {
-      const response = await client.request({
-        ...(body === null ? { method: 'GET' } : { method: 'POST', body: JSON.stringify(body) }),
-        ...{ path, headers, signal },
-      });
-      if (response.statusCode >= 300) throw errorOf(await response.body.json());
+      const answered = once(request, 'response');
+      if (body instanceof Readable) {
+        body.on('error', (error) => request.destroy(error));
+        body.pipe(request);
+      } else request.end(body ?? undefined);
+      const [response] = (await answered) as [IncomingMessage];
+      if ((response.statusCode ?? 0) >= 300) throw errorOf(await json(response));
       return { response, done };
     } catch (error) {
       done();
@@ -60,10 +103,19 @@ export function createDaemonClient(socketPath: string): DaemonClient {
   };
 
   const askJson = async (path: string, signal: AbortSignal, body?: object): Promise<unknown> => {
-    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
-    const { done, response } = await ask(path, headers, signal, body);
+    const asked =
+      body === undefined
+        ? ask(path, {}, signal)
+        : ask(path, { 'content-type': 'application/json' }, signal, {
+            method: 'POST',
+            body: JSON.stringify(body),
+          });
+    return await jsonOf(await asked);
+  };
+
+  const jsonOf = async ({ done, response }: Awaited<ReturnType<typeof ask>>): Promise<unknown> => {
     try {
-      return await response.body.json();
+      return await json(response);
     } finally {
       done();
     }
@@ -74,6 +126,22 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     registries: async (signal) => (await askJson('/v1/registries', signal)) as RegistryAnswer[],
     setPause: async (action, question, signal) =>
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
+    settings: async (change, signal) => (await askJson('/v1/settings', signal, change)) as SettingsAnswer,
+    upgrade: async (program, signal) => (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
+    cache: async (signal) => (await askJson('/v1/cache', signal)) as CacheListing,
+    removeBlobs: async (what, signal) => (await askJson('/v1/cache/remove', signal, what)) as RemovedBlob[],
+    setPinned: async (action, digests, signal) =>
+      (await askJson(`/v1/cache/${action}`, signal, { digests })) as Record<string, boolean>,
+    collect: async (signal) => (await askJson('/v1/cache/gc', signal, {})) as Collected,
+    async putBlob(digest, size, bytes, signal) {
+      const headers = { 'content-type': 'application/octet-stream', 'content-length': String(size) };
+      const path = `/v1/cache/blobs/${digest}?size=${size}`;
+      const answer = await jsonOf(
+        await ask(path, headers, signal, { method: 'PUT', body: Readable.from(bytes) }),
+      );
+      return (answer as { isNew: boolean }).isNew;
+    },
+    keepImage: async (image, signal) => (await askJson('/v1/cache/images', signal, image)) as ImportedImage,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,
@@ -82,7 +150,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       );
       try {
         return {
-          bytes: new Uint8Array(await response.body.arrayBuffer()),
+          bytes: new Uint8Array(await arrayBuffer(response)),
           mediaType: String(response.headers['content-type'] ?? ''),
           digest: String(response.headers['docker-content-digest'] ?? ''),
         };
@@ -91,18 +159,19 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       }
     },
     async *open(request: BlobRequest, { signal }) {
-      const { digest, origin, range, size } = request;
+      const { digest, origin, range, rangeIs, size } = request;
       const query = new URLSearchParams({
         size: String(size),
         upstream: origin.upstream,
         repository: origin.repository,
+        ...(rangeIs === undefined ? {} : { rangeIs }),
       });
       const headers: Record<string, string> = {};
       if (origin.authorization !== undefined) headers[ORIGIN_AUTHORIZATION] = origin.authorization;
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
       const { done, response } = await ask(`/v1/blobs/${digest}?${query.toString()}`, headers, signal);
       try {
-        yield* response.body as AsyncIterable<Uint8Array>;
+        yield* response as AsyncIterable<Uint8Array>;
       } catch (error) {
         throw translate(error, socketPath, signal);
       } finally {
@@ -110,7 +179,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       }
     },
     async close() {
-      await Promise.all([...open].map((client) => client.destroy()));
+      for (const request of open) request.destroy();
     },
   };
 }

@@ -1,3 +1,5 @@
+import type { SettingsRule } from '../lib/core/cluster-settings.ts';
+
 /** The longest path that a Unix socket can have, bytes (Linux, unix(7), without the ending zero). */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -28,6 +30,94 @@ export interface PauseAnswer {
   readonly confirmed: boolean;
 }
 
+/** What `POST /v1/settings` takes. Settings are called as their flags are, without the dashes. */
+export interface SettingsChange {
+  /** Only nodes of this zone. */
+  readonly zone?: string | undefined;
+  /** Only nodes whose id begins like this. */
+  readonly node?: string | undefined;
+  readonly set?: Readonly<Record<string, string>> | undefined;
+  /** Nodes go back to their own values of these. */
+  readonly unset?: readonly string[] | undefined;
+}
+
+/** Answer of `GET` and `POST /v1/settings`. */
+export interface SettingsAnswer {
+  /** Settings that can be changed live, as this node has them now; rates and sizes in bytes, times in milliseconds. */
+  readonly inForce: Readonly<Record<string, string | number>>;
+  /** What is set in the cluster; of rules that fit a node, a later one wins. */
+  readonly rules: readonly SettingsRule[];
+  /** Why this node does not have what its file or the cluster says, if so. */
+  readonly refused: readonly string[];
+  /** False: no tracker has confirmed the change yet. */
+  readonly confirmed: boolean;
+}
+
+/** Answer of `POST /v1/upgrade`, which takes `{program}`: the command line, without the daemon's own arguments, to start. */
+export interface UpgradeAnswer {
+  /** Process id of the daemon that serves now. */
+  readonly pid: number;
+}
+
+/** Answer of `GET /v1/cache`. */
+export interface CacheListing {
+  readonly blobs: readonly CachedBlob[];
+  readonly images: readonly ImportedImage[];
+}
+
+export interface CachedBlob {
+  readonly digest: string;
+  /** Bytes of the whole blob, and of what is held of it. */
+  readonly size: number;
+  readonly held: number;
+  readonly complete: boolean;
+  readonly pinned: boolean;
+  /** In another program's store, which is only read. */
+  readonly borrowed: boolean;
+  /** Milliseconds since the epoch. */
+  readonly usedAtMs: number;
+}
+
+/** An image that came by `dfget cache import`. */
+export interface ImportedImage {
+  /** Full reference; the key. */
+  readonly image: string;
+  readonly upstream: string;
+  readonly repository: string;
+  readonly tag?: string | undefined;
+  /** Of the manifest or index that the name stands for. */
+  readonly digest: string;
+  /** It and those below it that are here. */
+  readonly manifests: readonly {
+    readonly digest: string;
+    readonly mediaType: string;
+    readonly size: number;
+  }[];
+  readonly blobs: readonly { readonly digest: string; readonly size: number }[];
+}
+
+/** Body of `POST /v1/cache/images`: the blobs must be here. */
+export interface ImageToKeep {
+  readonly image: string;
+  readonly digest: string;
+  /** Of the manifest, where it does not say so itself. */
+  readonly mediaType: string;
+}
+
+/** Answer of `POST /v1/cache/remove`, for each digest that was asked for; `imported`: an imported image needs it. */
+export interface RemovedBlob {
+  readonly digest: string;
+  readonly outcome: 'removed' | 'unknown' | 'in-use' | 'borrowed' | 'imported';
+  /** Bytes that were held. */
+  readonly bytes: number;
+}
+
+/** Answer of `POST /v1/cache/gc`. */
+export interface Collected {
+  readonly removed: readonly string[];
+  readonly freedBytes: number;
+}
+
 /** Answer of `GET /v1/status`. */
 export interface DaemonStatus {
   readonly id: string;
@@ -38,6 +128,11 @@ export interface DaemonStatus {
   readonly peer: string;
   readonly admin: string;
   readonly tracker: { readonly reachable: boolean; readonly urls: readonly string[] };
+  /** How it is to find peers, and who names them now. */
+  readonly discovery: {
+    readonly mode: 'auto' | 'tracker' | 'dht';
+    readonly by: 'tracker' | 'dht' | 'nobody';
+  };
   /** Upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];
   /** Those of them that are paused on this node whatever the cluster says. */

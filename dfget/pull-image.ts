@@ -1,31 +1,22 @@
 import type { BlobSource } from '../lib/core/blob-source.ts';
-import { createBlobHasher, type Digest, digestAlgorithm, parseDigest } from '../lib/core/digest.ts';
-import { DamselflyError } from '../lib/core/errors.ts';
-import { type Descriptor, type Manifest, parseManifest } from '../lib/oci/manifest.ts';
-import { isForeignLayer } from '../lib/oci/media-types.ts';
-import { choosePlatform, formatPlatform, machinePlatform, parsePlatform } from '../lib/oci/platform.ts';
-import { formatReference, parseReference, type Reference } from '../lib/oci/reference.ts';
+import type { Digest } from '../lib/core/digest.ts';
+import { listedBlobs } from '../lib/oci/archive/image-layout.ts';
+import { formatReference, parseReference } from '../lib/oci/reference.ts';
+import { type BlobEvents, readChecked, readWhole } from './read-blob.ts';
+import { type ManifestSource, resolveImage, type WantedPlatform } from './resolve-image.ts';
 
-/** Where manifests come from: the daemon, which asks the registry. */
-export interface ManifestSource {
-  manifest(
-    query: { readonly upstream: string; readonly repository: string; readonly reference: string },
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: Uint8Array; readonly digest: string }>;
-}
-
-export interface PullEvents {
-  blobStarted(digest: Digest, size: number): void;
-  blobAdvanced(digest: Digest, bytes: number): void;
-  blobDone(digest: Digest): void;
+export interface WantedImage {
+  readonly image: string;
+  readonly platform?: WantedPlatform | undefined;
 }
 
 export interface PulledImage {
   /** Full reference. */
   readonly image: string;
-  /** Of the image's own manifest. */
+  /** Of the image's own manifest, or of the index when all platforms were asked for. */
   readonly digest: Digest;
   readonly blobs: number;
+  /** Of all blobs together. */
   readonly bytes: number;
 }
 
@@ -38,24 +29,21 @@ const PARALLEL_BLOBS = 3;
  */
 export async function pullImage(
   source: BlobSource & ManifestSource,
-  wanted: { readonly image: string; readonly platform?: string },
-  events: PullEvents,
+  wanted: WantedImage,
+  events: BlobEvents,
   signal: AbortSignal,
 ): Promise<PulledImage> {
   const reference = parseReference(wanted.image);
-  const { digest, manifest } = await resolve(source, reference, wanted.platform, signal);
-  const seen = new Set<string>();
-  const blobs = [...(manifest.config === undefined ? [] : [manifest.config]), ...manifest.layers].filter(
-    (descriptor) =>
-      !isForeignLayer(descriptor.mediaType) && !seen.has(descriptor.digest) && seen.add(descriptor.digest),
-  );
+  const { manifests, root } = await resolveImage(source, reference, wanted.platform, signal);
+  const blobs = listedBlobs(manifests);
   const origin = { upstream: reference.registry, repository: reference.repository };
   const queue = [...blobs];
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const worker = async (): Promise<void> => {
     for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
-      await readBlob(source, blob, origin, events, either);
+      const { digest, size } = blob;
+      await readWhole(readChecked(source, { digest, size, origin }, events, either));
     }
   };
   try {
@@ -65,59 +53,5 @@ export async function pullImage(
     throw error;
   }
   const bytes = blobs.reduce((sum, blob) => sum + blob.size, 0);
-  return { image: formatReference(reference), digest, blobs: blobs.length, bytes };
-}
-
-async function readBlob(
-  source: BlobSource,
-  { digest, size }: Descriptor,
-  origin: { readonly upstream: string; readonly repository: string },
-  events: PullEvents,
-  signal: AbortSignal,
-): Promise<void> {
-  const hasher = createBlobHasher(digestAlgorithm(digest));
-  events.blobStarted(digest, size);
-  for await (const chunk of source.open({ digest, size, origin }, { signal })) {
-    hasher.update(chunk);
-    events.blobAdvanced(digest, chunk.length);
-  }
-  const actual = hasher.digest();
-  if (actual !== digest) {
-    throw new DamselflyError('DIGEST_MISMATCH', 'a blob arrived with other bytes', {
-      expected: digest,
-      actual,
-    });
-  }
-  events.blobDone(digest);
-}
-
-/** The manifest of one image: the reference's own, or the right one of its index. */
-async function resolve(
-  source: ManifestSource,
-  { digest, registry, repository, tag }: Reference,
-  platform: string | undefined,
-  signal: AbortSignal,
-): Promise<{ digest: Digest; manifest: Extract<Manifest, { kind: 'image' }> }> {
-  const read = async (reference: string) => {
-    const answer = await source.manifest({ upstream: registry, repository, reference }, signal);
-    return { digest: parseDigest(answer.digest), manifest: parseManifest(answer.bytes) };
-  };
-  const top = await read(digest ?? tag ?? 'latest');
-  if (top.manifest.kind === 'image') return { digest: top.digest, manifest: top.manifest };
-  if (top.manifest.kind === 'index') {
-    const wanted = platform === undefined ? machinePlatform() : parsePlatform(platform);
-    const chosen = choosePlatform(top.manifest.manifests, wanted);
-    if (chosen === undefined) {
-      const offered = top.manifest.manifests.flatMap((each) =>
-        each.platform ? [formatPlatform(each.platform)] : [],
-      );
-      throw new DamselflyError(
-        'REFERENCE_INVALID',
-        `the image is not offered for ${formatPlatform(wanted)}; choose with --platform among ${offered.join(', ')}`,
-      );
-    }
-    const child = await read(chosen.digest);
-    if (child.manifest.kind === 'image') return { digest: child.digest, manifest: child.manifest };
-  }
-  throw new DamselflyError('REFERENCE_INVALID', 'the reference names something that is not an image');
+  return { image: formatReference(reference), digest: root.digest, blobs: blobs.length, bytes };
 }

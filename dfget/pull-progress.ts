@@ -1,19 +1,19 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import { formatBytes } from '../lib/config/units.ts';
-import type { PullEvents } from './pull-image.ts';
+import type { BlobEvents } from './read-blob.ts';
 
 /** Bars on a terminal, a line a blob elsewhere, JSON events for machines. */
 export function createPullProgress(options: {
   readonly json: boolean;
   readonly isTty: boolean;
-}): PullEvents & { stop(): void } {
+}): BlobEvents & { stop(): void } {
   if (options.json) return jsonEvents();
   return options.isTty ? bars() : lines();
 }
 
 const JSON_STEP_BYTES = 16 * 1024 * 1024;
 
-function jsonEvents(): PullEvents & { stop(): void } {
+function jsonEvents(): BlobEvents & { stop(): void } {
   const print = (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`);
   const state = new Map<string, { bytes: number; told: number }>();
   return {
@@ -34,7 +34,7 @@ function jsonEvents(): PullEvents & { stop(): void } {
   };
 }
 
-function bars(): PullEvents & { stop(): void } {
+function bars(): BlobEvents & { stop(): void } {
   const format = '{digest} [{bar}] {percentage}%  {done} of {all}';
   const multi = new MultiBar({ format, hideCursor: true, stream: process.stderr }, Presets.shades_grey);
   const byDigest = new Map<string, { bar: SingleBar; size: number; bytes: number }>();
@@ -58,7 +58,7 @@ function bars(): PullEvents & { stop(): void } {
   };
 }
 
-function lines(): PullEvents & { stop(): void } {
+function lines(): BlobEvents & { stop(): void } {
   const print = (text: string): void => void process.stderr.write(`${text}\n`);
   const sizes = new Map<string, number>();
   return {

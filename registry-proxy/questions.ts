@@ -13,6 +13,8 @@ const REFUSALS = [401, 403, 404];
  * GET answer so, and only a GET has the registry's words for its client.
  */
 const ASKED_BY_GET = [400, 401, 403, 404, 405, 501];
+/** Headers of a refusal that are about it, and not about the body that came with it. */
+const TOLD_WITH_REFUSALS = /^(?:www-authenticate|retry-after|warning|(?:docker-)?ratelimit-.*)$/;
 /** Longer words of a registry are not passed on. */
 const MAX_REFUSAL_BYTES = 1024;
 
@@ -100,12 +102,8 @@ function numberIn(pattern: RegExp, value: string | undefined): number | undefine
 }
 
 function notAllowed(answer: OriginResponse): Exclude<Verdict, { kind: 'allowed' }> {
-  const { 'www-authenticate': challenge, 'retry-after': retryAfter, warning } = relayedHeaders(answer);
-  const headers: Headers = {
-    ...(challenge === undefined ? {} : { 'www-authenticate': challenge }),
-    ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
-    ...(warning === undefined ? {} : { warning }),
-  };
+  const told = Object.entries(relayedHeaders(answer));
+  const headers: Headers = Object.fromEntries(told.filter(([name]) => TOLD_WITH_REFUSALS.test(name)));
   // An answer that is a success but shows no size is a fault of the registry.
   const status = answer.status < 400 ? 502 : answer.status;
   return { kind: REFUSALS.includes(status) ? 'refused' : 'unclear', status, headers };

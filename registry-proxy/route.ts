@@ -28,7 +28,7 @@ export type Target =
 /** Longer addresses are not names anyone may use. */
 const MAX_TARGET_LENGTH = 8192;
 /** Components of a name, and of a registry in front of it; the name's own grammar is checked once the two are apart. */
-const COMPONENT = /^[a-zA-Z0-9._:-]+$/;
+const COMPONENT = /^(?:[a-zA-Z0-9._:-]+|\[[0-9a-fA-F:.]+\](?::\d{1,5})?)$/;
 
 /**
  * Takes a request target apart. Everything that leads on is built anew from the parts that passed: no other byte of

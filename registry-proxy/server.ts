@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Server } from 'node:http';
 import { DamselflyError } from '../lib/core/errors.ts';
+import { type ListenPlace } from '../lib/core/listen-place.ts';
 import { createAnswerer, type RegistryProxyDeps } from './dispatch.ts';
+import { Drain } from './drain.ts';
 import { type ForwardProxyConfig, startForwardProxy } from './forward/server.ts';
 import type { StalePolicy } from './last-known.ts';
-import { addressOf, drain, listen } from './listener.ts';
+import { addressOf, listen } from './listener.ts';
 import { isServed } from './upstream-name.ts';
 
-export interface ListenerConfig {
-  readonly host: string;
-  /** 0 = any free port. */
-  readonly port: number;
+export interface ListenerConfig extends ListenPlace {
   /** The one registry that this listener is for. */
   readonly upstream?: string;
 }
@@ -35,10 +34,18 @@ export interface RegistryProxy {
   readonly addresses: readonly Address[];
   /** Where the forward proxy listens, and the PEM file of the authority that its clients must trust. */
   readonly forward?: { readonly address: Address; readonly certificateFile: string };
-  /** Takes no more requests, lets those under way end for 1.5 s, then cuts them. A second call is harmless. */
-  close(): Promise<void>;
+  /** The servers behind those addresses, in the same order, to hand their sockets to another process. */
+  readonly servers: readonly Server[];
+  readonly forwardServer?: Server;
+  /**
+   * Takes no more connections, lets the answers under way end, and cuts what is left after `deadlineMs` (default 1.5 s).
+   * A second call waits too, and cuts after its own.
+   */
+  close(options?: { readonly deadlineMs: number }): Promise<void>;
 }
 
+/** How long answers under way may take when nobody says how long. */
+const DRAIN_MS = 1_500;
 /** Requests have no body that matters. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -56,21 +63,32 @@ export async function createRegistryProxy(
   const closing = new AbortController();
   const pseudonym = `damselfly-${randomBytes(6).toString('hex')}`;
   const answer = createAnswerer(deps, { ...options, pseudonym, closing: closing.signal });
+  const drain = new Drain(deps.clock);
   const servers: Server[] = [];
   let forward: Awaited<ReturnType<typeof startForwardProxy>> | undefined;
-  const close = async (): Promise<void> => {
-    await drain(deps.clock, servers, () => forward?.cut());
+  const cut = (): void => {
+    for (const server of servers) server.closeAllConnections();
+    forward?.cut();
+  };
+  const drainAll = async (): Promise<void> => {
+    await drain.run(servers, () => forward?.cutIdle());
     closing.abort();
   };
+  let closed: Promise<void> | undefined;
+  const close = async ({ deadlineMs } = { deadlineMs: DRAIN_MS }): Promise<void> => {
+    const cancelCut = deps.clock.after(deadlineMs, cut);
+    await (closed ??= drainAll());
+    cancelCut();
+  };
   try {
-    for (const { host, port, upstream } of listeners) {
+    for (const { upstream, ...place } of listeners) {
       const entrance = upstream === undefined ? {} : { upstream };
-      const at = { flag: '--proxy-listen', host, port, requestTimeoutMs: REQUEST_TIMEOUT_MS };
-      servers.push(await listen(at, (request, response) => void answer(request, response, entrance)));
+      const at = { flag: '--proxy-listen', ...place, requestTimeoutMs: REQUEST_TIMEOUT_MS };
+      servers.push(await listen(at, drain, (request, response) => void answer(request, response, entrance)));
     }
     if (forwardConfig !== undefined) {
       forward = await startForwardProxy(
-        { ...deps, answer, pseudonym, closing: closing.signal },
+        { ...deps, answer, drain, pseudonym, closing: closing.signal },
         forwardConfig,
       );
       servers.push(forward.server);
@@ -79,15 +97,17 @@ export async function createRegistryProxy(
     await close();
     throw error;
   }
-  let closed: Promise<void> | undefined;
-  const addresses = servers.map(addressOf);
-  const at = forward === undefined ? undefined : addresses.pop();
+  const mirrors = servers.slice(0, listeners.length);
   return {
-    addresses,
-    ...(forward === undefined || at === undefined
+    addresses: mirrors.map(addressOf),
+    servers: mirrors,
+    ...(forward === undefined
       ? {}
-      : { forward: { address: at, certificateFile: forward.certificateFile } }),
-    close: () => (closed ??= close()),
+      : {
+          forward: { address: addressOf(forward.server), certificateFile: forward.certificateFile },
+          forwardServer: forward.server,
+        }),
+    close,
   };
 }
 

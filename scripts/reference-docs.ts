@@ -2,10 +2,15 @@ import type { Registry } from 'prom-client';
 import type { z } from 'zod';
 import { upConfig } from '../damselfly/up.ts';
 import { daemonConfig } from '../dfget/daemon/config.ts';
+import { liveDaemonSettings } from '../dfget/daemon/settings.ts';
 import { envName, kebab, metaOf } from '../lib/config/load.ts';
 import { UPSTREAM_FIELDS } from '../lib/config/upstream.ts';
 import { ERROR_CODES } from '../lib/core/errors.ts';
 import { createMetrics } from '../lib/observe/metrics.ts';
+import { FakeClock } from '../lib/runtime/fake-clock.ts';
+import { createBufferPool } from '../lib/transfer/buffer-pool.ts';
+import { Limits } from '../lib/transfer/limits.ts';
+import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
 import { supernodeConfig } from '../supernode/config.ts';
 import { trackerConfig } from '../tracker/config.ts';
 import { createTrackerMetrics } from '../tracker/metrics.ts';
@@ -38,14 +43,22 @@ Exit codes of every command: 0 done, 1 failed, 2 the command or its settings wer
 }
 
 function configuration(): string {
+  // Of the tables only the names are of interest here.
+  const untouched = { limits: new Limits(new FakeClock()), pool: createBufferPool({ budgetBytes: 0 }) };
+  const log = { level: 'info' };
   const processes = [
-    ['damselfly up', '/etc/damselfly/up.yaml', upConfig],
-    ['damselfly tracker', '/etc/damselfly/tracker.yaml', trackerConfig],
-    ['damselfly supernode', '/etc/damselfly/supernode.yaml', supernodeConfig],
-    ['dfget daemon', '/etc/damselfly/daemon.yaml', daemonConfig],
+    ['damselfly up', '/etc/damselfly/up.yaml', upConfig, {}],
+    ['damselfly tracker', '/etc/damselfly/tracker.yaml', trackerConfig, {}],
+    [
+      'damselfly supernode',
+      '/etc/damselfly/supernode.yaml',
+      supernodeConfig,
+      liveHostSettings(untouched, log),
+    ],
+    ['dfget daemon', '/etc/damselfly/daemon.yaml', daemonConfig, liveDaemonSettings(untouched, log)],
   ] as const;
   const parts = processes.map(
-    ([name, file, schema]) => `## ${name}\n\nFile: \`${file}\`\n\n${settingsTable(schema)}\n`,
+    ([name, file, schema, live]) => `## ${name}\n\nFile: \`${file}\`\n\n${settingsTable(schema, live)}\n`,
   );
   return `# Configuration
 
@@ -53,7 +66,8 @@ ${NOTE}
 
 Each process takes its settings from flags, environment variables and a YAML file; a flag wins over the environment, the
 environment over the file, the file over the default. In the file a setting has the name of its flag without the dashes. A
-wrong value is refused at start, with the setting, the value and what it may be. \`--config FILE\` names another file.
+wrong value is refused at start, with the setting, the value and what it may be. \`--config FILE\` names another file. Those
+marked *live* also [change while the process runs](#while-processes-run).
 
 \`\`\`yaml
 # /etc/damselfly/daemon.yaml
@@ -125,8 +139,8 @@ under systemd set \`CPUWeight=\` of the unit too, in Kubernetes a small CPU requ
 With or without limits the node's own clients go first: while one of them could take bytes that are here, uploads to peers
 trickle (64 KiB each 50 ms).
 
-Limits change while the process runs, on the admin address. What is not named stays; the answer is what is in force. Only
-somebody on the same machine may change them.
+Limits of one process also change on its admin address, until the settings say another one. What is not named stays; the
+answer is what is in force. Only somebody on the same machine may change them.
 
 \`\`\`sh
 curl http://127.0.0.1:65003/v1/limits
@@ -135,6 +149,46 @@ curl -X PUT -H 'content-type: application/json' http://127.0.0.1:65003/v1/limits
 \`\`\`
 
 A wrong value is answered with 400 and \`{code, message, facts}\`, and nothing changes.
+
+## While processes run
+
+A node daemon and a supernode look at their settings file every second (also when it is not there yet, or is a link, as in
+Kubernetes), and take it over once it has stood for a second. All of it or nothing: when a value is wrong, or one is another
+that is not *live*, nothing changes; the reason is in the log and at \`/readyz\`, and
+\`damselfly_settings_changes_total{source="file",outcome="refused"}\` counts it. For settings that are not live, \`dfget upgrade\`
+puts a node daemon in the place of itself without a request being dropped.
+
+Live settings of many nodes are set through any node daemon. The trackers pass them on, and nodes keep them: also those that
+were away, and those that start later, have them.
+
+\`\`\`sh
+dfget settings get
+dfget settings set upload-rate=20MB/s registry-rate=50MB/s
+dfget settings set log-level=debug --node 2c5985ec
+dfget settings set upload-rate=5MB/s --zone eu-1
+dfget settings unset upload-rate --zone eu-1
+\`\`\`
+
+They win over flags, environment and file; what is set for a zone wins over what is set for all nodes, and for a node over
+both. A wrong value is refused before anybody is told. A node that cannot do what it is told, for example one of another
+version, does nothing of it and says so as above, with \`source="cluster"\`. Supernodes and trackers follow their own settings
+only, \`damselfly up\` and trackers take new ones at their next start.
+
+## Stopping and upgrading a node
+
+At SIGTERM or SIGINT a daemon takes no more connections, lets the answers under way end for \`--drain-timeout\`, then cuts what
+is left, says good-bye to its peers and exits with 0. A second signal ends it at once.
+
+\`dfget upgrade\`, run from the version that is to serve, starts it with the arguments of the daemon that runs, its settings read
+anew and its listening sockets. The new daemon checks all it can, then asks the old one for the store and the ports of peers
+and admin; that takes 0.1 to 1 s, in which clients wait. From then on new requests go to the new daemon, and the old one
+finishes its answers with bytes that it reads from the new one, for an hour at most. When the new daemon does not start, or
+ends before it serves, the old one goes on, and the command says so with exit code 1. \`dfget daemon --upgrade\` does the same
+for a daemon that somebody else starts, with sockets from systemd.
+
+Listening sockets may come from systemd (\`LISTEN_FDS\`), named \`proxy\` (several are for the \`--proxy-listen\` in their
+order), \`forward\`, \`peer\` and \`admin\`: see \`examples/dfget-daemon.service\` and \`examples/dfget-daemon.socket\`, where
+\`systemctl reload\` is an upgrade.
 `;
 }
 
@@ -144,11 +198,11 @@ function upstreamRows(): string {
     .join('\n');
 }
 
-function settingsTable(schema: z.ZodObject<Record<string, z.ZodType>>): string {
+function settingsTable(schema: z.ZodObject<Record<string, z.ZodType>>, live: object): string {
   const rows = Object.entries(schema.shape).map(([key, field]) => {
     const { argument = '', help } = metaOf(field);
     const flag = `--${kebab(key)}`;
-    return `| \`${`${flag} ${argument}`.trim().replaceAll('|', '\\|')}\` | \`${envName(key)}\` | ${portable(help)} |`;
+    return `| \`${`${flag} ${argument}`.trim().replaceAll('|', '\\|')}\` | \`${envName(key)}\` | ${portable(help)}${key in live ? '; *live*' : ''} |`;
   });
   return `| flag | environment | meaning |\n|---|---|---|\n${rows.join('\n')}`;
 }

@@ -17,6 +17,7 @@ const TOOLS = [
   { program: 'htpasswd', debian: 'apache2-utils' },
   { program: 'openssl', debian: 'openssl' },
   { program: 'ip', debian: 'iproute2' },
+  { program: 'systemd-socket-activate', debian: 'systemd' },
 ] as const;
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */

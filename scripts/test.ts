@@ -6,11 +6,13 @@ import { createInterface } from 'node:readline';
 import { createTapReader, type FileResult } from './tap-summary.ts';
 import { extendPath, provideTools } from './test-tools.ts';
 
-// `npm test`: all tests; `npm test -- test/store`: those whose path begins so. Everything but the end-to-end tests
-// runs in parallel; those start whole clusters and real container clients, so they take turns.
+// `npm test`: all tests but those of test/soak, which take minutes each; `npm test -- test/store`: those whose path
+// begins so. Everything but the end-to-end tests runs in parallel; those start whole clusters and real container
+// clients, so they take turns.
 
 const UNIT_TIMEOUT_SECONDS = 120;
 const E2E_TIMEOUT_SECONDS = 420;
+const SOAK = 'test/soak/';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const results: FileResult[] = [];
@@ -45,9 +47,9 @@ async function runTap(files: readonly string[], flags: readonly string[]): Promi
 extendPath();
 const wanted = process.argv.slice(2);
 const isWanted = (file: string): boolean =>
-  wanted.length === 0 || wanted.some((prefix) => file.startsWith(prefix));
+  wanted.length === 0 ? !file.startsWith(SOAK) : wanted.some((prefix) => file.startsWith(prefix));
 const files = globSync('test/**/*.test.ts').sort().filter(isWanted);
-const e2e = files.filter((file) => file.startsWith('test/e2e/'));
+const e2e = files.filter((file) => file.startsWith('test/e2e/') || file.startsWith(SOAK));
 const unit = files.filter((file) => !e2e.includes(file));
 if (e2e.length > 0) provideTools(say);
 await runTap(unit, [`--jobs=${availableParallelism()}`, `--timeout=${UNIT_TIMEOUT_SECONDS}`]);

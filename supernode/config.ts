@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { dataDirs, settings } from '../lib/config/common.ts';
+import { dataDirs, dhtListen, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { address } from '../lib/config/values.ts';
 
@@ -14,6 +14,10 @@ export const supernodeConfig = z.object({
     help: 'health and metrics (default: 127.0.0.1:65005)',
   }),
   tracker: settings.tracker,
+  discovery: settings.discovery,
+  bootstrap: settings.bootstrap,
+  dhtListen: dhtListen(65007),
+  clusterKeyFile: settings.clusterKeyFile,
   upstream: settings.upstream,
   authFile: settings.authFile,
   dataDir: dataDirs('supernode'),

@@ -1,5 +1,8 @@
+import { LiveSettings } from '../lib/command/live-settings.ts';
+import type { SettingsSources } from '../lib/command/process-command.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
-import { openPeerHost, type PeerHostDeps } from '../lib/transfer/peer-host.ts';
+import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
+import { openPeerHost, type PeerHost, type PeerHostDeps } from '../lib/transfer/peer-host.ts';
 import { SeedEngine } from '../lib/transfer/seed-engine.ts';
 import type { SupernodeConfig } from './config.ts';
 
@@ -7,14 +10,37 @@ import type { SupernodeConfig } from './config.ts';
  * A supernode: reads each blob that nodes ask for from its registry once, and seeds it.
  * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
-export async function createSupernode(deps: PeerHostDeps, config: SupernodeConfig): Promise<RunningProcess> {
+export async function createSupernode(
+  deps: PeerHostDeps,
+  config: SupernodeConfig,
+  sources?: SettingsSources<SupernodeConfig>,
+): Promise<RunningProcess> {
   const host = await openPeerHost(deps, config, 'supernode', (parts) => new SeedEngine(parts));
+  if (sources !== undefined) followFile(deps, config, sources, host);
   const { id } = host.self();
   const { adminAddress: admin, peerAddress: peer } = host;
   deps.log.info({ id, peer, admin, trackers: config.tracker }, 'supernode runs');
   return {
     ready: { process: 'supernode', pid: process.pid, id, peer, admin },
     summary: `supernode ${id.slice(0, 8)}: peers on ${peer}, admin on http://${admin}`,
-    close: () => host.close(),
+    close: async () => {
+      await host.engine.drain();
+      await host.close();
+    },
   };
+}
+
+/** Settings that can be changed live follow the settings file. */
+function followFile(
+  { log }: PeerHostDeps,
+  config: SupernodeConfig,
+  sources: SettingsSources<SupernodeConfig>,
+  host: PeerHost<SeedEngine>,
+): void {
+  const { limits, metrics, pool } = host;
+  const table = liveHostSettings({ limits, pool }, log);
+  const live = new LiveSettings({ log, metrics }, { config, read: sources.read, table });
+  const stop = sources.watch(() => live.reload());
+  host.onClose(async () => stop());
+  host.addNotes(() => live.refusals);
 }

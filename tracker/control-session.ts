@@ -4,7 +4,7 @@ import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import { type MemberIdentity, peerIdOf } from '../lib/security/identity.ts';
-import { decodeControl, encodeControl } from '../lib/wire/control-codec.ts';
+import { decodeControl, encodeControl, settingsOf } from '../lib/wire/control-codec.ts';
 import {
   type BlobAnnouncement,
   CONTROL_PROTOCOL_VERSION,
@@ -137,12 +137,23 @@ export class ControlSession implements MemberSession, Announcer {
         members.withdraw(this.#id, message.digests);
         return;
       case 'settings':
-        members.set({ atMs: message.atMs, paused: message.paused }, this.#id);
+        members.set(settingsOf(message), this.#id);
+        return;
+      case 'lease':
+      case 'renew': {
+        const answer = members.lease(this.#id, message);
+        this.sendText(encodeControl({ ...answer, ask: message.ask }));
+        return;
+      }
+      case 'release':
+        members.releaseLease(this.#id, message.token, message.read === true);
         return;
       case 'hello':
       case 'welcome':
       case 'neighbours':
       case 'epoch':
+      case 'leased':
+      case 'lease-refused':
         this.#refuse('malformed', `unexpected ${message.type}`);
     }
   }

@@ -8,6 +8,7 @@ import { encodeControl } from '../lib/wire/control-codec.ts';
 import {
   type BlobAnnouncement,
   type BlobNeighbours,
+  type ControlMessage,
   MAX_NEIGHBOURS_PER_BLOB,
   MAX_PEERS_PER_MESSAGE,
 } from '../lib/wire/control-messages.ts';
@@ -17,12 +18,12 @@ import type { TrackerMetrics } from './metrics.ts';
  * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
  * dial; of a supernode everybody must hear soon.
  */
-export const HEARTBEAT_MS: Readonly<Record<Role, number>> = { node: 30_000, supernode: 5_000 };
+export const HEARTBEAT_MS: Readonly<Record<Role, number>> = { node: 30_000, supernode: 1_000 };
 /** Heartbeats missed after which a member counts as gone. */
 const SILENT_HEARTBEATS = 3;
 /** A connection that has not said hello by then is none of ours. */
 const HELLO_TIMEOUT_MS = 10_000;
-const SWEEP_MS = 1_000;
+const SWEEP_MS = 300;
 /** Supernodes of a rollout come and go together; one broadcast for the whole burst. */
 const EPOCH_DELAY_MS = 100;
 
@@ -33,6 +34,11 @@ export interface MemberSession {
   /** Ends the connection; the other side may dial again. */
   end(reason: string): void;
 }
+
+type LeaseQuestion = Extract<ControlMessage, { type: 'lease' | 'renew' }>;
+type LeaseReply =
+  | Omit<Extract<ControlMessage, { type: 'leased' }>, 'ask'>
+  | Omit<Extract<ControlMessage, { type: 'lease-refused' }>, 'ask'>;
 
 interface Member {
   readonly session: MemberSession;
@@ -116,6 +122,28 @@ export class Members {
     return found;
   }
 
+  /** May the member read, or go on reading, what it asks for? */
+  lease(id: string, message: LeaseQuestion): LeaseReply {
+    const { core, clock, metrics } = this.#deps;
+    const now = clock.now();
+    const answer =
+      message.type === 'renew'
+        ? core.renewLease(id, message.token, now)
+        : core.lease(id, { ...message, aside: message.aside === true }, now);
+    if (answer.kind === 'granted') {
+      if (message.type === 'lease') metrics.leaseAnswers.inc({ answer: 'granted' });
+      const { stripe, token, ttlMs } = answer;
+      return { type: 'leased', stripe, token, ttlMs };
+    }
+    const { holders, reason, retryMs } = answer;
+    metrics.leaseAnswers.inc({ answer: reason });
+    return { type: 'lease-refused', reason, retryMs, holders };
+  }
+
+  releaseLease(id: string, token: number, read: boolean): void {
+    this.#deps.core.releaseLease(id, token, read, this.#deps.clock.now());
+  }
+
   /** Whether the member has announced the blob. */
   shares(id: string, digest: Digest): boolean {
     return this.#deps.core.shares(id, digest);
@@ -154,7 +182,7 @@ export class Members {
   }
 
   #sweep(): void {
-    const { core, clock } = this.#deps;
+    const { core, clock, metrics } = this.#deps;
     const now = clock.now();
     const late = now - this.#sweptAtMs > 2 * SWEEP_MS;
     this.#sweptAtMs = now;
@@ -168,15 +196,18 @@ export class Members {
     for (const id of core.expire(now, ({ role }) => SILENT_HEARTBEATS * HEARTBEAT_MS[role])) {
       const member = this.#members.get(id);
       this.#members.delete(id);
+      metrics.cleaned.inc({ what: 'member' });
       member?.session.end('silent for too long');
     }
+    metrics.cleaned.inc({ what: 'lease' }, core.expireLeases(now));
     this.#changed();
   }
 
   #changed(): void {
     const { core, clock, metrics } = this.#deps;
-    const { members, swarms } = core.counts;
+    const { leases, members, swarms } = core.counts;
     metrics.members.set({ protocol: 'damselfly' }, members);
+    metrics.leases.set(leases);
     metrics.supernodes.set(core.supernodes.length);
     metrics.swarms.set({ protocol: 'damselfly' }, swarms);
     if (core.epoch === this.#toldEpoch || this.#cancelEpoch !== undefined) return;

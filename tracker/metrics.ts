@@ -23,6 +23,13 @@ export function createTrackerMetrics(options: { readonly defaults?: boolean } = 
     supernodes: gauge('supernodes', 'Supernodes among them'),
     swarms: gauge('swarms', 'Blobs with at least one member', ['protocol']),
     announces: counter('announces_total', 'Blobs announced', ['transport']),
+    leases: gauge('leases', 'Leases on reads of registries, those of stripes read in the last 30 s included'),
+    leaseAnswers: counter(
+      'lease_answers_total',
+      'Leases asked for: granted, or refused because others read the stripes (held), have read them (read), as many as may have stepped aside (crowded), or the lease had run out (lost)',
+      ['answer'],
+    ),
+    cleaned: counter('cleaned_total', 'What had been left behind and was removed: lease, member', ['what']),
     controlMessages: counter('control_messages_total', 'Control messages received', ['type']),
     certificates: counter('certificates_total', 'Certificates given to members', ['role']),
     refused: counter('refused_total', 'Requests and connections refused', ['reason']),

@@ -16,6 +16,9 @@ import { createEnrolmentRoutes } from './enrolment-routes.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
 
+/** No tracker grants as many. */
+const LEASES_PER_MS = 1000;
+
 export interface TrackerDeps {
   readonly log: Logger;
   readonly clock: Clock;
@@ -57,7 +60,9 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   const { log, clock, rng, authority, credentials, wallClockMs = Date.now } = deps;
   const metrics = createTrackerMetrics({ defaults: options.processMetrics !== false });
   metrics.insecure.set(credentials === undefined ? 1 : 0);
-  const members = new Members({ log, clock, metrics, core: new TrackerCore({}, rng) });
+  // Larger than any token of a tracker that this one takes the place of.
+  const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
+  const members = new Members({ log, clock, metrics, core });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;

@@ -1,5 +1,5 @@
 /** One side of a transfer between processes; started by the rows of `npm run bench:data` (transfer/part.ts). */
-import { duplexNode, sink } from './transfer/duplex.ts';
+import { duplexNode, memorySource, sink } from './transfer/duplex.ts';
 import { naiveReceiver } from './transfer/naive.ts';
 import { answerQuestions, type Methods } from './transfer/part.ts';
 import { productReceiver, productSender } from './transfer/product.ts';
@@ -12,6 +12,7 @@ const ROLES: Readonly<Record<string, Methods>> = {
   'raw-receiver': rawReceiver,
   'naive-receiver': naiveReceiver,
   'duplex-node': duplexNode,
+  'memory-source': memorySource,
   sink,
 };
 

@@ -4,9 +4,9 @@ import { createTrackerDiscovery } from '../../lib/discovery/tracker/tracker-disc
 import { silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createSystemRng } from '../../lib/runtime/system-rng.ts';
-import { ClusterPause } from '../cluster-pause.ts';
+import { ClusterChanges } from '../cluster-changes.ts';
 import type { PauseAnswer } from '../local-protocol.ts';
-import type { PauseAction } from '../paused-names.ts';
+import { type PauseAction, switched } from '../paused-names.ts';
 
 const CONNECT_MS = 3_000;
 
@@ -39,13 +39,15 @@ export async function pauseByTracker(
         },
       });
     });
-    const pause = new ClusterPause({ discovery, clock, wallClockMs: Date.now }, () => {});
-    const changed = reached ? pause.change(action, upstream) : undefined;
+    const changes = new ClusterChanges({ discovery, clock, wallClockMs: Date.now }, () => {});
+    const changed = reached
+      ? changes.change(({ paused }) => ({ paused: switched(paused, action, upstream) }))
+      : undefined;
     if (changed === undefined || !(await changed.confirmed)) {
       const message = `${trackers.join(', ')}: no tracker answers, nothing is changed; look whether one listens there`;
       throw new DamselflyError('TRACKER_UNREACHABLE', message);
     }
-    return { paused: pause.paused, otherSwitch: [], scope: 'cluster', confirmed: true };
+    return { paused: changes.settings.paused, otherSwitch: [], scope: 'cluster', confirmed: true };
   } finally {
     await discovery.close();
   }

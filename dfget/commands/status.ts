@@ -26,13 +26,19 @@ export function statusCommand(): Command {
     });
 }
 
+const FOUND_BY = {
+  tracker: 'trackers',
+  dht: 'the DHT, without a tracker',
+  nobody: 'nobody: neither a tracker nor the DHT answers, blobs come from the registry and known peers',
+};
+
 function describe(status: DaemonStatus): string {
   const { blobs, neighbours, store } = status;
   const lines = [
     `node        ${status.id.slice(0, 8)}${status.zone === '' ? '' : ` in zone ${status.zone}`}, peers on ${status.peer}, admin on http://${status.admin}`,
     `mirror      ${status.proxy.map(({ host, port }) => `http://${host}:${port}`).join(', ')}`,
     `registries  ${status.upstreams.join(', ') || 'none: give some with --upstream NAME=URL'}`,
-    `tracker     ${status.tracker.reachable ? 'reachable' : 'not reachable: blobs come from the registry and known peers'}`,
+    `peers by    ${FOUND_BY[status.discovery.by]}`,
     ...(status.paused.length === 0
       ? []
       : [

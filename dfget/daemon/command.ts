@@ -3,6 +3,7 @@ import { processCommand } from '../../lib/command/process-command.ts';
 import { startAsMember } from '../../lib/command/start-as-member.ts';
 import { daemonConfig } from './config.ts';
 import { createDaemon } from './daemon.ts';
+import { withInherited } from './inherited-listeners.ts';
 
 /** `dfget daemon` */
 export function daemonCommand(): Command {
@@ -14,10 +15,14 @@ export function daemonCommand(): Command {
     defaultFile: '/etc/damselfly/daemon.yaml',
     examples: `  dfget daemon --tracker wss://tracker.corp:8400 --join-token TOKEN --upstream harbor.corp=https://harbor.corp
   dfget daemon --upstream docker.io=https://registry-1.docker.io --proxy-listen docker.io=127.0.0.1:65011
+  dfget daemon --upgrade --config /etc/damselfly/daemon.yaml
 `,
-    start: (deps, config) =>
+    start: (deps, config, sources) =>
       startAsMember(deps, config, { folder: config.dataDir[0]?.folder, role: 'node' }, (known) =>
-        createDaemon(known, config),
+        createDaemon(known, withInherited(config, process.env, process.pid), {
+          handsOver: true,
+          sources: { ...sources, config },
+        }),
       ),
   });
 }

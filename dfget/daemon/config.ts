@@ -1,7 +1,9 @@
 import { z } from 'zod';
-import { DEFAULT_SOCKET, dataDirs, settings } from '../../lib/config/common.ts';
+import { DEFAULT_SOCKET, dataDirs, dhtListen, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
-import { address, cacheAfterPull, duration, proxyListener } from '../../lib/config/values.ts';
+import { address, cacheAfterPull, duration, proxyListener, toggle } from '../../lib/config/values.ts';
+import { isRegistryHost } from '../../lib/oci/names.ts';
+import { canonicalRegistry } from '../../lib/oci/reference.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
 
 /** A rule of the forward proxy as text, or as dfdaemon's file has it. */
@@ -25,6 +27,14 @@ const forwardRule = () =>
       });
       return z.NEVER;
     });
+
+/** A registry as images name it. */
+const registryName = () =>
+  z
+    .string()
+    .toLowerCase()
+    .refine(isRegistryHost, 'expected the name of a registry, such as harbor.corp')
+    .transform(canonicalRegistry);
 
 /** Settings of `dfget daemon`: flag, DAMSELFLY_* variable or /etc/damselfly/daemon.yaml. */
 export const daemonConfig = z.object({
@@ -54,11 +64,28 @@ export const daemonConfig = z.object({
     argument: '<path>',
     help: `local socket of the other dfget commands (default: ${DEFAULT_SOCKET})`,
   }),
+  upgrade: setting(toggle().default(false), {
+    help: 'take the place of the daemon behind --socket, if there is one, without a request being dropped',
+  }),
+  pidFile: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: "keep the process id there, for systemd's PIDFile= (default: nowhere)",
+  }),
+  drainTimeout: settings.drainTimeout,
   tracker: settings.tracker,
+  discovery: settings.discovery,
+  bootstrap: settings.bootstrap,
+  dhtListen: dhtListen(65006),
+  clusterKeyFile: settings.clusterKeyFile,
   upstream: settings.upstream,
   defaultUpstream: setting(z.string().toLowerCase().optional(), {
     argument: '<name>',
     help: 'upstream of requests that name none (default: the only one configured, if there is one)',
+  }),
+  offlineRegistry: setting(z.array(registryName()).default([]), {
+    argument: '<name>',
+    repeat: true,
+    help: 'a registry that is not there: its images are those of "dfget cache import", and everybody may read them; repeatable',
   }),
   authFile: settings.authFile,
   staleIfError: setting(duration().default(0), {

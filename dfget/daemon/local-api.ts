@@ -1,7 +1,6 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
-import { createConnection } from 'node:net';
-import { dirname } from 'node:path';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { parseDigest } from '../../lib/core/digest.ts';
@@ -12,24 +11,64 @@ import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
-import { MAX_SOCKET_PATH_BYTES, ORIGIN_AUTHORIZATION, type PauseAnswer } from '../local-protocol.ts';
+import { Drain } from '../../registry-proxy/drain.ts';
+import {
+  ORIGIN_AUTHORIZATION,
+  type PauseAnswer,
+  type SettingsAnswer,
+  type SettingsChange,
+  type UpgradeAnswer,
+} from '../local-protocol.ts';
+import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
+import { goneSignal } from './gone-signal.ts';
+import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
+import type { Handover } from './handover/hand-over.ts';
+import { listenLocally } from './local-socket.ts';
 import type { Pause } from './pause.ts';
 import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
   readonly blobs: BlobSource;
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
-  readonly pause: Pause;
+  readonly pause: () => Pause;
+  readonly cached: () => CacheApiDeps;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
+  /** Settings while the daemon runs; absent: they cannot be changed. */
+  readonly settings?: LocalSettings;
+  /** Leaves the work to another daemon; absent: this one cannot. */
+  readonly handover?: Pick<Handover, 'start' | 'meet'>;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** For `/v1/settings`. */
+export interface LocalSettings {
+  get(): SettingsAnswer;
+  /** @throws CONFIG_INVALID */
+  change(change: SettingsChange): Promise<SettingsAnswer>;
+}
+
+export interface LocalApi {
+  /** Takes no more connections, and cuts what is not answered by then. @default at once */
+  close(options?: { readonly deadlineMs: number }): Promise<void>;
 }
 
 const blobQuery = z.object({
   size: z.coerce.number().int().min(0),
   upstream: z.string(),
   repository: z.string(),
+  rangeIs: z.enum(['rest', 'part']).optional(),
+});
+const upgradeBody = z.object({ program: z.tuple([z.string().min(1)], z.string()) });
+const settingsBody = z.strictObject({
+  zone: z.string().min(1).optional(),
+  node: z
+    .string()
+    .regex(/^[0-9a-f]{1,40}$/, 'expected the beginning of a node id: up to 40 hex digits')
+    .optional(),
+  set: z.record(z.string(), z.string()).optional(),
+  unset: z.array(z.string()).optional(),
 });
 const pauseBody = z.object({ upstream: z.string(), scope: z.enum(['node', 'cluster']).optional() });
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
@@ -39,35 +78,53 @@ const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), r
  * versioned; errors are `{code, message, facts}`.
  * @throws CONFIG_INVALID when it cannot listen there
  */
-export async function startLocalApi(deps: LocalApiDeps, path: string): Promise<{ close(): Promise<void> }> {
+export async function startLocalApi(
+  deps: LocalApiDeps,
+  path: string,
+  { replace = false }: { readonly replace?: boolean } = {},
+): Promise<LocalApi> {
+  const { clock, handover, log } = deps;
   const lazy = createLazyServer(() => localRoutes(deps));
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-    throw refused(path, `longer than ${MAX_SOCKET_PATH_BYTES} bytes; give a shorter path`);
-  }
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    if (await someoneListens(path)) {
-      throw refused(path, 'another daemon listens there; give this one its own');
-    }
-    await rm(path, { force: true });
-    await new Promise<void>((resolve, reject) => {
-      lazy.server.once('error', reject).listen({ path }, resolve);
+  const drain = new Drain(clock);
+  drain.watch(lazy.server);
+  lazy.server.prependListener('request', (request, response) => drain.begins(request, response));
+  if (handover !== undefined) {
+    lazy.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      drain.forget(socket);
+      if (request.url !== HANDOVER_PATH || request.headers.upgrade !== HANDOVER_PROTOCOL) {
+        socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+        return;
+      }
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${HANDOVER_PROTOCOL}\r\n\r\n`,
+      );
+      handover.meet(socket, head).catch((error: unknown) => {
+        log.error({ error: describeError(error) }, 'a handover failed');
+      });
     });
-    await chmod(path, 0o600);
-  } catch (error) {
-    throw error instanceof DamselflyError ? error : refused(path, (error as Error).message);
   }
-  return { close: () => lazy.close() };
-}
-
-function refused(path: string, why: string): DamselflyError {
-  return new DamselflyError('CONFIG_INVALID', `--socket ${path}: ${why}`);
+  const removeSocket = await listenLocally(lazy.server, path, replace);
+  return {
+    async close(options) {
+      await removeSocket();
+      if (options !== undefined) {
+        const cancelCut = clock.after(options.deadlineMs, () => lazy.server.closeAllConnections());
+        await drain.run([lazy.server], () => {});
+        cancelCut();
+      }
+      await lazy.close();
+    },
+  };
 }
 
 async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { blobs, clock, log, origin: registry, pause } = deps;
   const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false });
+
+  // Blobs come as they are.
+  server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  addCacheApi(server, deps.cached);
 
   server.get('/v1/status', async () => deps.status());
 
@@ -76,7 +133,20 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   for (const action of ['pause', 'resume'] as const) {
     server.post(`/v1/${action}`, async (request): Promise<PauseAnswer> => {
       const { scope, upstream } = pauseBody.parse(request.body);
-      return await pause.change(action, upstream, scope);
+      return await pause().change(action, upstream, scope);
+    });
+  }
+
+  const { handover, settings } = deps;
+  if (settings !== undefined) {
+    server.get('/v1/settings', async () => settings.get());
+    server.post('/v1/settings', async (request) => await settings.change(settingsBody.parse(request.body)));
+  }
+  if (handover !== undefined) {
+    server.post('/v1/upgrade', async (request): Promise<UpgradeAnswer> => {
+      const { program } = upgradeBody.parse(request.body);
+      const pid = await handover.start(program, successorArgs(process.argv.slice(2)));
+      return { pid };
     });
   }
 
@@ -92,7 +162,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   server.get('/v1/blobs/:digest', async (request, reply) => {
     const digest = parseDigest((request.params as { digest: string }).digest);
-    const { repository, size, upstream } = blobQuery.parse(request.query);
+    const { rangeIs, repository, size, upstream } = blobQuery.parse(request.query);
     const secret = request.headers[ORIGIN_AUTHORIZATION];
     const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
     const wanted = parseRange(request.headers.range, size);
@@ -100,7 +170,8 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
       throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');
     }
     const range = wanted.kind === 'part' ? wanted.range : { start: 0, end: size };
-    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range } : {}) };
+    const meaning = rangeIs === undefined ? {} : { rangeIs };
+    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range, ...meaning } : {}) };
     const signal = goneSignal(reply);
     const bytes = blobs.open(asked, { signal })[Symbol.asyncIterator]();
     // The first bytes decide between an error that can still be told and a body.
@@ -135,23 +206,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   return server;
 }
 
-/** Fires when the client has gone before the answer was complete. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort(new DamselflyError('ABORTED', 'the client went away'));
-  });
-  return controller.signal;
-}
-
-/** A socket file may be left from a daemon that was killed: only one that answers is in use. */
-function someoneListens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createConnection({ path });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
+/** A successor is started as we were; it takes over from us. */
+function successorArgs(args: readonly string[]): string[] {
+  return [...args.filter((arg) => arg !== '--upgrade'), '--upgrade'];
 }

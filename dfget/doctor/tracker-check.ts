@@ -7,6 +7,13 @@ export const checkTrackers: Check = async (patient) => {
   const { status } = patient;
   if (status === undefined) return [];
   const { urls } = status.tracker;
+  if (status.discovery.mode === 'dht' || (urls.length === 0 && status.discovery.by === 'dht')) {
+    if (status.discovery.by === 'dht') return [{ check: 'dht', state: 'ok', says: 'peers are found' }];
+    const says = 'no other member of the DHT answers';
+    return [
+      { check: 'dht', state: 'problem', says, cure: 'dfget daemon --discovery dht --bootstrap PEER:65002' },
+    ];
+  }
   if (urls.length === 0) {
     const says = 'the daemon has no tracker: it finds no other nodes, and reads everything from the registry';
     return [{ check: 'tracker', state: 'warning', says, cure: 'dfget daemon --tracker ws://TRACKER:8400' }];

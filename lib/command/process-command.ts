@@ -1,13 +1,16 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
-import { addSettings, loadConfig } from '../config/load.ts';
+import { addSettings, loadConfig, settingsFile } from '../config/load.ts';
 import { createLog, type Logger, type LogLevel } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { watchFile } from '../runtime/file-watch.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { createSystemClock } from '../runtime/system-clock.ts';
+import { systemFileStamp } from '../runtime/system-file-stamp.ts';
 import { type RunningProcess, runUntilSignal } from '../runtime/system-process.ts';
 import { createSystemRng } from '../runtime/system-rng.ts';
 import { exitCodeOf, printError } from './fail.ts';
+import type { PushedValues, ReadSettings } from './live-settings.ts';
 
 export interface ProcessDeps {
   readonly clock: Clock;
@@ -15,6 +18,14 @@ export interface ProcessDeps {
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
+}
+
+/** Where the settings of a process come from, to read them again while it runs. */
+export interface SettingsSources<C> {
+  /** @throws CONFIG_INVALID */
+  readonly read: ReadSettings<C>;
+  /** Calls when the settings file is another one. @returns ends it */
+  readonly watch: (changed: () => void) => () => void;
 }
 
 type ProcessSchema = z.ZodObject<Record<string, z.ZodType>>;
@@ -26,20 +37,23 @@ export function processCommand<S extends ProcessSchema>(spec: {
   readonly schema: S;
   readonly defaultFile: string;
   readonly examples: string;
-  start(deps: ProcessDeps, config: z.output<S>): Promise<RunningProcess>;
+  start(
+    deps: ProcessDeps,
+    config: z.output<S>,
+    sources: SettingsSources<z.output<S>>,
+  ): Promise<RunningProcess>;
 }): Command {
   const command = addSettings(new Command(spec.name).description(spec.about), spec.schema, spec.defaultFile);
   command.option('--json', 'print one JSON line on stdout when ready, with the addresses that were chosen');
   command.addHelpText('after', `\nExamples:\n${spec.examples}`);
   return command.action(async (flags: Record<string, unknown>) => {
     const json = flags['json'] === true;
+    const { defaultFile } = spec;
+    const read = (pushed: PushedValues): z.output<S> =>
+      loadConfig(spec.schema, { flags, env: process.env, defaultFile, pushed }) as z.output<S>;
     let config: z.output<S>;
     try {
-      config = loadConfig(spec.schema, {
-        flags,
-        env: process.env,
-        defaultFile: spec.defaultFile,
-      }) as z.output<S>;
+      config = read({});
     } catch (error) {
       printError(error, json);
       process.exit(exitCodeOf(error));
@@ -47,10 +61,13 @@ export function processCommand<S extends ProcessSchema>(spec: {
     const log = createLog(spec.name, (config as { logLevel: LogLevel }).logLevel);
     const deps = { clock: createSystemClock(), rng: createSystemRng(), log, wallClockMs: () => Date.now() };
     process.on('unhandledRejection', (error) => log.error({ error: String(error) }, 'unhandled rejection'));
+    const watching = { clock: deps.clock, stamp: systemFileStamp };
+    const watch = (changed: () => void): (() => void) =>
+      watchFile(watching, settingsFile({ defaultFile, flags }), changed);
     const failed = (error: unknown): number => {
       printError(error, json);
       return exitCodeOf(error);
     };
-    await runUntilSignal(() => spec.start(deps, config), { json, failed });
+    await runUntilSignal(() => spec.start(deps, config, { read, watch }), { json, failed });
   });
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { setting } from './load.ts';
 import { upstream } from './upstream.ts';
 import {
+  address,
   advertised,
   connections,
   dataDir,
@@ -48,7 +49,19 @@ export const dataDirs = (part: string) =>
     },
   );
 
+const DRAIN_MS = 30_000;
+/** `--dht-listen` of a process that shares blobs. */
+export const dhtListen = (port: number) =>
+  setting(address().default({ host: '0.0.0.0', port }), {
+    argument: '<host:port>',
+    help: `where the DHT listens, once it is needed; another port if that one is taken (default: 0.0.0.0:${port})`,
+  });
+
 export const settings = {
+  drainTimeout: setting(duration().default(DRAIN_MS), {
+    argument: '<time>',
+    help: 'how long answers under way may take once the process is told to stop; a second signal stops it at once (default: 30s)',
+  }),
   advertise: setting(advertised().optional(), {
     argument: '<host[:port]>',
     help: 'how other machines reach the peer port (default: the address the tracker sees us come from)',
@@ -57,6 +70,19 @@ export const settings = {
     argument: '<url>',
     repeat: true,
     help: 'control address of a tracker, such as wss://tracker.corp:8400 (ws:// with --insecure); repeat for several',
+  }),
+  discovery: setting(z.enum(['auto', 'tracker', 'dht']).default('auto'), {
+    argument: '<auto|tracker|dht>',
+    help: 'how peers are found. auto: by trackers, and by a distributed hash table (DHT) while none answers; dht: without any tracker (default: auto)',
+  }),
+  bootstrap: setting(z.array(address()).default([]), {
+    argument: '<host:port>',
+    repeat: true,
+    help: 'peer port of a process by which the DHT is joined, besides the last 64 peers, which are remembered; repeatable',
+  }),
+  clusterKeyFile: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'secret that the whole cluster has in common: the DHT is closed to whoever does not have it, and members on one LAN find each other (default: an open DHT)',
   }),
   upstream: setting(z.array(upstream()).default([]), {
     argument: '<name=url>',

@@ -48,6 +48,14 @@ export interface ConfigSources {
   readonly flags: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly defaultFile: string;
+  /** Values that win over all others, by the names of the flags. */
+  readonly pushed?: Readonly<Record<string, string>>;
+}
+
+/** Where the settings file is, whether or not it is there. */
+export function settingsFile({ defaultFile, flags }: Pick<ConfigSources, 'defaultFile' | 'flags'>): string {
+  const chosen = flags['config'];
+  return typeof chosen === 'string' ? chosen : defaultFile;
 }
 
 /**
@@ -85,6 +93,11 @@ export function loadConfig<S extends Shape>(
       given[key] = sources.flags[key];
       origin[key] = `--${kebab(key)}`;
     }
+    const pushed = sources.pushed?.[kebab(key)];
+    if (pushed !== undefined) {
+      given[key] = pushed;
+      origin[key] = `${kebab(key)} of the cluster`;
+    }
   }
   const result = schema.safeParse(given);
   if (result.success) return result.data;
@@ -92,6 +105,19 @@ export function loadConfig<S extends Shape>(
     'CONFIG_INVALID',
     result.error.issues.map((issue) => explain(issue, given, origin)).join('\n'),
   );
+}
+
+/** @throws CONFIG_INVALID when the setting, by the name of its flag, may not have this value */
+export function checkSetting(schema: z.ZodObject<Shape>, name: string, value: string): void {
+  const key = camel(name);
+  const result = schema.shape[key]?.safeParse(value);
+  const issue = result?.error?.issues[0];
+  if (result?.success === true) return;
+  const why =
+    issue === undefined
+      ? `${name}: no such setting`
+      : explain({ ...issue, path: [key, ...issue.path] }, { [key]: value }, { [key]: name });
+  throw new DamselflyError('CONFIG_INVALID', why);
 }
 
 function explain(
@@ -118,7 +144,7 @@ function shownValue(value: unknown): string {
 
 function readFile(sources: ConfigSources): { path: string; values: Record<string, unknown> } {
   const chosen = sources.flags['config'];
-  const path = typeof chosen === 'string' ? chosen : sources.defaultFile;
+  const path = settingsFile(sources);
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

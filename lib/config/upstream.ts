@@ -12,7 +12,7 @@ export interface UpstreamConfig extends Omit<Upstream, 'ca' | 'clientCert' | 'cl
 
 const TRUST_MODES = ['caller', 'node'] as const;
 const EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
-const NAME = /^[a-z0-9*](?:[a-z0-9.:_*-]*[a-z0-9*])?$/i;
+const NAME = /^(?:[a-z0-9*](?:[a-z0-9.:_*-]*[a-z0-9*])?|\[[0-9a-f:.]+\](?::\d{1,5})?)$/i;
 
 /** Names as in the file, with what the documentation says of each; unknown ones are refused. */
 const fileForm = z.strictObject({

@@ -7,6 +7,8 @@ import { parseBytes, parseDuration, parseRate } from './units.ts';
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
+  /** File descriptor of a socket that listens there already; nobody writes it down. */
+  readonly fd?: number;
 }
 
 /** `host:port`, `[v6]:port` or `:port` (every interface). Port 0 picks a free one. */

@@ -1,19 +1,66 @@
+import type { PeerInfo } from './node.ts';
+
 /** What an operator has set for the whole cluster, as one value: the newest replaces all before it. */
 export interface ClusterSettings {
   /** Milliseconds since the epoch, of the clock of who set it; see {@link settingsTime}. */
   readonly atMs: number;
   /** Names of upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];
+  /** Settings of nodes that win over their own; of rules that fit a node, a later one wins. */
+  readonly rules?: readonly SettingsRule[];
 }
+
+/** Settings for some nodes. */
+export interface SettingsRule {
+  /** Nodes of this zone; absent: of any. */
+  readonly zone?: string;
+  /** Nodes whose id begins like this; absent: any. */
+  readonly node?: string;
+  /** Values by the name of their flag without the dashes. */
+  readonly values: Readonly<Record<string, string>>;
+}
+
+export type SettingsTarget = Omit<SettingsRule, 'values'>;
 
 /** Whether `settings` replaces `known`. Of two from the same millisecond, everybody takes the same one. */
 export function isNewer(settings: ClusterSettings, known: ClusterSettings | undefined): boolean {
   if (known === undefined) return true;
   if (settings.atMs !== known.atMs) return settings.atMs > known.atMs;
-  return JSON.stringify(settings.paused) > JSON.stringify(known.paused);
+  return textOf(settings) > textOf(known);
 }
 
 /** The time of settings that are to replace `known`: later than those, even if they come from a clock that is ahead. */
 export function settingsTime(nowMs: number, known: ClusterSettings | undefined): number {
   return Math.max(Math.floor(nowMs), (known?.atMs ?? 0) + 1);
+}
+
+/** What the cluster sets for one node. */
+export function valuesFor(
+  { id, zone }: Pick<PeerInfo, 'id' | 'zone'>,
+  { rules = [] }: Pick<ClusterSettings, 'rules'>,
+): Readonly<Record<string, string>> {
+  const fits = ({ node, zone: ofZone }: SettingsRule): boolean =>
+    (ofZone === undefined || ofZone === zone) && (node === undefined || id.startsWith(node));
+  return Object.assign({}, ...rules.filter(fits).map(({ values }) => values)) as Record<string, string>;
+}
+
+/** The rules with one more change; those for more nodes come before those for fewer. @param unset names */
+export function changedRules(
+  rules: readonly SettingsRule[],
+  { node, zone }: SettingsTarget,
+  { set = {}, unset = [] }: { readonly set?: SettingsRule['values']; readonly unset?: readonly string[] },
+): readonly SettingsRule[] {
+  const same = (rule: SettingsRule): boolean => rule.node === node && rule.zone === zone;
+  const merged = { ...rules.find(same)?.values, ...set };
+  const values = Object.fromEntries(Object.entries(merged).filter(([name]) => !unset.includes(name)));
+  const others = rules.filter((rule) => !same(rule));
+  const target = { ...(zone === undefined ? {} : { zone }), ...(node === undefined ? {} : { node }) };
+  const all = Object.keys(values).length === 0 ? others : [...others, { ...target, values }];
+  const narrowness = (rule: SettingsRule): number =>
+    (rule.node === undefined ? 0 : 2) + (rule.zone === undefined ? 0 : 1);
+  return all.toSorted((a, b) => narrowness(a) - narrowness(b));
+}
+
+function textOf({ paused, rules = [] }: ClusterSettings): string {
+  return JSON.stringify([paused, rules]);
 }

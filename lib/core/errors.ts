@@ -30,10 +30,12 @@ export const ERROR_CODES = {
   PEER_BUSY: { status: 503, meaning: 'a peer has no free upload slot' },
   TRACKER_UNREACHABLE: { status: 502, meaning: 'no tracker answers' },
   DAEMON_UNREACHABLE: { status: 502, meaning: 'no daemon listens on the local socket' },
+  UPGRADE_FAILED: { status: 409, meaning: 'another daemon could not take over; the one that ran goes on' },
   SETUP_REFUSED: {
     status: 409,
     meaning: "a container client's configuration cannot be changed, or changed back, without harm",
   },
+  FILE_FAILED: { status: 500, meaning: 'a file that a command was given cannot be read or written' },
   STORE_FULL: { status: 507, meaning: 'the disk or the quota of the store is full' },
   STORE_FAILED: { status: 500, meaning: 'the store could not read or write' },
   LOCAL_ONLY: { status: 403, meaning: 'only somebody on the same machine may change this' },

@@ -1,6 +1,7 @@
 import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
+import type { Leases } from './leases.ts';
 
 /** What a process tells about one blob when it joins its swarm. */
 export interface Announcement {
@@ -25,12 +26,16 @@ export interface Discovery {
   withdraw(digests: readonly Digest[]): void;
   /** The supernode that owns the blob, as far as is known without asking anybody. */
   owner(digest: Digest): PeerInfo | undefined;
+  /** Supernodes that live, or lived when somebody last told. */
+  readonly supernodes: readonly PeerInfo[];
   /** Sets the only listener. */
   listen(listener: DiscoveryListener): void;
   /** Whether an answer can be expected now. */
   readonly reachable: boolean;
   /** Whether the answer to an announcement of this blob is still to come, from a tracker that can be reached. */
   owes(digest: Digest): boolean;
+  /** Who may read from the registry what the swarm does not deliver. */
+  readonly leases: Leases;
   /** The newest settings of the cluster that were shared or heard of. */
   readonly settings: ClusterSettings | undefined;
   /**

@@ -1,9 +1,11 @@
 import { type ClusterSettings, isNewer } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
+import type { LeaseAnswer, LeaseRef, LeaseWish } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousOwner } from '../core/rendezvous.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
+import { LEASE_ANSWER_MS, type Leases } from './leases.ts';
 
 /** What a memory tracker needs of the decision code; TrackerCore of lib/swarm is one. */
 export interface NeighbourChooser {
@@ -16,6 +18,9 @@ export interface NeighbourChooser {
     now: number,
   ): readonly PeerInfo[];
   withdraw(id: string, digestKey: string): void;
+  lease(id: string, wish: LeaseWish, now: number): LeaseAnswer;
+  renewLease(id: string, token: number, now: number): LeaseAnswer;
+  releaseLease(id: string, token: number, read: boolean, now: number): void;
   /** Supernodes that own the blob. */
   owners(digestKey: string): readonly PeerInfo[];
   readonly supernodes: readonly PeerInfo[];
@@ -129,6 +134,7 @@ export class MemoryTracker {
 
 class MemoryDiscovery implements Discovery {
   readonly peer: PeerInfo;
+  readonly leases: Leases;
   readonly #tracker: MemoryTracker;
   readonly #shared = new Map<Digest, Announcement>();
   readonly #unanswered = new Set<Digest>();
@@ -141,6 +147,15 @@ class MemoryDiscovery implements Discovery {
   constructor(tracker: MemoryTracker, peer: PeerInfo) {
     this.#tracker = tracker;
     this.peer = peer;
+    const { id } = peer;
+    this.leases = {
+      ask: (wish) => this.#question((chooser, now) => chooser.lease(id, wish, now)),
+      renew: ({ token }) => this.#question((chooser, now) => chooser.renewLease(id, token, now)),
+      release: ({ token }: LeaseRef, read) => {
+        if (!this.#reachable) return;
+        tracker.deliver(this, (chooser) => chooser.releaseLease(id, token, read, tracker.clock.now()));
+      },
+    };
   }
 
   get reachable(): boolean {
@@ -174,6 +189,10 @@ class MemoryDiscovery implements Discovery {
   async close(): Promise<void> {
     this.#reachable = false;
     this.#tracker.disconnect(this);
+  }
+
+  get supernodes(): readonly PeerInfo[] {
+    return this.#supernodes;
   }
 
   owner(digest: Digest): PeerInfo | undefined {
@@ -225,6 +244,21 @@ class MemoryDiscovery implements Discovery {
     this.#supernodes = supernodes;
     this.#send([...this.#shared.values()].filter(({ have }) => have !== 'all'));
     this.#listener?.supernodesChanged?.();
+  }
+
+  #question(ask: (chooser: NeighbourChooser, now: number) => LeaseAnswer): Promise<LeaseAnswer | undefined> {
+    if (!this.#reachable) return Promise.resolve(undefined);
+    const { clock } = this.#tracker;
+    return new Promise((resolve) => {
+      const cancelTimeout = clock.after(LEASE_ANSWER_MS, () => resolve(undefined));
+      this.#tracker.deliver(this, (chooser) => {
+        const answer = ask(chooser, clock.now());
+        this.#tracker.answer(this, () => {
+          cancelTimeout();
+          resolve(answer);
+        });
+      });
+    });
   }
 
   #send(announcements: readonly Announcement[]): void {

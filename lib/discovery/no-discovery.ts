@@ -1,4 +1,5 @@
 import type { Discovery } from './discovery.ts';
+import { NO_LEASES } from './leases.ts';
 
 /** For a process without a tracker: nobody to find; it serves whoever dials it, and reads from the registry. */
 export function createNoDiscovery(): Discovery {
@@ -7,8 +8,10 @@ export function createNoDiscovery(): Discovery {
     withdraw() {},
     listen() {},
     owner: () => undefined,
+    supernodes: [],
     reachable: false,
     owes: () => false,
+    leases: NO_LEASES,
     settings: undefined,
     shareSettings() {},
     listenSettings() {},

@@ -1,12 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { DamselflyError } from '../core/errors.ts';
+import { descriptorOf, type ListenPlace, listenOptions } from '../core/listen-place.ts';
 import { createLazyServer } from './lazy-server.ts';
 
-export interface AdminOptions {
-  readonly host: string;
-  /** 0 picks a free one. */
-  readonly port: number;
+export interface AdminOptions extends ListenPlace {
   readonly registry: Registry;
   /** Each check by name: true = in order. All true = ready. */
   readonly checks: () => Readonly<Record<string, boolean>>;
@@ -22,6 +20,9 @@ export interface AdminOptions {
 
 export interface AdminServer {
   readonly address: string;
+  readonly port: number;
+  /** Its socket, to hand to another process. */
+  readonly fd: number | undefined;
   close(): Promise<void>;
 }
 
@@ -31,7 +32,7 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
   const lazy = createLazyServer(() => adminRoutes(options));
   try {
     await new Promise<void>((resolve, reject) => {
-      lazy.server.once('error', reject).listen({ host, port }, resolve);
+      lazy.server.once('error', reject).listen(listenOptions(options), resolve);
     });
   } catch (error) {
     const why = (error as Error).message;
@@ -40,7 +41,14 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
   }
   const bound = lazy.server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
-  return { address: joinAddress(host, boundPort), close: () => lazy.close() };
+  return {
+    address: joinAddress(host, boundPort),
+    port: boundPort,
+    get fd() {
+      return descriptorOf(lazy.server);
+    },
+    close: () => lazy.close(),
+  };
 }
 
 async function adminRoutes({

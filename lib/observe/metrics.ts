@@ -1,10 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Where received bytes came from. */
-export type Source = 'origin' | 'supernode' | 'peer';
+export type Source = 'origin' | 'supernode' | 'peer' | 'archive';
 
 /** The metrics of a process that moves blobs (node daemon, supernode); names and labels are public (docs/METRICS.md). */
 export type Metrics = ReturnType<typeof createMetrics>;
+
+const FALLBACK_HELP =
+  'Times the node read from the registry itself: nothing came from the swarm (stalled), nobody was there who could send (no-peers), no supernode could read the blob (supernode-failed), a living supernode or the holder of the lease was slow (aside), the swarm gave far less than the registry would (hedge), nobody gave leave for 20 s (last-resort), our own disk failed (store), the upstream is paused (paused)';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
@@ -38,8 +41,17 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     ]),
     peersBanned: counter('peers_banned_total', 'Peers no longer spoken to', ['reason']),
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
-    fallback: counter('fallback_total', 'Times the node read from the registry itself', ['reason']),
+    fallback: counter('fallback_total', FALLBACK_HELP, ['reason']),
+    leases: counter(
+      'leases_total',
+      'Leases on registry reads that were asked for: granted, or refused because others read the stripes (held), have read them (read) or as many as may have stepped aside (crowded); lost ones; and what the node decided without a tracker (local-granted, local-refused)',
+      ['answer'],
+    ),
     authorization: counter('authorization_total', 'Verdicts on the right to read', ['verdict']),
+    settingsChanges: counter('settings_changes_total', 'Changes of settings while the process ran', [
+      'source',
+      'outcome',
+    ]),
     paused: gauge('paused_upstreams', 'Upstreams whose pulls go straight to the registry'),
     insecure: gauge(
       'insecure',
@@ -54,8 +66,26 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       labelNames: ['upstream', 'trust'],
       registers,
     }),
+    upstreamCircuit: new Gauge({
+      name: 'damselfly_upstream_circuit',
+      help: 'Whether the registry is asked for blobs: 0 yes, 1 one probe at a time, 2 not now, it failed again and again',
+      labelNames: ['upstream'],
+      registers,
+    }),
+    cleaned: counter(
+      'cleaned_total',
+      'What had been left behind and was ended: swarms that nobody asked for (swarm), links beyond 128 over which no blob is shared (link)',
+      ['what'],
+    ),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
+    discoveryAnswers: counter('discovery_answers_total', 'Times that peers were named for a blob', ['from']),
+    dhtJoined: gauge('discovery_dht_joined', '1 while this process is in the DHT'),
+    dhtMembers: gauge('discovery_dht_members', 'Members of the DHT connected now'),
+    dhtRecords: gauge('discovery_dht_records', 'Blobs that this process has records for in the DHT'),
+    dhtPublished: counter('discovery_dht_published_total', 'Records written, renewals included', ['outcome']),
+    dhtSearches: counter('discovery_dht_searches_total', 'Searches for who shares a blob', ['outcome']),
+    rememberedPeers: gauge('discovery_remembered_peers', 'Peers that are remembered across restarts'),
     links: gauge('peer_links', 'Neighbours connected now'),
     swarms: gauge('swarms', 'Blobs shared with neighbours now'),
     uploadsActive: gauge('uploads_active', 'Pieces being sent to peers now'),

@@ -14,6 +14,7 @@ export interface Descriptor {
   readonly platform?: Platform;
   /** The blob may live elsewhere, and need not be in the registry. */
   readonly urls?: readonly string[];
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface Platform {
@@ -79,6 +80,7 @@ function descriptor(value: unknown): Descriptor | undefined {
     return undefined;
   }
   const platform = platformOf(json['platform']);
+  const annotations = textsOf(json['annotations']);
   const urls = Array.isArray(json['urls']) ? json['urls'].filter((url) => typeof url === 'string') : [];
   return {
     digest,
@@ -86,7 +88,14 @@ function descriptor(value: unknown): Descriptor | undefined {
     mediaType: text(json['mediaType']),
     ...(platform === undefined ? {} : { platform }),
     ...(urls.length === 0 ? {} : { urls }),
+    ...(annotations === undefined ? {} : { annotations }),
   };
+}
+
+/** The texts of an object; undefined when there are none. */
+function textsOf(value: unknown): Record<string, string> | undefined {
+  const entries = Object.entries(object(value) ?? {}).filter(([, each]) => typeof each === 'string');
+  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Record<string, string>);
 }
 
 function platformOf(value: unknown): Platform | undefined {

@@ -1,6 +1,7 @@
 import { DamselflyError } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { discard, type RequestKind } from './exchange.ts';
+import { askedToLogIn } from './expired-token.ts';
 import type { OriginResponse } from './origin-client.ts';
 import { askAsGiven, askAsOurselves, hasCredentials, type Registry } from './registry.ts';
 
@@ -26,13 +27,14 @@ export async function askAsReader(
   let response: OriginResponse | undefined;
   for (const ask of waysToRead(registry, read, signal)) {
     if (response !== undefined) await discard(response);
-    response = await ask();
+    const told = await askedToLogIn(await ask());
+    response = told.response;
     if (response.status === 200 || response.status === 206) {
       if (response.storage !== undefined) registry.redirects.keep(path, response.storage);
       return response;
     }
     // Only a right that has run out leaves another way: all other answers are about the blob or the registry.
-    if (response.status !== 401 && response.storage === undefined) break;
+    if (!told.again && response.storage === undefined) break;
   }
   const status = response?.status ?? 0;
   if (response !== undefined) await discard(response);

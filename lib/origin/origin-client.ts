@@ -1,5 +1,5 @@
 import type { Digest } from '../core/digest.ts';
-import { DamselflyError } from '../core/errors.ts';
+import { DamselflyError, type Facts } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 
 /** Reads from registries, one method a need. Knows upstreams by name; follows redirects; never leaks credentials. */
@@ -66,6 +66,22 @@ export function isWorthRetrying(error: unknown): boolean {
   return error.code === 'UPSTREAM_REFUSED' && (status >= 500 || status === 429 || status === 408);
 }
 
+/** Attempts in a row without a new byte before a read is given up. */
+const ATTEMPTS = 5;
+/** The same when the registry's answer was wrong from its head on: it may be one bad machine of many, hardly more. */
+const DEFINITE_ATTEMPTS = 2;
+
+/** How many attempts in a row may end with this error before a read of a blob is given up. */
+export function attemptsWorth(error: unknown): number {
+  if (!isWorthRetrying(error)) return 1;
+  return error instanceof DamselflyError && error.facts['definite'] === true ? DEFINITE_ATTEMPTS : ATTEMPTS;
+}
+
+/** An answer that is wrong from its head on, and was not merely broken off. */
+export function definitelyBroken(message: string, facts: Facts): DamselflyError {
+  return new DamselflyError('UPSTREAM_BROKEN', message, { ...facts, definite: true });
+}
+
 export interface OriginRequest {
   readonly upstream: string;
   readonly method: string;
@@ -98,8 +114,7 @@ export interface BlobRead {
 /** @throws UPSTREAM_BROKEN when the registry has the blob with another size than the one that the reader knows */
 export function requireKnownSize({ digest, size }: BlobRead, told: number): void {
   if (size === undefined || size === told) return;
-  const facts = { digest, size, told };
-  throw new DamselflyError('UPSTREAM_BROKEN', 'the registry has the blob with another size', facts);
+  throw definitelyBroken('the registry has the blob with another size', { digest, size, told });
 }
 
 export interface BlobBody {

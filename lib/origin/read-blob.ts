@@ -1,7 +1,13 @@
 import { DamselflyError } from '../core/errors.ts';
 import { askAsReader } from './ask-as-reader.ts';
 import { discard } from './exchange.ts';
-import { type BlobBody, type BlobRead, type OriginResponse, requireKnownSize } from './origin-client.ts';
+import {
+  type BlobBody,
+  type BlobRead,
+  definitelyBroken,
+  type OriginResponse,
+  requireKnownSize,
+} from './origin-client.ts';
 import type { Registry } from './registry.ts';
 
 /** Reads from a registry. Contract: `OriginClient.readBlob`. */
@@ -35,20 +41,28 @@ function rangeHeader({ start = 0, end }: BlobRead): Record<string, string> {
 function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead): BlobBody {
   const encoding = response.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') {
-    throw broken('the registry encoded a blob (Content-Encoding), though it was asked not to', { digest });
+    throw definitelyBroken('the registry encoded a blob (Content-Encoding), though it was asked not to', {
+      digest,
+    });
   }
   const length = contentLength(response);
   if (response.status === 200) {
-    if (length === undefined) throw broken('the registry does not say how long a blob is', { digest });
+    if (length === undefined) {
+      throw definitelyBroken('the registry does not say how long a blob is', { digest });
+    }
     const wanted = { skip: start, bytes: Math.max(0, Math.min(end ?? length, length) - start) };
     return { size: length, whole: true, bytes: exactly(response.body, wanted, digest) };
   }
   const part = contentRangeOf(response);
   if (part === undefined || part.start !== start || part.end !== Math.min(end ?? part.size, part.size)) {
-    throw broken('the registry answered another range than it was asked for', { digest, start, end });
+    throw definitelyBroken('the registry answered another range than it was asked for', {
+      digest,
+      start,
+      end,
+    });
   }
   if (length !== undefined && length !== part.end - part.start) {
-    throw broken('the Content-Length of a partial answer does not fit its Content-Range', {
+    throw definitelyBroken('the Content-Length of a partial answer does not fit its Content-Range', {
       digest,
       start,
       end,
@@ -78,7 +92,10 @@ async function* exactly(
     if (left === 0) return;
   }
   if (left === 0) return;
-  throw broken('the registry sent fewer bytes of a blob than it promised', { digest, missing: left });
+  throw new DamselflyError('UPSTREAM_BROKEN', 'the registry sent fewer bytes of a blob than it promised', {
+    digest,
+    missing: left,
+  });
 }
 
 function contentLength(response: OriginResponse): number | undefined {
@@ -92,8 +109,4 @@ function contentRangeOf(response: OriginResponse): { start: number; end: number;
   if (match === null) return undefined;
   const [start = 0, last = 0, size = 0] = match.slice(1).map(Number);
   return last < start || last >= size ? undefined : { start, end: last + 1, size };
-}
-
-function broken(message: string, facts: Record<string, string | number | undefined>): DamselflyError {
-  return new DamselflyError('UPSTREAM_BROKEN', message, facts);
 }

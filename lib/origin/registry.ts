@@ -3,6 +3,7 @@ import type { Rng } from '../runtime/rng.ts';
 import type { Credentials } from './credentials.ts';
 import type { Endpoints } from './endpoints.ts';
 import { discard, type HttpExchange, type HttpRequest } from './exchange.ts';
+import { askedToLogIn } from './expired-token.ts';
 import type { NewestAuthorization } from './newest-authorization.ts';
 import type { OriginResponse } from './origin-client.ts';
 import type { SignedRedirects } from './signed-redirects.ts';
@@ -73,8 +74,15 @@ export async function askAsOurselves(
       return exchange({ ...request, headers, url: at(path) }, signal);
     };
     const first = credentials.known(place);
-    const response = await ask(first);
-    if (response.status !== 401) return response;
+    const { again, response: told } = await askedToLogIn(await ask(first));
+    if (!again) return told;
+    let response = told;
+    if (response.headers['www-authenticate'] === undefined && first !== undefined) {
+      // Only who comes without any is told how to get a new one.
+      await discard(response);
+      response = await ask(undefined);
+      if (response.status !== 401) return response;
+    }
     const header = response.headers['www-authenticate'];
     const second = await credentials.answer({ place, header, refused: first }, signal);
     if (second === undefined) return response;

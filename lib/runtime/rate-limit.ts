@@ -33,6 +33,7 @@ export class RateLimit implements Pace {
   readonly #bucket: TokenBucket;
   readonly #peak = new PeakRate();
   readonly #waiters = new Set<Waiter>();
+  #totalBytes = 0;
   #cancelTimer: (() => void) | undefined;
 
   /** @param bytesPerSecond Infinity = no limit */
@@ -56,6 +57,11 @@ export class RateLimit implements Pace {
     return this.#peak.bytesPerSecond(this.#clock.now());
   }
 
+  /** All that was ever taken. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
   get quantumBytes(): number {
     const { burstBytes } = this.#bucket;
     const quanta = Math.max(QUANTA_PER_BURST, 2 * (this.#waiters.size + 1));
@@ -66,7 +72,7 @@ export class RateLimit implements Pace {
     if (signal?.aborted === true) return Promise.reject(abortedError(signal));
     const now = this.#clock.now();
     if (this.#waiters.size === 0 && this.#bucket.take(bytes, now)) {
-      this.#peak.note(bytes, now);
+      this.#note(bytes, now);
       return undefined;
     }
     return new Promise((resolve, reject) => {
@@ -101,8 +107,13 @@ export class RateLimit implements Pace {
         return;
       }
       this.#waiters.delete(waiter);
-      this.#peak.note(waiter.bytes, now);
+      this.#note(waiter.bytes, now);
       waiter.grant();
     }
+  }
+
+  #note(bytes: number, now: number): void {
+    this.#totalBytes += bytes;
+    this.#peak.note(bytes, now);
   }
 }

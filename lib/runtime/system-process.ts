@@ -4,17 +4,21 @@ export interface RunningProcess {
   readonly ready: Readonly<Record<string, unknown>>;
   /** For people: where it listens, in a line or a few. */
   readonly summary: string;
+  /** Most that `close` may take, milliseconds; then the process is ended all the same. @default STOP_MS */
+  readonly stopLimitMs?: number;
+  /** Settles when the process has nothing more to do, without being told to stop. @default never */
+  readonly ended?: Promise<void>;
   close(): Promise<void>;
 }
 
 /** Exit codes of every command, also in docs/CLI.md. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
-/** How long a stopping process may take before it is ended all the same. */
-const STOP_LIMIT_MS = 5000;
+/** How long a process may take to stop that waits for nobody. */
+export const STOP_MS = 5_000;
 
 /**
- * Runs until SIGTERM or SIGINT, then stops in order; a second signal, or five seconds, ends it at once. Prints where it
+ * Runs until SIGTERM or SIGINT, then stops in order; a second signal, or its time limit, ends it at once. Prints where it
  * listens on stdout.
  */
 export async function runUntilSignal(
@@ -42,10 +46,13 @@ export async function runUntilSignal(
     process.exit(options.failed(error));
   }
   process.stdout.write(options.json ? `${JSON.stringify(running.ready)}\n` : `${running.summary}\n`);
-  await stopRequested;
-  setTimeout(() => process.exit(EXIT.failed), STOP_LIMIT_MS).unref();
   try {
-    await running.close();
+    const { ended = new Promise<never>(() => {}), stopLimitMs = STOP_MS } = running;
+    const told = await Promise.race([stopRequested.then(() => true), ended.then(() => false)]);
+    if (told) {
+      setTimeout(() => process.exit(EXIT.failed), stopLimitMs).unref();
+      await running.close();
+    }
   } catch (error) {
     process.exit(options.failed(error));
   }

@@ -9,6 +9,15 @@ const SEEDED_STALL_MS = 4600;
 const ALONE_MS = 500;
 /** The same when a tracker still has to say who is there: in a crowd it takes its time, and a dead one never does. */
 const ASKED_MS = 3000;
+/**
+ * Others were to read what comes next, or it is only slow: after so long the node reads past them what its client needs
+ * next. With half a second for the question and the read it stays under those 5 s.
+ */
+const ASIDE_MS = 4000;
+/** The same when nobody is there who could send it on. */
+const ALONE_ASIDE_MS = 1500;
+/** After so long a client gets its bytes without anybody's leave. */
+const LAST_RESORT_MS = 20_000;
 /** Nodes do not all step in at the same instant, but up to this share of the wait later. */
 const SPREAD = 0.2;
 const SEEDED_SPREAD = 0.04;
@@ -36,4 +45,14 @@ export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting,
   if (company) return idleMs >= (patient ? SEEDED_STALL_MS : STALL_MS) * spread;
   if (idleMs >= ASKED_MS * spread) return true;
   return !owed && Math.min(idleMs, answeredMs) >= ALONE_MS * spread;
+}
+
+/** Whether the node reads what its client needs next, whoever else was to read it. Others must have been asked before. */
+export function stepsAside({ idleMs, company }: Pick<Waiting, 'idleMs' | 'company'>): boolean {
+  return idleMs >= (company ? ASIDE_MS : ALONE_ASIDE_MS);
+}
+
+/** Whether the client has waited so long that nobody is asked any more. */
+export function takesItself({ idleMs }: Pick<Waiting, 'idleMs'>): boolean {
+  return idleMs >= LAST_RESORT_MS;
 }

@@ -1,4 +1,6 @@
 import type { Geometry } from '../core/geometry.ts';
+import type { PeerInfo } from '../core/node.ts';
+import { rendezvousRank } from '../core/rendezvous.ts';
 
 const MIB = 1024 * 1024;
 const STRIPE_BYTES = 64 * MIB;
@@ -21,13 +23,30 @@ export function isUndivided(size: number): boolean {
   return size <= FEW_STRIPES * stripeBytes(size);
 }
 
+/** Number of the stripe that the piece is in. */
+export function stripeOf({ pieceBytes, size }: Pick<Geometry, 'pieceBytes' | 'size'>, piece: number): number {
+  return Math.floor((piece * pieceBytes) / stripeBytes(size));
+}
+
+/**
+ * Turn -> who reads in it, where no tracker has dealt them: the same for everybody who knows the same supernodes.
+ * @param size of the blob, bytes
+ */
+export function ownersByTurn(
+  digestKey: string,
+  size: number,
+  supernodes: readonly PeerInfo[],
+): readonly PeerInfo[] {
+  return dealTurns([], rendezvousRank(digestKey, supernodes), isUndivided(size) ? 1 : MOST_OWNERS);
+}
+
 /** Whose the piece is to read. @param turns as {@link dealTurns} gave them */
 export function readerOf<T>(
   turns: readonly T[],
-  { pieceBytes, size }: Pick<Geometry, 'pieceBytes' | 'size'>,
+  geometry: Pick<Geometry, 'pieceBytes' | 'size'>,
   piece: number,
 ): T | undefined {
-  return turns[Math.floor((piece * pieceBytes) / stripeBytes(size)) % turns.length];
+  return turns[stripeOf(geometry, piece) % turns.length];
 }
 
 /**

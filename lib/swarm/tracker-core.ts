@@ -1,6 +1,8 @@
+import type { LeaseAnswer, LeaseWish } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousRank } from '../core/rendezvous.ts';
 import type { Rng } from '../runtime/rng.ts';
+import { type Grant, LeaseTable } from './lease-table.ts';
 import { dealTurns, isUndivided, MOST_OWNERS } from './stripes.ts';
 import { link, type Member, type Place, TrackedSwarm, unlink } from './tracked-swarm.ts';
 
@@ -18,6 +20,8 @@ export interface TrackerCoreOptions {
   readonly seedLinks: number;
   /** Most supernodes that own a blob together; one alone owns a small one. @default 3 */
   readonly ownersPerBlob: number;
+  /** Larger than any token that a tracker before this one has given away. @default 1 */
+  readonly firstLeaseToken: number;
 }
 
 const DEFAULT_OPTIONS: TrackerCoreOptions = {
@@ -27,6 +31,7 @@ const DEFAULT_OPTIONS: TrackerCoreOptions = {
   degreeCap: 20,
   seedLinks: 48,
   ownersPerBlob: MOST_OWNERS,
+  firstLeaseToken: 1,
 };
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
@@ -57,6 +62,7 @@ export class TrackerCore {
   readonly #rng: Rng;
   readonly #members = new Map<string, Member>();
   readonly #swarms = new Map<string, TrackedSwarm>();
+  readonly #leases: LeaseTable;
   #supernodes: readonly PeerInfo[] = [];
   #epoch = 0;
   #links = 0;
@@ -66,6 +72,7 @@ export class TrackerCore {
   constructor(options: Partial<TrackerCoreOptions>, rng: Rng) {
     this.#options = { ...DEFAULT_OPTIONS, ...options };
     this.#rng = rng;
+    this.#leases = new LeaseTable(this.#options.firstLeaseToken);
   }
 
   /** Adds the member, or updates its address; a known one keeps its swarms unless its zone or role changed. */
@@ -92,6 +99,7 @@ export class TrackerCore {
     if (member === undefined) return;
     for (const place of [...member.places.values()]) this.#exit(place);
     this.#members.delete(id);
+    this.#leases.forget(id);
     if (member.info.role === 'supernode') this.#supernodesChanged();
   }
 
@@ -142,6 +150,33 @@ export class TrackerCore {
   withdraw(id: string, digestKey: string): void {
     const place = this.#members.get(id)?.places.get(digestKey);
     if (place !== undefined) this.#exit(place);
+    this.#leases.forget(id, digestKey);
+  }
+
+  /** May the member read one of these stripes from the registry? */
+  lease(id: string, wish: LeaseWish, now: number): LeaseAnswer {
+    const nodes = this.#members.size - this.#supernodes.length;
+    return this.#named(this.#leases.ask({ ...wish, holder: id }, nodes, now));
+  }
+
+  /** The member makes progress with what it reads under a lease. */
+  renewLease(id: string, token: number, now: number): LeaseAnswer {
+    return this.#named(this.#leases.renew(id, token, now));
+  }
+
+  /** It has ended. @param read whether nothing of the stripe is left to read */
+  releaseLease(id: string, token: number, read: boolean, now: number): void {
+    this.#leases.release(id, token, read, now);
+  }
+
+  /** Removes leases that have run out. @returns how many */
+  expireLeases(now: number): number {
+    return this.#leases.expire(now);
+  }
+
+  #named(grant: Grant): LeaseAnswer {
+    if (grant.kind === 'granted') return grant;
+    return { ...grant, holders: grant.holders.flatMap((id) => this.#members.get(id)?.info ?? []) };
   }
 
   /** Whether the member has announced the blob. */
@@ -176,8 +211,14 @@ export class TrackerCore {
     return this.#epoch;
   }
 
-  get counts(): { readonly members: number; readonly swarms: number; readonly links: number } {
-    return { members: this.#members.size, swarms: this.#swarms.size, links: this.#links };
+  get counts(): {
+    readonly members: number;
+    readonly swarms: number;
+    readonly links: number;
+    readonly leases: number;
+  } {
+    const { size: members } = this.#members;
+    return { members, swarms: this.#swarms.size, links: this.#links, leases: this.#leases.size };
   }
 
   #enter(member: Member, digestKey: string, size: number): Place {

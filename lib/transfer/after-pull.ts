@@ -4,6 +4,7 @@ import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
 import { type Clock, every } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
+import { removeBlob } from './remove-blob.ts';
 
 /** Clients that read a blob in parts come back for the next one within this time. */
 const NEXT_PART_MS = 2000;
@@ -101,10 +102,9 @@ export class AfterPull {
   }
 
   async #remove(digest: Digest): Promise<void> {
-    const { discovery, log, store } = this.#deps;
+    const { log } = this.#deps;
     try {
-      await store.remove(digest);
-      if (store.get(digest) === undefined) discovery.withdraw([digest]);
+      await removeBlob(this.#deps, digest);
       log.debug({ digest }, 'removed a blob after its last pull');
     } catch (error) {
       log.warn({ digest, error: describeError(error) }, 'a blob could not be removed after its last pull');

@@ -1,6 +1,7 @@
 import type { BlobRequest } from '../core/blob-source.ts';
-import { pieceAt } from '../core/geometry.ts';
+import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
+import { withAbort } from '../core/single-flight.ts';
 import type { StoredBlob } from '../store/store.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import { HOLD_BACK_BYTES } from './direct-read.ts';
@@ -48,11 +49,14 @@ export interface ReaderHooks {
   readonly holdsBack: boolean;
   /** The reader now waits for this piece. */
   waitsFor(piece: number): void;
+  /** The reader has handed out these bytes, from `start` of the blob on, and then the disk did not take them. */
+  unwritten?(start: number, bytes: Uint8Array): void;
 }
 
 /**
- * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range. A reader of the whole blob
- * gets its last 64 KiB only after the whole digest has matched.
+ * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range, and takes the piece that it
+ * waits for from memory while that is written. A reader of the whole blob gets its last 64 KiB only after the whole
+ * digest has matched.
  * @param from where the reader stands, when it has begun before
  * @throws what the blob failed with; ABORTED
  */
@@ -83,6 +87,26 @@ export async function* readShared(
         continue;
       }
       if (blob.failure !== undefined) throw blob.failure;
+      const landing = blob.landing(piece);
+      const start = pieceOffset(info, piece);
+      const end = Math.min(limit, start + (landing?.piece.bytes.length ?? 0));
+      const kept = end > at ? landing?.piece.share() : undefined;
+      if (landing !== undefined && kept !== undefined) {
+        try {
+          yield kept.bytes.subarray(at - start, end - start);
+          at = end;
+          if (at < range.end) hooks.waitsFor(pieceAt(info, at));
+          await withAbort(landing.written, signal).catch((error: unknown) => {
+            if (!signal.aborted) {
+              hooks.unwritten?.(start, Uint8Array.from(kept.bytes.subarray(0, at - start)));
+            }
+            throw error;
+          });
+        } finally {
+          kept.release();
+        }
+        continue;
+      }
       const change = blob.nextChange(signal);
       hooks.waitsFor(piece);
       await change;

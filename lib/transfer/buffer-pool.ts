@@ -27,6 +27,11 @@ export interface BufferPool {
    * end 64 KiB outside of the budget, so that thousands of slow receivers neither wait for each other nor hold much.
    */
   lend(bytes: number): PieceBuffer;
+  /**
+   * Another budget from now on: what is handed out beyond a smaller one is not replaced as it comes back. It is never
+   * below what the largest piece needs.
+   */
+  resize(budgetBytes: number): void;
   /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
   readonly usedBytes: number;
   readonly waiting: number;
@@ -44,12 +49,21 @@ interface Waiter {
 
 /** Buffers come in powers of two from 64 KiB to 16 MiB and are reused; used and kept ones together stay in budget. */
 export function createBufferPool(options: { readonly budgetBytes: number }): BufferPool {
-  const { budgetBytes } = options;
+  let { budgetBytes } = options;
   const idle = new Map<number, Uint8Array[]>();
   const waiters = new Set<Waiter>();
   let usedBytes = 0;
   let idleBytes = 0;
   let sharedBytes = 0;
+
+  /** Gives kept memory back to the system, as much as must be for so many bytes more. */
+  const forgetIdle = (moreBytes: number): void => {
+    for (const [size, buffers] of idle) {
+      while (usedBytes + idleBytes + moreBytes > budgetBytes && buffers.pop() !== undefined) {
+        idleBytes -= size;
+      }
+    }
+  };
 
   const take = (classBytes: number): Uint8Array | undefined => {
     const kept = idle.get(classBytes)?.pop();
@@ -58,12 +72,8 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       return kept;
     }
     if (usedBytes + classBytes > budgetBytes) return undefined;
-    for (const [size, buffers] of idle) {
-      while (usedBytes + idleBytes + classBytes > budgetBytes && buffers.pop() !== undefined) {
-        idleBytes -= size;
-      }
-    }
-    return Buffer.allocUnsafeSlow(classBytes);
+    forgetIdle(classBytes);
+    return unfilled(classBytes);
   };
 
   const give = (bytes: number): PieceBuffer | undefined => {
@@ -73,6 +83,11 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     usedBytes += classBytes;
     return holder(memory, bytes, () => {
       usedBytes -= classBytes;
+      // The budget may have become smaller.
+      if (usedBytes + idleBytes + classBytes > budgetBytes) {
+        serveWaiters();
+        return;
+      }
       idleBytes += classBytes;
       const kept = idle.get(classBytes);
       if (kept === undefined) idle.set(classBytes, [memory]);
@@ -138,7 +153,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       if (lent !== undefined) return lent;
     }
     return {
-      bytes: Buffer.allocUnsafeSlow(Math.min(bytes, LEAST_LENT_BYTES)),
+      bytes: unfilled(Math.min(bytes, LEAST_LENT_BYTES)),
       release: () => {},
       share: () => undefined,
     };
@@ -169,6 +184,11 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
         signal.addEventListener('abort', onAbort, { once: true });
       });
     },
+    resize(bytes) {
+      budgetBytes = Math.max(bytes, MAX_CLASS_BYTES);
+      forgetIdle(0);
+      serveWaiters();
+    },
     get usedBytes() {
       return usedBytes;
     },
@@ -176,6 +196,11 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       return waiters.size;
     },
   };
+}
+
+/** Not a Buffer: each network read takes a part of it, and only the `subarray` of plain arrays is the engine's own. */
+function unfilled(bytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 }
 
 function classOf(bytes: number): number {

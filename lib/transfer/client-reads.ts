@@ -34,6 +34,8 @@ interface Pull {
   readonly digest: Digest;
   readonly meter: PullMeter;
   readonly turn: LocalReader;
+  /** The last bytes that it was given, from `start` of the blob on, when the disk has not taken them. */
+  unwritten?: { readonly start: number; readonly bytes: Uint8Array };
 }
 
 /** Lazy readers (eStargz, SOCI, zstd:chunked) ask for footers and tables of contents: no longer than this. */
@@ -156,9 +158,10 @@ export class ClientReads implements BlobSource {
   async *#follow(
     request: BlobRequest,
     from: { readonly sent: number; readonly sinceMs: number },
-    { meter, turn }: Pull,
+    pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
+    const { meter, turn } = pull;
     const range = wantedRange(request);
     let { sent } = from;
     let blob: SharedBlob | undefined;
@@ -173,7 +176,7 @@ export class ClientReads implements BlobSource {
         const shared = blob;
         meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
         try {
-          for await (const chunk of this.#readShared(blob, request, sent, turn, signal)) {
+          for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
             turn.got();
             yield chunk;
@@ -194,7 +197,8 @@ export class ClientReads implements BlobSource {
     let hash: Hash | undefined;
     if (range.start === 0 && range.end === request.size && sent > 0) {
       if (blob === undefined) throw failure;
-      hash = await this.#sink.hashOfPrefix(blob, sent);
+      hash = await this.#sink.hashOfPrefix(blob, pull.unwritten?.start ?? sent);
+      if (pull.unwritten !== undefined) hash.update(pull.unwritten.bytes);
     }
     const start = hash === undefined ? { start: sent } : { start: sent, hash };
     yield* readDirectly(this.#deps.origin, request, start, signal);
@@ -223,15 +227,19 @@ export class ClientReads implements BlobSource {
     blob: SharedBlob,
     request: BlobRequest,
     from: number,
-    turn: LocalReader,
+    pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
+    const { turn } = pull;
     const range = wantedRange(request);
     const hooks = {
       holdsBack: endsWhole(request),
       waitsFor: (piece: number) => {
         turn.waits();
         this.#host.waitsFor(blob, piece);
+      },
+      unwritten: (start: number, bytes: Uint8Array) => {
+        pull.unwritten = { start, bytes };
       },
     };
     this.#host.readers(blob, 1);

@@ -1,8 +1,10 @@
+import type { PeerInfo } from '../core/node.ts';
 import type { PeerCore } from '../swarm/peer-core.ts';
 import type { BlobTable } from './blob-table.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { FallbackHost } from './registry-fallback.ts';
+import type { SharedBlob } from './shared-blob.ts';
 
 /** What the fallback of a node asks of its swarm. */
 export function fallbackHost(
@@ -11,12 +13,15 @@ export function fallbackHost(
     blobs,
     core,
     decide,
+    introduce,
     neighbours,
   }: {
     readonly blobs: BlobTable;
     readonly core: PeerCore;
     /** One event for the core, whose decisions are then carried out. */
     readonly decide: (event: (core: PeerCore, now: number) => void) => void;
+    /** The peer may share the blob. */
+    readonly introduce: (blob: SharedBlob, peer: PeerInfo) => void;
     readonly neighbours: Neighbours;
   },
 ): FallbackHost {
@@ -35,7 +40,12 @@ export function fallbackHost(
     supernodeExpected: () => neighbours.supernodeExpected,
     answerOwed: (blob) => discovery.owes(blob.digest),
     seeded: (blob) => [...blob.owners].some((id) => neighbours.get(id)?.sharesWithUs(blob.digest) === true),
+    swarmMovedMs: (blob) => core.progressedAt(blob.slot),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
+    introduce: (blob, peer) => {
+      blob.chosen.add(peer.id);
+      introduce(blob, peer);
+    },
     clientsWait: () => blobs.all().some(({ readers, stored }) => readers > 0 && !stored.complete),
   };
 }

@@ -26,6 +26,14 @@ export const BACKGROUND = { uploadRate: 16 * MIB, maxConnections: 128 } as const
 /** A slot is worth having for a peer when it gives a whole large piece about every second. */
 const BYTES_PER_SECOND_PER_SLOT = 4 * MIB;
 
+/** What is left out has no limit, or with `background` the low one. */
+export function limitsInForce({
+  background,
+  ...given
+}: Partial<LimitSettings> & { readonly background?: boolean }): LimitSettings {
+  return { ...DEFAULTS, ...(background === true ? BACKGROUND : {}), ...given };
+}
+
 /** The limits of one process, which all its transfers share. */
 export class Limits {
   readonly upload: RateLimit;
@@ -35,14 +43,10 @@ export class Limits {
   readonly #listeners: (() => void)[] = [];
   #maxConnections: number;
 
-  /** What is left out has no limit, or with `background` the low one. */
+  /** See {@link limitsInForce}. */
   constructor(clock: Clock, settings: Partial<LimitSettings> & { readonly background?: boolean } = {}) {
     this.#background = settings.background === true;
-    const { downloadRate, maxConnections, registryRate, uploadRate } = {
-      ...DEFAULTS,
-      ...(this.#background ? BACKGROUND : {}),
-      ...settings,
-    };
+    const { downloadRate, maxConnections, registryRate, uploadRate } = limitsInForce(settings);
     this.upload = new RateLimit(clock, uploadRate);
     this.download = new RateLimit(clock, downloadRate);
     this.registry = new RateLimit(clock, registryRate);

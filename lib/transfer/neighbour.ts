@@ -106,6 +106,11 @@ export class Neighbour {
     return true;
   }
 
+  /** Whether either side shares any blob over this link. */
+  get isOfUse(): boolean {
+    return this.#theirs.size > 0 || this.#opened.size > 0;
+  }
+
   /** Whether both sides share the blob and have said so. */
   sharesWithUs(digest: Digest): boolean {
     return this.#met.has(digest);

@@ -21,6 +21,10 @@ const REDIAL_AFTER_MS = 2000;
 const MAX_UNREACHED = 1024;
 /** Links we keep at most; a tracker hands out about ten neighbours a blob, and layers share them. */
 const MAX_LINKS = 256;
+/** Up to so many are kept also without use: without a tracker they are all that a node knows. */
+const KEPT_LINKS = 128;
+/** A new link is for a blob that is about to be shared. */
+const NEW_LINK_MS = 60_000;
 
 export interface NeighbourEvents {
   /** Hellos are exchanged; messages follow. */
@@ -44,6 +48,7 @@ interface Connection {
   readonly neighbour: Neighbour;
   /** Id of the side that dialled: decides between two links to one peer. */
   readonly dialer: string;
+  readonly sinceMs: number;
 }
 
 /** The links of one process: dials, accepts, says hello, keeps one link a peer, and never speaks to the banned. */
@@ -182,6 +187,7 @@ export class Neighbours {
     const connection: Connection = {
       link,
       dialer: dialledByUs ? self : peer.id,
+      sinceMs: this.#deps.clock.now(),
       neighbour: new Neighbour({ ...peer, host: peer.host || link.remoteHost }, (message) =>
         this.#send(link, message),
       ),
@@ -216,6 +222,19 @@ export class Neighbours {
     this.#deps.metrics.links.set(this.#connections.size);
     this.#deps.trace?.(this.#deps.clock.now(), { kind: 'link-down', peer: peer.id });
     this.#events.down(connection.neighbour);
+  }
+
+  /** Closes links of no use, the oldest first, while there are more than a few: others need the room. @returns how many */
+  closeUnused(): number {
+    const beyond = this.#connections.size - KEPT_LINKS;
+    if (beyond <= 0) return 0;
+    const now = this.#deps.clock.now();
+    const unused = [...this.#connections.values()].filter(
+      ({ neighbour, sinceMs }) => !neighbour.isOfUse && now - sinceMs > NEW_LINK_MS,
+    );
+    const closed = unused.slice(0, beyond);
+    for (const { link } of closed) link.close('unused');
+    return closed.length;
   }
 
   banned(id: string): boolean {

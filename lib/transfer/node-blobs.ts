@@ -139,6 +139,12 @@ export class NodeBlobs {
     decisions.decide((core, now) => core.removeBlob(blob.slot, now));
     conversation.withdraw(blob);
     this.#deps.metrics.swarms.set(table.size);
-    void blob.stored.close();
+    blob.closed = blob.stored.close();
+  }
+
+  /** Takes every blob out that nobody is getting, and waits until the store knows that it is not in use. */
+  async releaseIdle(): Promise<void> {
+    const idle = this.#host.table.all().filter((blob) => this.release(blob));
+    await Promise.all(idle.map(({ closed }) => closed));
   }
 }

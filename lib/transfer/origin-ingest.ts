@@ -4,7 +4,7 @@ import { type BlobInfo, pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import type { PieceProof } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
-import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
+import { attemptsWorth, isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
 import { LISTEN_MS, ReadingPlan, type ReadingView, type Run } from '../swarm/reading-plan.ts';
@@ -12,8 +12,6 @@ import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** Attempts in a row without a new piece before a registry read is given up. */
-const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 200;
 /** How often a supernode looks whether there is something to read now. */
 const LOOK_MS = 500;
@@ -23,7 +21,7 @@ const SHORT_GAP_BYTES = 8 * 1024 * 1024;
 const SHORT_GAP_SHARE = 1 / 16;
 
 export interface IngestDeps {
-  readonly origin: OriginClient;
+  readonly origin: Pick<OriginClient, 'readBlob'>;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -92,7 +90,7 @@ export async function ingest(
       if (refused) {
         origins.shift();
         if (origins.length === 0) throw error;
-      } else if (attempt >= ATTEMPTS) {
+      } else if (attempt >= attemptsWorth(error)) {
         throw error;
       } else {
         await delay(clock, FIRST_RETRY_MS * 2 ** attempt, signal);

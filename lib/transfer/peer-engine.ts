@@ -2,6 +2,7 @@ import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
+import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { every } from '../runtime/clock.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
@@ -12,6 +13,7 @@ import { announceBorrowed } from './announce-borrowed.ts';
 import { announceStored } from './announce-stored.ts';
 import { Announcements } from './announcements.ts';
 import { BlobTable } from './blob-table.ts';
+import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
 import { Decisions } from './decisions.ts';
@@ -25,6 +27,7 @@ import { LocalFirst } from './local-first.ts';
 import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { NodeBlobs } from './node-blobs.ts';
+import { NodeCache } from './node-cache.ts';
 import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
 import { Prefetch } from './prefetch.ts';
@@ -37,14 +40,14 @@ import { Uploads } from './uploads.ts';
 
 /** How often time passes for the core: suspicion, back-off, fallback. */
 const TICK_MS = 50;
-/** A blob that nobody reads and no neighbour asked for is closed after this long; it stays in the store. */
-const IDLE_CLOSE_MS = 5 * 60_000;
 
 /**
  * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
  * decides. As a BlobSource it gives clients the bytes while they land.
  */
 export class PeerEngine implements BlobSource {
+  /** Blobs that come and go by hand. */
+  readonly cache: NodeCache;
   readonly #deps: EngineDeps;
   readonly #decisions: Decisions<PeerCore>;
   readonly #neighbours: Neighbours;
@@ -129,12 +132,13 @@ export class PeerEngine implements BlobSource {
       },
     );
     this.#fallback = new RegistryFallback(
-      deps,
+      { ...deps, limits, origin: guardedOrigin(deps) },
       this.#sink,
       fallbackHost(deps, {
         blobs: this.#table,
         core: this.#decisions.core,
         decide,
+        introduce: (blob, peer) => this.#introduce(blob, peer),
         neighbours: this.#neighbours,
       }),
     );
@@ -161,6 +165,12 @@ export class PeerEngine implements BlobSource {
     const { cacheAfterPullMs: keepMs } = habits;
     const release = (digest: Digest): boolean => this.#blobs.release(this.#table.get(digest));
     const isRead = (digest: Digest): boolean => this.#reads.efficiency(digest) !== null;
+    this.cache = new NodeCache(deps, this.#sink, {
+      create: (blob) => this.#blobs.create(blob),
+      obtained: (blob, piece) => decide((core, now) => core.obtained(blob.slot, piece, now)),
+      releaseIdle: () => this.#blobs.releaseIdle(),
+      ...{ isRead, release },
+    });
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
     const share = (request: BlobRequest): Promise<SharedBlob | undefined> =>
       this.#blobs.share(request, deps.clock.now());
@@ -185,6 +195,12 @@ export class PeerEngine implements BlobSource {
     this.#stops.push(announceBorrowed(this.#deps));
     this.#tickedMs = clock.now();
     this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
+    const retire = (blob: SharedBlob): void => this.#blobs.retire(blob);
+    const cleaner = startCleaner(this.#deps, {
+      swarm: () => endEach(this.#table.all(), (blob) => this.#isIdle(blob), retire),
+      link: () => this.#neighbours.closeUnused(),
+    });
+    this.#stops.push(cleaner);
     if (this.#afterPull !== undefined) this.#stops.push(this.#afterPull.start());
   }
 
@@ -285,18 +301,17 @@ export class PeerEngine implements BlobSource {
     // While this process itself stood still, nobody else was slow.
     const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
     this.#tickedMs = now;
+    this.#fallback.tick(this.#table.all());
     for (const blob of this.#table.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
-      if (
-        blob.readers === 0 &&
-        now - blob.ofUseMs > IDLE_CLOSE_MS &&
-        this.#decisions.core.inFlight(blob.slot) === 0
-      ) {
-        this.#blobs.retire(blob);
-      }
     }
+  }
+
+  #isIdle({ ofUseMs, readers, slot }: SharedBlob): boolean {
+    const used = readers > 0 || this.#decisions.core.inFlight(slot) > 0;
+    return !used && this.#deps.clock.now() - ofUseMs > IDLE_CLOSE_MS;
   }
 
   /** What is going on, for people. */

@@ -4,13 +4,11 @@ import type { UpstreamConfig } from '../config/upstream.ts';
 import type { DataDir, ListenAddress } from '../config/values.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
-import { createNoDiscovery } from '../discovery/no-discovery.ts';
-import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
-import { createMetrics } from '../observe/metrics.ts';
+import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { Credentials } from '../security/credentials.ts';
@@ -21,20 +19,20 @@ import { layerStores } from '../store/layered-store.ts';
 import { openVolumes } from '../store/node-blob-store.ts';
 import type { BlobStore } from '../store/store.ts';
 import { storeError } from '../store/store-error.ts';
-import { createBufferPool } from './buffer-pool.ts';
+import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
-import { type LimitSettings, Limits } from './limits.ts';
+import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
+import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import type { PeerServerHandlers } from './seams.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
-export interface PeerHostConfig {
+export interface PeerHostConfig extends DiscoveryConfig {
   readonly peerListen: ListenAddress;
   readonly adminListen: ListenAddress;
   readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
-  readonly tracker: readonly string[];
   readonly upstream: readonly UpstreamConfig[];
   /** Paths of files with credentials for the upstreams. */
   readonly authFile: readonly string[];
@@ -63,6 +61,17 @@ export interface PeerHostConfig {
   readonly zone: string;
 }
 
+/** What a process has whether or not its store is open: it outlives a handover of the rest. */
+export interface HostParts {
+  readonly origin: OriginClient;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly pool: BufferPool;
+  /** What `/readyz` says of the upstreams' trust. */
+  readonly notes: readonly string[];
+  close(): Promise<void>;
+}
+
 export interface PeerHostDeps extends Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'> {
   /** Who the process is: all its connections to others are mutual TLS. Without it they are plain. */
   readonly credentials?: Credentials | undefined;
@@ -77,8 +86,15 @@ interface Engine extends PeerServerHandlers {
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
+  readonly limits: Limits;
   readonly peerAddress: string;
   readonly adminAddress: string;
+  /** Where it listens, to open it there again. */
+  readonly places: Pick<PeerHostConfig, 'peerListen' | 'adminListen'>;
+  /** The sockets it listens on, to hand them to another process. */
+  readonly descriptors: { readonly peer: number | undefined; readonly admin: number | undefined };
+  /** Who names peers now. */
+  readonly foundBy: OpenedDiscovery['by'];
   /** The data directory that keeps what is not a blob: who we are, and what we were told. */
   readonly stateFolder: string;
   /** Closes later-opened things first; whatever is added here goes before everything in the host. */
@@ -88,9 +104,22 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   close(): Promise<void>;
 }
 
+/** @throws CONFIG_INVALID */
+export function createHostParts(deps: PeerHostDeps, config: PeerHostConfig): HostParts {
+  const { clock, log, rng } = deps;
+  const upstreams = loadUpstreams(config.upstream, config.authFile);
+  const metrics = createMetrics();
+  const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
+  const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
+  const pool = createBufferPool({ budgetBytes: config.bufferMemory });
+  const notes = tellTrust(upstreams, metrics, log);
+  return { origin, metrics, limits, pool, notes, close: () => origin.close() };
+}
+
 /**
- * Opens what every process that shares pieces stands on, in order: identity, store, registry client, peer port,
- * discovery, the engine, and the admin port.
+ * Opens what every process that shares pieces stands on, in order: identity, store, peer port, discovery, the engine,
+ * and the admin port.
+ * @param given parts that outlive the host; without them it has its own
  * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*
  */
 export async function openPeerHost<E extends Engine>(
@@ -98,6 +127,7 @@ export async function openPeerHost<E extends Engine>(
   config: PeerHostConfig,
   role: Role,
   createEngine: (deps: EngineDeps) => E,
+  given?: HostParts,
 ): Promise<PeerHost<E>> {
   const { clock, credentials, log, rng } = deps;
   const closers: (() => Promise<void>)[] = [];
@@ -106,28 +136,29 @@ export async function openPeerHost<E extends Engine>(
   };
   try {
     if (config.background === true) lowerPriority();
-    const upstreams = loadUpstreams(config.upstream, config.authFile);
-    const metrics = createMetrics();
+    const hostParts = given ?? createHostParts(deps, config);
+    if (given === undefined) closers.push(() => hostParts.close());
+    const { limits, metrics, origin, pool } = hostParts;
     const store = await openStore(deps, config);
     closers.push(() => store.close());
     const { folder: stateFolder, id: ownId } = await nodeId(config.dataDir);
     const id = credentials?.id ?? ownId;
     metrics.insecure.set(credentials === undefined ? 1 : 0);
-    const limits = limitsOf(config, clock);
-    const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
-    closers.push(() => origin.close());
-    const loosened = tellTrust(upstreams, metrics, log);
-    const pool = createBufferPool({ budgetBytes: config.bufferMemory });
     const network = createHttpPeerNetwork(
       { clock, log, onStranger: (reason) => metrics.strangers.inc({ reason }) },
       { maxConnections: () => limits.settings.maxConnections, pool, credentials },
     );
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
-    const late: { engine?: E } = {};
+    const late: { engine?: E; opened?: OpenedDiscovery } = {};
     const listener = await network.listen(config.peerListen, {
       link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
       piece: (request) => late.engine?.piece(request) ?? { kind: 'unknown' },
+      dhtDoor: async () => {
+        const door = await late.opened?.dhtDoor?.();
+        if (door !== undefined) return door;
+        throw new DamselflyError('PEER_UNREACHABLE', 'this process is in no DHT');
+      },
       smallBlobs: async (request, options) => (await late.engine?.smallBlobs?.(request, options)) ?? [],
     });
     closers.push(() => listener.close());
@@ -138,11 +169,16 @@ export async function openPeerHost<E extends Engine>(
       port: config.advertise?.port ?? listener.address.port,
       zone: config.zone,
     };
-    const discovery =
-      config.tracker.length === 0
-        ? createNoDiscovery()
-        : createTrackerDiscovery({ clock, log, rng, credentials }, { trackers: config.tracker, peer: self });
-    closers.push(() => discovery.close());
+    const disk = createNodeDisk();
+    const opened = await openDiscovery(
+      { clock, rng, log, metrics, disk, locator: network, credentials },
+      config,
+      self,
+      stateFolder,
+    );
+    closers.push(() => opened.close());
+    late.opened = opened;
+    const { discovery } = opened;
     const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
@@ -153,7 +189,7 @@ export async function openPeerHost<E extends Engine>(
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
-      notes: [...(credentials === undefined ? [INSECURE] : []), ...loosened],
+      notes: [...(credentials === undefined ? [INSECURE] : []), ...hostParts.notes],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list().filter(({ borrowed }) => borrowed !== true);
@@ -168,6 +204,11 @@ export async function openPeerHost<E extends Engine>(
       engine,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
+      places: { peerListen: listener.address, adminListen: { ...config.adminListen, port: admin.port } },
+      get descriptors() {
+        return { peer: listener.fd, admin: admin.fd };
+      },
+      foundBy: () => opened.by(),
       stateFolder,
       onClose: (closer) => void closers.push(closer),
       addNotes: (notes) => void moreNotes.push(notes),
@@ -179,13 +220,14 @@ export async function openPeerHost<E extends Engine>(
   }
 }
 
-function limitsOf(config: PeerHostConfig, clock: Clock): Limits {
+/** The limits that the settings ask for. */
+export function limitSettings(config: PeerHostConfig): LimitSettings {
   const { background, downloadRate, maxConnections, registryRate, uploadRate } = config;
   const given = Object.entries({ uploadRate, downloadRate, registryRate, maxConnections });
   const named = Object.fromEntries(
     given.filter(([, value]) => value !== undefined),
   ) as Partial<LimitSettings>;
-  return new Limits(clock, { background: background === true, ...named });
+  return limitsInForce({ background: background === true, ...named });
 }
 
 /** @throws CONFIG_INVALID, STORE_* */

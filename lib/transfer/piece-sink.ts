@@ -48,7 +48,11 @@ export class PieceSink {
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
-    if (!blob.refuses(proof.generation)) await blob.stored.write(proof, piece.bytes);
+    if (!blob.refuses(proof.generation)) {
+      const written = blob.stored.write(proof, piece.bytes);
+      blob.land(proof.index, { piece, written });
+      await written;
+    }
     if (!blob.stored.have.has(proof.index)) throw new DamselflyError('ABORTED', 'the read was wrong');
     blob.check.offer(proof.index, piece);
     blob.settle(proof.index);

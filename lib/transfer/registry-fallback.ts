@@ -1,31 +1,40 @@
-import { pieceHash } from '../core/digest.ts';
-import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
-import { pieceLength, pieceOffset } from '../core/geometry.ts';
-import type { PieceProof } from '../core/proof.ts';
+import { abortedError, DamselflyError, describeError, hasCode } from '../core/errors.ts';
+import type { PeerInfo } from '../core/node.ts';
 import { hash53 } from '../core/rendezvous.ts';
+import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
-import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
-import { type Clock, delay } from '../runtime/clock.ts';
+import { attemptsWorth, type OriginClient } from '../origin/origin-client.ts';
+import { type Clock, delay, every } from '../runtime/clock.ts';
 import { type Rng, randomHex } from '../runtime/rng.ts';
-import { stepsIn } from '../swarm/patience.ts';
-import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
+import { SlowSwarm } from '../swarm/hedge.ts';
+import { stepsAside, stepsIn, takesItself, type Waiting } from '../swarm/patience.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { FallbackPlan, type FallbackRun } from './fallback-plan.ts';
+import type { Limits } from './limits.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
+import { type HeldLease, ReadLeases, type RefusedLease } from './read-leases.ts';
+import { readRun } from './read-run.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** A client waits for the same piece so long: it comes next, whoever else may be reading it too. */
-const IMPATIENT_MS = 4000;
-/** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
-const RUN_PIECES = 4;
-const RUN_PIECES_ALONE = 32;
+/** Reads in a row that brought nothing because their lease was lost. */
 const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 250;
+/** Others of no use to us are changed no sooner than this again. */
+const STALLED_AGAIN_MS = 2000;
+/** A read of the registry that gives nothing for so long keeps its lease no longer than that lasts. */
+const QUIET_MS = 5000;
+const ALIVE_EVERY_MS = 500;
+/** After a look that found nothing to read. */
+const LOOK_AGAIN_MS = 250;
 
 export interface FallbackDeps {
-  readonly origin: OriginClient;
+  readonly discovery: Pick<Discovery, 'leases'>;
+  readonly origin: Pick<OriginClient, 'readBlob'>;
   readonly pool: BufferPool;
+  readonly limits: Pick<Limits, 'download' | 'registry'>;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
@@ -46,65 +55,87 @@ export interface FallbackHost {
   answerOwed(blob: SharedBlob): boolean;
   /** A supernode that owns the blob is connected and shares it. */
   seeded(blob: SharedBlob): boolean;
+  /** When bytes of the blob last came from a peer, milliseconds. */
+  swarmMovedMs(blob: SharedBlob): number;
   /** All download slots work for other blobs. */
   busyElsewhere(blob: SharedBlob): boolean;
   /** A client waits for pieces of any blob. */
   clientsWait(): boolean;
+  /** The node holds, or is about to read, what we lack of the blob. */
+  introduce(blob: SharedBlob, peer: PeerInfo): void;
+}
+
+/** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
+type Mode = 'lease' | 'aside' | 'at-once';
+
+type Reason = 'stalled' | 'no-peers' | 'supernode-failed' | 'hedge' | 'aside' | 'last-resort';
+
+interface Considered {
+  /** Not looked at again before. */
+  notBeforeMs: number;
+  /** When the tracker was last told that the neighbours of the blob are of no use. */
+  toldMs: number;
+  /** When it last read past a swarm that was slow. */
+  asideMs: number;
 }
 
 /**
  * The way out when the swarm does not deliver: the node reads missing pieces from the registry by Range while its
- * client notices nothing, and shares them like any other. Nodes that fall back together start at different places and
- * skip what a neighbour already holds, so that between them they read a blob about once.
+ * client notices nothing, and shares them like any other. Each stripe is read under a lease, so that all nodes together
+ * read a blob about once; where that does not help in time, a few at once read what their own clients need next.
  */
 export class RegistryFallback {
   readonly #deps: FallbackDeps;
   readonly #sink: PieceSink;
   readonly #host: FallbackHost;
+  readonly #plan: FallbackPlan;
+  readonly #leases: ReadLeases;
+  readonly #slowSwarm = new SlowSwarm();
   readonly #running = new Set<SharedBlob>();
+  readonly #considered = new WeakMap<SharedBlob, Considered>();
   readonly #ending = new AbortController();
 
   constructor(deps: FallbackDeps, sink: PieceSink, host: FallbackHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
+    this.#plan = new FallbackPlan(host);
+    this.#leases = new ReadLeases(deps);
   }
 
-  /** Steps in when a client waits and nothing has come for too long. @returns whether it did */
+  /** To be called about every 50 ms: reads past a swarm that is far slower than the registry. */
+  tick(blobs: readonly SharedBlob[]): void {
+    const { clock, limits } = this.#deps;
+    const slow = this.#slowSwarm.look(clock.now(), {
+      clientsWait: this.#host.clientsWait(),
+      receivedBytes: limits.download.totalBytes,
+      registryBytesPerSecond: limits.registry.peakBytesPerSecond,
+    });
+    if (!slow) return;
+    for (const blob of blobs) if (blob.readers > 0 && this.#isOpen(blob)) this.#start(blob, 'hedge');
+  }
+
+  /** Steps in when a client waits and nothing has come for too long. @returns whether its neighbours are of no use */
   consider(blob: SharedBlob): boolean {
-    if (!this.#isWanted(blob) || blob.stored.complete || blob.failure !== undefined) return false;
-    if (blob.origin === undefined || this.#running.has(blob)) return false;
-    const company =
-      this.#host.inFlight(blob) > 0 || this.#host.sharers(blob).length > 0 || this.#host.supernodeExpected();
+    if (!this.#isWanted(blob) || !this.#isOpen(blob)) return false;
     const now = this.#deps.clock.now();
-    // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
-    // And in a large crowd on slow links the first piece takes its time: were everybody to step in, the registry would
-    // have the crowd that the supernode is there to spare it.
-    const young = blob.owned && blob.stored.have.count === 0;
-    const patient = young || this.#host.seeded(blob) || this.#host.busyElsewhere(blob);
-    const owed = this.#host.answerOwed(blob);
-    const waiting = {
-      company,
-      patient,
-      owed,
-      idleMs: now - blob.lastProgressMs,
-      answeredMs: now - blob.answeredMs,
-    };
-    if (!stepsIn(waiting, this.#share(blob, 'wait'))) return false;
-    this.#start(blob, company ? 'stalled' : 'no-peers');
+    const waiting = this.#waiting(blob, now);
+    if (!stepsIn(waiting, this.#share(blob))) return false;
+    const considered = this.#consideredOf(blob);
+    if (now < considered.notBeforeMs) return false;
+    // Slow is not failed: past a living supernode only the client's next piece is read.
+    const young = blob.owned && blob.stored.have.count === 0 && waiting.company;
+    const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
+    const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
+    this.#start(blob, takesItself(waiting) ? 'last-resort' : reason);
+    if (now - considered.toldMs < STALLED_AGAIN_MS) return false;
+    considered.toldMs = now;
     return true;
   }
 
   /** The supernode cannot read the blob: the node tries under its own caller's right, at once. */
   supernodeFailed(blob: SharedBlob): void {
-    if (
-      this.#isWanted(blob) &&
-      !blob.stored.complete &&
-      blob.origin !== undefined &&
-      !this.#running.has(blob)
-    ) {
-      this.#start(blob, 'supernode-failed');
-    }
+    if (this.#isWanted(blob) && this.#isOpen(blob)) this.#start(blob, 'supernode-failed');
   }
 
   /** Our own disk failed: counted here, carried out by the reader. */
@@ -125,7 +156,185 @@ export class RegistryFallback {
     return blob.readers > 0 || (blob.prefetched && !this.#host.clientsWait());
   }
 
-  #start(blob: SharedBlob, reason: string): void {
+  #isOpen(blob: SharedBlob): boolean {
+    const { failure, origin, stored } = blob;
+    return !stored.complete && failure === undefined && origin !== undefined && !this.#running.has(blob);
+  }
+
+  #waiting(blob: SharedBlob, now: number): Waiting {
+    const host = this.#host;
+    const company = host.inFlight(blob) > 0 || host.sharers(blob).length > 0 || host.supernodeExpected();
+    // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
+    // And in a large crowd on slow links the first piece takes its time: were everybody to step in, the registry would
+    // have the crowd that the supernode is there to spare it.
+    const young = blob.owned && blob.stored.have.count === 0;
+    return {
+      company,
+      patient: ((young || host.seeded(blob)) && !this.#isSilent(blob)) || host.busyElsewhere(blob),
+      owed: host.answerOwed(blob),
+      idleMs: now - blob.lastProgressMs,
+      answeredMs: now - blob.answeredMs,
+    };
+  }
+
+  /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */
+  #isSilent(blob: SharedBlob): boolean {
+    return this.#host.swarmMovedMs(blob) < (this.#considered.get(blob)?.asideMs ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #consideredOf(blob: SharedBlob): Considered {
+    const never = Number.NEGATIVE_INFINITY;
+    const known = this.#considered.get(blob) ?? { notBeforeMs: never, toldMs: never, asideMs: never };
+    this.#considered.set(blob, known);
+    return known;
+  }
+
+  #start(blob: SharedBlob, reason: Reason): void {
+    this.#running.add(blob);
+    void this.#run(blob, reason)
+      .catch((error: unknown) => {
+        this.#deps.log.error({ digest: blob.digest, error: describeError(error) }, 'fallback failed');
+        return LOOK_AGAIN_MS;
+      })
+      .then((retryMs) => {
+        this.#consideredOf(blob).notBeforeMs = this.#deps.clock.now() + retryMs;
+      })
+      .finally(() => this.#running.delete(blob));
+  }
+
+  /** @returns how long to wait before the next look, milliseconds */
+  async #run(blob: SharedBlob, reason: Reason): Promise<number> {
+    const generation = randomHex(this.#deps.rng, 8);
+    const startedMs = this.#deps.clock.now();
+    let mode = modeOf(reason);
+    let told = false;
+    let steppedAside = false;
+    const silent = this.#isSilent(blob);
+    for (let attempt = 0; this.#goesOn(blob, startedMs); ) {
+      // It was only to be helped along.
+      if (steppedAside && told && this.#host.swarmMovedMs(blob) > startedMs) break;
+      const taken = await this.#take(blob, mode);
+      if (taken.kind === 'refused') {
+        for (const peer of taken.holders) this.#host.introduce(blob, peer);
+        const waiting = this.#waiting(blob, this.#deps.clock.now());
+        const late = silent || (steppedAside ? !waiting.company : stepsAside(waiting));
+        if (mode !== 'lease' || reason === 'hedge' || !late) return taken.retryMs;
+        mode = 'aside';
+        continue;
+      }
+      if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
+      steppedAside ||= mode !== 'lease';
+      if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
+      const before = blob.stored.have.count;
+      const failed = await this.#read(blob, taken, { mode, first: !told, generation });
+      told = true;
+      if (failed === undefined) {
+        const moved = blob.stored.have.count > before;
+        // What is missing is on its way from peers; or the registry gave nothing until the lease was lost.
+        if (!moved && (!taken.signal.aborted || ++attempt >= ATTEMPTS)) break;
+        if (moved) attempt = 0;
+        if (reason === 'hedge' || reason === 'aside') break;
+        // What others should have brought: from here on one node reads for all that wait.
+        if (mode === 'aside') mode = 'lease';
+        continue;
+      }
+      // The read was found wrong meanwhile.
+      if (hasCode(failed, 'ABORTED')) break;
+      if (++attempt >= attemptsWorth(failed)) {
+        blob.failure =
+          failed instanceof DamselflyError ? failed : new DamselflyError('INTERNAL', describeError(failed));
+        blob.changed();
+        break;
+      }
+      await delay(this.#deps.clock, FIRST_RETRY_MS * 2 ** attempt, this.#ending.signal).catch(() => {});
+    }
+    return LOOK_AGAIN_MS;
+  }
+
+  #goesOn(blob: SharedBlob, startedMs: number): boolean {
+    const supernodeBack = blob.lastSupernodeMs > startedMs;
+    const { failure, retired, stored } = blob;
+    if (this.#ending.signal.aborted || retired || failure !== undefined) return false;
+    return this.#isWanted(blob) && !stored.complete && !supernodeBack;
+  }
+
+  async #take(blob: SharedBlob, mode: Mode): Promise<HeldLease | RefusedLease> {
+    const aside = mode !== 'lease';
+    const stripes = this.#plan.stripes(blob, aside);
+    if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
+    if (mode === 'at-once') return withoutLease(stripes[0] ?? 0);
+    const nodes = this.#host.sharers(blob).filter(({ peer }) => peer.role === 'node');
+    return await this.#leases.take(
+      { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes, aside },
+      {
+        self: this.#host.selfId(),
+        sharers: nodes.map(({ peer }) => peer.id),
+        digest: blob.digest,
+        waitedMs: this.#deps.clock.now() - blob.lastProgressMs,
+      },
+    );
+  }
+
+  /** Reads what the lease is for, then gives it back. @returns what the registry failed with, if it did */
+  async #read(
+    blob: SharedBlob,
+    lease: HeldLease,
+    {
+      first,
+      generation,
+      mode,
+    }: { readonly first: boolean; readonly generation: string; readonly mode: Mode },
+  ): Promise<unknown> {
+    const signal = AbortSignal.any([this.#ending.signal, lease.signal]);
+    const before = blob.stored.have.count;
+    const aside = mode !== 'lease';
+    let failed: unknown;
+    try {
+      const next = (): FallbackRun | undefined =>
+        aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
+      for (let run = next(); run !== undefined && !signal.aborted; run = aside ? undefined : next()) {
+        await this.#readRun(blob, run, generation, lease, signal);
+      }
+    } catch (error) {
+      // Without its lease, or at the end of everything, a read that breaks off has not failed.
+      if (!signal.aborted) failed = error;
+    }
+    lease.release(failed === undefined && !signal.aborted && blob.stored.have.count > before);
+    if (failed !== undefined) {
+      this.#deps.log.warn({ digest: blob.digest, error: describeError(failed) }, 'registry read failed');
+    }
+    return failed;
+  }
+
+  async #readRun(
+    blob: SharedBlob,
+    run: FallbackRun,
+    generation: string,
+    lease: HeldLease,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock } = this.#deps;
+    let movedMs = clock.now();
+    // A registry may take its time, longest before the first byte: meanwhile the lease says that its holder lives.
+    const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
+      if (clock.now() - movedMs < QUIET_MS) lease.progressed();
+    });
+    const progress = {
+      moved: () => {
+        movedMs = clock.now();
+        lease.progressed();
+      },
+      obtained: (piece: number) => this.#host.obtained(blob, piece),
+    };
+    try {
+      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, generation }, progress, signal);
+    } finally {
+      stopWaiting();
+      for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
+    }
+  }
+
+  #tell(blob: SharedBlob, reason: Reason): void {
     const { clock, log, metrics, trace } = this.#deps;
     metrics.fallback.inc({ reason });
     trace?.(clock.now(), { kind: 'fallback', digest: blob.digest, reason });
@@ -133,121 +342,19 @@ export class RegistryFallback {
       { digest: blob.digest, reason, held: blob.stored.have.count, pieces: blob.info.pieces },
       'reading from the registry',
     );
-    this.#running.add(blob);
-    void this.#run(blob).finally(() => {
-      this.#running.delete(blob);
-      blob.lastProgressMs = clock.now();
-    });
-  }
-
-  async #run(blob: SharedBlob): Promise<void> {
-    const { clock, log, rng } = this.#deps;
-    const generation = randomHex(rng, 8);
-    let attempt = 0;
-    const startedMs = clock.now();
-    while (
-      this.#isWanted(blob) &&
-      !blob.stored.complete &&
-      !blob.retired &&
-      blob.lastSupernodeMs <= startedMs
-    ) {
-      const run = this.#reserveRun(blob);
-      if (run.length === 0) return;
-      try {
-        await this.#read(blob, run, generation);
-        attempt = 0;
-        // Slow is not failed: with a living supernode only the client's next pieces are read past it.
-        if (this.#host.seeded(blob)) return;
-      } catch (error) {
-        attempt++;
-        const code = error instanceof DamselflyError ? error.code : 'INTERNAL';
-        log.warn({ digest: blob.digest, attempt, error: describeError(error) }, 'registry read failed');
-        if (!isWorthRetrying(error) || attempt >= ATTEMPTS) {
-          if (code === 'ABORTED') return;
-          blob.failure =
-            error instanceof DamselflyError ? error : new DamselflyError('INTERNAL', describeError(error));
-          blob.changed();
-          return;
-        }
-        await delay(clock, FIRST_RETRY_MS * 2 ** attempt, this.#ending.signal).catch(() => {});
-      } finally {
-        for (const piece of run) this.#host.unreserve(blob, piece);
-      }
-    }
-  }
-
-  /** The next pieces to read: a run of missing ones that no neighbour holds, reserved in the core. */
-  #reserveRun(blob: SharedBlob): number[] {
-    const { pieces } = blob.info;
-    const alone = this.#host.sharers(blob).length === 0;
-    const impatient = this.#host.seeded(blob) || this.#deps.clock.now() - blob.waitingSinceMs > IMPATIENT_MS;
-    const from = alone || impatient ? blob.cursor : Math.floor(this.#share(blob, 'start') * pieces);
-    const wanted = (piece: number): boolean =>
-      !blob.stored.have.has(piece) &&
-      ((impatient && piece === blob.cursor) || this.#host.holders(blob, piece) === 0) &&
-      this.#host.reserve(blob, piece);
-    const run: number[] = [];
-    const most = alone && blob.readers > 0 ? RUN_PIECES_ALONE : this.#host.seeded(blob) ? 1 : RUN_PIECES;
-    for (let step = 0; step < pieces && run.length < most; step++) {
-      const piece = (from + step) % pieces;
-      const follows = run.length > 0 && piece === (run.at(-1) ?? 0) + 1;
-      if (run.length > 0 && !follows) break;
-      if (wanted(piece)) run.push(piece);
-      else if (run.length > 0) break;
-    }
-    return run;
-  }
-
-  async #read(blob: SharedBlob, run: readonly number[], generation: string): Promise<void> {
-    const { origin, pool } = this.#deps;
-    const first = run[0] ?? 0;
-    const last = run.at(-1) ?? 0;
-    const start = pieceOffset(blob.info, first);
-    const end = pieceOffset(blob.info, last) + pieceLength(blob.info, last);
-    if (blob.origin === undefined) return;
-    const body = await origin.readBlob(
-      { origin: blob.origin, digest: blob.digest, size: blob.info.size, start, end },
-      { signal: this.#ending.signal },
-    );
-    let index = first;
-    let filled = 0;
-    let buffer = await pool.acquire(pieceLength(blob.info, index), this.#ending.signal);
-    try {
-      for await (const chunk of body.bytes) {
-        for (let taken = 0; taken < chunk.length; ) {
-          const part = chunk.subarray(taken, taken + buffer.bytes.length - filled);
-          buffer.bytes.set(part, filled);
-          filled += part.length;
-          taken += part.length;
-          // Bytes show that the registry answers, even before a slow piece is whole.
-          blob.lastProgressMs = this.#deps.clock.now();
-          if (filled < buffer.bytes.length) continue;
-          await this.#take(blob, index, buffer, generation);
-          buffer.release();
-          if (index === last) return;
-          index++;
-          filled = 0;
-          buffer = await pool.acquire(pieceLength(blob.info, index), this.#ending.signal);
-        }
-      }
-    } finally {
-      buffer.release();
-    }
-  }
-
-  async #take(blob: SharedBlob, index: number, piece: PieceBuffer, generation: string): Promise<void> {
-    const proof: PieceProof = {
-      index,
-      hash: pieceHash(piece.bytes),
-      generation,
-      signature: new Uint8Array(),
-    };
-    await this.#sink.accept(blob, proof, piece, 'origin');
-    this.#host.obtained(blob, index);
   }
 
   /** A number in [0, 1) that differs from node to node and blob to blob. */
-  #share(blob: SharedBlob, purpose: string): number {
-    return hash53(`${this.#host.selfId()}\n${blob.digest}\n${purpose}`) / 2 ** 53;
+  #share(blob: SharedBlob): number {
+    return hash53(`${this.#host.selfId()}\n${blob.digest}\nwait`) / 2 ** 53;
   }
+}
+
+function modeOf(reason: Reason): Mode {
+  if (reason === 'aside') return 'aside';
+  return reason === 'last-resort' ? 'at-once' : 'lease';
+}
+
+function withoutLease(stripe: number): HeldLease {
+  return { kind: 'held', stripe, signal: new AbortController().signal, progressed() {}, release() {} };
 }

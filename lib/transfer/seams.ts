@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+import type { DhtDoor } from '../wire/member-codec.ts';
 import type { SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
 
 /** Where a peer listens. */
@@ -90,6 +91,8 @@ export type PieceAdmission =
 export interface PeerServerHandlers {
   link(link: Link): void;
   piece(request: Omit<PieceRequest, 'address'>): PieceAdmission;
+  /** Where this process's DHT listens. Absent: it is in none. @throws PEER_UNREACHABLE */
+  dhtDoor?(): Promise<DhtDoor>;
   /**
    * Bytes of each blob in the order of the question, undefined for those that are not here. The signal fires when the
    * asker has gone. Absent: nothing is here.
@@ -98,6 +101,12 @@ export interface PeerServerHandlers {
     request: Omit<SmallBlobsRequest, 'address'>,
     options: { readonly signal: AbortSignal },
   ): Promise<SmallBlobsAnswer>;
+}
+
+/** Asks peers where their DHT listens: they join it at the latest then. */
+export interface DhtLocator {
+  /** @throws PEER_UNREACHABLE (also when the peer is in no DHT), PEER_PROTOCOL, ABORTED */
+  locateDht(address: Address, options: { readonly signal: AbortSignal }): Promise<DhtDoor>;
 }
 
 /** Fetches small blobs whole, several in one round trip. */
@@ -124,10 +133,13 @@ export type SmallBlobsAnswer = readonly (Uint8Array | undefined)[];
 /** Listens on the peer port: links and piece requests on one address. */
 export interface PeerListener {
   readonly address: Address;
+  /** Its socket, to hand to another process; absent where there is none. */
+  readonly fd?: number | undefined;
   close(): Promise<void>;
 }
 
 /** Everything a process needs to talk to peers; the HTTP one and its in-memory twin. */
 export interface PeerNetwork extends LinkDialer, PieceTransport, SmallBlobTransport {
-  listen(address: Address, handlers: PeerServerHandlers): Promise<PeerListener>;
+  /** @param address with `fd`, a socket that listens there already */
+  listen(address: Address & { readonly fd?: number }, handlers: PeerServerHandlers): Promise<PeerListener>;
 }

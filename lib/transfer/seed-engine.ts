@@ -2,7 +2,8 @@ import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
-import { every } from '../runtime/clock.ts';
+import { guardedOrigin } from '../origin/guarded-origin.ts';
+import { delay, every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
@@ -11,6 +12,7 @@ import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
+import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { CoOwners } from './co-owners.ts';
 import { Decisions } from './decisions.ts';
 import type { EngineDeps } from './engine-deps.ts';
@@ -27,8 +29,8 @@ import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
 
 const TICK_MS = 50;
-/** A blob that no node asks for is closed after this long; it stays in the store. */
-const IDLE_CLOSE_MS = 5 * 60_000;
+/** A process that is told to stop has five seconds. */
+const DRAIN_MS = 3000;
 
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
@@ -80,7 +82,8 @@ export class SeedEngine {
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
-    this.#reads = new RegistryReads({ ...deps, pace: limits.download }, this.#sink, this.#coOwners, {
+    const guarded = { ...deps, origin: guardedOrigin(deps), pace: limits.download };
+    this.#reads = new RegistryReads(guarded, this.#sink, this.#coOwners, {
       selfId: () => deps.self().id,
       has: (blob, piece) => this.#decisions.core.has(blob.slot, piece),
       holders: (blob, piece) => this.#decisions.core.holders(blob.slot, piece),
@@ -134,7 +137,20 @@ export class SeedEngine {
     });
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
-    this.#stopTicks = every(clock, TICK_MS, () => this.#tick());
+    const stopTicks = every(clock, TICK_MS, () => this.#tick());
+    const stopCleaner = startCleaner(this.#deps, {
+      swarm: () =>
+        endEach(
+          this.#blobs.all(),
+          (blob) => this.#isIdle(blob),
+          (blob) => this.#retire(blob),
+        ),
+      link: () => this.#neighbours.closeUnused(),
+    });
+    this.#stopTicks = () => {
+      stopTicks();
+      stopCleaner();
+    };
   }
 
   /** For the peer server: a node dialled us. */
@@ -278,10 +294,10 @@ export class SeedEngine {
 
   #tick(): void {
     this.#decisions.decide((core, now) => core.tick(now));
-    const now = this.#deps.clock.now();
-    for (const blob of this.#blobs.all()) {
-      if (now - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob)) this.#retire(blob);
-    }
+  }
+
+  #isIdle(blob: SharedBlob): boolean {
+    return this.#deps.clock.now() - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob);
   }
 
   #retire(blob: SharedBlob): void {
@@ -292,6 +308,30 @@ export class SeedEngine {
     blob.changed();
     this.#deps.metrics.swarms.set(this.#blobs.size);
     void blob.stored.close();
+  }
+
+  /**
+   * Before it stops: reads no more, and gives to nodes what they wait for and nobody else holds, so that its successor
+   * need not read that again. Takes no longer than three seconds.
+   */
+  async drain(): Promise<void> {
+    const { clock } = this.#deps;
+    const untilMs = clock.now() + DRAIN_MS;
+    await this.#reads.close();
+    while (clock.now() < untilMs && this.#blobs.all().some((blob) => this.#isNeeded(blob))) {
+      await delay(clock, TICK_MS);
+    }
+  }
+
+  /** Nodes wait for pieces that are nowhere else. */
+  #isNeeded(blob: SharedBlob): boolean {
+    const { core } = this.#decisions;
+    if (core.spread(blob.slot).lackers === 0) return false;
+    for (let piece = 0; piece < blob.info.pieces; piece++) {
+      if (!core.has(blob.slot, piece)) continue;
+      if (core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece) === 0) return true;
+    }
+    return false;
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */

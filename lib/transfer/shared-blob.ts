@@ -4,8 +4,15 @@ import type { BlobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { StoredBlob } from '../store/store.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import { DigestCheck } from './digest-check.ts';
+
+/** A verified piece on its way to the disk. */
+export interface LandingPiece {
+  readonly piece: PieceBuffer;
+  /** @throws STORE_* when the disk does not take it */
+  readonly written: Promise<void>;
+}
 
 /** One blob that this node shares with neighbours: its pieces on disk, the proofs it knows, and who waits for it. */
 export class SharedBlob {
@@ -45,6 +52,8 @@ export class SharedBlob {
   usedMs: number;
   /** No longer part of the swarm; its slot in the core may belong to another blob. */
   retired = false;
+  /** Then: settles when the store has closed it. */
+  closed = Promise.resolve();
   /** Pieces that neighbours are to hear of next, and when they last heard of any. */
   readonly news: number[] = [];
   toldMs = Number.NEGATIVE_INFINITY;
@@ -53,6 +62,7 @@ export class SharedBlob {
   checkAgain = false;
   readonly #proofs = new Map<number, PieceProof>();
   readonly #refused = new Set<string>();
+  readonly #landing = new Map<number, LandingPiece>();
   readonly #waiters = new Set<() => void>();
   readonly #pool: BufferPool;
 
@@ -116,6 +126,20 @@ export class SharedBlob {
   /** The piece is stored with its proof: the told one is no longer needed. */
   settle(index: number): void {
     this.#proofs.delete(index);
+  }
+
+  /** A verified piece is being written: clients that wait for it need not wait for the disk. */
+  land(index: number, landing: LandingPiece): void {
+    this.#landing.set(index, landing);
+    const ended = (): void => {
+      if (this.#landing.get(index) === landing) this.#landing.delete(index);
+    };
+    landing.written.then(ended, ended);
+    this.changed();
+  }
+
+  landing(index: number): LandingPiece | undefined {
+    return this.#landing.get(index);
   }
 
   /** The reads of the registry that the pieces here come from. */

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import type { ClusterSettings } from '../core/cluster-settings.ts';
 import { type Digest, isDigest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
+import { LEASE_REFUSALS } from '../core/lease.ts';
 import { type PeerInfo, ROLES } from '../core/node.ts';
 import {
   type BlobAnnouncement,
@@ -9,9 +11,15 @@ import {
   type ControlMessage,
   MAX_BLOBS_PER_MESSAGE,
   MAX_CONTROL_BYTES,
+  MAX_HOLDERS,
+  MAX_LEASE_MS,
   MAX_NEIGHBOURS_PER_BLOB,
   MAX_PAUSED,
   MAX_PEERS_PER_MESSAGE,
+  MAX_SETTING_CHARS,
+  MAX_SETTINGS_RULES,
+  MAX_SETTINGS_VALUES,
+  MAX_STRIPES,
   MAX_UPSTREAM_CHARS,
 } from './control-messages.ts';
 
@@ -47,8 +55,8 @@ const peer = z.object({
   port: z.int().min(1).max(65_535),
   zone,
 });
-/** Only a member that joins may leave its host to the tracker. */
-const joiningPeer = peer.extend({ host });
+/** Only a member that joins may leave its host to the tracker, or to whom it speaks. */
+export const joiningPeer = peer.extend({ host });
 const supernodes = z.array(peer).max(MAX_PEERS_PER_MESSAGE);
 const announcement = z.object({
   digest,
@@ -56,9 +64,27 @@ const announcement = z.object({
   have: z.enum(['none', 'some', 'all']),
   stalled: z.boolean().exactOptional(),
 });
-const settingsFields = {
+const upstream = z.string().min(1).max(MAX_UPSTREAM_CHARS);
+const settingName = z.string().regex(/^[a-z][a-z-]{0,63}$/);
+/** Printable ASCII: escaping makes it at most twice as long. */
+const settingText = z
+  .string()
+  .max(MAX_SETTING_CHARS)
+  .regex(/^[ -~]+$/);
+const settingsRule = z.object({
+  zone: zone.exactOptional(),
+  node: z
+    .string()
+    .regex(/^[0-9a-f]{1,40}$/)
+    .exactOptional(),
+  values: z
+    .record(settingName, settingText)
+    .refine((values) => Object.keys(values).length <= MAX_SETTINGS_VALUES, 'too many values'),
+});
+export const settingsFields = {
   atMs: count.max(MAX_TIME_MS),
-  paused: z.array(z.string().min(1).max(MAX_UPSTREAM_CHARS)).max(MAX_PAUSED),
+  paused: z.array(upstream).max(MAX_PAUSED),
+  rules: z.array(settingsRule).max(MAX_SETTINGS_RULES).exactOptional(),
 };
 const settings = z.object({ type: z.literal('settings'), ...settingsFields });
 const hello = z.object({
@@ -114,10 +140,52 @@ const epoch = z.object({
   epoch: count,
   supernodes: supernodes.exactOptional(),
 });
+const lease = z.object({
+  type: z.literal('lease'),
+  ask: count,
+  digest,
+  upstream,
+  stripes: z.array(count).min(1).max(MAX_STRIPES),
+  aside: z.literal(true).exactOptional(),
+});
+const renew = z.object({ type: z.literal('renew'), ask: count, token: count });
+const release = z.object({
+  type: z.literal('release'),
+  token: count,
+  read: z.literal(true).exactOptional(),
+});
+const leased = z.object({
+  type: z.literal('leased'),
+  ask: count,
+  stripe: count,
+  token: count,
+  ttlMs: count.max(MAX_LEASE_MS),
+});
+const leaseRefused = z.object({
+  type: z.literal('lease-refused'),
+  ask: count,
+  reason: z.enum(LEASE_REFUSALS),
+  retryMs: count.max(MAX_LEASE_MS),
+  holders: z.array(peer).max(MAX_HOLDERS),
+});
 const heartbeat = z.object({ type: z.literal('heartbeat') });
 
 const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
-  Object.entries({ hello, welcome, announce, withdraw, neighbours, epoch, settings, heartbeat }),
+  Object.entries({
+    hello,
+    welcome,
+    announce,
+    withdraw,
+    neighbours,
+    epoch,
+    settings,
+    lease,
+    renew,
+    release,
+    leased,
+    'lease-refused': leaseRefused,
+    heartbeat,
+  }),
 );
 
 /** The text of one message, for one WebSocket text frame. */
@@ -210,4 +278,9 @@ function parseJson(text: string): unknown {
 
 function malformed(what: string): DamselflyError {
   return new DamselflyError('PEER_PROTOCOL', `malformed control message: ${what}`);
+}
+
+/** What a `settings` message says, without its type. */
+export function settingsOf({ type: _, ...settings }: ControlMessage & { type: 'settings' }): ClusterSettings {
+  return settings;
 }

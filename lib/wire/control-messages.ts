@@ -1,5 +1,6 @@
 import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
+import type { LEASE_REFUSALS } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
 
 /** Highest version of the control protocol that this build speaks. */
@@ -25,6 +26,19 @@ export const MAX_PAUSED = 256;
 
 /** Longest name of an upstream: a DNS name, its port, and what a pattern adds. */
 export const MAX_UPSTREAM_CHARS = 300;
+
+/** Most rules of cluster settings, and values in each; with the longest of them well below {@link MAX_CONTROL_BYTES}. */
+export const MAX_SETTINGS_RULES = 64;
+export const MAX_SETTINGS_VALUES = 32;
+export const MAX_SETTING_CHARS = 128;
+/** Most stripes in one wish for a lease. */
+export const MAX_STRIPES = 64;
+
+/** Longest that a lease may last, or a member be told to wait, milliseconds. */
+export const MAX_LEASE_MS = 60_000;
+
+/** Most holders named to who is refused a lease. */
+export const MAX_HOLDERS = 16;
 
 /** What a member tells about one blob; the same shape as an announcement of lib/discovery. */
 export interface BlobAnnouncement {
@@ -90,4 +104,35 @@ export type ControlMessage =
    * newest.
    */
   | ({ readonly type: 'settings' } & ClusterSettings)
+  /**
+   * Member to tracker: may I read one of these stripes from the registry? `aside`: although others do. Answered by leased
+   * or lease-refused with the same `ask`, a number of the member's. See lib/core/lease.ts.
+   */
+  | {
+      readonly type: 'lease';
+      readonly ask: number;
+      readonly digest: Digest;
+      readonly upstream: string;
+      readonly stripes: readonly number[];
+      readonly aside?: true;
+    }
+  /** Member to tracker: the read makes progress. Answered as lease is. */
+  | { readonly type: 'renew'; readonly ask: number; readonly token: number }
+  /** Member to tracker: the read has ended; `read`: nothing of the stripe is left to read. */
+  | { readonly type: 'release'; readonly token: number; readonly read?: true }
+  /** Tracker to member. */
+  | {
+      readonly type: 'leased';
+      readonly ask: number;
+      readonly stripe: number;
+      readonly token: number;
+      readonly ttlMs: number;
+    }
+  | {
+      readonly type: 'lease-refused';
+      readonly ask: number;
+      readonly reason: (typeof LEASE_REFUSALS)[number];
+      readonly retryMs: number;
+      readonly holders: readonly PeerInfo[];
+    }
   | { readonly type: 'heartbeat' };

@@ -2,12 +2,14 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { describeError } from '../../lib/core/errors.ts';
+import type { ListenPlace } from '../../lib/core/listen-place.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { isHttp } from '../../lib/origin/upstream.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { sendError } from '../answer.ts';
 import type { Answerer } from '../dispatch.ts';
+import type { Drain } from '../drain.ts';
 import { listen } from '../listener.ts';
 import { chooseUpstream } from '../upstream-name.ts';
 import { openAuthority } from './authority.ts';
@@ -16,10 +18,7 @@ import { forwardPlainly } from './plain.ts';
 import { type ForwardRule, ruleFor } from './rules.ts';
 import { openTunnel, refuseConnect } from './tunnel.ts';
 
-export interface ForwardProxyConfig {
-  readonly host: string;
-  /** 0 = any free port. */
-  readonly port: number;
+export interface ForwardProxyConfig extends ListenPlace {
   readonly rules: readonly ForwardRule[];
   /** Where the certificate authority is kept. */
   readonly folder: string;
@@ -28,6 +27,7 @@ export interface ForwardProxyConfig {
 export interface ForwardProxyDeps {
   readonly origin: OriginClient;
   readonly answer: Answerer;
+  readonly drain: Drain;
   /** Our name in Via. */
   readonly pseudonym: string;
   readonly clock: Clock;
@@ -41,6 +41,8 @@ export interface ForwardProxy {
   readonly certificateFile: string;
   /** Ends every tunnel. */
   cut(): void;
+  /** Ends the tunnels to other hosts that have carried nothing since the call before. */
+  cutIdle(): void;
 }
 
 /** Connections that we answer in the name of a registry. */
@@ -65,10 +67,12 @@ export async function startForwardProxy(
   config: ForwardProxyConfig,
 ): Promise<ForwardProxy> {
   const { log, origin, pseudonym } = deps;
-  const { rules } = config;
+  const { rules, ...place } = config;
   const authority = await openAuthority(deps, config.folder);
   const intercepted = new WeakMap<Socket, Intercepted>();
   const tunnels = new Set<Socket>();
+  /** Those to other hosts, and the bytes they had carried when somebody last looked. */
+  const blind = new Map<Socket, number>();
 
   const upstreamAt = (name: string): string | undefined => {
     const question = { upstreams: origin.upstreams, ns: name, name: undefined };
@@ -106,8 +110,8 @@ export async function startForwardProxy(
     } else forwardPlainly(request, response, { url, via, clientIsLocal: isLocal(socket) });
   };
 
-  const at = { flag: '--forward-proxy', host: config.host, port: config.port, requestTimeoutMs: 0 };
-  const server = await listen(at, handle);
+  const at = { flag: '--forward-proxy', ...place, requestTimeoutMs: 0 };
+  const server = await listen(at, deps.drain, handle);
 
   const intercept = async (client: Socket, to: Destination, found: Intercepted): Promise<void> => {
     const context = await authority.contextFor(to.host, deps.closing);
@@ -122,8 +126,12 @@ export async function startForwardProxy(
 
   server.on('connect', (request: IncomingMessage, stream, head: Buffer) => {
     const client = stream as Socket;
+    deps.drain.forget(client);
     tunnels.add(client);
-    client.on('close', () => tunnels.delete(client));
+    client.on('close', () => {
+      tunnels.delete(client);
+      blind.delete(client);
+    });
     const to = parseAuthority(request.url ?? '');
     if (intercepted.has(client)) refuseConnect(client, 405, 'a registry is no proxy');
     else if (to === undefined) refuseConnect(client, 400, 'CONNECT wants host:port');
@@ -139,8 +147,10 @@ export async function startForwardProxy(
           log.error({ host: to.host, error: describeError(error) }, 'no certificate could be made');
           client.destroy();
         });
-      } else if (refusal === undefined) openTunnel(client, to, isLocal(client));
-      else refuseConnect(client, 403, refusal);
+      } else if (refusal === undefined) {
+        blind.set(client, -1);
+        openTunnel(client, to, isLocal(client));
+      } else refuseConnect(client, 403, refusal);
     }
   });
 
@@ -149,6 +159,13 @@ export async function startForwardProxy(
     certificateFile: authority.certificateFile,
     cut: () => {
       for (const tunnel of tunnels) tunnel.destroy();
+    },
+    cutIdle: () => {
+      for (const [tunnel, before] of blind) {
+        const carried = tunnel.bytesRead + tunnel.bytesWritten;
+        if (carried === before) tunnel.destroySoon();
+        else blind.set(tunnel, carried);
+      }
     },
   };
 }

@@ -45,6 +45,8 @@ export interface ClusterOptions {
   readonly supernodes: number;
   /** Of the registry, one body. @default 50 MiB/s */
   readonly originBytesPerSecond?: number;
+  /** Of the registry, before the first byte. @default 5 */
+  readonly originLatencyMs?: number;
   /** Of each machine, both ways. @default 100 MiB/s */
   readonly nodeBytesPerSecond?: number;
   readonly zones?: readonly string[];
@@ -82,7 +84,7 @@ export class MemoryCluster {
     const createChooser = (): TrackerCore => new TrackerCore({}, this.rng);
     this.tracker = new MemoryTracker({ clock, createChooser }, { latencyMs: 1 });
     const bytesPerSecond = options.originBytesPerSecond ?? 50 * MIB;
-    this.origin = new MemoryOrigin({ clock, latencyMs: 5, bytesPerSecond });
+    this.origin = new MemoryOrigin({ clock, latencyMs: options.originLatencyMs ?? 5, bytesPerSecond });
   }
 
   static async start(options: ClusterOptions): Promise<MemoryCluster> {

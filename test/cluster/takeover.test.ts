@@ -67,6 +67,21 @@ t.test('a supernode that takes over reads what nobody holds, and little else', a
   }
 });
 
+t.test('a supernode that is told to stop hands over what nobody else holds', async (t) => {
+  for (const seed of [1, 2, 3]) {
+    const { cluster, digest, owner, pulls, ratio } = await midway(seed);
+    const read = ratio();
+    await cluster.until(owner.engine.drain(), 5000);
+    const drained = ratio();
+    t.ok(drained - read < 0.1, `seed ${seed}: it reads no more (${(drained - read).toFixed(3)})`);
+    cluster.crash(owner);
+    const got = await cluster.until(Promise.all(pulls));
+    t.ok(got.every((each) => each === digest));
+    t.ok(ratio() <= 1.01, `seed ${seed}: registry bytes ${ratio().toFixed(3)}x`);
+    t.equal(cluster.events.filter(({ event }) => event.kind === 'fallback').length, 0, 'no node stepped in');
+  }
+});
+
 t.test('who comes after a takeover gets from the nodes what the supernode never read', async (t) => {
   const scene = await takeOver(5);
   const before = scene.ratio();

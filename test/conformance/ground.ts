@@ -18,6 +18,8 @@ export interface Ground {
   /** The registry mirror. */
   readonly port: number;
   readonly forward: { readonly port: number; readonly ca: string };
+  /** Of the daemon, for dfget's commands. */
+  readonly socket: string;
   /** Makes it later for the daemon. */
   readonly clock: { shiftMs: number };
   /** Everything that was logged, at every level. */
@@ -103,6 +105,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     return {
       port: portOf(ready.proxy[0]?.address ?? ''),
       forward: { port: portOf(ready.forward.address), ca: await readFile(ready.forward.ca, 'utf8') },
+      socket: join(folder, 'socket'),
       clock,
       log: () => lines.join(''),
       metrics: async () => await (await fetch(`http://${ready.admin}/metrics`)).text(),

@@ -279,6 +279,8 @@ export const registrySaysCases: readonly ScriptedCase[] = [
       };
       const busy = await ask(port, '/v2/a/b/manifests/v1');
       t.match(busy, { status: 429, headers: { 'retry-after': '3', 'ratelimit-remaining': '0;w=21600' } });
+      const blob = await ask(port, `/v2/a/b/blobs/sha256:${'2'.repeat(64)}`);
+      t.match(blob, { status: 429, headers: { 'retry-after': '3', 'ratelimit-remaining': '0;w=21600' } });
     },
   },
   {

@@ -27,15 +27,16 @@ export async function hostileClientSuite(t: Test, medium: Medium): Promise<void>
   async function peer(
     t: Test,
     handlers: Partial<PeerServerHandlers> = {},
-    options: { clock?: Clock; maxConnections?: number } = {},
+    options: { clock?: Clock; maxConnections?: number; maxNewPerSecond?: number } = {},
   ) {
     const clock = options.clock ?? createSystemClock();
-    const { maxConnections } = options;
+    const { maxConnections, maxNewPerSecond } = options;
     const network = createHttpPeerNetwork(
       { clock, log: silentLog() },
       {
         ...medium.network,
         ...(maxConnections === undefined ? {} : { maxConnections: () => maxConnections }),
+        ...(maxNewPerSecond === undefined ? {} : { maxNewPerSecond }),
       },
     );
     const links: Link[] = [];
@@ -191,6 +192,19 @@ export async function hostileClientSuite(t: Test, medium: Medium): Promise<void>
     let answer = '503';
     while (answer.includes('503')) answer = (await talk(get('0-9'), 1)).toString('latin1');
     t.match(answer, /^HTTP\/1.1 206 /, 'and then there is room again');
+  });
+
+  await t.test('a storm of connections is told to ask elsewhere until the second is over', async (t) => {
+    const clock = new FakeClock();
+    const { open, talk, dial } = await peer(t, {}, { clock, maxNewPerSecond: 3 });
+    const answer = async (): Promise<string> => (await talk(get('0-9'), 1)).toString('latin1');
+    await open();
+    t.match(await answer(), /^HTTP\/1.1 206 /);
+    t.match(await answer(), /^HTTP\/1.1 206 /, 'the third');
+    t.match(await answer(), /^HTTP\/1.1 503 [^]*Damselfly-Free-Slots: 0/);
+    await t.rejects(within(dial(), 'dial'), { message: 'refused' });
+    clock.advanceToNext(clock.now() + 1000);
+    t.match(await answer(), /^HTTP\/1.1 206 /);
   });
 
   await t.test('a connection that idles between two requests makes room', async (t) => {

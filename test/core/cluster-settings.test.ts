@@ -1,10 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type ClusterSettings, isNewer, settingsTime } from '../../lib/core/cluster-settings.ts';
+import {
+  type ClusterSettings,
+  changedRules,
+  isNewer,
+  settingsTime,
+  valuesFor,
+} from '../../lib/core/cluster-settings.ts';
 
 const settings = fc.record({
   atMs: fc.integer({ min: 0, max: 3 }),
   paused: fc.array(fc.constantFrom('all', 'harbor.corp', 'quay.io'), { maxLength: 2 }),
+  rules: fc.array(fc.record({ values: fc.constantFrom({ a: '1' }, { a: '2' }) }), { maxLength: 1 }),
 });
 
 const newest = (all: readonly ClusterSettings[]): ClusterSettings | undefined =>
@@ -30,4 +37,18 @@ t.test('what is set now replaces what a clock that is ahead has set', async (t) 
     t.ok(isNewer({ atMs: settingsTime(now, known), paused: [] }, known), `at ${now}`);
   }
   t.notOk(isNewer(known, known), 'the same again is no news');
+});
+
+t.test('rules: those for fewer nodes win, each is changed by itself', async (t) => {
+  const here = { id: 'abc', zone: 'eu' };
+  let rules = changedRules([], { node: 'ab' }, { set: { rate: '1' } });
+  rules = changedRules(rules, { zone: 'eu' }, { set: { rate: '2', level: 'debug' } });
+  rules = changedRules(rules, {}, { set: { rate: '3', memory: '4' } });
+  t.same(valuesFor(here, { rules }), { rate: '1', level: 'debug', memory: '4' });
+  t.same(valuesFor({ id: 'ac', zone: 'us' }, { rules }), { rate: '3', memory: '4' });
+  t.same(valuesFor({ id: 'ac', zone: 'eu' }, { rules }), { rate: '2', level: 'debug', memory: '4' });
+  rules = changedRules(rules, { node: 'ab' }, { unset: ['rate'] });
+  t.equal(rules.length, 2, 'a rule that says nothing is gone');
+  t.same(valuesFor(here, { rules: changedRules(rules, {}, { set: { rate: '9' } }) })['rate'], '2');
+  t.same(valuesFor(here, {}), {});
 });

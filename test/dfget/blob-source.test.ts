@@ -1,10 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { loadClusterState } from '../../dfget/daemon/cluster-state.ts';
+import { MovableSource } from '../../dfget/daemon/handover/movable-source.ts';
+import { createSuccessorSource } from '../../dfget/daemon/handover/successor-source.ts';
+import { loadImportedImages } from '../../dfget/daemon/imported-images.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
+import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
@@ -14,6 +19,7 @@ import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import type { BlobStore } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
@@ -30,15 +36,16 @@ const keptAlive = setInterval(() => {}, 1000);
 t.teardown(() => clearInterval(keptAlive));
 
 /** A node alone with its registry. */
-async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin }> {
+async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigin; store: BlobStore }> {
   const registry = new MemoryOrigin({ clock, latencyMs: 1, bytesPerSecond: 500 * MIB });
   const keyValue = createMemoryKeyValue();
   const disk = createMemoryDisk();
+  const store = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' });
   const engine = new PeerEngine({
     self: () => ({ id: '1'.repeat(40), role: 'node', host: 'alone', port: 1, zone: '' }),
     network: createMemoryNetwork({ clock, rng }).host('alone'),
     discovery: createNoDiscovery(),
-    store: await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: '/node' }),
+    store,
     origin: registry.client(),
     pool: createBufferPool({ budgetBytes: 64 * MIB }),
     clock,
@@ -48,7 +55,7 @@ async function createNode(): Promise<{ engine: PeerEngine; registry: MemoryOrigi
     wallClockMs,
   });
   engine.start();
-  return { engine, registry };
+  return { engine, registry, store };
 }
 
 t.test('the engine of a node as a BlobSource', async (t) => {
@@ -57,17 +64,43 @@ t.test('the engine of a node as a BlobSource', async (t) => {
   blobSourceContract(t, () => ({ source: engine, registry }));
 });
 
-t.test('the socket of a daemon as a BlobSource', async (t) => {
+t.test('a source that is exchanged all the time as a BlobSource', async (t) => {
   const { engine, registry } = await createNode();
+  t.teardown(() => engine.close());
+  const movable = new MovableSource(engine);
+  // Not while a reader waits for its first bytes: it would begin anew for ever.
+  const restless: BlobSource = {
+    async *open(request, options) {
+      for await (const chunk of movable.open(request, options)) {
+        await movable.moveTo(Promise.resolve(engine));
+        yield chunk;
+      }
+    },
+  };
+  blobSourceContract(t, () => ({ source: restless, registry }));
+});
+
+/** A node behind a socket. */
+async function listen(t: Test) {
+  const { engine, registry, store } = await createNode();
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-socket-'));
   const path = join(folder, 'daemon.sock');
   const metrics = createMetrics({ defaults: false });
+  const cluster = await loadClusterState(
+    { log, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    folder,
+  );
   const pause = await loadPause(
-    { log, metrics, clock, discovery: createNoDiscovery(), wallClockMs: Date.now },
+    { log, metrics, cluster },
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
+  const images = await loadImportedImages({ log, store }, folder);
+  const cached = { cache: engine.cache, images, store };
   const status = (): object => ({ id: 'x' });
-  const deps = { blobs: engine, origin: registry.client(), pause, status, clock, log };
+  const deps = {
+    ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
+    ...{ status, clock, log },
+  };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {
@@ -76,6 +109,17 @@ t.test('the socket of a daemon as a BlobSource', async (t) => {
     await engine.close();
     rmSync(folder, { recursive: true });
   });
+  return { client, deps, folder, path, registry };
+}
+
+t.test('the socket of a daemon as the daemon before it reads it', async (t) => {
+  const { client, registry } = await listen(t);
+  const source = createSuccessorSource(clock, client);
+  blobSourceContract(t, () => ({ source, registry }));
+});
+
+t.test('the socket of a daemon as a BlobSource', async (t) => {
+  const { client, deps, folder, path, registry } = await listen(t);
   blobSourceContract(t, () => ({ source: client, registry }));
 
   t.test('a second daemon does not take a socket that is in use', async (t) => {

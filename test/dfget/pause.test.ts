@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { loadClusterState } from '../../dfget/daemon/cluster-state.ts';
 import { loadPause, type Pause } from '../../dfget/daemon/pause.ts';
 import { switched } from '../../dfget/paused-names.ts';
 import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
@@ -16,7 +17,8 @@ const UPSTREAMS = ['harbor.corp', 'quay.io'];
 
 function makeFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-pause-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
+  // What the cluster says last may be on its way to the disk.
+  t.teardown(() => rmSync(folder, { recursive: true, maxRetries: 5 }));
   return folder;
 }
 
@@ -25,8 +27,10 @@ function start(t: Test, upstreams = UPSTREAMS) {
   const folder = makeFolder(t);
   const metrics = createMetrics({ defaults: false });
   const deps = { discovery: createNoDiscovery(), clock: new FakeClock(), wallClockMs: () => 0 };
-  const load = (): Promise<Pause> =>
-    loadPause({ log: silentLog(), metrics, ...deps }, { folder, upstreams, hasTracker: false });
+  const load = async (): Promise<Pause> => {
+    const cluster = await loadClusterState({ log: silentLog(), ...deps }, folder);
+    return loadPause({ log: silentLog(), metrics, cluster }, { folder, upstreams, hasTracker: false });
+  };
   const gauge = async (): Promise<number | undefined> => (await metrics.paused.get()).values[0]?.value;
   return { folder, load, gauge };
 }
@@ -48,11 +52,10 @@ function startCluster(t: Test) {
     const { aheadMs = 0, folder = makeFolder(t) } = options;
     const id = (ids++).toString(16).padStart(40, '0');
     const discovery = tracker.connect({ id, role: 'node', host: 'h', port: 1, zone: '' });
+    const wallClockMs = (): number => 1_000_000 + clock.now() + aheadMs;
+    const cluster = await loadClusterState({ log: silentLog(), discovery, clock, wallClockMs }, folder);
     const pause = await loadPause(
-      {
-        ...{ log: silentLog(), metrics: createMetrics({ defaults: false }) },
-        ...{ discovery, clock, wallClockMs: () => 1_000_000 + clock.now() + aheadMs },
-      },
+      { log: silentLog(), metrics: createMetrics({ defaults: false }), cluster },
       { folder, upstreams: UPSTREAMS, hasTracker: true },
     );
     settle();

@@ -5,7 +5,8 @@ import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
-import { discoveryContract } from '../contract/discovery.ts';
+import { type DiscoveryRig, discoveryContract } from '../contract/discovery.ts';
+import { leasesContract } from '../contract/leases.ts';
 
 const MAX_STEPS = 10_000;
 
@@ -18,7 +19,7 @@ function setUp() {
   };
 }
 
-discoveryContract(t, async () => {
+const createRig = async (): Promise<DiscoveryRig> => {
   const { clock, tracker } = setUp();
   return {
     connect: (peer) => tracker.connect(peer),
@@ -28,11 +29,16 @@ discoveryContract(t, async () => {
     until: async (condition, what) => {
       for (let step = 0; !condition(); step++) {
         if (step > MAX_STEPS || !clock.advanceToNext()) throw new Error(`never happened: ${what}`);
+        // Who waits for a promise is heard too.
+        await new Promise((resolve) => setImmediate(resolve));
       }
     },
     close: async () => {},
   };
-});
+};
+
+discoveryContract(t, createRig);
+leasesContract(t, createRig);
 
 t.test('a message takes its latency each way, and the same story ends the same', async (t) => {
   const story = (): string[] => {

@@ -13,7 +13,8 @@ import { createSystemRng } from '../../lib/runtime/system-rng.ts';
 import { decodeControl, encodeControl } from '../../lib/wire/control-codec.ts';
 import type { ControlMessage } from '../../lib/wire/control-messages.ts';
 import { createTracker, type Tracker } from '../../tracker/tracker.ts';
-import { discoveryContract } from '../contract/discovery.ts';
+import { type DiscoveryRig, discoveryContract } from '../contract/discovery.ts';
+import { leasesContract } from '../contract/leases.ts';
 
 const DEADLINE_MS = 15_000;
 const deps = { log: silentLog(), clock: createSystemClock(), rng: createSystemRng() };
@@ -46,7 +47,7 @@ async function until(condition: () => boolean, what: string): Promise<void> {
 }
 
 t.test('over a real tracker', async (t) => {
-  discoveryContract(t, async () => {
+  const createRig = async (): Promise<DiscoveryRig> => {
     let tracker: Tracker | undefined = await startTracker();
     const { port } = tracker.controlAddress;
     return {
@@ -58,7 +59,38 @@ t.test('over a real tracker', async (t) => {
       until,
       close: async () => tracker?.close(),
     };
-  });
+  };
+  discoveryContract(t, createRig);
+  leasesContract(t, createRig);
+});
+
+t.test('a blob is leased by the tracker it belongs to, stepping aside by that of its registry', async (t) => {
+  const trackers = [await recordingTracker(t), await recordingTracker(t)];
+  const discovery = start(t, [trackers[0]!.url, trackers[1]!.url]);
+  await until(() => trackers.every((tracker) => tracker.hellos() === 1), 'both are greeted');
+  discovery.announce(layers(40));
+  await until(() => trackers.every((tracker) => tracker.announced().length > 0), 'both are connected');
+  const wishes = layers(40).map(({ digest }, index) => ({
+    digest,
+    upstream: `registry ${index % 10}`,
+    stripes: [index],
+    aside: index % 2 === 0,
+  }));
+  const answers = Promise.all(wishes.map((wish) => discovery.leases.ask(wish)));
+  const asked = () =>
+    trackers.flatMap(({ received }, at) =>
+      received.flatMap((message) => (message.type === 'lease' ? [{ at, ...message }] : [])),
+    );
+  await until(() => asked().length === wishes.length, 'all have arrived');
+  const owners = trackers.map((tracker, at) => ({ at, id: `${tracker.url}/control` }));
+  for (const { aside, at, digest, upstream } of asked()) {
+    t.equal(rendezvousOwner(aside === true ? upstream : digest, owners)?.at, at);
+  }
+  t.same(
+    new Set(await answers),
+    new Set([undefined]),
+    'a tracker that does not know leases costs half a second',
+  );
 });
 
 /** A tracker that only records, so that a test sees what a client sends, and says what it likes. */

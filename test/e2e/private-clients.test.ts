@@ -1,38 +1,21 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
-import { pushImage } from '../../bench/fixtures/push-image.ts';
+import { pullBeyondToken } from '../helpers/beyond-token.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { containerdCriPull, containerdSections } from '../helpers/clients/configured.ts';
 import { podman } from '../helpers/clients/containers-image.ts';
-import { PRIVATE, type PrivateStage, startPrivateStage } from '../helpers/private-stage.ts';
+import { layerBytes, PRIVATE, pushPrivate, startPrivateStage } from '../helpers/private-stage.ts';
 import { NAMESPACE } from '../helpers/stage.ts';
 
 const MIB = 1024 * 1024;
 const noRegistry = skipReason({ programs: ['docker-registry', 'openssl'] });
 const ALICE = { user: 'alice', password: 'alice-secret' };
-const DEADLINE_MS = 60_000;
-
-async function pushPrivate(stage: PrivateStage, options: { tag: string; totalBytes: number }) {
-  const folder = join(stage.folder, `image-${options.tag}`);
-  const image = await createImage({ ...options, folder, layers: 1, seed: options.tag });
-  const { authorization, registry } = stage;
-  await pushImage(image, { registry: registry.url, repository: PRIVATE, authorization });
-  return image;
-}
 
 async function start(t: Test, options: { tag: string; totalBytes: number; registryRate: number }) {
   const stage = await startPrivateStage({ trust: 'caller', registryRate: options.registryRate });
   t.teardown(() => stage[Symbol.asyncDispose]());
   return { stage, image: await pushPrivate(stage, options) };
-}
-
-/** Bytes of bodies of the image's layers that the registry has sent to the cluster. */
-function layerBytes({ relay }: PrivateStage, { layers }: GeneratedImage): number {
-  return relay.seen
-    .filter(({ method, url }) => method === 'GET' && layers.some(({ digest }) => url.endsWith(digest)))
-    .reduce((sum, { sentBytes }) => sum + sentBytes, 0);
 }
 
 t.test(
@@ -75,67 +58,8 @@ t.test(
   },
 );
 
-/** Seconds for which the registry takes each token; it adds a minute to what the token itself says. */
-const TOKEN_SECONDS = 6;
-const REGISTRY_LEEWAY_SECONDS = 60;
-/** The layer takes three times as long as a token lives. */
-const SLOW_RATE = 2 * MIB;
-const SLOW_LAYER_BYTES = 3 * TOKEN_SECONDS * SLOW_RATE;
-
 t.test(
   'podman pulls a private layer that takes longer than its token lives, and the supernode dies meanwhile',
   { skip: noRegistry || skipReason(podman) },
-  async (t) => {
-    const { image, stage } = await start(t, {
-      ...{ tag: 'slow', totalBytes: SLOW_LAYER_BYTES, registryRate: SLOW_RATE },
-    });
-    const { cluster, relay, tokens } = stage;
-    tokens.validSeconds = TOKEN_SECONDS - REGISTRY_LEEWAY_SECONDS;
-    const folder = join(stage.folder, 'podman');
-    await mkdir(folder);
-    const startedMs = performance.now();
-    // By the name of the mirror itself: podman sends a mirror of registries.conf no credentials.
-    const address = cluster.daemons[0]?.ready.proxy[0]?.address ?? '';
-    let ended = false;
-    const pulling = podman
-      .pull({
-        ...{ folder, namespace: NAMESPACE, registry: address, repository: PRIVATE },
-        ...{ tag: image.tag, credentials: ALICE },
-      })
-      .finally(() => {
-        ended = true;
-      });
-    pulling.catch(() => {});
-
-    const layerReads = () =>
-      relay.seen.filter(
-        ({ method, url }) => method === 'GET' && url.endsWith(image.layers[0]?.digest ?? '?'),
-      );
-    const sent = (): number => layerBytes(stage, image);
-    while (!ended && sent() < SLOW_LAYER_BYTES / 2 && performance.now() - startedMs < DEADLINE_MS) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    t.notOk(ended, 'podman is in the middle');
-    const readsBefore = layerReads().length;
-    t.equal(readsBefore, 1, 'one read so far, by the supernode');
-    const refused = await fetch(`http://${address}/v2/${PRIVATE}/manifests/${image.tag}?ns=${NAMESPACE}`, {
-      headers: { authorization: relay.seen.find(isBearerRead)?.headers.authorization ?? '' },
-    });
-    t.equal(
-      refused.status,
-      401,
-      'the token with which it began is taken no longer, before the supernode dies',
-    );
-    await cluster.supernodes[0]?.kill('SIGKILL');
-    const pulled = await pulling;
-    t.equal(pulled.manifestDigest, image.manifest.digest);
-    const later = layerReads().slice(readsBefore);
-    t.ok(
-      later.some(({ headers, status }) => status === 206 && headers.range !== undefined),
-      'the rest was read by Range',
-    );
-  },
+  (t) => pullBeyondToken(t, { tokenSeconds: 6, layerSeconds: 18, killSeconds: 9, registryRate: 2 * MIB }),
 );
-
-const isBearerRead = ({ method, headers, status, url }: PrivateStage['relay']['seen'][number]): boolean =>
-  method === 'GET' && url.includes('/manifests/') && status === 200 && headers.authorization !== undefined;

@@ -63,7 +63,7 @@ t.test(
       tracker: { reachable: true },
       store: { complete: image.layers.length + 1 },
     });
-    t.match((await run(bin('dfget'), ['status', '--socket', socket])).stdout, /tracker +reachable/);
+    t.match((await run(bin('dfget'), ['status', '--socket', socket])).stdout, /peers by +trackers/);
 
     const asked = performance.now();
     await up.kill('SIGTERM');

@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cluster, startCluster } from '../../bench/fixtures/cluster.ts';
+import { createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
+import { pushImage } from '../../bench/fixtures/push-image.ts';
 import { createShaper } from '../../bench/fixtures/shaper.ts';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
 import { makeCertificate } from './certificate.ts';
@@ -71,4 +73,23 @@ export async function startPrivateStage(options: {
     await cleanup.disposeAsync();
     throw error;
   }
+}
+
+/** Puts an image of one layer into {@link PRIVATE}. */
+export async function pushPrivate(
+  stage: PrivateStage,
+  options: { readonly tag: string; readonly totalBytes: number },
+): Promise<GeneratedImage> {
+  const folder = join(stage.folder, `image-${options.tag}`);
+  const image = await createImage({ ...options, folder, layers: 1, seed: options.tag });
+  const { authorization, registry } = stage;
+  await pushImage(image, { registry: registry.url, repository: PRIVATE, authorization });
+  return image;
+}
+
+/** Bytes of bodies of the image's layers that the registry has sent to the cluster. */
+export function layerBytes({ relay }: PrivateStage, { layers }: GeneratedImage): number {
+  return relay.seen
+    .filter(({ method, url }) => method === 'GET' && layers.some(({ digest }) => url.endsWith(digest)))
+    .reduce((sum, { sentBytes }) => sum + sentBytes, 0);
 }

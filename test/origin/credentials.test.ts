@@ -1,4 +1,6 @@
+import { writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
@@ -185,6 +187,68 @@ await t.test(
     storageOpen = false;
     t.equal(await read(client, token(1)), 'a blob');
     t.same(asked(), [token(2), token(1), undefined, BASIC], 'then our own credentials');
+  },
+);
+
+await t.test(
+  'a 403 that says that the token has expired is answered like a 401, any other is final',
+  async (t) => {
+    const body = (message: string): string => JSON.stringify({ errors: [{ code: 'DENIED', message }] });
+    // As Amazon ECR: its helper's password is good for some hours, then 403 and no challenge.
+    const expired = body('Your authorization token has expired. Reauthenticate and try again.');
+    let password = 'first';
+    let refusal = expired;
+    const registry = await startFaultOrigin((request, response) => {
+      const { authorization } = request.headers;
+      const good = `Basic ${Buffer.from(`AWS:${password}`).toString('base64')}`;
+      if (authorization === good) send(response, 200, BYTES);
+      else if (authorization === undefined) {
+        send(response, 401, '', { 'www-authenticate': 'Basic realm="ecr",service="ecr.amazonaws.com"' });
+      } else send(response, 403, refusal);
+    });
+    const folder = t.testdir({ 'auth.json': '' });
+    const authFile = join(folder, 'auth.json');
+    const logIn = (): void => {
+      const auth = Buffer.from(`AWS:${password}`).toString('base64');
+      writeFileSync(authFile, JSON.stringify({ auths: { reg: { auth } } }));
+    };
+    logIn();
+    const client = clientOf({ url: registry.url, authFiles: [authFile] });
+    t.teardown(async () => {
+      await client.close();
+      await registry.close();
+    });
+    t.equal(await read(client), 'a blob');
+    password = 'second';
+    logIn();
+    t.equal(await read(client), 'a blob', 'with the new password');
+    t.equal(
+      await read(client, 'Basic b2xk'),
+      'a blob',
+      'a caller whose own has run out in the middle of its pull',
+    );
+
+    password = 'third';
+    refusal = body('not authorized to perform ecr:BatchGetImage');
+    const asked = registry.seen.length;
+    await t.rejects(read(client), { code: 'UPSTREAM_REFUSED', facts: { status: 403 } });
+    t.equal(registry.seen.length - asked, 1, 'nobody asks again');
+    const answer = await client.request(
+      { upstream: 'reg', method: 'GET', path: '/v2/a/b/tags/list', headers: { authorization: 'Basic b2xk' } },
+      { signal },
+    );
+    t.equal(answer.status, 403);
+
+    refusal = body('no '.repeat(5000));
+    const asNode = clientOf({ url: registry.url, authFiles: [authFile], trust: 'node' });
+    t.teardown(() => asNode.close());
+    const long = await asNode.request(
+      { upstream: 'reg', method: 'GET', path: '/v2/a/b/tags/list', headers: {} },
+      { signal },
+    );
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of long.body) chunks.push(chunk);
+    t.same([long.status, Buffer.concat(chunks).toString()], [403, refusal], 'a long refusal stays whole');
   },
 );
 

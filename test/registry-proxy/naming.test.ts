@@ -13,6 +13,7 @@ async function start(t: Test): Promise<{ proxy: ProxyFixture; one: FaultOrigin; 
       { name: 'harbor.corp', url: one.url },
       { name: 'docker.io', url: two.url },
       { name: '*.gcr.io', url: 'https://*' },
+      { name: '[::1]:5000', url: one.url },
     ],
     { defaultUpstream: 'docker.io' },
   );
@@ -46,6 +47,8 @@ await t.test(
       t.equal(await told('/v2/a/b/tags/list', dragonfly(registry)), 'one /v2/a/b/tags/list', registry);
     }
     t.equal(await told('/v2/harbor.corp/a/b/tags/list'), 'one /v2/a/b/tags/list');
+    t.equal(await told('/v2/[::1]:5000/a/b/tags/list'), 'one /v2/a/b/tags/list');
+    t.equal(await told('/v2/%5B::1%5D:5000/a/b/tags/list'), 'one /v2/a/b/tags/list');
     t.equal(await told('/v2/a/b/tags/list'), 'two /v2/a/b/tags/list');
     t.equal(
       await told('/v2/a/tags/list?ns=docker.io', dragonfly('harbor.corp')),
@@ -95,7 +98,9 @@ await t.test('case 46: no name leads to an address that is not on the list', asy
     }
     t.equal((await ask(proxy.port, '/v2/', dragonfly(target))).status, 404);
   }
-  t.equal((await ask(proxy.port, '/v2/169.254.169.254/a/b/tags/list')).status, 404);
+  for (const host of ['169.254.169.254', '[::1]', '[::1]:5001', '[::ffff:169.254.169.254]:5000']) {
+    t.equal((await ask(proxy.port, `/v2/${host}/a/b/tags/list`)).status, 404, host);
+  }
   t.same([...one.seen, ...two.seen], []);
 });
 

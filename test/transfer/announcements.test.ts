@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import type { Announcement } from '../../lib/discovery/discovery.ts';
+import { NO_LEASES } from '../../lib/discovery/leases.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { Announcements } from '../../lib/transfer/announcements.ts';
@@ -33,9 +34,11 @@ async function setUp() {
     },
     withdraw: () => {},
     owner: () => undefined,
+    supernodes: [],
     listen: () => {},
     reachable: true,
     owes: () => false,
+    leases: NO_LEASES,
     settings: undefined,
     shareSettings: () => {},
     listenSettings: () => {},

@@ -1,4 +1,6 @@
 import t from 'tap';
+import { digestOf } from '../../lib/core/digest.ts';
+import { blobInfo } from '../../lib/core/geometry.ts';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
@@ -24,7 +26,13 @@ function setup() {
   const network = createMemoryNetwork({ clock, rng: createRng(1) }, { latencyMs: 5 });
 
   const side = async (name: string, protocol = 1): Promise<Side> => {
-    const peer: PeerInfo = { id: name.repeat(40), role: 'node', host: name, port: PORT, zone: '' };
+    const peer: PeerInfo = {
+      id: name.repeat(40).slice(0, 40),
+      role: 'node',
+      host: name,
+      port: PORT,
+      zone: '',
+    };
     const own = network.host(name);
     const ups: Neighbour[] = [];
     const downs: Neighbour[] = [];
@@ -157,4 +165,24 @@ t.test('a peer that cannot be reached is left alone for a moment', async (t) => 
   await run(100);
   t.equal(a.neighbours.all().length, 1, 'and dialled again when asked later');
   t.equal(late.ups.length, 1);
+});
+
+t.test('links beyond 128 over which nothing is shared are closed, the oldest first', async (t) => {
+  const { run, side } = setup();
+  const a = await side('a');
+  const others = [];
+  for (let index = 0; index < 140; index++) others.push(await side(index.toString(16).padStart(2, '0')));
+  for (const { peer } of others) a.neighbours.connect(peer);
+  await run(200);
+  t.equal(a.neighbours.all().length, others.length);
+  const first = a.neighbours.get(others[0]!.peer.id)!;
+  first.openOurs(1, blobInfo(digestOf(Buffer.from('layer')), 1024 * 1024));
+  t.equal(a.neighbours.closeUnused(), 0, 'all are new');
+  await run(61_000);
+  t.equal(a.neighbours.closeUnused(), 12);
+  await run(200);
+  t.equal(a.neighbours.all().length, 128);
+  t.ok(a.neighbours.get(others[0]!.peer.id), 'what is of use stays');
+  t.notOk(a.neighbours.get(others[1]!.peer.id));
+  t.equal(a.neighbours.closeUnused(), 0);
 });

@@ -41,6 +41,14 @@ const MESSAGES: readonly ControlMessage[] = [
   { type: 'epoch', epoch: 0 },
   { type: 'epoch', epoch: 1, supernodes: [peer(0)] },
   { type: 'heartbeat' },
+  { type: 'lease', ask: 0, digest, upstream: 'harbor.corp:5000', stripes: [0] },
+  { type: 'lease', ask: 7, digest, upstream: 'x', stripes: [3, 2 ** 30], aside: true },
+  { type: 'renew', ask: 8, token: 2 ** 52 },
+  { type: 'release', token: 1 },
+  { type: 'release', token: 1, read: true },
+  { type: 'leased', ask: 7, stripe: 3, token: 2 ** 52, ttlMs: 2000 },
+  { type: 'lease-refused', ask: 7, reason: 'held', retryMs: 1500, holders: [peer(1)] },
+  { type: 'lease-refused', ask: 7, reason: 'crowded', retryMs: 0, holders: [] },
   { type: 'settings', atMs: 0, paused: [] },
   { type: 'settings', atMs: 1_700_000_000_000, paused: ['all', 'harbor.corp:5000', '*.gcr.io'] },
   {
@@ -88,12 +96,24 @@ t.test('fields and types of later versions are ignored', async (t) => {
 });
 
 t.test('any settings within the caps come back as they were sent, alone and in a welcome', async (t) => {
+  const rule = fc.record(
+    {
+      zone: fc.constantFrom('', 'eu-1'),
+      node: fc.constantFrom('0', 'ab'.repeat(20)),
+      values: fc.dictionary(fc.stringMatching(/^[a-z][a-z-]{0,63}$/), fc.stringMatching(/^[ -~]{1,128}$/), {
+        maxKeys: 32,
+        noNullPrototype: true,
+      }),
+    },
+    { noNullPrototype: true, requiredKeys: ['values'] },
+  );
   const settings = fc.record(
     {
       atMs: fc.integer({ min: 0, max: 8.64e15 }),
       paused: fc.array(fc.string({ minLength: 1, maxLength: 300 }), { maxLength: 256 }),
+      rules: fc.array(rule, { maxLength: 64 }),
     },
-    { noNullPrototype: true },
+    { noNullPrototype: true, requiredKeys: ['atMs', 'paused'] },
   );
   const welcome = {
     type: 'welcome',
@@ -135,6 +155,13 @@ t.test('what breaks a cap or a type is refused as a protocol error', async (t) =
     'an endless type': { type: 'x'.repeat(65) },
     'a short id': hello({ id: 'ab' }),
     'an unknown role': hello({ role: 'king' }),
+    'a lease on nothing': { type: 'lease', ask: 1, digest, upstream: 'x', stripes: [] },
+    'a lease on too much': { type: 'lease', ask: 1, digest, upstream: 'x', stripes: Array(65).fill(0) },
+    'a lease on no stripe': { type: 'lease', ask: 1, digest, upstream: 'x', stripes: [-1] },
+    'a lease of nowhere': { type: 'lease', ask: 1, digest, upstream: '', stripes: [0] },
+    'an endless lease': { type: 'leased', ask: 1, stripe: 0, token: 1, ttlMs: 60_001 },
+    'a refusal without a reason': { type: 'lease-refused', ask: 1, reason: 'no', retryMs: 0, holders: [] },
+    'a token that is no number': { type: 'renew', ask: 1, token: '1' },
     'port 0': hello({ port: 0 }),
     'a long host': hello({ host: 'h'.repeat(254) }),
     'a host that is half a URL': hello({ host: 'a/../b@c' }),
@@ -158,6 +185,36 @@ t.test('what breaks a cap or a type is refused as a protocol error', async (t) =
     '65 neighbours': { type: 'neighbours', peers: [peer(0)], blobs: [{ digest, peers: Array(65).fill(0) }] },
     'a neighbour without a host': { type: 'neighbours', peers: [{ ...peer(0), host: '' }], blobs: [] },
     'an epoch below 0': { type: 'epoch', epoch: -1 },
+    'settings with a name that is none': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: [{ values: { 'Rate!': '1' } }],
+    },
+    'settings with a value that is too long': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: [{ values: { rate: 'x'.repeat(129) } }],
+    },
+    'settings with too many rules': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: Array(65).fill({ values: {} }),
+    },
+    'settings with too many values': {
+      ...{ type: 'settings', atMs: 1, paused: [] },
+      rules: [
+        { values: Object.fromEntries(Array.from({ length: 33 }, (_, at) => [`r${'a'.repeat(at)}`, '1'])) },
+      ],
+    },
+    'settings for what is no node': {
+      type: 'settings',
+      atMs: 1,
+      paused: [],
+      rules: [{ node: 'xyz', values: {} }],
+    },
     'settings without a time': { type: 'settings', paused: [] },
     'settings from before the epoch': { type: 'settings', atMs: -1, paused: [] },
     'settings that nothing could replace': { type: 'settings', atMs: Number.MAX_SAFE_INTEGER, paused: [] },

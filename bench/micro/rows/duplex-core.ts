@@ -32,9 +32,8 @@ async function measure(context: RowContext): Promise<readonly Figure[]> {
   const folder = cleanup.use(await tempFolder('duplex')).path;
   const tls = await (await createAuthority()).issue(PEER_ID);
   const part = (role: string): Part => cleanup.use(startPart(role, signal));
-  const sender = part('product-sender');
-  const source = await sender.ask<Source>('prepare', { folder: join(folder, 'source'), bytes: BLOB_BYTES });
-  const sourcePort = await sender.ask<number>('listen', { source, tls });
+  const source = await prepareSource(part('product-sender'), join(folder, 'source'));
+  const sourcePort = await part('memory-source').ask<number>('listen', { source, tls });
   const sink = part('sink');
 
   const startNode = async (workers: number): Promise<{ run(): Promise<Cost>; node: Part }> => {
@@ -88,4 +87,11 @@ async function measure(context: RowContext): Promise<readonly Figure[]> {
       note: `${Math.round(of('ours', 'mibPerSecond'))} MiB/s in and out with two workers, ${Math.round(of('baseline', 'mibPerSecond'))} with one, on ${availableParallelism()} cores that source and receiver share; the target is for four idle ones`,
     },
   ];
+}
+
+/** A blob on disk, for all sides to know. */
+async function prepareSource(maker: Part, folder: string): Promise<Source> {
+  const source = await maker.ask<Source>('prepare', { folder, bytes: BLOB_BYTES });
+  await maker[Symbol.asyncDispose]();
+  return source;
 }

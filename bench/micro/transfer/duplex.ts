@@ -1,7 +1,13 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
+import { contentRange } from '../../../lib/core/range.ts';
+import { mutualTls, type TlsKeys } from '../../../lib/security/system/mutual-tls.ts';
+import { parsePieceRequest } from '../../../lib/transfer/http/piece-request.ts';
 import type { PeerNetwork, PieceTransport } from '../../../lib/transfer/seams.ts';
 import { PEER_ID, type ReceiveJob, type SendJob } from './job.ts';
 import type { Methods } from './part.ts';
@@ -42,6 +48,33 @@ export const duplexNode: Methods = {
   },
 };
 const workers: Worker[] = [];
+
+/**
+ * Answers piece requests from memory: it shares the cores with the node that is measured, and a store would cost it a
+ * third more CPU.
+ */
+export const memorySource: Methods = {
+  listen: async ({ source, tls }: SendJob & { tls: TlsKeys }): Promise<number> => {
+    const blob = await readFile(source.file);
+    const server = createServer(
+      { ...mutualTls(tls), requestCert: true, noDelay: true },
+      (request, response) => {
+        const { range } = parsePieceRequest({
+          ...{ path: request.url ?? '', range: request.headers.range, node: 'source' },
+        })!;
+        response.writeHead(206, {
+          'Content-Length': range.end - range.start,
+          'Content-Range': contentRange(range, blob.length),
+        });
+        response.flushHeaders();
+        response.end(blob.subarray(range.start, range.end));
+      },
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  },
+};
 
 /** Takes pieces from a node and drops them. */
 export const sink: Methods = {

@@ -3,8 +3,10 @@ import type { Digest } from '../../core/digest.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
+import { settingsOf } from '../../wire/control-codec.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
+import { TrackerLeases } from './tracker-leases.ts';
 import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
 
 /** Every node holds a connection to every tracker; more would cost each tracker machine more than it takes off it. */
@@ -50,6 +52,7 @@ export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDi
 class TrackerDiscovery implements Discovery {
   readonly #deps: TrackerLinkDeps;
   readonly #links: readonly TrackerLink[];
+  readonly leases: TrackerLeases;
   readonly #shared = new Map<Digest, Shared>();
   /** To be announced with the next batch. */
   readonly #dirty = new Set<Digest>();
@@ -80,6 +83,7 @@ class TrackerDiscovery implements Discovery {
       );
       return link;
     });
+    this.leases = new TrackerLeases(deps.clock, this.#links);
   }
 
   get reachable(): boolean {
@@ -88,6 +92,12 @@ class TrackerDiscovery implements Discovery {
 
   owes(digest: Digest): boolean {
     return this.reachable && this.#unanswered.has(digest);
+  }
+
+  get supernodes(): readonly PeerInfo[] {
+    const connected = this.#links.filter((link) => link.connected);
+    const told = (connected.length > 0 ? connected : this.#links).flatMap((link) => link.supernodes);
+    return [...new Map(told.map((peer) => [peer.id, peer])).values()];
   }
 
   owner(digest: Digest): PeerInfo | undefined {
@@ -223,6 +233,7 @@ class TrackerDiscovery implements Discovery {
 
   #lost(link: TrackerLink): void {
     this.#withdrawals.delete(link);
+    this.leases.lost(link);
     for (const [digest, shared] of this.#shared) {
       if (shared.link !== link) continue;
       shared.link = undefined;
@@ -246,7 +257,9 @@ class TrackerDiscovery implements Discovery {
       this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
       this.#tell((listener) => listener.supernodesChanged?.());
     } else if (message.type === 'settings') {
-      this.#toldSettings(link, { atMs: message.atMs, paused: message.paused });
+      this.#toldSettings(link, settingsOf(message));
+    } else if (message.type === 'leased' || message.type === 'lease-refused') {
+      this.leases.heard(message);
     }
   }
 

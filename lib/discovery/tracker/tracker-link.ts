@@ -13,13 +13,17 @@ import {
   type ControlMessage,
   MAX_CONTROL_BYTES,
 } from '../../wire/control-messages.ts';
+import { AnswerWatch } from './answer-watch.ts';
 
 const MIN_BACKOFF_MS = 200;
-const MAX_BACKOFF_MS = 5_000;
+/** With the time of one dial that hangs, a tracker that is back is found, and told everything, within ten seconds. */
+const MAX_BACKOFF_MS = 4_000;
 /** From the dial to the welcome; a tracker that needs longer is of no use to a pull that starts now. */
 const WELCOME_TIMEOUT_MS = 5_000;
-/** Heartbeats that may go unanswered before the connection counts as dead. */
+/** Heartbeats that may go unanswered before the connection counts as dead; more of them when they are quick. */
 const SILENT_HEARTBEATS = 3;
+const SILENT_QUICK_HEARTBEATS = 10;
+const LONG_SILENCE_MS = 10_000;
 /** A tracker that reads nothing must not make this process grow. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
 /** A tracker whose machine is gone: the kernel looks for it from then on, each second, ten times. */
@@ -27,6 +31,8 @@ const KEEP_ALIVE_MS = 10_000;
 /** How long a closing handshake may take before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 500;
 const PROTOCOL_ERROR = 1002;
+/** What a tracker answers. */
+const QUESTIONS: ReadonlySet<ControlMessage['type']> = new Set(['announce', 'lease', 'renew']);
 
 /** What a link tells its owner; all calls come from the event loop, none from inside a call to the link. */
 export interface TrackerLinkListener {
@@ -60,6 +66,7 @@ export class TrackerLink {
   #heardAtMs = 0;
   #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
+  readonly #answers: AnswerWatch;
 
   constructor(
     deps: TrackerLinkDeps,
@@ -70,6 +77,10 @@ export class TrackerLink {
     this.id = options.url;
     this.#peer = options.peer;
     this.#listener = listener;
+    this.#answers = new AnswerWatch(deps.clock, {
+      probe: () => this.send({ type: 'heartbeat' }),
+      giveUp: () => this.#socket?.terminate(),
+    });
     this.#dial();
   }
 
@@ -87,7 +98,10 @@ export class TrackerLink {
     const socket = this.#socket;
     if (!this.#welcomed || socket === undefined) return;
     if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate();
-    else socket.send(encodeControl(message));
+    else {
+      socket.send(encodeControl(message));
+      if (QUESTIONS.has(message.type)) this.#answers.asked();
+    }
   }
 
   async close(): Promise<void> {
@@ -95,6 +109,7 @@ export class TrackerLink {
     this.#closed = true;
     this.#welcomed = false;
     this.#cancelTimer();
+    this.#answers.stop();
     const socket = this.#socket;
     if (socket === undefined) return;
     await new Promise<void>((resolve) => {
@@ -140,6 +155,7 @@ export class TrackerLink {
   #onLost(problem: string): void {
     const { log, clock, rng } = this.#deps;
     const wasWelcomed = this.#welcomed;
+    this.#answers.stop();
     this.#welcomed = false;
     // The random half keeps a thousand nodes from dialling a restarted tracker in step.
     const backoffMs =
@@ -155,6 +171,7 @@ export class TrackerLink {
   #receive(socket: WebSocket, data: RawData, isBinary: boolean): void {
     if (this.#closed || socket.readyState !== WebSocket.OPEN) return;
     this.#heardAtMs = this.#deps.clock.now();
+    this.#answers.heard();
     try {
       const message = isBinary ? undefined : decodeControl((data as Buffer).toString());
       if (message !== undefined) this.#dispatch(socket, message);
@@ -185,7 +202,7 @@ export class TrackerLink {
   #keepAlive(socket: WebSocket, heartbeatMs: number): void {
     const { clock } = this.#deps;
     this.#cancelTimer = clock.after(heartbeatMs, () => {
-      if (clock.now() - this.#heardAtMs > SILENT_HEARTBEATS * heartbeatMs) {
+      if (clock.now() - this.#heardAtMs > longestSilenceMs(heartbeatMs)) {
         socket.terminate();
         return;
       }
@@ -196,4 +213,11 @@ export class TrackerLink {
       this.#keepAlive(socket, heartbeatMs);
     });
   }
+}
+
+function longestSilenceMs(heartbeatMs: number): number {
+  return Math.max(
+    SILENT_HEARTBEATS * heartbeatMs,
+    Math.min(SILENT_QUICK_HEARTBEATS * heartbeatMs, LONG_SILENCE_MS),
+  );
 }

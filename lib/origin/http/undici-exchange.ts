@@ -35,6 +35,8 @@ const BROKEN_ANSWER = [
 ];
 /** A registry puts an upload of gigabytes in its place before it answers. */
 const UPLOADED_TIMEOUT_MS = 5 * 60_000;
+/** Longer than from one layer of a pull to the next: a new connection costs two more round trips over TLS. */
+const KEEP_ALIVE_MS = 30_000;
 const REQUEST_HEADERS = { 'user-agent': 'damselfly' };
 
 /** How TLS is spoken with a registry, and which addresses its names may lead to. */
@@ -69,6 +71,7 @@ export function createUndiciExchange(
           : {}),
         ...(own && insecureSkipVerify === true ? { rejectUnauthorized: false } : {}),
       },
+      keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: options.headersTimeoutMs,
       bodyTimeout: options.bodyTimeoutMs,
     });

@@ -24,6 +24,9 @@ export interface CredentialsConfig {
   readonly tlsCa?: string | undefined;
   /** Control URLs. */
   readonly tracker: readonly string[];
+  /** `dht`, or peers to begin with: there are others, although there is no tracker. */
+  readonly discovery?: 'auto' | 'tracker' | 'dht';
+  readonly bootstrap?: readonly object[];
   readonly zone: string;
 }
 
@@ -82,18 +85,17 @@ async function findSource(
   const kept = join(folder, 'identity');
   const own = { folder: kept, role, zone };
   if (authority !== undefined) return await keysFromAuthority(authority, own, deps.wallClockMs);
-  if (
-    config.tracker.length === 0 &&
-    config.enroll.length === 0 &&
-    token === undefined &&
-    role !== 'tracker'
-  ) {
+  if (role !== 'tracker' && token === undefined && isAlone(config)) {
     deps.log.info('no tracker: this process is a cluster of its own');
     const alone = await ensureAuthority(join(folder, 'ca'), deps.wallClockMs());
     return await keysFromAuthority(alone, own, deps.wallClockMs);
   }
   const trackers = config.enroll.length > 0 ? config.enroll : config.tracker.map(publicUrl);
   return await joinPatiently(deps, { ...own, trackers, token });
+}
+
+function isAlone({ bootstrap = [], discovery, enroll, tracker }: CredentialsConfig): boolean {
+  return tracker.length === 0 && enroll.length === 0 && bootstrap.length === 0 && discovery !== 'dht';
 }
 
 async function joinPatiently(deps: CredentialsDeps, options: JoinOptions): Promise<CredentialSource> {

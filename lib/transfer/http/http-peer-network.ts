@@ -4,16 +4,19 @@ import type { Credentials } from '../../security/credentials.ts';
 import { type BufferPool, createBufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
-import type { PeerNetwork } from '../seams.ts';
+import type { DhtLocator, PeerNetwork } from '../seams.ts';
 import { createSmallBlobTransport } from './ask-small-blobs.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
+import { createDhtLocator } from './dht-door.ts';
 import { listenForPeers, type PeerListenerDeps } from './peer-listener.ts';
 import { connectOverTls } from './peer-tls.ts';
 
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; may change. @default 1024 */
   readonly maxConnections?: () => number;
+  /** Connections that the peer port takes within one second; who comes beyond that is refused. @default 1000 */
+  readonly maxNewPerSecond?: number;
   /** Where uploads borrow their memory. @default one of 64 MiB */
   readonly pool?: BufferPool;
   /** Who we are: mutual TLS on every connection, dialled or taken. Without it all are plain. */
@@ -25,14 +28,21 @@ export interface HttpPeerNetworkOptions {
 }
 
 const DEFAULT_MAX_CONNECTIONS = 1024;
+/** More than a crowd brings to one node; a machine that opens and drops connections brings more. */
+const DEFAULT_NEW_PER_SECOND = 1000;
 const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 
 /** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
 export function createHttpPeerNetwork(
   deps: Omit<PeerListenerDeps, 'pool'>,
   options: HttpPeerNetworkOptions = {},
-): PeerNetwork {
-  const { maxConnections = () => DEFAULT_MAX_CONNECTIONS, reusePort = false, credentials } = options;
+): PeerNetwork & DhtLocator {
+  const {
+    maxConnections = () => DEFAULT_MAX_CONNECTIONS,
+    maxNewPerSecond = DEFAULT_NEW_PER_SECOND,
+    reusePort = false,
+    credentials,
+  } = options;
   const connect: Connect =
     options.connect ?? (credentials === undefined ? (to) => netConnect(to) : connectOverTls(credentials));
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
@@ -43,9 +53,15 @@ export function createHttpPeerNetwork(
 
   return {
     fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
+    ...createDhtLocator({ connect }),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
     listen: (address, handlers) =>
-      listenForPeers(address, handlers, { ...deps, pool }, { maxConnections, reusePort, credentials }),
+      listenForPeers(
+        address,
+        handlers,
+        { ...deps, pool },
+        { maxConnections, maxNewPerSecond, reusePort, credentials },
+      ),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {

@@ -3,13 +3,15 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { DamselflyError, describeError } from '../../core/errors.ts';
+import { descriptorOf, type ListenPlace, listenOptions } from '../../core/listen-place.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Credentials } from '../../security/credentials.ts';
 import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
-import type { Address, PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
+import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
+import { answerDhtDoor, DHT_DOOR_PATH } from './dht-door.ts';
 import { isFrom } from './peer-member.ts';
 import { createPeerServer } from './peer-server.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
@@ -39,11 +41,12 @@ export interface PeerListenerDeps {
  * @throws CONFIG_INVALID when the address cannot be listened on
  */
 export async function listenForPeers(
-  address: Address,
+  address: ListenPlace,
   handlers: PeerServerHandlers,
   deps: PeerListenerDeps,
   options: {
     readonly maxConnections: () => number;
+    readonly maxNewPerSecond: number;
     readonly reusePort: boolean;
     readonly credentials: Credentials | undefined;
   },
@@ -53,7 +56,16 @@ export async function listenForPeers(
   const sockets = new Set<Socket>();
   /** Came when there were as many connections as may be. */
   const excess = new WeakSet<Duplex>();
-  const refuses = (socket: Duplex): boolean => excess.has(socket) && sockets.size > options.maxConnections();
+  /** Came when there had been as many within a second. */
+  const hasty = new WeakSet<Duplex>();
+  const newcomers = { sinceMs: clock.now(), count: 0 };
+  const isHasty = (): boolean => {
+    const now = clock.now();
+    if (now - newcomers.sinceMs >= 1000) Object.assign(newcomers, { sinceMs: now, count: 0 });
+    return ++newcomers.count > options.maxNewPerSecond;
+  };
+  const refuses = (socket: Duplex): boolean =>
+    hasty.has(socket) || (excess.has(socket) && sockets.size > options.maxConnections());
   const links = new Set<WsLink>();
   let uploads = 0;
   let closing: Promise<void> | undefined;
@@ -118,7 +130,9 @@ export async function listenForPeers(
       await answerSmallBlobs(request, response);
     } else if (hasBody(request)) answer(response, 400, 'no body expected');
     else if (isPiece) await servePiece(request, response);
-    else answer(response, 404, 'only pieces and links are served here');
+    else if (request.method === 'GET' && request.url === DHT_DOOR_PATH) {
+      await answerDhtDoor(response, handlers.dhtDoor?.bind(handlers));
+    } else answer(response, 404, 'only pieces and links are served here');
   };
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -163,6 +177,7 @@ export async function listenForPeers(
     const most = options.maxConnections();
     // Whoever comes beyond that is told to ask elsewhere; so many who do not even ask are cut off.
     server.maxConnections = 2 * most;
+    if (options.credentials === undefined && isHasty()) hasty.add(socket);
     if (sockets.size > most) {
       excess.add(socket);
       server.closeIdleConnections();
@@ -170,21 +185,26 @@ export async function listenForPeers(
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('secureConnection', (socket: Socket) => {
+    if (isHasty()) hasty.add(socket);
     if (sockets.size > options.maxConnections()) excess.add(socket);
   });
 
   await listen(address);
   server.on('error', (error) => log.error({ error: describeError(error) }, 'the peer port failed'));
 
-  function listen({ host, port }: Address): Promise<void> {
+  function listen(place: ListenPlace): Promise<void> {
+    const { fd, host, port } = place;
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
         reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
       });
-      server.listen({ host, port, reusePort: options.reusePort }, () => {
-        server.removeAllListeners('error');
-        resolve();
-      });
+      server.listen(
+        { ...listenOptions(place), ...(fd === undefined ? { reusePort: options.reusePort } : {}) },
+        () => {
+          server.removeAllListeners('error');
+          resolve();
+        },
+      );
     });
   }
 
@@ -204,6 +224,9 @@ export async function listenForPeers(
 
   return {
     address: { host: address.host, port: (server.address() as AddressInfo).port },
+    get fd() {
+      return descriptorOf(server);
+    },
     close() {
       closing ??= close();
       return closing;

@@ -25,7 +25,9 @@ export async function sendPiece(
   const { pace } = admission;
   const buffer = deps.pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  // Not after an answer that was sent whole: each abort makes an error with its stack, which is dear.
+  const onClose = (): void => gone.abort();
+  response.once('close', onClose);
   let sentBytes = 0;
   let writing = false;
   let idle = false;
@@ -61,6 +63,7 @@ export async function sendPiece(
     response.destroy();
     throw error;
   } finally {
+    response.removeListener('close', onClose);
     buffer.release();
     admission.done(sentBytes);
   }

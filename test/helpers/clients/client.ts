@@ -16,6 +16,8 @@ export interface ClientPull {
   readonly repository: string;
   readonly tag: string;
   readonly credentials?: { readonly user: string; readonly password: string };
+  /** For each command. @default that of `run` */
+  readonly timeoutMs?: number;
 }
 
 /** What the client says it has. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run, startChild } from '../../../bench/fixtures/child.ts';
@@ -11,48 +12,62 @@ export const containerd: ContainerClient = {
   async pull(pull): Promise<ClientImage> {
     const { folder } = pull;
     await writeHosts(pull);
-    const config = join(folder, 'containerd.toml');
-    await writeFile(
-      config,
-      [
-        'version = 2',
-        `root = "${join(folder, 'root')}"`,
-        `state = "${join(folder, 'state')}"`,
-        'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
-        `[grpc]\naddress = "${join(folder, 'c.sock')}"`,
-        `[ttrpc]\naddress = "${join(folder, 'c.ttrpc')}"`,
-      ].join('\n'),
-    );
-    const daemon = await startChild({
-      command: 'containerd',
-      args: ['-c', config],
-      logFile: join(folder, 'containerd.log'),
-      ready: (line) => (line.includes('containerd successfully booted') ? true : undefined),
-    });
-    const env = { CONTAINERD_ADDRESS: join(folder, 'c.sock') };
-    const ctr = async (...args: string[]): Promise<string> => {
-      const { code, stdout, output } = await run('ctr', args, { env });
-      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${output.trim()}`);
-      return stdout;
-    };
-    try {
+    return await withContainerd(folder, async (ctr) => {
       const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
       const { credentials } = pull;
       const user = credentials === undefined ? [] : ['--user', `${credentials.user}:${credentials.password}`];
       await ctr('images', 'pull', '--hosts-dir', join(folder, 'certs.d'), ...user, image);
       const line = (await ctr('images', 'ls')).split('\n').find((text) => text.startsWith(`${image} `));
-      const said = await ctr('run', '--rm', image, 'probe', '/bin/sh', '-c', 'echo it runs');
+      const said = await ctr('run', '--rm', image, containerId(), '/bin/sh', '-c', 'echo it runs');
       if (!said.includes('it runs')) throw new Error(`the container said: ${said}`);
       return {
         manifestDigest: /sha256:[0-9a-f]{64}/.exec(line ?? '')?.[0] ?? '',
         contentDigests: (await ctr('content', 'ls', '-q')).trim().split('\n').sort(),
       };
-    } finally {
-      await daemon.stop();
-      await unmountBelow(folder);
-    }
+    });
   },
 };
+
+/** A `ctr` command that must succeed. @returns what it printed */
+export type Ctr = (...args: string[]) => Promise<string>;
+
+/** Their runc keeps them in one place on this machine, whichever containerd started them. */
+export function containerId(): string {
+  return `probe-${randomUUID()}`;
+}
+
+/** Runs a containerd in the folder for as long as `use` takes. */
+export async function withContainerd<T>(folder: string, use: (ctr: Ctr) => Promise<T>): Promise<T> {
+  const config = join(folder, 'containerd.toml');
+  await writeFile(
+    config,
+    [
+      'version = 2',
+      `root = "${join(folder, 'root')}"`,
+      `state = "${join(folder, 'state')}"`,
+      'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+      `[grpc]\naddress = "${join(folder, 'c.sock')}"`,
+      `[ttrpc]\naddress = "${join(folder, 'c.ttrpc')}"`,
+    ].join('\n'),
+  );
+  const daemon = await startChild({
+    command: 'containerd',
+    args: ['-c', config],
+    logFile: join(folder, 'containerd.log'),
+    ready: (line) => (line.includes('containerd successfully booted') ? true : undefined),
+  });
+  const env = { CONTAINERD_ADDRESS: join(folder, 'c.sock') };
+  try {
+    return await use(async (...args) => {
+      const { code, stdout, output } = await run('ctr', args, { env });
+      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${output.trim()}`);
+      return stdout;
+    });
+  } finally {
+    await daemon.stop();
+    await unmountBelow(folder);
+  }
+}
 
 async function writeHosts({ folder, namespace, registry, mirror }: ClientPull): Promise<void> {
   await mkdir(join(folder, 'certs.d', namespace), { recursive: true });

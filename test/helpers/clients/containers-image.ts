@@ -13,7 +13,8 @@ export const podman: ContainerClient = {
     const { folder, credentials } = pull;
     const env = await containersEnvironment(pull);
     const podmanRun = async (...args: string[]): Promise<string> => {
-      const { code, stdout, output } = await run('podman', args, { env });
+      const limit = pull.timeoutMs === undefined ? {} : { timeoutMs: pull.timeoutMs };
+      const { code, stdout, output } = await run('podman', args, { env, ...limit });
       if (code !== 0) throw new Error(`podman ${args[0] ?? ''}: ${output.trim()}`);
       return stdout;
     };
@@ -123,7 +124,14 @@ async function writeRegistries({ folder, namespace, registry, mirror }: ClientPu
 }
 
 async function containersEnvironment(pull: ClientPull): Promise<Record<string, string>> {
-  const { folder } = pull;
+  return {
+    ...(await containersStorage(pull.folder)),
+    CONTAINERS_REGISTRIES_CONF: await writeRegistries(pull),
+  };
+}
+
+/** Keeps podman and buildah in a folder. @returns their environment */
+export async function containersStorage(folder: string): Promise<Record<string, string>> {
   const storage = join(folder, 'storage.conf');
   const containers = join(folder, 'containers.conf');
   await mkdir(join(folder, 'tmp'));
@@ -133,7 +141,6 @@ async function containersEnvironment(pull: ClientPull): Promise<Record<string, s
   await writeFile(containers, `[engine]\n${engine}`);
   await writeFile(join(folder, 'auth.json'), '{}');
   return {
-    CONTAINERS_REGISTRIES_CONF: await writeRegistries(pull),
     CONTAINERS_STORAGE_CONF: storage,
     CONTAINERS_CONF: containers,
     REGISTRY_AUTH_FILE: join(folder, 'auth.json'),

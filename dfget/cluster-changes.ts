@@ -1,24 +1,23 @@
 import { type ClusterSettings, settingsTime } from '../lib/core/cluster-settings.ts';
 import type { Discovery } from '../lib/discovery/discovery.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
-import { type PauseAction, switched } from './paused-names.ts';
 
 /** How long a tracker has to say that it knows, below what a command waits for its answer. */
 const CONFIRM_MS = 3_000;
 
-export interface ClusterPauseDeps {
+export interface ClusterChangesDeps {
   readonly discovery: Pick<Discovery, 'settings' | 'shareSettings' | 'listenSettings'>;
   readonly clock: Clock;
   readonly wallClockMs: () => number;
 }
 
-/** The kill switch of all nodes, as trackers tell it and as this process sets it. */
-export class ClusterPause {
-  readonly #deps: ClusterPauseDeps;
+/** The settings of all nodes, as trackers tell them and as this process sets them. */
+export class ClusterChanges {
+  readonly #deps: ClusterChangesDeps;
   readonly #waiting = new Set<() => void>();
 
   /** @param onNews what holds from now on, in the whole cluster */
-  constructor(deps: ClusterPauseDeps, onNews: (settings: ClusterSettings) => void) {
+  constructor(deps: ClusterChangesDeps, onNews: (settings: ClusterSettings) => void) {
     this.#deps = deps;
     deps.discovery.listenSettings((settings) => {
       onNews(settings);
@@ -26,18 +25,19 @@ export class ClusterPause {
     });
   }
 
-  get paused(): readonly string[] {
-    return this.#deps.discovery.settings?.paused ?? [];
+  get settings(): ClusterSettings {
+    return this.#deps.discovery.settings ?? { atMs: 0, paused: [] };
   }
 
-  /** @throws CONFIG_INVALID as {@link switched} does */
-  change(
-    action: PauseAction,
-    name: string,
-  ): { readonly settings: ClusterSettings; readonly confirmed: Promise<boolean> } {
+  /** @param change what is to be other than it is; of no effect when it throws */
+  change(change: (settings: ClusterSettings) => Partial<ClusterSettings>): {
+    readonly settings: ClusterSettings;
+    readonly confirmed: Promise<boolean>;
+  } {
     const { discovery, wallClockMs } = this.#deps;
-    const paused = switched(this.paused, action, name);
-    const settings = { atMs: settingsTime(wallClockMs(), discovery.settings), paused };
+    const { settings: before } = this;
+    const atMs = settingsTime(wallClockMs(), discovery.settings);
+    const settings = { ...before, ...change(before), atMs };
     const confirmed = this.#confirmed();
     discovery.shareSettings(settings);
     return { settings, confirmed };

@@ -1,0 +1,30 @@
+import { exitCodeOf, printError } from '../../lib/command/fail.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
+import { createDaemonClient, type DaemonClient } from '../daemon-client.ts';
+
+export interface DaemonFlags {
+  readonly socket: string;
+  readonly json?: boolean;
+}
+
+/** Runs a command that asks the daemon: interrupts end it, failures are told and become the exit code. */
+export async function withDaemon(
+  { json = false, socket }: DaemonFlags,
+  use: (client: DaemonClient, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const client = createDaemonClient(socket);
+  const gaveUp = new AbortController();
+  const onSignal = (): void => gaveUp.abort(new DamselflyError('ABORTED', 'interrupted'));
+  process.once('SIGINT', onSignal);
+  process.once('SIGTERM', onSignal);
+  try {
+    await use(client, gaveUp.signal);
+  } catch (error) {
+    printError(error, json);
+    process.exitCode = exitCodeOf(error);
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+    await client.close();
+  }
+}

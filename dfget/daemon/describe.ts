@@ -1,0 +1,64 @@
+import { resolve } from 'node:path';
+import { joinAddress } from '../../lib/observe/admin-server.ts';
+import type { RunningProcess } from '../../lib/runtime/system-process.ts';
+import type { RegistryProxy } from '../../registry-proxy/server.ts';
+import type { DaemonStatus } from '../local-protocol.ts';
+import type { DaemonConfig } from './config.ts';
+import type { Node } from './node.ts';
+
+/** Where a daemon listens, for machines and for people. */
+export function describeListeners(
+  node: Node,
+  proxy: RegistryProxy,
+  { proxyListen, socket }: DaemonConfig,
+): Pick<RunningProcess, 'ready' | 'summary'> {
+  const proxies = proxy.addresses.map((at, index) => ({
+    upstream: proxyListen[index]?.upstream ?? null,
+    address: joinAddress(at.host, at.port),
+  }));
+  const forward = proxy.forward && {
+    address: joinAddress(proxy.forward.address.host, proxy.forward.address.port),
+    ca: proxy.forward.certificateFile,
+  };
+  const { id } = node.self();
+  const { adminAddress: admin, peerAddress: peer } = node;
+  const also =
+    forward && `  forward proxy on http://${forward.address}, its clients must trust ${forward.ca}\n`;
+  return {
+    ready: {
+      ...{ process: 'daemon', pid: process.pid, id, proxy: proxies, peer, admin, socket },
+      ...(forward === undefined ? {} : { forward }),
+    },
+    summary:
+      `node ${id.slice(0, 8)}: registry mirror on http://${proxies.map(({ address }) => address).join(', http://')}\n` +
+      `${also ?? ''}  peers on ${peer}, admin on http://${admin}, socket ${socket}`,
+  };
+}
+
+/** What `dfget status` shows. */
+export function describeDaemon(node: Node, proxy: RegistryProxy, config: DaemonConfig): DaemonStatus {
+  const stored = node.store.list().filter(({ borrowed }) => borrowed !== true);
+  const { id, zone } = node.self();
+  return {
+    id,
+    zone,
+    upstreams: [...config.offlineRegistry, ...node.origin.upstreams],
+    proxy: proxy.addresses.map((at, index) => {
+      const upstream = config.proxyListen[index]?.upstream;
+      return upstream === undefined ? at : { ...at, upstream };
+    }),
+    peer: node.peerAddress,
+    admin: node.adminAddress,
+    tracker: { reachable: node.foundBy() === 'tracker', urls: config.tracker },
+    discovery: { mode: config.discovery, by: node.foundBy() },
+    paused: node.pause.paused,
+    pausedHere: node.pause.pausedHere,
+    dataDir: resolve(node.stateFolder),
+    store: {
+      blobs: stored.length,
+      complete: stored.filter((blob) => blob.complete).length,
+      bytes: stored.reduce((sum, blob) => sum + blob.bytes, 0),
+    },
+    ...node.engine.status(),
+  };
+}

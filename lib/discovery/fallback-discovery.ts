@@ -1,0 +1,324 @@
+import { type ClusterSettings, isNewer } from '../core/cluster-settings.ts';
+import type { Digest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
+import type { PeerInfo } from '../core/node.ts';
+import { rendezvousOwner } from '../core/rendezvous.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { DhtDoor } from '../wire/member-codec.ts';
+import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
+import type { Leases } from './leases.ts';
+import type { DhtDiscovery } from './libp2p/dht-discovery.ts';
+
+/** A tracker that restarts is back by then; from then on whoever is there helps itself. */
+const GRACE_MS = 1500;
+/** Trackers that answer nothing for so long are as good as gone, whatever their connections say. */
+const SILENT_MS = 3000;
+/** The DHT is given so long to be joined, and then to meet its supernodes, before what it does not know is taken for true. */
+const SETTLE_MS = 2000;
+/** Once trackers are back, or nobody asks for it any more, the DHT is left after this. */
+const LINGER_MS = 5 * 60_000;
+/** Remembered nodes that are named for a blob before the DHT knows better. */
+const REMEMBERED_NODES = 4;
+
+export interface FallbackDiscoveryDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly trackers: Discovery;
+  /** Joins the DHT. */
+  readonly openDht: () => DhtDiscovery;
+  /** Peers that were heard of before, the latest first. */
+  readonly remembered: { readonly all: readonly PeerInfo[]; note(peers: readonly PeerInfo[]): void };
+  readonly metrics?: FallbackMetrics | undefined;
+}
+
+export interface FallbackDiscoveryOptions {
+  readonly role: PeerInfo['role'];
+  /** See DhtDiscoveryOptions. */
+  readonly turns: (digest: Digest, size: number, supernodes: readonly PeerInfo[]) => readonly PeerInfo[];
+  /** The DHT is what there is, from the start and for good. @default false */
+  readonly dhtOnly?: boolean;
+}
+
+export interface FallbackMetrics {
+  /** Peers were named for a blob. */
+  answered(from: 'tracker' | 'dht' | 'remembered'): void;
+  dht(open: boolean): void;
+}
+
+type Source = 'tracker' | 'dht';
+
+export interface CombinedDiscovery extends DhtDiscovery {
+  /** Who names peers now. */
+  readonly by: Source | 'nobody';
+}
+
+/**
+ * Trackers for as long as one of them answers. When none does: the peers that are remembered, at once, and the DHT, as
+ * soon as it is joined; back to the trackers when they are back.
+ */
+export function createFallbackDiscovery(
+  deps: FallbackDiscoveryDeps,
+  options: FallbackDiscoveryOptions,
+): CombinedDiscovery {
+  return new FallbackDiscovery(deps, options);
+}
+
+class FallbackDiscovery implements CombinedDiscovery {
+  readonly #deps: FallbackDiscoveryDeps;
+  readonly #options: FallbackDiscoveryOptions;
+  readonly #shared = new Map<Digest, Announcement>();
+  #dht: DhtDiscovery | undefined;
+  /** When it was opened, and when its first member was there. */
+  #dhtOpenedMs = Number.NEGATIVE_INFINITY;
+  #dhtReachedMs = Number.NEGATIVE_INFINITY;
+  /** Until then the DHT stays although trackers answer. */
+  #dhtUntilMs = Number.NEGATIVE_INFINITY;
+  #listener: DiscoveryListener | undefined;
+  #settingsListener: (settings: ClusterSettings) => void = () => {};
+  #toldSettings: ClusterSettings | undefined;
+  /** Trackers are connected, and answer nothing. */
+  #silent = false;
+  #wasReachable = false;
+  #cancelGrace: (() => void) | undefined;
+  #cancelLinger: () => void = () => {};
+  #cancelSilence: (() => void) | undefined;
+  #closed = false;
+
+  constructor(deps: FallbackDiscoveryDeps, options: FallbackDiscoveryOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    const { trackers } = deps;
+    trackers.listen(this.#listenerOf('tracker'));
+    trackers.listenSettings((settings) => this.#heardSettings(settings, this.#dht));
+    if (options.dhtOnly === true) this.#join();
+    else if (!trackers.reachable) this.#graceBegins();
+  }
+
+  get reachable(): boolean {
+    return this.#deps.trackers.reachable || this.#dht?.reachable === true;
+  }
+
+  get leases(): Leases {
+    return this.#deps.trackers.leases;
+  }
+
+  get by(): Source | 'nobody' {
+    if (!this.#onDht) return 'tracker';
+    return this.#dht?.reachable === true ? 'dht' : 'nobody';
+  }
+
+  get supernodes(): readonly PeerInfo[] {
+    const { remembered, trackers } = this.#deps;
+    if (!this.#onDht) return trackers.supernodes;
+    // Who is in the DHT is alive; until somebody is, those that lived last are the best there is.
+    const { reachable = false, supernodes = [] } = this.#dht ?? {};
+    if (supernodes.length > 0 || (reachable && !this.#within(this.#dhtReachedMs))) return supernodes;
+    const told = trackers.supernodes;
+    return told.length > 0 ? told : remembered.all.filter(({ role }) => role === 'supernode');
+  }
+
+  owner(digest: Digest): PeerInfo | undefined {
+    return this.#onDht ? rendezvousOwner(digest, this.supernodes) : this.#deps.trackers.owner(digest);
+  }
+
+  owes(digest: Digest): boolean {
+    if (!this.#onDht) return this.#deps.trackers.owes(digest);
+    if (this.#dht?.reachable === true) return this.#dht.owes(digest);
+    const wanted = this.#shared.has(digest) && this.#shared.get(digest)?.have !== 'all';
+    return wanted && this.#dhtReachedMs < this.#dhtOpenedMs && this.#within(this.#dhtOpenedMs);
+  }
+
+  listen(listener: DiscoveryListener): void {
+    this.#listener = listener;
+  }
+
+  announce(announcements: readonly Announcement[]): void {
+    for (const { digest, have, size } of announcements) this.#shared.set(digest, { digest, have, size });
+    this.#deps.trackers.announce(announcements);
+    this.#dht?.announce(announcements);
+    const wanted = announcements.filter(({ have }) => have !== 'all');
+    if (wanted.length === 0) return;
+    if (this.#onDht) this.#deps.clock.after(0, () => this.#nameRemembered(wanted));
+    else this.#watch(wanted);
+  }
+
+  withdraw(digests: readonly Digest[]): void {
+    for (const digest of digests) this.#shared.delete(digest);
+    this.#deps.trackers.withdraw(digests);
+    this.#dht?.withdraw(digests);
+  }
+
+  get settings(): ClusterSettings | undefined {
+    const [ours, theirs] = [this.#deps.trackers.settings, this.#dht?.settings];
+    return theirs !== undefined && isNewer(theirs, ours) ? theirs : ours;
+  }
+
+  shareSettings(settings: ClusterSettings): void {
+    this.#deps.trackers.shareSettings(settings);
+    this.#dht?.shareSettings(settings);
+  }
+
+  listenSettings(listener: (settings: ClusterSettings) => void): void {
+    this.#settingsListener = listener;
+    const { settings } = this;
+    if (settings !== undefined) listener(settings);
+  }
+
+  /** Somebody else needs the DHT: it is joined at the latest now, and for a while. */
+  async door(): Promise<DhtDoor> {
+    if (this.#closed) throw new DamselflyError('PEER_UNREACHABLE', 'this process is stopping');
+    this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
+    const dht = this.#join();
+    this.#leaveLater();
+    return await dht.door();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelGrace?.();
+    this.#cancelLinger();
+    this.#cancelSilence?.();
+    await Promise.all([this.#deps.trackers.close(), this.#dht?.close()]);
+  }
+
+  /** Trackers are not what answers now. */
+  get #onDht(): boolean {
+    return this.#options.dhtOnly === true || this.#silent || !this.#deps.trackers.reachable;
+  }
+
+  #within(sinceMs: number): boolean {
+    return this.#deps.clock.now() - sinceMs < SETTLE_MS;
+  }
+
+  #listenerOf(source: Source, isCurrent = (): boolean => true): DiscoveryListener {
+    const counts = (): boolean => !this.#closed && isCurrent() && (source === 'dht') === this.#onDht;
+    return {
+      neighbours: (digest, peers, owned) => {
+        if (source === 'tracker') this.#trackersSpeak();
+        this.#deps.remembered.note(peers);
+        if (!counts() || !this.#shared.has(digest)) return;
+        this.#deps.metrics?.answered(source);
+        // The DHT may not have met the supernodes yet that trackers told of.
+        const known = owned || (source === 'dht' && this.supernodes.length > 0);
+        this.#listener?.neighbours(digest, peers, known);
+      },
+      reachable: (reachable) => {
+        if (this.#closed || !isCurrent()) return;
+        if (source === 'tracker') this.#trackersReachable(reachable);
+        else if (reachable) this.#dhtReachedMs = this.#deps.clock.now();
+        this.#tellReachable();
+      },
+      supernodesChanged: () => {
+        this.#deps.remembered.note(
+          (source === 'tracker' ? this.#deps.trackers : this.#dht)?.supernodes ?? [],
+        );
+        if (counts()) this.#listener?.supernodesChanged?.();
+      },
+    };
+  }
+
+  #trackersReachable(reachable: boolean): void {
+    const { remembered, trackers } = this.#deps;
+    if (!reachable) {
+      this.#graceBegins();
+      return;
+    }
+    this.#cancelGrace?.();
+    this.#cancelGrace = undefined;
+    this.#silent = false;
+    remembered.note(trackers.supernodes);
+    if (this.#dht === undefined) return;
+    this.#dhtUntilMs = Math.max(this.#dhtUntilMs, this.#deps.clock.now() + LINGER_MS);
+    this.#leaveLater();
+  }
+
+  #graceBegins(): void {
+    this.#cancelGrace ??= this.#deps.clock.after(GRACE_MS, () => {
+      this.#cancelGrace = undefined;
+      this.#deps.log.warn('no tracker answers: peers are found by the DHT');
+      this.#join();
+      this.#nameRemembered([...this.#shared.values()].filter(({ have }) => have !== 'all'));
+    });
+  }
+
+  /** Connected trackers that still owe the answer by then are silent. */
+  #watch(wanted: readonly Announcement[]): void {
+    const { clock, log, trackers } = this.#deps;
+    this.#cancelSilence ??= clock.after(SILENT_MS, () => {
+      this.#cancelSilence = undefined;
+      if (!wanted.some(({ digest }) => trackers.owes(digest))) return;
+      this.#silent = true;
+      log.warn('trackers are connected and do not answer: peers are found by the DHT');
+      this.#join();
+      this.#nameRemembered(wanted.filter(({ digest }) => this.#shared.has(digest)));
+    });
+  }
+
+  #trackersSpeak(): void {
+    this.#cancelSilence?.();
+    this.#cancelSilence = undefined;
+    if (!this.#silent) return;
+    this.#silent = false;
+    this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
+    this.#leaveLater();
+  }
+
+  #join(): DhtDiscovery {
+    if (this.#dht !== undefined) return this.#dht;
+    const dht = this.#deps.openDht();
+    this.#dht = dht;
+    this.#dhtOpenedMs = this.#deps.clock.now();
+    this.#deps.metrics?.dht(true);
+    dht.listen(this.#listenerOf('dht', () => this.#dht === dht));
+    const { settings } = this.#deps.trackers;
+    if (settings !== undefined) dht.shareSettings(settings);
+    dht.listenSettings((news) => this.#heardSettings(news, this.#deps.trackers));
+    if (this.#shared.size > 0) dht.announce([...this.#shared.values()]);
+    return dht;
+  }
+
+  #leaveLater(): void {
+    const { clock, trackers } = this.#deps;
+    this.#cancelLinger();
+    if (this.#options.dhtOnly === true) return;
+    this.#cancelLinger = clock.after(Math.max(0, this.#dhtUntilMs - clock.now()), () => {
+      if (!trackers.reachable || this.#silent || this.#dht === undefined) return;
+      const dht = this.#dht;
+      this.#dht = undefined;
+      this.#deps.metrics?.dht(false);
+      void dht.close();
+      this.#tellReachable();
+    });
+  }
+
+  /** Until the DHT knows better: the supernodes that owned the blob last, and nodes that were there last. */
+  #nameRemembered(wanted: readonly Announcement[]): void {
+    if (this.#closed || !this.#onDht || this.#options.role === 'supernode') return;
+    const { metrics, remembered } = this.#deps;
+    if (this.#dht?.reachable === true) return;
+    const nodes = remembered.all.filter(({ role }) => role === 'node').slice(0, REMEMBERED_NODES);
+    for (const { digest, size } of wanted) {
+      const owners = [...new Set(this.#options.turns(digest, size, this.supernodes))];
+      const peers = [...owners, ...nodes];
+      if (peers.length === 0 || !this.#shared.has(digest)) continue;
+      metrics?.answered('remembered');
+      this.#listener?.neighbours(digest, peers, owners.length > 0);
+    }
+  }
+
+  #tellReachable(): void {
+    const { reachable } = this;
+    if (reachable === this.#wasReachable) return;
+    this.#wasReachable = reachable;
+    this.#listener?.reachable(reachable);
+  }
+
+  /** What trackers and the DHT tell is passed on between them. */
+  #heardSettings(settings: ClusterSettings, other: Discovery | undefined): void {
+    other?.shareSettings(settings);
+    if (this.#toldSettings !== undefined && !isNewer(settings, this.#toldSettings)) return;
+    this.#toldSettings = settings;
+    this.#settingsListener(settings);
+  }
+}

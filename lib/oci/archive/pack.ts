@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { type Pack, pack } from 'tar-stream';
+
+/** A file of an archive that is being written: exactly `size` bytes. */
+export interface FileToPack {
+  readonly name: string;
+  readonly size: number;
+  readonly content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+/** The same archive for the same files, whenever and by whomever it is made. */
+const FIXED = { type: 'file', mode: 0o644, mtime: new Date(0), uid: 0, gid: 0 } as const;
+
+/**
+ * A tar archive of the files, in their order. At any time one chunk is on its way, whatever the files' sizes.
+ * @throws whatever `files` or a content throws; Error when a content has another size than its file says
+ */
+export async function* packArchive(files: AsyncIterable<FileToPack>): AsyncGenerator<Uint8Array> {
+  const archive = pack();
+  const filling = fill(archive, files).catch((error: unknown) => void archive.destroy(error as Error));
+  try {
+    yield* archive as AsyncIterable<Uint8Array>;
+  } finally {
+    // A reader that leaves early ends the writer too.
+    archive.destroy();
+    await filling;
+  }
+}
+
+async function fill(archive: Pack, files: AsyncIterable<FileToPack>): Promise<void> {
+  for await (const { content, name, size } of files) {
+    const entry = archive.entry({ ...FIXED, name, size });
+    const failed = once(entry, 'error').then(([error]) => Promise.reject(error as Error));
+    const gone = once(entry, 'close').then(() => Promise.reject(new Error('the archive was given up')));
+    for (const each of [failed, gone]) each.catch(() => {});
+    for await (const chunk of content) {
+      if (entry.destroyed) break;
+      if (!entry.write(chunk)) await Promise.race([once(entry, 'drain'), failed, gone]);
+    }
+    const done = once(entry, 'finish');
+    done.catch(() => {});
+    entry.end(null);
+    await Promise.race([done, failed, gone]);
+  }
+  archive.finalize();
+}

@@ -1,0 +1,43 @@
+/** Clients waited all of this time, milliseconds: a swarm that is only young has grown by then. */
+const WINDOW_MS = 4000;
+/** The registry would be so many times as fast: far more than what differs from moment to moment. */
+const MUCH_FASTER = 4;
+
+/** Whether the swarm is so much slower than the registry would be that reading past it is worth the registry's while. */
+export class SlowSwarm {
+  #sinceMs = Number.NaN;
+  #received = 0;
+
+  /**
+   * To be called about every 50 ms.
+   * @param clientsWait clients wait for bytes that are not here
+   * @param receivedBytes by this node in all, ever
+   * @param registryBytesPerSecond the highest rate lately at which it read from registries itself; 0 = it did not
+   * @returns true at the end of each span in which the swarm was too slow
+   */
+  look(
+    nowMs: number,
+    {
+      clientsWait,
+      receivedBytes,
+      registryBytesPerSecond,
+    }: {
+      readonly clientsWait: boolean;
+      readonly receivedBytes: number;
+      readonly registryBytesPerSecond: number;
+    },
+  ): boolean {
+    if (!clientsWait) this.#sinceMs = Number.NaN;
+    else if (Number.isNaN(this.#sinceMs)) this.#begin(nowMs, receivedBytes);
+    const spanMs = nowMs - this.#sinceMs;
+    if (!(spanMs >= WINDOW_MS)) return false;
+    const bytesPerSecond = ((receivedBytes - this.#received) * 1000) / spanMs;
+    this.#begin(nowMs, receivedBytes);
+    return bytesPerSecond * MUCH_FASTER < registryBytesPerSecond;
+  }
+
+  #begin(nowMs: number, receivedBytes: number): void {
+    this.#sinceMs = nowMs;
+    this.#received = receivedBytes;
+  }
+}
