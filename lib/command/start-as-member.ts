@@ -26,8 +26,11 @@ export async function startAsMember(
   const credentials = await openCredentials(deps, config, { ...member, folder });
   try {
     const running = await start({ ...deps, credentials });
+    const { ended, ready, stopLimitMs, summary } = running;
     return {
-      ...running,
+      ...{ ready, summary },
+      ...(ended === undefined ? {} : { ended }),
+      ...(stopLimitMs === undefined ? {} : { stopLimitMs }),
       close: async () => {
         await running.close();
         credentials?.close();
