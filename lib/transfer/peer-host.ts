@@ -87,6 +87,7 @@ interface Engine extends PeerServerHandlers {
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
   readonly limits: Limits;
+  readonly credentials?: Credentials | undefined;
   readonly peerAddress: string;
   readonly adminAddress: string;
   /** Where it listens, to open it there again. */

@@ -44,14 +44,14 @@ export async function keysFromFiles(files: {
   };
 }
 
-/** For a process that holds the authority: it writes its own certificates. The key is kept in `folder`. */
+/** For a process that holds the authority: it writes its own certificates. The key is kept in `folder`, if there is one. */
 export async function keysFromAuthority(
   authority: ClusterAuthority,
-  member: { readonly folder: string; readonly role: MemberRole; readonly zone: string },
+  member: { readonly folder?: string; readonly role: MemberRole; readonly zone: string },
   wallClockMs: WallClock,
 ): Promise<CredentialSource> {
   const { folder, role, zone } = member;
-  const key = await loadKey(folder, role);
+  const key = folder === undefined ? newKey(role) : await loadKey(folder, role);
   const publicKey = createPublicKey(key);
   const identity = { cluster: authority.cluster, role, name: memberNameOf(publicKey), zone };
   const hostNames = role === 'tracker' ? [hostname()] : [];
@@ -166,9 +166,13 @@ async function loadKey(folder: string, role: MemberRole): Promise<string> {
   const path = join(folder, 'member.key');
   const kept = await readIfThere(path);
   if (kept !== undefined) return kept;
-  const key = createMemberKey(role).export({ type: 'pkcs8', format: 'pem' }) as string;
+  const key = newKey(role);
   await writeWhole(path, key, 0o600);
   return key;
+}
+
+function newKey(role: MemberRole): string {
+  return createMemberKey(role).export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
 /** Kept beside the key: to make one loads a library of 20 MiB, which a daemon that only renews never needs. */
