@@ -2,12 +2,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import type { MemberIdentity } from '../lib/security/identity.ts';
 import { identityOf } from '../lib/security/member.ts';
-import { mutualTls, shownCertificate } from '../lib/security/system/mutual-tls.ts';
+import { handshakeRefusal, mutualTls, shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
@@ -118,8 +119,9 @@ function createPort(
       'a control connection without the identity of a member',
     );
   };
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    refuse(socket, error.code ?? error.message);
+  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+    const reason = handshakeRefusal(error, socket);
+    if (reason !== undefined) refuse(socket, reason);
   });
   server.on('secureConnection', (socket) => {
     const checked = credentials.check(shownCertificate(socket), MEMBERS);

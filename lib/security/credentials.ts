@@ -31,7 +31,8 @@ export class Credentials {
   readonly #listeners = new Set<() => void>();
   readonly #cancelLook: () => void;
   #keys: TlsKeys;
-  #looking = false;
+  /** One look at a time. */
+  #looked = Promise.resolve();
   #revoked = NOTHING_REVOKED;
 
   /** @throws CONFIG_INVALID when the certificate is none of a member */
@@ -78,9 +79,13 @@ export class Credentials {
   }
 
   /** Looks whether there is a new certificate, or the need for one. Never rejects: there is a next time. */
-  async look(): Promise<void> {
-    if (this.#looking || this.#ending.signal.aborted) return;
-    this.#looking = true;
+  look(): Promise<void> {
+    this.#looked = this.#looked.then(() => this.#look());
+    return this.#looked;
+  }
+
+  async #look(): Promise<void> {
+    if (this.#ending.signal.aborted) return;
     const { log } = this.#deps;
     try {
       const next = await this.#next(this.#keys, this.#ending.signal);
@@ -101,8 +106,6 @@ export class Credentials {
       if (this.#ending.signal.aborted) return;
       const until = new X509Certificate(this.#keys.cert).validTo;
       log.warn({ problem: describeError(error), until }, 'the certificate could not be renewed yet');
-    } finally {
-      this.#looking = false;
     }
   }
 

@@ -47,3 +47,14 @@ export function mustBe(credentials: Credentials, roles: readonly MemberRole[]): 
 export function shownCertificate(socket: Socket): X509Certificate | undefined {
   return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
 }
+
+/**
+ * Why a handshake that somebody began with us failed, as a stable code; undefined when they just went away, as a peer
+ * does whose request is cut short.
+ */
+export function handshakeRefusal(error: NodeJS.ErrnoException, socket: TLSSocket): string | undefined {
+  // A text, whatever its type says; a certificate that is not accepted looks like a lost connection otherwise.
+  const refused = socket.authorizationError as unknown;
+  if (typeof refused === 'string') return refused;
+  return error.code === 'ECONNRESET' ? undefined : (error.code ?? 'handshake failed');
+}

@@ -1,9 +1,10 @@
 import { createServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Logger } from '../../observe/log.ts';
 import type { Credentials } from '../../security/credentials.ts';
-import { mutualTls, shownCertificate } from '../../security/system/mutual-tls.ts';
+import { handshakeRefusal, mutualTls, shownCertificate } from '../../security/system/mutual-tls.ts';
 import { PEER_ROLES } from './peer-tls.ts';
 
 /** Who has not proved by then who it is, is no peer. */
@@ -28,8 +29,9 @@ export function createPeerServer(
     deps.onStranger?.(reason);
     deps.log.warn({ peer: socket.remoteAddress, reason }, 'a connection without the identity of a peer');
   };
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    refuse(socket, error.code ?? 'handshake failed');
+  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+    const reason = handshakeRefusal(error, socket);
+    if (reason !== undefined) refuse(socket, reason);
   });
   server.on('secureConnection', (socket) => {
     const checked = credentials.check(shownCertificate(socket), PEER_ROLES);
