@@ -1,7 +1,7 @@
 # Everything a newcomer needs, with nothing but make and npm (any Node from 20 on: the project brings its own runtime).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test soak check clean
 
 # Installed again only when the lock file is newer.
 node_modules/.package-lock.json: package-lock.json
@@ -16,6 +16,9 @@ demo: node_modules/.package-lock.json ## a whole cluster on this machine: six no
 
 test: node_modules/.package-lock.json ## all tests, with real container clients; installs those on Debian when root
 	@npm run --silent test
+
+soak: node_modules/.package-lock.json ## every fault of the fault suite with five seeds on real processes, for hours; writes docs/benchmarks/chaos.md
+	@npm run --silent test:chaos -- --seeds 5 --record
 
 check: node_modules/.package-lock.json ## types, lint, format, dead code
 	@npm run --silent check

@@ -63,6 +63,7 @@ export class LastKnown {
   readonly #policy: StalePolicy;
   readonly #blobs = new BoundedMap<Entry<{ readonly size: number }>>(MAX_RIGHTS);
   readonly #manifests = new BoundedMap<Entry<Omit<KeptManifest, 'body'>>>(MAX_MANIFESTS);
+  readonly #challenges = new BoundedMap<Entry<string>>(MAX_RIGHTS);
   readonly #bodies = new Map<Digest, Uint8Array>();
   #bodyBytes = 0;
   readonly #awayUntilMs = new BoundedMap<number>(MAX_AWAY);
@@ -114,6 +115,19 @@ export class LastKnown {
     const found = this.#fresh(asker, this.#manifests.get(manifestKey(name, reference, accept)));
     if (found === undefined) return undefined;
     return { ...found, value: { ...found.value, body: this.#bodies.get(found.value.digest) } };
+  }
+
+  /** The registry wants a name and a password of callers that send none; most clients send theirs only when asked. */
+  noteChallenge(asker: Asker, challenge: string): void {
+    const name = this.#lasting(asker);
+    // A token would be a new one: who sends it is not known to be the same caller.
+    if (name === undefined || asker.authorization !== undefined || !/^basic\b/i.test(challenge)) return;
+    this.#challenges.set(name, { value: challenge, atMs: this.#clock.now() });
+  }
+
+  challenge(asker: Asker): Stale<string> | undefined {
+    if (asker.authorization !== undefined) return undefined;
+    return this.#fresh(asker, this.#challenges.get(this.#lasting(asker) ?? ''));
   }
 
   /** Whether the registry failed a moment ago. */

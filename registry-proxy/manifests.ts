@@ -6,7 +6,8 @@ import { isForeignLayer } from '../lib/oci/media-types.ts';
 import { discard, readBody } from '../lib/origin/exchange.ts';
 import { isWorthRetrying, type OriginClient, type OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
-import { relayAnswer } from './answer.ts';
+import { relayAnswer, sendError } from './answer.ts';
+import { askAgain } from './ask-again.ts';
 import {
   type ClientExchange,
   callerHeaders,
@@ -76,7 +77,7 @@ interface Asked {
 
 /** As the client asks; by GET where HEAD leaves out what clients then GET the manifest for. */
 async function askForManifest(
-  { origin }: ManifestDeps,
+  { clock, origin }: ManifestDeps,
   exchange: ClientExchange,
   reference: string,
 ): Promise<Asked> {
@@ -84,7 +85,7 @@ async function askForManifest(
   const path = `/v2/${repository}/manifests/${reference}`;
   const headers = callerHeaders(exchange, ['if-none-match']);
   const ask = (method: string): Promise<OriginResponse> =>
-    origin.request({ upstream, method, path, headers }, { signal });
+    askAgain(clock, () => origin.request({ upstream, method, path, headers }, { signal }), signal);
   const answer = await ask(request.method ?? 'GET');
   if (request.method !== 'HEAD') return { answer, isHead: false };
   return saysLittle(answer) ? { answer: await ask('GET'), isHead: false } : { answer, isHead: true };
@@ -102,6 +103,9 @@ async function relayManifest(
   const { accept = '' } = request.headers;
   if (answer.status !== 200) {
     if ([401, 403, 404].includes(answer.status)) deps.lastKnown.forgetManifest(asker, reference, accept);
+    if (answer.status === 401) {
+      deps.lastKnown.noteChallenge(asker, oneHeader(answer, 'www-authenticate') ?? '');
+    }
     await relayAnswer(deps, exchange, answer);
     return;
   }
@@ -156,9 +160,17 @@ function saysLittle(answer: OriginResponse): boolean {
 /** Answers with what the registry last gave this caller. @returns false when there is nothing that may be given */
 function sendKept({ lastKnown }: ManifestDeps, exchange: ClientExchange, reference: string): boolean {
   const { request, response } = exchange;
-  const kept = lastKnown.manifest(askerOf(exchange), reference, request.headers.accept ?? '');
+  const asker = askerOf(exchange);
+  const kept = lastKnown.manifest(asker, reference, request.headers.accept ?? '');
   const head = request.method === 'HEAD';
-  if (kept === undefined || (!head && kept.value.body === undefined)) return false;
+  if (kept === undefined || (!head && kept.value.body === undefined)) {
+    const challenge = lastKnown.challenge(asker);
+    if (challenge === undefined) return false;
+    const message = 'the registry does not answer; it asked for a name and a password before';
+    const headers = { ...commonHeaders(exchange), ...challenge.headers, 'www-authenticate': challenge.value };
+    sendError(response, { status: 401, code: 'UNAUTHORIZED', message }, headers);
+    return true;
+  }
   const { body, digest, mediaType, size } = kept.value;
   response.writeHead(200, {
     ...commonHeaders(exchange),

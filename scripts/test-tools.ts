@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Programs that the end-to-end tests drive, and the Debian packages that bring them. */
+/** Programs that the end-to-end tests and the fault suite drive, and the Debian packages that bring them. */
 const TOOLS = [
   { program: 'docker-registry', debian: 'docker-registry' },
   { program: 'containerd', debian: 'containerd' },
@@ -17,6 +17,8 @@ const TOOLS = [
   { program: 'htpasswd', debian: 'apache2-utils' },
   { program: 'openssl', debian: 'openssl' },
   { program: 'ip', debian: 'iproute2' },
+  { program: 'iptables', debian: 'iptables' },
+  { program: 'faketime', debian: 'faketime' },
   { program: 'systemd-socket-activate', debian: 'systemd' },
 ] as const;
 

@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
+import { wsControlLink } from '../lib/discovery/tracker/ws-control-link.ts';
 import type { MemberIdentity } from '../lib/security/identity.ts';
 import { identityOf } from '../lib/security/member.ts';
 import { handshakeRefusal, mutualTls, shownCertificate } from '../lib/security/system/mutual-tls.ts';
@@ -84,7 +85,7 @@ export async function createControlServer(
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      new ControlSession(webSocket, remoteHost, deps, memberOf(request.socket));
+      new ControlSession(wsControlLink(webSocket), remoteHost, deps, memberOf(request.socket));
     });
   });
 

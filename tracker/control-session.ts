@@ -1,5 +1,5 @@
-import { type RawData, WebSocket } from 'ws';
-import { describeError, hasCode } from '../lib/core/errors.ts';
+import { hasCode } from '../lib/core/errors.ts';
+import type { ControlLink } from '../lib/discovery/control-link.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
@@ -35,11 +35,13 @@ export interface ControlSessionDeps {
   readonly trackerId: string;
   /** Who the tracker is; without it connections are plain, and members are whoever they say. */
   readonly credentials?: Credentials | undefined;
+  /** Milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
 }
 
 /** One member's control connection, from its hello to its end. */
 export class ControlSession implements MemberSession, Announcer {
-  readonly #socket: WebSocket;
+  readonly #socket: ControlLink;
   readonly #remoteHost: string;
   readonly #deps: ControlSessionDeps;
   /** Id of the member, once it has said hello. */
@@ -48,26 +50,28 @@ export class ControlSession implements MemberSession, Announcer {
   readonly #member: MemberIdentity | undefined;
   #newSwarms = 0;
 
-  constructor(socket: WebSocket, remoteHost: string, deps: ControlSessionDeps, member?: MemberIdentity) {
+  constructor(socket: ControlLink, remoteHost: string, deps: ControlSessionDeps, member?: MemberIdentity) {
     this.#socket = socket;
     this.#member = member;
     this.#remoteHost = remoteHost;
     this.#deps = deps;
     deps.members.expect(this);
-    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
-    socket.on('error', (error) => {
-      deps.metrics.refused.inc({ reason: 'socket' });
-      deps.log.debug({ remoteHost, problem: describeError(error) }, 'control connection failed');
-    });
-    socket.on('close', () => {
-      deps.announcements.forget(this);
-      deps.members.leave(this, this.#id);
+    socket.listen({
+      message: (text) => this.#receive(text),
+      failed: (problem) => {
+        deps.metrics.refused.inc({ reason: 'socket' });
+        deps.log.debug({ remoteHost, problem }, 'control connection failed');
+      },
+      closed: () => {
+        deps.announcements.forget(this);
+        deps.members.leave(this, this.#id);
+      },
     });
   }
 
   sendText(text: string): void {
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
-    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) {
+    if (!this.#socket.isOpen) return;
+    if (this.#socket.bufferedBytes > MAX_BUFFERED_BYTES) {
       this.#deps.metrics.refused.inc({ reason: 'slow' });
       this.#socket.terminate();
       return;
@@ -86,7 +90,7 @@ export class ControlSession implements MemberSession, Announcer {
 
   answer(blobs: readonly BlobAnnouncement[]): void {
     const { members } = this.#deps;
-    if (this.#id === undefined || this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#id === undefined || !this.#socket.isOpen) return;
     const before = members.swarms;
     const found = members.announce(this.#id, blobs);
     this.#newSwarms += members.swarms - before;
@@ -96,15 +100,15 @@ export class ControlSession implements MemberSession, Announcer {
     if (this.#newSwarms > MAX_NEW_SWARMS) this.#refuse('too-many', 'too many blobs');
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
+  #receive(text: string | undefined): void {
     // Frames that were under way when we began to close.
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (!this.#socket.isOpen) return;
     try {
-      if (isBinary) {
+      if (text === undefined) {
         this.#refuse('malformed', 'binary message');
         return;
       }
-      const message = decodeControl((data as Buffer).toString());
+      const message = decodeControl(text);
       this.#deps.metrics.controlMessages.inc({ type: message?.type ?? 'unknown' });
       if (message !== undefined) this.#dispatch(message);
     } catch (error) {
@@ -159,7 +163,7 @@ export class ControlSession implements MemberSession, Announcer {
   }
 
   #greet(hello: ControlMessage & { type: 'hello' }): void {
-    const { members, trackerId } = this.#deps;
+    const { members, trackerId, wallClockMs } = this.#deps;
     const { peer } = hello;
     const member = this.#member;
     if (member !== undefined && (peerIdOf(member) !== peer.id || member.role !== peer.role)) {
@@ -174,7 +178,7 @@ export class ControlSession implements MemberSession, Announcer {
         type: 'welcome',
         protocol: Math.min(hello.protocol, CONTROL_PROTOCOL_VERSION),
         trackerId,
-        clusterTimeMs: Date.now(),
+        clusterTimeMs: wallClockMs(),
         epoch,
         supernodes: members.supernodes,
         heartbeatMs: HEARTBEAT_MS[peer.role],

@@ -70,7 +70,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let admin: AdminServer | undefined;
   try {
     control = await createControlServer(
-      { log, clock, members, announcements, metrics, trackerId, credentials },
+      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });

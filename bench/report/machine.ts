@@ -15,7 +15,7 @@ export interface Machine {
 /** What was run. */
 export interface CodeVersion {
   readonly commit: string;
-  /** Whether the code that the simulator runs differs from that commit. */
+  /** Whether the code that was run differs from that commit. */
   readonly changed: boolean;
   /** Another one for another commit or other changes to that code. */
   readonly key: string;
@@ -35,11 +35,14 @@ export function describeMachine(): Machine {
   };
 }
 
-/** @throws Error outside a git repository: without a commit nobody could repeat the figures */
-export async function codeVersion(): Promise<CodeVersion> {
+/**
+ * @param paths the code that the results depend on
+ * @throws Error outside a git repository: without a commit nobody could repeat the figures
+ */
+export async function codeVersion(paths: readonly string[] = SIMULATED_CODE): Promise<CodeVersion> {
   const commit = (await git('rev-parse', 'HEAD')).trim();
-  const changes = await git('diff', 'HEAD', '--', ...SIMULATED_CODE);
-  const added = await git('ls-files', '--others', '--exclude-standard', '--', ...SIMULATED_CODE);
+  const changes = await git('diff', 'HEAD', '--', ...paths);
+  const added = await git('ls-files', '--others', '--exclude-standard', '--', ...paths);
   const files = added.split('\n').filter((name) => name !== '');
   const hashes = files.length === 0 ? '' : await git('hash-object', '--', ...files);
   const changed = changes !== '' || files.length > 0;

@@ -12,6 +12,7 @@ import type { BlobStore } from '../store/store.ts';
 import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { readDirectly } from './direct-read.ts';
+import { DoubtedRepositories } from './doubted-repositories.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
@@ -69,11 +70,13 @@ export class ClientReads implements BlobSource {
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
   readonly #pulls = new Set<Pull>();
+  readonly #doubted: DoubtedRepositories;
 
   constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
+    this.#doubted = new DoubtedRepositories(deps.clock);
   }
 
   /** How close the oldest pull of the blob under way has come to its limit so far: see {@link PullMeter}. */
@@ -151,6 +154,12 @@ export class ClientReads implements BlobSource {
         return;
       }
     }
+    if (this.#doubted.has(request.origin)) {
+      turn.waits();
+      this.#tellPast(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
+      yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
+      return;
+    }
     yield* this.#follow(request, { sent, sinceMs }, pull, signal);
   }
 
@@ -189,6 +198,7 @@ export class ClientReads implements BlobSource {
       }
     } catch (error) {
       turn.waits();
+      if (hasCode(error, 'DIGEST_MISMATCH')) this.#doubted.note(request.origin, error);
       if (!isStoreTrouble(error)) throw error;
       this.#host.storeFailed(error);
       failure = error;
@@ -211,16 +221,15 @@ export class ClientReads implements BlobSource {
     turn: LocalReader,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { log, metrics, origin } = this.#deps;
-    const { digest, size } = request;
     turn.waits();
-    metrics.fallback.inc({ reason: 'size' });
-    log.warn(
-      { digest, size },
-      'the blob is in the swarm with another size: reading past it from the registry',
-    );
+    this.#tellPast(request, 'size', 'the blob is in the swarm with another size');
     if (sent > wantedRange(request).start) throw sizeConflict(request);
-    yield* readDirectly(origin, request, { start: sent }, signal);
+    yield* readDirectly(this.#deps.origin, request, { start: sent }, signal);
+  }
+
+  #tellPast({ digest, size }: BlobRequest, reason: string, why: string): void {
+    this.#deps.metrics.fallback.inc({ reason });
+    this.#deps.log.warn({ digest, size }, `${why}: reading past it from the registry`);
   }
 
   async *#readShared(

@@ -121,7 +121,11 @@ export class NodeBlobs {
     this.#host.decisions.decide((core, now) =>
       forgetLost(blob, this.#deps.metrics, core, (piece) => core.obtained(blob.slot, piece, now)),
     );
-    if (blob.readers > 0) this.#host.announcements.join(blob);
+    // Neighbours neither send what they believe us to hold nor say that they hold it: all begin anew.
+    this.#host.conversation.withdraw(blob);
+    if (blob.readers === 0) return;
+    this.#host.announcements.join(blob);
+    for (const neighbour of this.#host.neighbours()) this.#host.conversation.meet(neighbour, blob);
   }
 
   /** Retires the blob unless we or a neighbour are still fetching it. @returns whether it is out of the swarm */

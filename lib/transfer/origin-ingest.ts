@@ -163,10 +163,10 @@ async function readRun(
         filled += part.length;
         taken += part.length;
         if (filled < buffer.bytes.length) continue;
+        await writing;
         const full = buffer;
         buffer = undefined;
         filled = 0;
-        await writing;
         writing = land(index++, full);
         writing.catch(() => {});
         if (index < run.end && !plan.goesOn(run, index)) {

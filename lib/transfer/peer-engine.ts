@@ -103,6 +103,7 @@ export class PeerEngine implements BlobSource {
       dialling: () => this.#neighbours.dialling(),
     });
     this.#sink = new PieceSink(deps, {
+      dropsEverywhere: false,
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
       wrong: (blob) => this.#blobs.startOver(blob),

@@ -10,6 +10,8 @@ import type { PieceBuffer } from './buffer-pool.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 const READ_BYTES = 1024 * 1024;
+/** By then supernodes have found out which of their reads was wrong, and dropped it. */
+const BELIEVED_AGAIN_MS = 3000;
 
 export interface PieceSinkDeps {
   readonly clock: Clock;
@@ -23,6 +25,11 @@ export interface PieceSinkEvents {
   complete(blob: SharedBlob): void;
   /** The whole digest did not match; every piece is gone again. @param generations the reads they came from */
   wrong(blob: SharedBlob, generations: readonly string[]): void;
+  /**
+   * Whether `wrong` has all of these reads dropped everywhere. Without that others go on with those that were right, and
+   * so must we.
+   */
+  readonly dropsEverywhere: boolean;
 }
 
 /** Where verified pieces go, wherever they came from: disk, whole-blob digest, and everyone who waits. */
@@ -116,10 +123,8 @@ export class PieceSink {
     while (blob.checking !== undefined) await blob.checking;
     const held = blob.generations();
     if (blob.stored.complete) return;
-    if (!generations.some((generation) => held.has(generation))) {
-      blob.refuse(generations);
-      return;
-    }
+    blob.blame(generations);
+    if (!generations.some((generation) => held.has(generation))) return;
     blob.checking = this.#refuse(blob, 'not known', generations)
       .catch((error: unknown) => {
         this.#deps.log.warn(
@@ -146,11 +151,17 @@ export class PieceSink {
       'the bytes of the whole blob do not match its digest',
       facts,
     );
-    const generations = [...blob.generations(), ...alsoWrong];
+    const held = [...blob.generations()];
+    const generations = [...held, ...alsoWrong];
     blob.refuse(generations);
     blob.changed();
     await blob.stored.reset();
     blob.restartCheck();
+    const several = held.length > 1 && !this.#events.dropsEverywhere;
+    if (several) {
+      const suspects = held.filter((generation) => !alsoWrong.includes(generation));
+      clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+    }
     // Its slot in the core may be another blob's by now.
     if (!blob.retired) this.#events.wrong(blob, generations);
   }

@@ -253,8 +253,10 @@ export class RegistryFallback {
 
   #goesOn(blob: SharedBlob, startedMs: number): boolean {
     const supernodeBack = blob.lastSupernodeMs > startedMs;
-    const { failure, retired, stored } = blob;
+    const { failure, origin, retired, stored } = blob;
     if (this.#ending.signal.aborted || retired || failure !== undefined) return false;
+    // Gone when all of it turned out wrong; the next reader brings it.
+    if (origin === undefined) return false;
     return this.#isWanted(blob) && !stored.complete && !supernodeBack;
   }
 

@@ -66,6 +66,7 @@ export class SeedEngine {
       },
     );
     this.#sink = new PieceSink(deps, {
+      dropsEverywhere: true,
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
       wrong: (blob, generations) => this.#startOver(blob, generations),

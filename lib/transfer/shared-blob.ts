@@ -62,6 +62,8 @@ export class SharedBlob {
   checkAgain = false;
   readonly #proofs = new Map<number, PieceProof>();
   readonly #refused = new Set<string>();
+  readonly #blamed = new Set<string>();
+  readonly #suspected = new Set<string>();
   readonly #landing = new Map<number, LandingPiece>();
   readonly #waiters = new Set<() => void>();
   readonly #pool: BufferPool;
@@ -115,6 +117,7 @@ export class SharedBlob {
    */
   learn(proof: PieceProof, fromSupernode: boolean): boolean {
     if (proof.index >= this.info.pieces || this.#refused.has(proof.generation)) return false;
+    if (this.#suspected.has(proof.generation) && !fromSupernode) return false;
     const known = this.proof(proof.index);
     if (known !== undefined && sameBytes(known.hash, proof.hash)) return true;
     if (known !== undefined && !fromSupernode) return false;
@@ -152,11 +155,28 @@ export class SharedBlob {
     return found;
   }
 
+  /** A supernode found these reads of the registry wrong. */
+  blame(generations: Iterable<string>): void {
+    for (const generation of generations) this.#blamed.add(generation);
+    this.refuse(this.#blamed);
+  }
+
   /** The whole digest failed: these reads of the registry are not believed again. */
   refuse(generations: Iterable<string>): void {
     for (const generation of generations) this.#refused.add(generation);
     for (const [index, { generation }] of this.#proofs) {
       if (this.#refused.has(generation)) this.#proofs.delete(index);
+    }
+  }
+
+  /**
+   * Of these reads, refused together, not all need be to blame: each that a supernode has not blamed is believed again,
+   * but only from a supernode, which finds out by itself what it has read wrong.
+   */
+  suspect(generations: Iterable<string>): void {
+    for (const generation of generations) {
+      if (!this.#blamed.has(generation)) this.#refused.delete(generation);
+      this.#suspected.add(generation);
     }
   }
 

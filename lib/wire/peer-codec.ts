@@ -10,7 +10,8 @@ import type { PeerMessage, Slots } from './peer-messages.ts';
 export const MAX_PROOFS_PER_MESSAGE = 4096;
 /** Piece indexes stay below this: a bitmap of one blob is at most 512 KiB. */
 export const MAX_PIECES = 2 ** 22;
-const MIN_WIRE_PIECE_BYTES = 64 * 1024;
+/** As small as pieces of BitTorrent are; what a blob of many costs in memory is bounded by their number. */
+const MIN_WIRE_PIECE_BYTES = 16 * 1024;
 const MAX_WIRE_PIECE_BYTES = 16 * 1024 * 1024;
 const MAX_DIGEST_BYTES = 135;
 const MAX_NAME_BYTES = 1024;

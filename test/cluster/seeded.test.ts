@@ -131,6 +131,30 @@ void t.test(
   },
 );
 
+void t.test(
+  'a node that the swarm gave wrong bytes twice reads the blob from the registry itself',
+  async (t) => {
+    const cluster = await MemoryCluster.start({ seed: 9, nodes: 1, supernodes: 1 });
+    const [node] = cluster.nodes;
+    if (node === undefined) throw new Error('no node');
+    const size = 2 * MIB;
+    const digest = cluster.blob(size);
+    const pull = (): Promise<unknown> =>
+      cluster.until(cluster.pull(node, digest, size).catch((error: unknown) => error));
+    cluster.origin.lie = digest;
+    for (const attempt of [1, 2]) t.ok(hasCode(await pull(), 'DIGEST_MISMATCH'), `attempt ${attempt}`);
+    cluster.origin.lie = undefined;
+    const before = cluster.origin.ratio(digest);
+    const pieces = cluster.events.length;
+    t.equal(await pull(), digest);
+    t.equal(cluster.origin.ratio(digest) - before, 1, 'by one read');
+    t.notOk(
+      cluster.events.slice(pieces).some(({ event }) => event.kind === 'piece'),
+      'which no other node took part in',
+    );
+  },
+);
+
 void t.test('a blob that the registry does not have fails with its status, and soon', async (t) => {
   const cluster = await MemoryCluster.start({ seed: 8, nodes: 2, supernodes: 1 });
   const [node] = cluster.nodes;

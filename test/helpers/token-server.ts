@@ -49,6 +49,7 @@ interface Question {
 export async function startTokenServer(
   certificate: Certificate,
   accounts: Record<string, Account>,
+  host = '127.0.0.1',
 ): Promise<TokenServer> {
   const seen: SeenQuestion[] = [];
   const http = createServer((request, response) => {
@@ -81,10 +82,10 @@ export async function startTokenServer(
       response.end(body);
     });
   });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => http.listen(0, host, resolve));
   const x5c = [new X509Certificate(certificate.cert).raw.toString('base64')];
   const server: TokenServer = {
-    realm: `http://127.0.0.1:${(http.address() as AddressInfo).port}/token`,
+    realm: `http://${host}:${(http.address() as AddressInfo).port}/token`,
     accounts,
     seen,
     issued: [],

@@ -97,6 +97,21 @@ await t.test('a registry that cannot be reached, is silent or fails is told as t
   t.match(await ask(busy.proxy.port, BLOB), { status: 503, headers: { 'retry-after': '7' } });
 });
 
+await t.test(
+  'a registry that fails now and then is asked for a manifest again, one that always fails is told as that',
+  async (t) => {
+    const { origin, proxy } = await start(t);
+    let failures = 3;
+    origin.answer = (_request, response) =>
+      failures-- > 0 ? send(response, 500, 'an accident') : send(response, 200, MANIFEST);
+    const answer = await ask(proxy.port, '/v2/a/manifests/v1');
+    t.match(answer, { status: 200, body: MANIFEST });
+    t.equal(origin.seen.length, 4);
+    failures = Number.POSITIVE_INFINITY;
+    t.match(await ask(proxy.port, '/v2/a/manifests/v1'), { status: 500 });
+  },
+);
+
 await t.test('a manifest that is not what was asked for goes no further', async (t) => {
   const { origin, proxy } = await start(t);
   const other = digestOf(Buffer.from('other'));

@@ -132,6 +132,28 @@ await t.test(
   },
 );
 
+await t.test(
+  'a client that sends its password only when asked for it is asked while the registry is away',
+  { skip },
+  async (t) => {
+    const { proxy, registry, relay } = await start(t, STALE, { user: 'carol', password: 'pw' });
+    const carol = { headers: { authorization: registry.authorization ?? '' } };
+    const challenged = await ask(proxy.port, TAG, { method: 'HEAD' });
+    t.match(challenged, { status: 401, headers: { 'www-authenticate': /^Basic/ } });
+    t.equal((await ask(proxy.port, TAG, carol)).status, 200);
+    relay.away = true;
+    proxy.clock.shiftMs += 3600_000;
+    const answer = await ask(proxy.port, TAG, { method: 'HEAD' });
+    const { 'www-authenticate': challenge } = challenged.headers;
+    t.match(answer, { status: 401, headers: { 'www-authenticate': challenge, warning: WARNING } });
+    t.equal((await ask(proxy.port, TAG, carol)).status, 200);
+    const guess = `Basic ${Buffer.from('carol:guess').toString('base64')}`;
+    t.equal((await ask(proxy.port, TAG, { headers: { authorization: guess } })).status, 502);
+    proxy.clock.shiftMs += DAY_MS;
+    t.equal((await ask(proxy.port, TAG)).status, 502);
+  },
+);
+
 await t.test('what the registry has refused since is not served when it is away', { skip }, async (t) => {
   const { blob, proxy, registry, relay } = await start(t, STALE);
   await ask(proxy.port, TAG);

@@ -170,6 +170,66 @@ await t.test(
   },
 );
 
+await t.test(
+  'what comes to a host that stands still waits, and its neighbours miss it in time',
+  async (t) => {
+    const { clock, network, fetch, dial, run, watch, accepted } = await cluster(['a', 'b'], MIB);
+    const dialled = dial('a', 'b');
+    await run();
+    const [toB, atB] = [listenTo(await dialled), listenTo(accepted[0] as Link)];
+    network.freeze('b');
+    const sinceMs = clock.now();
+    (await dialled).send(Buffer.from('one'));
+    const dialAgain = watch(dial('a', 'b'));
+    const transfer = watch(fetch('a', 'b'));
+    await run(sinceMs + 4999);
+    t.same(atB.messages, []);
+    t.equal(dialAgain.outcome, 'PEER_UNREACHABLE');
+    t.equal(dialAgain.atMs, sinceMs + 2000, 'its kernel accepts, nobody answers');
+    t.equal(toB.closings, 0);
+    await run(sinceMs + 5000);
+    t.equal(toB.closings, 1);
+    t.equal(transfer.outcome, 'pending');
+    network.thaw('b');
+    await run();
+    t.same(Buffer.from(transfer.outcome as Uint8Array), Buffer.from(blob), 'what waited goes on');
+  },
+);
+
+await t.test('a bad way delays and resends, and keeps the order', async (t) => {
+  const { clock, network, dial, run, accepted } = await cluster(['a', 'b', 'c']);
+  const [ab, ac] = [dial('a', 'b'), dial('a', 'c')];
+  await run();
+  const [toB, toC] = [await ab, await ac];
+  const [atB, atC] = accepted.map((link) => listenTo(link));
+  network.trouble('a', 'b', { delayMs: 100, loss: 0.5 });
+  const sinceMs = clock.now();
+  const sent = Array.from({ length: 20 }, (_, index) => `message ${index}`);
+  for (const text of sent) {
+    toB.send(Buffer.from(text));
+    toC.send(Buffer.from(text));
+  }
+  await run(sinceMs + 50);
+  t.same(atC?.messages, sent);
+  t.same(atB?.messages, []);
+  await run();
+  t.same(atB?.messages, sent);
+  t.ok(clock.now() > sinceMs + 300, 'something was lost and sent again');
+  network.trouble('a', 'b', undefined);
+  const healedMs = clock.now();
+  toB.send(Buffer.from('last'));
+  await run();
+  t.ok(clock.now() < healedMs + 50);
+});
+
+await t.test('a host whose rate changes sends as fast from then on', async (t) => {
+  const { clock, network, fetch, run, watch } = await cluster(['a', 'b'], MIB);
+  network.setRates('b', { upBytesPerSecond: 4 * MIB });
+  const transfer = watch(fetch('a', 'b'));
+  await run();
+  t.ok(transfer.atMs > 1000 && transfer.atMs < 1050, `4 MiB at 4 MiB/s took ${clock.now()} ms`);
+});
+
 await t.test('the buffer pool keeps to its budget and serves waiters in order', async (t) => {
   const pool = createBufferPool({ budgetBytes: 8 * MIB });
   const first = await pool.acquire(4 * MIB, NEVER);

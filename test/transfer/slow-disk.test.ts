@@ -30,7 +30,7 @@ async function blobOn(disk: Disk, complete: () => void = () => {}) {
   const wrong = (): void => void t.fail('the blob is right');
   const sink = new PieceSink(
     { clock, log, metrics: createMetrics({ defaults: false }) },
-    { complete, wrong },
+    { complete, wrong, dropsEverywhere: false },
   );
   const accept = (index: number): Promise<void> =>
     sink.accept(blob, sample.proofs[index]!, unpooled(sample.piece(index)), 'supernode');

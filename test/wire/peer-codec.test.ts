@@ -216,7 +216,7 @@ await t.test('caps are enforced on what arrives', async (t) => {
   const refused: [string, PeerMessage][] = [
     ['a blob over 1 TiB', { ...open, size: 2 ** 40 + 1 }],
     ['a piece size that is no power of two', { ...open, pieceBytes: 3 * 2 ** 19 }],
-    ['too small pieces', { ...open, pieceBytes: 2 ** 15 }],
+    ['too small pieces', { ...open, pieceBytes: 2 ** 13 }],
     ['too large pieces', { ...open, pieceBytes: 2 ** 25 }],
     ['pieces of nothing', { ...open, pieceBytes: 0 }],
     ['too many pieces', { ...open, size: 2 ** 40, pieceBytes: 2 ** 16 }],

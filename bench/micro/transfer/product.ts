@@ -76,7 +76,8 @@ export class ProductReceiver {
     const metrics = createMetrics({ defaults: false });
     const wrong = (): void =>
       this.#ended.reject(new DamselflyError('DIGEST_MISMATCH', 'the transfer brought another blob'));
-    this.#sink = new PieceSink({ clock, log, metrics }, { complete: () => this.#ended.resolve(), wrong });
+    const complete = (): void => this.#ended.resolve();
+    this.#sink = new PieceSink({ clock, log, metrics }, { complete, wrong, dropsEverywhere: false });
   }
 
   /** All of the blob, over what an earlier run wrote. */

@@ -1,4 +1,3 @@
-import { type RawData, WebSocket } from 'ws';
 import type { ClusterSettings } from '../../core/cluster-settings.ts';
 import { describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
@@ -6,14 +5,11 @@ import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import type { Credentials } from '../../security/credentials.ts';
-import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { decodeControl, encodeControl } from '../../wire/control-codec.ts';
-import {
-  CONTROL_PROTOCOL_VERSION,
-  type ControlMessage,
-  MAX_CONTROL_BYTES,
-} from '../../wire/control-messages.ts';
+import { CONTROL_PROTOCOL_VERSION, type ControlMessage } from '../../wire/control-messages.ts';
+import type { ControlLink, DialControl } from '../control-link.ts';
 import { AnswerWatch } from './answer-watch.ts';
+import { dialWsControl } from './ws-control-link.ts';
 
 const MIN_BACKOFF_MS = 200;
 /** With the time of one dial that hangs, a tracker that is back is found, and told everything, within ten seconds. */
@@ -26,8 +22,6 @@ const SILENT_QUICK_HEARTBEATS = 10;
 const LONG_SILENCE_MS = 10_000;
 /** A tracker that reads nothing must not make this process grow. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
-/** A tracker whose machine is gone: the kernel looks for it from then on, each second, ten times. */
-const KEEP_ALIVE_MS = 10_000;
 /** How long a closing handshake may take before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 500;
 const PROTOCOL_ERROR = 1002;
@@ -50,6 +44,10 @@ export interface TrackerLinkDeps {
   readonly rng: Rng;
   /** Who we are: trackers are spoken to over mutual TLS alone. Without it their URLs say how. */
   readonly credentials?: Credentials | undefined;
+  /** @default over WebSockets */
+  readonly dial?: DialControl | undefined;
+  /** Milliseconds since the epoch. @default the system's */
+  readonly wallClockMs?: (() => number) | undefined;
 }
 
 /** The connection to one tracker: dials, greets, keeps alive and dials again for as long as it is not closed. */
@@ -59,7 +57,7 @@ export class TrackerLink {
   readonly #deps: TrackerLinkDeps;
   readonly #peer: PeerInfo;
   readonly #listener: TrackerLinkListener;
-  #socket: WebSocket | undefined;
+  #socket: ControlLink | undefined;
   #welcomed = false;
   #closed = false;
   #failures = 0;
@@ -67,6 +65,7 @@ export class TrackerLink {
   #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
   readonly #answers: AnswerWatch;
+  #onClosed: () => void = () => {};
 
   constructor(
     deps: TrackerLinkDeps,
@@ -97,7 +96,7 @@ export class TrackerLink {
   send(message: ControlMessage): void {
     const socket = this.#socket;
     if (!this.#welcomed || socket === undefined) return;
-    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate();
+    if (socket.bufferedBytes > MAX_BUFFERED_BYTES) socket.terminate();
     else {
       socket.send(encodeControl(message));
       if (QUESTIONS.has(message.type)) this.#answers.asked();
@@ -112,43 +111,35 @@ export class TrackerLink {
     this.#answers.stop();
     const socket = this.#socket;
     if (socket === undefined) return;
-    await new Promise<void>((resolve) => {
-      socket.once('close', () => resolve());
-      this.#cancelTimer = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => socket.terminate());
-      socket.close();
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onClosed = resolve;
+    this.#cancelTimer = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => socket.terminate());
+    socket.close();
+    await promise;
     this.#cancelTimer();
   }
 
   #dial(): void {
-    const { credentials } = this.#deps;
-    const socket = new WebSocket(this.id, {
-      maxPayload: MAX_CONTROL_BYTES,
-      perMessageDeflate: false,
-      // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
-      ...(credentials && (checkedTls(credentials, ['tracker']) as object)),
-    });
+    const { clock, credentials, wallClockMs = Date.now } = this.#deps;
+    const { dial = (url) => dialWsControl(url, credentials) } = this.#deps;
+    const socket = dial(this.id);
     this.#socket = socket;
-    this.#cancelTimer = this.#deps.clock.after(WELCOME_TIMEOUT_MS, () => socket.terminate());
+    this.#cancelTimer = clock.after(WELCOME_TIMEOUT_MS, () => socket.terminate());
     let problem = '';
-    socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
-    socket.on('open', () => {
-      socket.send(
-        encodeControl({
-          type: 'hello',
-          protocol: CONTROL_PROTOCOL_VERSION,
-          peer: this.#peer,
-          clusterTimeMs: Date.now(),
-        }),
-      );
-    });
-    socket.on('message', (data, isBinary) => this.#receive(socket, data, isBinary));
-    socket.on('error', (error) => {
-      problem = describeError(error);
-    });
-    socket.on('close', (code, reason) => {
-      this.#socket = undefined;
-      if (!this.#closed) this.#onLost(problem || `closed with ${code} ${reason.toString().slice(0, 120)}`);
+    socket.listen({
+      opened: () => {
+        const hello = { type: 'hello', protocol: CONTROL_PROTOCOL_VERSION, peer: this.#peer } as const;
+        socket.send(encodeControl({ ...hello, clusterTimeMs: wallClockMs() }));
+      },
+      message: (text) => this.#receive(socket, text),
+      failed: (why) => {
+        problem = why;
+      },
+      closed: (reason) => {
+        this.#socket = undefined;
+        if (this.#closed) this.#onClosed();
+        else this.#onLost(problem || reason);
+      },
     });
   }
 
@@ -168,12 +159,12 @@ export class TrackerLink {
     if (wasWelcomed) this.#listener.lost();
   }
 
-  #receive(socket: WebSocket, data: RawData, isBinary: boolean): void {
-    if (this.#closed || socket.readyState !== WebSocket.OPEN) return;
+  #receive(socket: ControlLink, text: string | undefined): void {
+    if (this.#closed || !socket.isOpen) return;
     this.#heardAtMs = this.#deps.clock.now();
     this.#answers.heard();
     try {
-      const message = isBinary ? undefined : decodeControl((data as Buffer).toString());
+      const message = text === undefined ? undefined : decodeControl(text);
       if (message !== undefined) this.#dispatch(socket, message);
     } catch (error) {
       this.#deps.log.warn({ tracker: this.id, problem: describeError(error) }, 'tracker breaks the protocol');
@@ -181,7 +172,7 @@ export class TrackerLink {
     }
   }
 
-  #dispatch(socket: WebSocket, message: ControlMessage): void {
+  #dispatch(socket: ControlLink, message: ControlMessage): void {
     if (message.type === 'welcome' && !this.#welcomed) {
       if (message.protocol > CONTROL_PROTOCOL_VERSION) {
         socket.close(PROTOCOL_ERROR, 'unsupported protocol');
@@ -199,7 +190,7 @@ export class TrackerLink {
     }
   }
 
-  #keepAlive(socket: WebSocket, heartbeatMs: number): void {
+  #keepAlive(socket: ControlLink, heartbeatMs: number): void {
     const { clock } = this.#deps;
     this.#cancelTimer = clock.after(heartbeatMs, () => {
       if (clock.now() - this.#heardAtMs > longestSilenceMs(heartbeatMs)) {

@@ -13,13 +13,20 @@ import { createTokenVerifier } from '../signed-token.ts';
 import { isLinkLocal, isOwnOrAddress } from '../trust.ts';
 import { upstreamUrls } from '../upstream.ts';
 import { createSecretSource } from './secret-source.ts';
-import { createUndiciExchange, type HttpTimeouts } from './undici-exchange.ts';
+import {
+  type ConnectOptions,
+  createUndiciExchange,
+  type HttpConnections,
+  type HttpTimeouts,
+} from './undici-exchange.ts';
 
 export interface RegistryDeps {
   readonly metrics?: Metrics;
   readonly log: Logger;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** Opens the connections to one registry. @default over undici */
+  readonly connect?: ((options: HttpTimeouts & ConnectOptions) => HttpConnections) | undefined;
 }
 
 /** An address that has others behind it is given up sooner, so that they too can answer in time. */
@@ -40,7 +47,8 @@ export function openRegistry(
   const family = upstream.name.includes('*');
   const bases = upstreamUrls(upstream, name);
   const limits = bases.length > 1 ? { ...timeouts, ...REPLICA_LIMITS } : timeouts;
-  const connections = createUndiciExchange(deps, {
+  const connect = deps.connect ?? ((options) => createUndiciExchange(deps, options));
+  const connections = connect({
     ...limits,
     ca: upstream.ca,
     clientCert: upstream.clientCert,

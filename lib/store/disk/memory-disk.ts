@@ -11,12 +11,14 @@ export interface MemoryDisk extends Disk {
   heal(): void;
   /** Flips the bits of one byte of a file; `rot`: as bad media do, so that no time of change tells. */
   flip(path: string, offset: number, how?: 'rot'): void;
+  /** Whether there is a file. */
+  has(path: string): boolean;
   /** The bytes of a file, as they are. */
   bytesOf(path: string): Uint8Array;
   /**
-   * The disk as found after a crash at this moment. `survives` tells for every write that was not synced whether it
-   * reached the disk: the power went, and the machine started anew. Without it all did, and only the process was
-   * killed. Names and sizes survive.
+   * The disk as found after a crash at this moment. `survives` tells for every sector of every write that was not
+   * synced whether it reached the disk: the power went, and the machine started anew. Without it all did, and only the
+   * process was killed. Names and sizes survive.
    */
   crash(survives?: () => boolean): MemoryDisk;
   /** Files open now. */
@@ -28,6 +30,8 @@ export type MemoryDiskOperation = keyof Disk | keyof DiskFile;
 interface MemoryFile {
   readonly id: number;
   bytes: Uint8Array;
+  /** A disk from before a crash has the same bytes: they are copied before they change. */
+  shared: boolean;
   /** Takes the place of size and times. */
   changes: number;
   /** Writes since the last sync. */
@@ -36,6 +40,8 @@ interface MemoryFile {
 }
 
 const TOTAL_BYTES = 2 ** 50;
+/** What a disk writes as a whole or not at all; larger than real ones, of which there would be too many. */
+const SECTOR_BYTES = 64 * 1024;
 
 export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boot = 0): MemoryDisk {
   const failing = new Map<MemoryDiskOperation, string>();
@@ -53,7 +59,7 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
     return file;
   };
   const create = (bytes: Uint8Array): MemoryFile => ({
-    ...{ id: nextId++, bytes, changes: 0, unsynced: [], writtenBytes: bytes.length },
+    ...{ id: nextId++, bytes, shared: false, changes: 0, unsynced: [], writtenBytes: bytes.length },
   });
 
   const openFile = (file: MemoryFile): DiskFile => {
@@ -70,7 +76,7 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
         freeBytes -= written;
         file.writtenBytes += written;
         file.changes++;
-        if (offset + written > file.bytes.length) file.bytes = resized(file.bytes, offset + written);
+        own(file, Math.max(file.bytes.length, offset + written));
         file.bytes.set(bytes.subarray(0, written), offset);
         file.unsynced.push({ start: offset, end: offset + written });
         if (written < bytes.length) throw errno('ENOSPC', 'write');
@@ -83,7 +89,7 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
       },
       async truncate(size) {
         use('truncate');
-        file.bytes = resized(file.bytes, size);
+        own(file, size);
         file.changes++;
       },
       async sync() {
@@ -174,24 +180,43 @@ export function createMemoryDisk(files: Map<string, MemoryFile> = new Map(), boo
     },
     flip(path, offset, how) {
       const file = found(path, 'flip');
+      own(file, file.bytes.length);
       file.bytes[offset] = (file.bytes[offset] ?? 0) ^ 0xff;
       if (how !== 'rot') file.changes++;
     },
+    has: (path) => files.has(path),
     bytesOf: (path) => found(path, 'bytesOf').bytes.slice(),
     crash(survives) {
-      const left = [...files].map(([path, file]): [string, MemoryFile] => [
-        path,
-        { ...file, bytes: surviving(file, survives ?? (() => true)), unsynced: [] },
-      ]);
+      const left = [...files].map(([path, file]): [string, MemoryFile] => {
+        file.shared = true;
+        const found = { ...file, unsynced: [] };
+        if (survives !== undefined) lose(found, file.unsynced, survives);
+        return [path, found];
+      });
       return createMemoryDisk(new Map(left), survives === undefined ? boot : boot + 1);
     },
   };
 }
 
-function surviving(file: MemoryFile, survives: () => boolean): Uint8Array {
-  const bytes = file.bytes.slice();
-  for (const { start, end } of file.unsynced) if (!survives()) bytes.fill(0, start, end);
-  return bytes;
+/** Takes the sectors that did not reach the disk. */
+function lose(file: MemoryFile, unsynced: MemoryFile['unsynced'], survives: () => boolean): void {
+  for (const { start, end } of unsynced) {
+    for (let at = start; at < end; ) {
+      const next = Math.min(end, (Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+      if (!survives()) {
+        own(file, file.bytes.length);
+        file.bytes.fill(0, at, next);
+      }
+      at = next;
+    }
+  }
+}
+
+/** Makes the bytes the file's own, as many as that. */
+function own(file: MemoryFile, size: number): void {
+  if (!file.shared && size === file.bytes.length) return;
+  file.bytes = resized(file.bytes, size);
+  file.shared = false;
 }
 
 function resized(bytes: Uint8Array, size: number): Uint8Array {

@@ -159,15 +159,27 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
       return new Promise((resolve, reject) => {
         const target = reach(address, signal, reject);
         if (target === undefined) return;
-        const onAbort = (): void => reject(abortedError(signal));
+        let over = false;
+        const end = (): void => {
+          over = true;
+          cancelTimeout();
+          signal.removeEventListener('abort', onAbort);
+        };
+        const giveUp = (error: DamselflyError): void => {
+          end();
+          reject(error);
+        };
+        const onAbort = (): void => giveUp(abortedError(signal));
+        const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => giveUp(unreachable('timed out')));
         signal.addEventListener('abort', onAbort, { once: true });
         medium.channel(self.name, target.name).carry(0, () => {
-          signal.removeEventListener('abort', onAbort);
+          if (over) return;
           const handlers = target.listeners.get(address.port);
-          if (handlers === undefined || self.crashed || closed || signal.aborted) {
-            reject(unreachable('nobody listens there'));
+          if (handlers === undefined || self.crashed || closed) {
+            giveUp(unreachable('nobody listens there'));
             return;
           }
+          end();
           const ends = { dialler: self.name, acceptor: target.name };
           const pair = createMemoryLinkPair(ends, medium, () => {
             dialled.delete(pair);

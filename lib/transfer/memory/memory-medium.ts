@@ -26,9 +26,25 @@ export interface Channel {
   carry(bytes: number, arrive: () => void, sent?: () => void): void;
 }
 
+/** What is wrong with the way between two hosts. */
+export interface Trouble {
+  /** Added to the latency. @default 0 */
+  readonly delayMs?: number;
+  /** Share of messages that are lost: they come later, when they were sent again. @default 0 */
+  readonly loss?: number;
+}
+
 /** Time, bandwidth and partitions between hosts. All by Clock timers, in one order: same seed, same run. */
 export interface MemoryMedium {
   connect(host: string, options: HostOptions): void;
+  /** From now on the host can send and receive as much; what is on the wire stays there. */
+  setRates(host: string, options: HostOptions): void;
+  /** From now on the way between the two is like that; undefined: as good as any. */
+  trouble(a: string, b: string, trouble: Trouble | undefined): void;
+  /** Nothing happens at the host any more: what arrives waits for {@link MemoryMedium.thaw}, in order. */
+  freeze(host: string): void;
+  thaw(host: string): void;
+  frozen(host: string): boolean;
   /** @throws INTERNAL when either host was never connected */
   channel(fromHost: string, toHost: string): Channel;
   partition(a: string, b: string): void;
@@ -37,8 +53,12 @@ export interface MemoryMedium {
   partitioned(a: string, b: string): boolean;
 }
 
+/** As TCP: what is lost is sent again after so long, and after twice as long when it is lost again. */
+const RESEND_MS = 200;
+const MAX_RESENDS = 4;
+
 interface Wire {
-  readonly bytesPerMs: number;
+  bytesPerMs: number;
   freeAtMs: number;
 }
 
@@ -52,12 +72,35 @@ export function createMemoryMedium(
   const up = new Map<string, Wire>();
   const down = new Map<string, Wire>();
   const partitions = new Set<string>();
+  const frozen = new Set<string>();
+  const troubles = new Map<string, Trouble>();
+  /** What waits for the end of a partition, by pair, or of a freeze, by host. */
   const held = new Map<string, (() => void)[]>();
 
-  const unlessPartitioned = (a: string, b: string, action: () => void): void => {
-    const key = pairKey(a, b);
-    if (!partitions.has(key)) action();
-    else held.set(key, [...(held.get(key) ?? []), action]);
+  /** Does something at the host `at` that comes from, or has gone to, the other one, as soon as that is possible. */
+  const whenPossible = (a: string, b: string, at: string, action: () => void): void => {
+    const pair = pairKey(a, b);
+    const obstacle = partitions.has(pair) ? pair : frozen.has(at) ? at : undefined;
+    if (obstacle === undefined) {
+      action();
+      return;
+    }
+    const waiting = held.get(obstacle) ?? [];
+    held.set(obstacle, waiting);
+    waiting.push(() => whenPossible(a, b, at, action));
+  };
+  const release = (obstacle: string): void => {
+    const actions = held.get(obstacle) ?? [];
+    held.delete(obstacle);
+    for (const action of actions) action();
+  };
+  const troubleMs = (a: string, b: string): number => {
+    const { delayMs = 0, loss = 0 } = troubles.get(pairKey(a, b)) ?? {};
+    let ms = delayMs;
+    for (let resend = 0; resend < MAX_RESENDS && loss > 0 && rng.float() < loss; resend++) {
+      ms += RESEND_MS * 2 ** resend;
+    }
+    return ms;
   };
 
   return {
@@ -69,13 +112,16 @@ export function createMemoryMedium(
         carry(bytes, arrive, sent) {
           const now = clock.now();
           const sentMs = bytes === 0 ? now : occupy(sender, now, bytes);
-          const earliestMs = sentMs + latencyMs + (jitterMs === 0 ? 0 : rng.float() * jitterMs);
+          const wayMs = latencyMs + (jitterMs === 0 ? 0 : rng.float() * jitterMs);
+          const earliestMs = sentMs + wayMs + troubleMs(fromHost, toHost);
           // The downlink takes bytes as they come: only what it cannot keep up with adds time.
           const receivedMs =
             bytes === 0 ? earliestMs : Math.max(earliestMs, occupy(receiver, now + latencyMs, bytes));
           lastArrivalMs = Math.max(receivedMs, lastArrivalMs);
-          if (sent !== undefined) clock.after(sentMs - now, () => unlessPartitioned(fromHost, toHost, sent));
-          clock.after(lastArrivalMs - now, () => unlessPartitioned(fromHost, toHost, arrive));
+          if (sent !== undefined) {
+            clock.after(sentMs - now, () => whenPossible(fromHost, toHost, fromHost, sent));
+          }
+          clock.after(lastArrivalMs - now, () => whenPossible(fromHost, toHost, toHost, arrive));
         },
       };
     },
@@ -83,20 +129,35 @@ export function createMemoryMedium(
       up.set(host, createWire(hostOptions.upBytesPerSecond));
       down.set(host, createWire(hostOptions.downBytesPerSecond));
     },
+    setRates(host, { upBytesPerSecond, downBytesPerSecond }) {
+      wireOf(up, host).bytesPerMs = perMs(upBytesPerSecond);
+      wireOf(down, host).bytesPerMs = perMs(downBytesPerSecond);
+    },
+    trouble(a, b, trouble) {
+      if (trouble === undefined) troubles.delete(pairKey(a, b));
+      else troubles.set(pairKey(a, b), trouble);
+    },
+    freeze: (host) => void frozen.add(host),
+    thaw(host) {
+      frozen.delete(host);
+      release(host);
+    },
+    frozen: (host) => frozen.has(host),
     partition: (a, b) => void partitions.add(pairKey(a, b)),
     heal(a, b) {
-      const key = pairKey(a, b);
-      partitions.delete(key);
-      const actions = held.get(key) ?? [];
-      held.delete(key);
-      for (const action of actions) action();
+      partitions.delete(pairKey(a, b));
+      release(pairKey(a, b));
     },
     partitioned: (a, b) => partitions.has(pairKey(a, b)),
   };
 }
 
-function createWire(bytesPerSecond = Number.POSITIVE_INFINITY): Wire {
-  return { bytesPerMs: bytesPerSecond / 1000, freeAtMs: 0 };
+function createWire(bytesPerSecond: number | undefined): Wire {
+  return { bytesPerMs: perMs(bytesPerSecond), freeAtMs: 0 };
+}
+
+function perMs(bytesPerSecond = Number.POSITIVE_INFINITY): number {
+  return bytesPerSecond / 1000;
 }
 
 function wireOf(wires: Map<string, Wire>, host: string): Wire {

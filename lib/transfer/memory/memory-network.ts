@@ -4,10 +4,21 @@ import type { Rng } from '../../runtime/rng.ts';
 import type { PeerNetwork } from '../seams.ts';
 import type { MemoryServer } from './memory-fetch.ts';
 import { createHostNetwork, createMemoryHost, type LinkConnection, type MemoryHost } from './memory-host.ts';
-import { createMemoryMedium, type HostOptions, type MediumOptions, pairKey } from './memory-medium.ts';
+import {
+  createMemoryMedium,
+  type HostOptions,
+  type MediumOptions,
+  pairKey,
+  type Trouble,
+} from './memory-medium.ts';
 
-/** As the pings of real links: after so much silence the link is closed. */
+/** As the pings of real links. */
 const LINK_SILENCE_MS = 5000;
+
+export interface MemoryNetworkOptions extends MediumOptions {
+  /** After so much silence a link is closed. @default 5000 */
+  readonly linkSilenceMs?: number;
+}
 
 /**
  * Hosts in one process on a network made of timers, with faults on demand: the twin of the HTTP peer network. What a
@@ -22,7 +33,15 @@ export interface MemoryNetwork {
   stall(host: string): void;
   /** A bit of every piece that the host sends is flipped. */
   corrupt(host: string): void;
-  /** Nothing passes between the two: transfers hang, links close after five seconds. */
+  /** The process on the host stands still: what comes in waits, and links close at the other end after some silence. */
+  freeze(host: string): void;
+  /** Ends a freeze. */
+  thaw(host: string): void;
+  /** The way between the two is slow or loses messages; undefined: as good as any. */
+  trouble(a: string, b: string, trouble: Trouble | undefined): void;
+  /** What the host can send and receive from now on. */
+  setRates(host: string, options: HostOptions): void;
+  /** Nothing passes between the two: transfers hang, links close after some silence. */
   partition(a: string, b: string): void;
   /** Ends every fault of the host, or the partition between the two. Listeners lost in a crash stay lost. */
   heal(host: string, other?: string): void;
@@ -31,9 +50,10 @@ export interface MemoryNetwork {
 /** With a FakeClock and a seeded Rng the same calls give the same run, to the millisecond. */
 export function createMemoryNetwork(
   deps: { readonly clock: Clock; readonly rng: Rng },
-  options: MediumOptions = {},
+  options: MemoryNetworkOptions = {},
 ): MemoryNetwork {
   const { clock, rng } = deps;
+  const { linkSilenceMs = LINK_SILENCE_MS } = options;
   const medium = createMemoryMedium(deps, options);
   const hosts = new Map<string, MemoryHost>();
   const cancelSilence = new Map<string, () => void>();
@@ -83,10 +103,22 @@ export function createMemoryNetwork(
     corrupt(name) {
       hostOf(name).corrupt = true;
     },
+    freeze(name) {
+      if (medium.frozen(name)) return;
+      medium.freeze(name);
+      const cancel = clock.after(linkSilenceMs, () => cutLinks([...hostOf(name).links], 'no sign of life'));
+      cancelSilence.set(name, cancel);
+    },
+    thaw(name) {
+      cancelSilence.get(name)?.();
+      medium.thaw(name);
+    },
+    trouble: (a, b, trouble) => medium.trouble(a, b, trouble),
+    setRates: (name, hostOptions) => medium.setRates(name, hostOptions),
     partition(a, b) {
       if (medium.partitioned(a, b)) return;
       medium.partition(a, b);
-      const cancel = clock.after(LINK_SILENCE_MS, () => {
+      const cancel = clock.after(linkSilenceMs, () => {
         const between = [...hostOf(a).links].filter(
           ({ dialler, acceptor }) => dialler === b || acceptor === b,
         );

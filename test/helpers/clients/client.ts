@@ -18,6 +18,7 @@ export interface ClientPull {
   readonly credentials?: { readonly user: string; readonly password: string };
   /** For each command. @default that of `run` */
   readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 /** What the client says it has. */

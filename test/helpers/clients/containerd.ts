@@ -12,7 +12,9 @@ export const containerd: ContainerClient = {
   async pull(pull): Promise<ClientImage> {
     const { folder } = pull;
     await writeHosts(pull);
-    return await withContainerd(folder, async (ctr) => {
+    const { signal, timeoutMs } = pull;
+    const limits = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal && { signal }) };
+    return await withContainerd(folder, limits, async (ctr) => {
       const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
       const { credentials } = pull;
       const user = credentials === undefined ? [] : ['--user', `${credentials.user}:${credentials.password}`];
@@ -36,8 +38,12 @@ export function containerId(): string {
   return `probe-${randomUUID()}`;
 }
 
-/** Runs a containerd in the folder for as long as `use` takes. */
-export async function withContainerd<T>(folder: string, use: (ctr: Ctr) => Promise<T>): Promise<T> {
+/** Runs a containerd in the folder for as long as `use` takes. @param limits of each `ctr` command */
+export async function withContainerd<T>(
+  folder: string,
+  limits: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  use: (ctr: Ctr) => Promise<T>,
+): Promise<T> {
   const config = join(folder, 'containerd.toml');
   await writeFile(
     config,
@@ -59,8 +65,10 @@ export async function withContainerd<T>(folder: string, use: (ctr: Ctr) => Promi
   const env = { CONTAINERD_ADDRESS: join(folder, 'c.sock') };
   try {
     return await use(async (...args) => {
-      const { code, stdout, output } = await run('ctr', args, { env });
-      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${output.trim()}`);
+      const { code, stdout, output } = await run('ctr', args, { env, ...limits });
+      // Before its last line it has drawn the progress of the pull again and again.
+      const reason = output.trim().split('\n').at(-1) ?? '';
+      if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${reason}`);
       return stdout;
     });
   } finally {

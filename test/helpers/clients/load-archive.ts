@@ -46,7 +46,7 @@ export const ctrImport: ArchiveLoader = {
   name: 'ctr images import',
   programs: ['containerd', 'ctr', 'runc'],
   load: ({ archive, folder, image }) =>
-    withContainerd(folder, async (ctr) => {
+    withContainerd(folder, {}, async (ctr) => {
       await ctr('images', 'import', archive);
       const line = (await ctr('images', 'ls')).split('\n').find((text) => text.startsWith(`${image} `));
       const manifest = /sha256:[0-9a-f]{64}/.exec(line ?? '')?.[0] ?? '';

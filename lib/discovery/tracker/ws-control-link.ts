@@ -1,0 +1,47 @@
+import { type RawData, WebSocket } from 'ws';
+import { describeError } from '../../core/errors.ts';
+import type { Credentials } from '../../security/credentials.ts';
+import { checkedTls } from '../../security/system/mutual-tls.ts';
+import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
+import type { ControlLink } from '../control-link.ts';
+
+/** A tracker whose machine is gone: the kernel looks for it from then on, each second, ten times. */
+const KEEP_ALIVE_MS = 10_000;
+const MAX_TOLD_REASON = 120;
+
+/** The control connection over a WebSocket, dialled or accepted. */
+export function wsControlLink(socket: WebSocket): ControlLink {
+  return {
+    get isOpen() {
+      return socket.readyState === WebSocket.OPEN;
+    },
+    get bufferedBytes() {
+      return socket.bufferedAmount;
+    },
+    send: (text) => socket.send(text),
+    close: (code, reason) => socket.close(code, reason),
+    terminate: () => socket.terminate(),
+    listen(listener) {
+      socket.on('open', () => listener.opened?.());
+      socket.on('message', (data: RawData, isBinary) => {
+        listener.message(isBinary ? undefined : (data as Buffer).toString());
+      });
+      socket.on('error', (error) => listener.failed(describeError(error)));
+      socket.on('close', (code, reason) => {
+        listener.closed(`closed with ${code} ${reason.toString().slice(0, MAX_TOLD_REASON)}`);
+      });
+    },
+  };
+}
+
+/** @param credentials who we are: whoever answers must be a tracker of our cluster. Without it the URL says how */
+export function dialWsControl(url: string, credentials?: Credentials): ControlLink {
+  const socket = new WebSocket(url, {
+    maxPayload: MAX_CONTROL_BYTES,
+    perMessageDeflate: false,
+    // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
+    ...(credentials && (checkedTls(credentials, ['tracker']) as object)),
+  });
+  socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
+  return wsControlLink(socket);
+}

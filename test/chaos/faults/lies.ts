@@ -1,0 +1,78 @@
+import { join } from 'node:path';
+import { jsonReady, startChild } from '../../../bench/fixtures/child.ts';
+import { sumMetric } from '../../../bench/fixtures/metrics.ts';
+import type { Fault } from '../fault.ts';
+import { type Machine, PORTS } from '../machine.ts';
+import type { World } from '../world.ts';
+
+const CORRUPT_PORT = 65012;
+
+/** From now on whoever fetches from the node gets wrong bytes: it is reached through a relay that spoils them. */
+async function corrupt(world: World, node: Machine): Promise<void> {
+  const { name, place } = node.spec;
+  const relay = await startChild({
+    command: 'ip',
+    args: [
+      ...['netns', 'exec', place.namespace, process.execPath],
+      ...[join(import.meta.dirname, '..', 'corrupt-relay-main.ts')],
+      ...['--listen', `${place.peerHost}:${CORRUPT_PORT}`, '--target', `${place.peerHost}:${PORTS.peer}`],
+    ],
+    logFile: join(world.folder, `${name}.relay.log`),
+    ready: jsonReady('corrupt-relay'),
+    signal: world.signal,
+  });
+  world.cleanup.defer(() => relay.stop());
+  await node.stop();
+  await node.start({ flags: ['--advertise', `${place.peerHost}:${CORRUPT_PORT}`] });
+}
+
+async function noticed(world: World): Promise<string | undefined> {
+  const rejected = await sumMetric(
+    world.nodes.filter(({ isUp }) => isUp).map(({ admin }) => admin),
+    'damselfly_pieces_rejected_total',
+  );
+  return rejected > 0 ? undefined : 'no node ever rejected a piece';
+}
+
+function corruptPeers(name: string, what: string, share: number, limits: Fault['limits']): Fault {
+  return {
+    name,
+    what,
+    limits,
+    async prepare(world) {
+      const liars = world.sample(world.nodes, Math.ceil(world.nodes.length * share));
+      await Promise.all(liars.map((node) => corrupt(world, node)));
+    },
+    after: noticed,
+  };
+}
+
+export const LIES: readonly Fault[] = [
+  corruptPeers('quarter-corrupt', '25 % of the nodes send bytes that do not match their proofs', 0.25, {
+    makespanRatio: 1.5,
+    registryRatio: 1,
+  }),
+  corruptPeers('all-corrupt', 'all nodes send bytes that do not match their proofs', 1, { registryRatio: 2 }),
+  {
+    name: 'registry-lies-once',
+    what: 'the registry sends one wrong layer, once',
+    limits: { mayCut: 1 },
+    prepare: (world) => world.registry.setFault({ kind: 'lie', answers: 1, to: 'all' }),
+    after: wasToldALie,
+  },
+  {
+    name: 'signer-lies',
+    what: 'one of the supernodes is given wrong bytes of all it reads, and vouches for them',
+    // The swarm reads once more, and may be given wrong bytes again; then nodes read for themselves.
+    limits: { mayCut: 2 },
+    // Which one owns the layers is not for the seed to say: the first that reads one.
+    prepare: (world) =>
+      world.registry.setFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, to: 'first-reader' }),
+    after: wasToldALie,
+  },
+];
+
+async function wasToldALie(world: World): Promise<string | undefined> {
+  const { spoilt } = await world.registry.counters();
+  return spoilt > 0 ? undefined : 'nobody was told a lie';
+}

@@ -1,0 +1,114 @@
+import { quantile, round } from '../../bench/fixtures/table.ts';
+import type { CodeVersion, Machine } from '../../bench/report/machine.ts';
+import { formatBytes } from '../../lib/config/units.ts';
+import type { Fault } from './fault.ts';
+import type { ChaosResult } from './result.ts';
+import type { SuiteSize } from './sizes.ts';
+
+/** Everything that the page and its JSON are made of. */
+export interface ChaosRecord {
+  readonly date: string;
+  readonly code: CodeVersion;
+  readonly machine: Machine;
+  readonly size: SuiteSize;
+  readonly results: readonly ChaosResult[];
+}
+
+/** One fault over all of its seeds. */
+interface Row {
+  readonly fault: Fault;
+  readonly runs: readonly ChaosResult[];
+  /** Median of the pairs. */
+  readonly makespanRatio: number | undefined;
+  readonly registryRatio: number;
+}
+
+export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string {
+  const { code, date, machine, size } = record;
+  const rows = rowsOf(record.results, faults);
+  const held = rows.filter(({ runs }) => runs.every(isGood)).length;
+  const missing = faults.filter(({ name }) => !rows.some(({ fault }) => fault.name === name));
+  const { nodes, containerdNodes, supernodes, trackers, linkBytesPerSecond } = size.world;
+  return `${[
+    '# Faults on real processes: measured runs',
+    'Written by `make soak`. Every run is a fresh cluster of real processes with a real docker-registry, each machine in its own network namespace; while all nodes pull one image, something breaks. `npm run test:chaos -- --fault NAME --seed N` repeats one.',
+    `${date}, commit \`${code.commit.slice(0, 12)}\`${code.changed ? ' with changes' : ''}, ${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.system}, Node ${machine.node}. ${nodes} nodes, ${supernodes} supernodes, ${trackers} trackers, links of ${(linkBytesPerSecond * 8) / 1e6} Mbit/s, an image of ${formatBytes(size.imageBytes)} in ${size.layers} layers; containerd pulls on ${containerdNodes} nodes, elsewhere a plain client that resumes nothing and compares every byte.`,
+    `**${held} of ${rows.length} faults held with every seed.**`,
+    table(
+      [
+        'fault',
+        'what breaks',
+        'seeds',
+        'failed pulls',
+        'makespan / calm',
+        'target',
+        'registry',
+        'target',
+        'held',
+      ],
+      rows.map(cells),
+    ),
+    ...rows.flatMap(({ fault, runs }) =>
+      runs
+        .filter((run) => !isGood(run))
+        .map(({ broken, seed }) => `- \`${fault.name}\`, seed ${seed}: ${broken.join('; ')}`),
+    ),
+    ...missing.map(
+      ({ name, needs }) => `- \`${name}\` was not run${needs === undefined ? '' : `: needs ${needs}`}`,
+    ),
+    HOW_TO_READ,
+  ].join('\n\n')}\n`;
+}
+
+const HOW_TO_READ = `## How to read it
+
+- Ratios are medians over the seeds; each is of the slowest pull that counts, over the same in a calm pull of the same cluster just before. Nodes that are killed do not count, nodes that the fault itself slows down count as pulls but not for the makespan.
+- The registry's ratio is what left the registry during the struck pull, over the size of the image, counted in a relay before it.
+- A run has held when every pull that had to has succeeded, no client ever got a wrong byte, both ratios are within their targets, no process ended by itself, none holds more files or memory than before once it is idle, and nothing is left when all have been told to end.`;
+
+function rowsOf(results: readonly ChaosResult[], faults: readonly Fault[]): Row[] {
+  return faults.flatMap((fault) => {
+    const runs = results.filter((result) => result.fault === fault.name);
+    if (runs.length === 0) return [];
+    const makespans = runs.flatMap(({ makespanRatio }) => (makespanRatio === null ? [] : [makespanRatio]));
+    const makespanRatio = makespans.length === 0 ? undefined : quantile(makespans, 0.5);
+    return [
+      {
+        fault,
+        runs,
+        makespanRatio,
+        registryRatio: quantile(
+          runs.map((run) => run.registryRatio),
+          0.5,
+        ),
+      },
+    ];
+  });
+}
+
+function cells({ fault, makespanRatio, registryRatio, runs }: Row): string[] {
+  const { limits } = fault;
+  const failed = runs.reduce((sum, run) => sum + run.failedPulls, 0);
+  return [
+    `\`${fault.name}\``,
+    fault.what,
+    String(runs.length),
+    String(failed),
+    makespanRatio === undefined ? '' : `${round(makespanRatio)}x`,
+    limits.makespanRatio === undefined ? '' : `at most ${limits.makespanRatio}x`,
+    `${round(registryRatio)}x`,
+    limits.registryRatio === undefined
+      ? ''
+      : `at most ${limits.registryRatio}x${fault.allowance === undefined ? '' : ' and what nobody held'}`,
+    runs.every(isGood) ? 'yes' : '**no**',
+  ];
+}
+
+export function isGood({ broken }: ChaosResult): boolean {
+  return broken.length === 0;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}

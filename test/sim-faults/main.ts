@@ -1,0 +1,161 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { drawPlan, type Plan } from './plan.ts';
+import { shrink } from './shrink.ts';
+import { type Outcome, simulate } from './simulate.ts';
+
+/** Seeds that a worker is given at once. */
+const BATCH = 8;
+
+interface Options {
+  readonly seeds: number;
+  readonly firstSeed: number;
+  readonly jobs: number;
+  readonly json?: boolean;
+  readonly trace?: boolean;
+  readonly messages?: boolean;
+  readonly stalls?: boolean;
+  readonly shrink: boolean;
+  readonly plan?: Plan;
+}
+
+/** What a worker is given. */
+interface Work {
+  readonly seeds: readonly number[];
+  readonly stalls?: boolean | undefined;
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+if (process.send === undefined) await main();
+else process.on('message', (message) => void work(message as Work));
+
+async function main(): Promise<void> {
+  const command = new Command('test:sim-faults')
+    .description('Simulates small clusters in which random things go wrong, and checks that nothing breaks.')
+    .option('--seeds <count>', 'clusters to simulate', count, 100)
+    .option('--first-seed <number>', 'seed of the first one; the others follow', count, 1)
+    .option('--jobs <count>', 'processes that simulate at once', count, availableParallelism())
+    .option('--json', 'one JSON object a seed, and one at the end')
+    .option('--trace', 'tell everything that happens, in this process')
+    .option('--stalls', 'also fail when a client waits for more than 5 s while nothing goes wrong')
+    .option('--messages', 'the trace also has what peers say to each other')
+    .option(
+      '--plan <json>',
+      'this plan instead, as a shrunk one was told',
+      (text) => JSON.parse(text) as Plan,
+    )
+    .option('--no-shrink', 'do not look for the smallest plan that fails alike')
+    .parse();
+  const options = command.opts<Options>();
+  const startedMs = performance.now();
+  const outcomes = await (options.trace === true || options.plan !== undefined
+    ? tell(options)
+    : spread(options));
+  const failed = outcomes.filter(({ violation }) => violation !== undefined);
+  const seconds = (performance.now() - startedMs) / 1000;
+  const summary = {
+    seeds: outcomes.length,
+    failed: failed.length,
+    failedSeeds: failed.map(({ seed }) => seed).sort((a, b) => a - b),
+    pulls: outcomes.reduce((sum, { pulls }) => sum + pulls, 0),
+    simulatedSeconds: Math.round(outcomes.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 1000),
+    seconds: Number(seconds.toFixed(1)),
+  };
+  if (options.json === true) say(JSON.stringify(summary));
+  else {
+    say(
+      `${summary.seeds} seeds, ${summary.failed} failed, ${summary.pulls} pulls, ` +
+        `${summary.simulatedSeconds} s of clusters in ${summary.seconds} s`,
+    );
+  }
+  if (failed.length > 0) process.exitCode = 1;
+}
+
+/** In this process, one after the other. */
+async function tell({
+  firstSeed,
+  json,
+  plan: given,
+  messages,
+  seeds,
+  stalls,
+  trace,
+}: Options): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const plans = Array.from({ length: seeds }, (_, index) => drawPlan(firstSeed + index));
+  for (const plan of given === undefined ? plans : [given]) {
+    if (trace === true) say(JSON.stringify(plan));
+    const outcome = await simulate(plan, { stalls, ...(trace === true ? { onTrace: say, messages } : {}) });
+    outcomes.push(outcome);
+    report(outcome, json === true);
+  }
+  return outcomes;
+}
+
+/** The seeds over several processes; what fails is shrunk there too. */
+async function spread(options: Options): Promise<readonly Outcome[]> {
+  const { firstSeed, jobs, json, seeds, stalls } = options;
+  const outcomes: Outcome[] = [];
+  const failing: number[] = [];
+  let next = firstSeed;
+  const end = firstSeed + seeds;
+  const worker = async (): Promise<void> => {
+    const child = fork(import.meta.filename, { execArgv: ['--max-semi-space-size=16'] });
+    while (next < end) {
+      const batch = Array.from({ length: Math.min(BATCH, end - next) }, (_, index) => next + index);
+      next += batch.length;
+      child.send({ seeds: batch, stalls } satisfies Work);
+      const [answer] = (await Promise.race([
+        once(child, 'message'),
+        once(child, 'exit').then(() => {
+          throw new Error(`a worker died at seeds ${batch.join(', ')}`);
+        }),
+      ])) as [readonly Outcome[]];
+      for (const outcome of answer) {
+        outcomes.push(outcome);
+        if (outcome.violation !== undefined) failing.push(outcome.seed);
+        if (outcome.violation !== undefined || json === true) report(outcome, json === true);
+      }
+    }
+    child.disconnect();
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, Math.ceil(seeds / BATCH)) }, worker));
+  const [smallest] = failing.sort((a, b) => a - b);
+  if (options.shrink && smallest !== undefined) {
+    const { plan, runs } = await shrink(drawPlan(smallest), { world: { stalls } });
+    const shrunk = { shrunk: smallest, runs, plan };
+    say(
+      json === true
+        ? JSON.stringify(shrunk)
+        : `seed ${smallest}, shrunk in ${runs} runs: ${JSON.stringify(plan)}`,
+    );
+  }
+  return outcomes;
+}
+
+function report(outcome: Outcome, json: boolean): void {
+  if (json) {
+    say(JSON.stringify(outcome));
+    return;
+  }
+  const { seed, violation } = outcome;
+  if (violation === undefined) return;
+  const { atMs, invariant, message, step } = violation;
+  say(`seed ${seed}: ${invariant} at step ${step}, ${atMs.toFixed(1)} ms: ${message}`);
+  say(`  again: npm run test:sim-faults -- --first-seed ${seed} --seeds 1 --trace`);
+}
+
+async function work({ seeds, stalls }: Work): Promise<void> {
+  const outcomes: Outcome[] = [];
+  for (const seed of seeds) outcomes.push(await simulate(drawPlan(seed), { stalls }));
+  process.send?.(outcomes);
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('not a whole number above 0');
+  return value;
+}

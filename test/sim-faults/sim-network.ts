@@ -1,0 +1,76 @@
+import type { Link, LinkListener, PeerNetwork, PeerServerHandlers } from '../../lib/transfer/seams.ts';
+import type { SimProcess } from './sim-process.ts';
+
+/** Told of each message that comes in. */
+export type Hears = (from: string, message: Uint8Array) => void;
+
+/** The network of a host as one process on it sees it: nothing goes out from a dead process, and nothing comes in. */
+export function processNetwork(
+  process: SimProcess,
+  network: PeerNetwork,
+  hears: Hears = () => {},
+): PeerNetwork {
+  return {
+    async fetch(request, into, options) {
+      const { onProgress } = options;
+      const gated = onProgress && ((bytes: number) => process.run(() => onProgress(bytes)));
+      await process.ask(() =>
+        network.fetch(request, into, { ...options, ...(gated === undefined ? {} : { onProgress: gated }) }),
+      );
+    },
+    fetchSmall: (request, options) => process.ask(() => network.fetchSmall(request, options)),
+    dial: async (address, options) =>
+      processLink(process, await process.ask(() => network.dial(address, options)), hears),
+    listen: (address, handlers) =>
+      process.ask(() => network.listen(address, processHandlers(process, handlers, hears))),
+    close: () => process.ask(() => network.close()),
+  };
+}
+
+function processHandlers(
+  process: SimProcess,
+  handlers: PeerServerHandlers,
+  hears: Hears,
+): PeerServerHandlers {
+  return {
+    link: (link) => process.run(() => handlers.link(processLink(process, link, hears))),
+    piece: (asked) => {
+      if (!process.alive) return { kind: 'unknown' };
+      const admission = handlers.piece(asked);
+      if (admission.kind !== 'serve') return admission;
+      return {
+        ...admission,
+        read: (offset, into) => process.ask(() => admission.read(offset, into)),
+        idle: () => process.run(() => admission.idle()),
+        done: (sentBytes) => process.run(() => admission.done(sentBytes)),
+      };
+    },
+    smallBlobs: (asked, options) =>
+      process.ask(async () => (await handlers.smallBlobs?.(asked, options)) ?? []),
+  };
+}
+
+function processLink(process: SimProcess, link: Link, hears: Hears): Link {
+  return {
+    remoteHost: link.remoteHost,
+    get bufferedBytes() {
+      return link.bufferedBytes;
+    },
+    send(message) {
+      if (process.alive) link.send(message);
+    },
+    listen(listener: LinkListener) {
+      link.listen({
+        message: (message) =>
+          process.run(() => {
+            hears(link.remoteHost, message);
+            listener.message(message);
+          }),
+        closed: (reason) => process.run(() => listener.closed(reason)),
+      });
+    },
+    close(reason) {
+      if (process.alive) link.close(reason);
+    },
+  };
+}
