@@ -16,6 +16,7 @@ import { ensureAuthority } from '../lib/security/system/authority-folder.ts';
 import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
 import { DEFAULT_ADMIN, trackerConfig } from '../tracker/config.ts';
+import { followRevocations } from '../tracker/follow-revocations.ts';
 import { createTracker } from '../tracker/tracker.ts';
 
 const node = daemonConfig.shape;
@@ -115,14 +116,15 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     return part!;
   };
   try {
-    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', (known) =>
-      createTracker(known, {
+    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', (known) => {
+      followRevocations(known, caDir);
+      return createTracker(known, {
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
         adminListen: config.trackerAdminListen,
         udpListen: false,
-      }),
-    );
+      });
+    });
     const scheme = config.insecure ? 'ws' : 'wss';
     const shared = {
       ...config,

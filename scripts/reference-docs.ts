@@ -140,6 +140,10 @@ certificate counts for 24 h and is renewed after half of that at the tracker's p
 away for longer needs a token again. A further tracker has a copy of the authority's folder, or joins with a token of the role
 \`tracker\` and then enrols nobody.
 
+\`damselfly ca revoke ROLE/NAME\` takes a membership back (\`dfget status --json\` shows the name as \`id\`). A tracker that has the
+authority's folder heeds it within ten seconds: it accepts no new connection of that member and gives it no certificate. Other
+members believe its certificate until that expires, a day at most; stop the process, too.
+
 Certificates of an authority of your own are taken with \`--tls-cert\`, \`--tls-key\` and \`--tls-ca\`: both for TLS servers and
 clients, with one URI name \`spiffe://CLUSTER/ROLE/NAME\`, the same CLUSTER everywhere, and ROLE node, supernode or tracker.
 The files are read again each minute.

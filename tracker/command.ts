@@ -5,6 +5,7 @@ import { startAsMember } from '../lib/command/start-as-member.ts';
 import { DamselflyError, hasCode } from '../lib/core/errors.ts';
 import { loadAuthority } from '../lib/security/system/authority-folder.ts';
 import { DEFAULT_ADMIN, trackerConfig } from './config.ts';
+import { followRevocations } from './follow-revocations.ts';
 import { createTracker } from './tracker.ts';
 
 /** `damselfly tracker` */
@@ -27,6 +28,7 @@ export function trackerCommand(): Command {
         return await startAsMember(deps, who, member, (known) => {
           const adminListen =
             config.adminListen ?? (known.credentials === undefined ? undefined : DEFAULT_ADMIN);
+          followRevocations({ ...known, authority }, config.caDir);
           return createTracker({ ...known, authority }, { ...config, adminListen });
         });
       } catch (error) {

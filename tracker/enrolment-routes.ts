@@ -33,7 +33,7 @@ const renewBody = z.object({ request: z.string(), zone: z.string() });
 export function createEnrolmentRoutes(
   deps: EnrolmentDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const { authority, log, metrics, wallClockMs } = deps;
+  const { authority, credentials, log, metrics, wallClockMs } = deps;
   let atOnce = 0;
 
   const certify = async (path: string, request: IncomingMessage): Promise<Enrolled> => {
@@ -41,7 +41,11 @@ export function createEnrolmentRoutes(
     const nowMs = wallClockMs();
     let made: Awaited<ReturnType<typeof renew>>;
     if (path === ENROLL_PATH) {
-      const joined = await enrol(authority, enrolBody.parse(body), nowMs);
+      const joined = await enrol(
+        authority,
+        { ...enrolBody.parse(body), revoked: credentials.revoked },
+        nowMs,
+      );
       log.info({ ...joined.identity, token: joined.tokenId }, 'a member has enrolled');
       made = joined;
     } else {

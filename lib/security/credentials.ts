@@ -73,6 +73,11 @@ export class Credentials {
     });
   }
 
+  /** What counts no more, as far as this process knows. */
+  get revoked(): RevocationList {
+    return this.#revoked;
+  }
+
   /** Takes a list that the authority has signed, unless a newer one is known. */
   revoke(list: RevocationList): void {
     if (list.number > this.#revoked.number) this.#revoked = list;

@@ -10,6 +10,7 @@ import type { ClusterAuthority } from './cluster-authority.ts';
 import { isIdentitySegment, type MemberIdentity, type MemberRole } from './identity.ts';
 import { verifyJoinToken } from './join-token.ts';
 import { identityOf } from './member.ts';
+import { isRevoked, type RevocationList } from './revocation-list.ts';
 import { algorithmOf, loadX509, publicKeyOf, signingKeyOf } from './x509.ts';
 
 /** A request for a key of 4,096 bits of RSA has 1,700 characters; ours have 300. */
@@ -70,13 +71,22 @@ export async function readCertificateRequest(pem: string): Promise<KeyObject> {
  */
 export async function enrol(
   authority: ClusterAuthority,
-  asked: { readonly request: string; readonly token: string; readonly zone: string },
+  asked: {
+    readonly request: string;
+    readonly token: string;
+    readonly zone: string;
+    readonly revoked: RevocationList;
+  },
   nowMs: number,
 ): Promise<{ readonly certificate: string; readonly identity: MemberIdentity; readonly tokenId: string }> {
   const { id: tokenId, role } = verifyJoinToken(authority, asked.token, nowMs);
   const publicKey = await readCertificateRequest(asked.request);
+  const name = memberNameOf(publicKey);
+  if (isRevoked(asked.revoked, role, name)) {
+    throw new DamselflyError('IDENTITY_REFUSED', `${role}/${name} was revoked`, { reason: 'revoked' });
+  }
   const zone = isIdentitySegment(asked.zone) ? asked.zone : '';
-  const identity = { cluster: authority.cluster, role, name: memberNameOf(publicKey), zone };
+  const identity = { cluster: authority.cluster, role, name, zone };
   return { certificate: await authority.issue({ identity, publicKey, nowMs }), identity, tokenId };
 }
 

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { type MemberIdentity, type MemberRole, parseIdentity, uriNames } from './identity.ts';
-import type { RevocationList } from './revocation-list.ts';
+import { isRevoked, type RevocationList } from './revocation-list.ts';
 
 /** Why a certificate that TLS accepted is not enough. */
 export type MemberRefusal =
@@ -44,9 +44,8 @@ export function checkMember(
   const { cluster, name, role } = identity;
   if (cluster !== wanted.cluster) return { kind: 'refused', reason: 'other-cluster' };
   if (!wanted.roles.includes(role)) return { kind: 'refused', reason: 'wrong-role' };
-  const { members, serials } = wanted.revoked;
   const serial = certificate.serialNumber.toLowerCase();
-  if (serials.includes(serial) || members.includes(`${role}/${name}`)) {
+  if (wanted.revoked.serials.includes(serial) || isRevoked(wanted.revoked, role, name)) {
     return { kind: 'refused', reason: 'revoked' };
   }
   if (certificate.validToDate.getTime() < wanted.nowMs) return { kind: 'refused', reason: 'expired' };

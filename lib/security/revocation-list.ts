@@ -1,5 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { DamselflyError } from '../core/errors.ts';
+import type { MemberRole } from './identity.ts';
 import { isSignedBy, signText, splitSignedText } from './signed-text.ts';
 
 /** Certificates that count no more although they have not expired. The list with the highest number holds. */
@@ -23,6 +25,29 @@ const schema = z.strictObject({
   serials: z.array(z.string().regex(/^[0-9a-f]{1,40}$/)).max(MAX_REVOKED),
   members: z.array(z.string().regex(/^(?:node|supernode|tracker)\/[A-Za-z0-9._-]{1,64}$/)).max(MAX_REVOKED),
 });
+
+/**
+ * The list with one more, or the same when it is there already.
+ * @param what `ROLE/NAME` of a member, or a serial number, hex
+ * @throws CONFIG_INVALID
+ */
+export function withRevoked(list: RevocationList, what: string): RevocationList {
+  const kind = what.includes('/') ? 'members' : 'serials';
+  const value = kind === 'serials' ? what.toLowerCase() : what;
+  if (list[kind].includes(value)) return list;
+  const next = schema.safeParse({ ...list, number: list.number + 1, [kind]: [...list[kind], value] });
+  if (next.success) return next.data;
+  throw new DamselflyError(
+    'CONFIG_INVALID',
+    list[kind].length < MAX_REVOKED
+      ? `got ${JSON.stringify(what.slice(0, 100))}; expected ROLE/NAME, such as node/NAME, or a serial number in hex`
+      : `${MAX_REVOKED} are revoked already; a new authority for the cluster makes an end of them all`,
+  );
+}
+
+export function isRevoked(list: RevocationList, role: MemberRole, name: string): boolean {
+  return list.members.includes(`${role}/${name}`);
+}
 
 export function signRevocationList(
   { members, number, serials }: RevocationList,

@@ -15,6 +15,7 @@ import {
 import { MEMBER_ROLES } from '../../lib/security/identity.ts';
 import { createJoinToken } from '../../lib/security/join-token.ts';
 import { identityOf } from '../../lib/security/member.ts';
+import { NOTHING_REVOKED } from '../../lib/security/revocation-list.ts';
 import { testAuthority } from './cluster.ts';
 
 const authority = await testAuthority('north');
@@ -25,7 +26,11 @@ t.test('a token and a key make a member of the role that the token says', async 
     const key = createMemberKey(role);
     const token = createJoinToken(authority, { role, expiresAtMs: nowMs + HOUR_MS });
     const request = await createCertificateRequest(key);
-    const { certificate, identity } = await enrol(authority, { request, token, zone: 'eu-1' }, nowMs);
+    const { certificate, identity } = await enrol(
+      authority,
+      { request, token, zone: 'eu-1', revoked: NOTHING_REVOKED },
+      nowMs,
+    );
     const name = memberNameOf(createPublicKey(key));
     t.same(identity, { cluster: 'north', role, name, zone: 'eu-1' });
     const made = new X509Certificate(certificate);
@@ -42,7 +47,11 @@ t.test('a token and a key make a member of the role that the token says', async 
 t.test('a zone that cannot be written is the default one', async (t) => {
   const token = createJoinToken(authority, { role: 'node', expiresAtMs: Date.now() });
   const request = await createCertificateRequest(createMemberKey('node'));
-  const { identity } = await enrol(authority, { request, token, zone: '../tracker' }, Date.now());
+  const { identity } = await enrol(
+    authority,
+    { request, token, zone: '../tracker', revoked: NOTHING_REVOKED },
+    Date.now(),
+  );
   t.equal(identity.zone, '');
 });
 

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,9 +7,11 @@ import t from 'tap';
 import { HOUR_MS } from '../../lib/security/cluster-authority.ts';
 import { createCertificateRequest, createMemberKey } from '../../lib/security/enrolment.ts';
 import { readJoinToken } from '../../lib/security/join-token.ts';
+import { signRevocationList } from '../../lib/security/revocation-list.ts';
+import { loadRevocations, revoke } from '../../lib/security/system/authority-folder.ts';
 import { joinCluster, renewMembership } from '../../lib/security/system/enrolment-client.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
-import { startSecureTracker } from './identity-rig.ts';
+import { helloOf, startSecureTracker } from './identity-rig.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -157,3 +159,36 @@ t.test('garbage on the public port is answered, and shortly', async (t) => {
   t.equal(await post('/v1/renew', renewal), 403, 'without a certificate');
   t.equal(await (await fetchWith(`${enroll}/v1/ca`, { dispatcher })).text(), authority.certificate);
 });
+
+t.test(
+  'a member that was revoked is turned away, gets no next certificate, and cannot join again',
+  async (t) => {
+    const { authority, credentials, control, folder, open, token } = await startSecureTracker(t);
+    let nowMs = Date.now();
+    const member = await open({ joinToken: token(), wallClockMs: () => nowMs });
+    const { cert } = member.keys;
+    const peer = { id: member.id, role: 'node', host: '127.0.0.1', port: 1, zone: '' } as const;
+    t.equal(await helloOf(t, control, member.keys, peer), 'welcome');
+    const list = await revoke(folder, authority, `node/${member.id}`);
+    t.match(list, { number: 1, members: [`node/${member.id}`] });
+    t.equal(
+      await revoke(folder, authority, `node/${member.id}`).then(({ number }) => number),
+      1,
+      'once is enough',
+    );
+    credentials.revoke(await loadRevocations(folder, authority));
+    t.not(await helloOf(t, control, member.keys, peer), 'welcome');
+    nowMs += 17 * HOUR_MS;
+    await member.look();
+    t.equal(member.keys.cert, cert);
+    rmSync(join(folder, 'node', 'identity', 'member.crt'));
+    await t.rejects(open({ joinToken: token() }), { code: 'IDENTITY_REFUSED', facts: { reason: 'revoked' } });
+    writeFileSync(join(folder, 'revocations'), signRevocationList(list, (await testAuthority()).key));
+    await t.rejects(
+      loadRevocations(folder, authority),
+      { code: 'CONFIG_INVALID' },
+      'a list that others signed',
+    );
+    await t.rejects(revoke(join(folder, 'new'), authority, 'nobody at all'), { code: 'CONFIG_INVALID' });
+  },
+);

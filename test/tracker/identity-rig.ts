@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { WebSocket } from 'ws';
 import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
+import type { PeerInfo } from '../../lib/core/node.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
@@ -10,7 +12,9 @@ import type { ClusterAuthority } from '../../lib/security/cluster-authority.ts';
 import type { Credentials } from '../../lib/security/credentials.ts';
 import type { MemberRole } from '../../lib/security/identity.ts';
 import { createJoinToken } from '../../lib/security/join-token.ts';
+import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
 import { openCredentials } from '../../lib/security/system/open-credentials.ts';
+import { encodeControl } from '../../lib/wire/control-codec.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 import { anyPort, systemClock } from './control-rig.ts';
@@ -74,5 +78,34 @@ export async function startSecureTracker(t: Test, authority?: ClusterAuthority) 
       .find((line) => line.startsWith(name))
       ?.split(' ')[1];
   };
-  return { authority: own, tracker, folder, enroll, control, token, open, metric };
+  return { authority: own, credentials, tracker, folder, enroll, control, token, open, metric };
+}
+
+const DEADLINE_MS = 10_000;
+
+/** How a control connection with these keys ends: its close code, or why it did not come about. */
+export async function helloOf(
+  t: Test,
+  url: string,
+  keys: Partial<TlsKeys>,
+  peer: PeerInfo,
+): Promise<number | string> {
+  const socket = new WebSocket(`${url}/control`, {
+    ...keys,
+    checkServerIdentity: (() => undefined) as () => never,
+  });
+  t.teardown(() => socket.terminate());
+  return await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('nothing happened')), DEADLINE_MS);
+    const settle = (how: number | string): void => {
+      clearTimeout(timer);
+      resolve(how);
+    };
+    socket.on('open', () =>
+      socket.send(encodeControl({ type: 'hello', protocol: 1, peer, clusterTimeMs: 0 })),
+    );
+    socket.on('message', () => settle('welcome'));
+    socket.on('close', (code) => settle(code));
+    socket.on('error', () => settle('refused'));
+  });
 }

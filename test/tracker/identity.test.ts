@@ -1,45 +1,13 @@
-import t, { type Test } from 'tap';
-import { WebSocket } from 'ws';
+import t from 'tap';
 import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import { createTrackerDiscovery } from '../../lib/discovery/tracker/tracker-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { peerIdOf } from '../../lib/security/identity.ts';
-import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
-import { encodeControl } from '../../lib/wire/control-codec.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 import { systemClock } from './control-rig.ts';
-import { startSecureTracker } from './identity-rig.ts';
-
-const DEADLINE_MS = 10_000;
-
-/** How a control connection with these keys ends: its close code, or why it did not come about. */
-async function helloOf(
-  t: Test,
-  url: string,
-  keys: Partial<TlsKeys>,
-  peer: PeerInfo,
-): Promise<number | string> {
-  const socket = new WebSocket(`${url}/control`, {
-    ...keys,
-    checkServerIdentity: (() => undefined) as () => never,
-  });
-  t.teardown(() => socket.terminate());
-  return await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('nothing happened')), DEADLINE_MS);
-    const settle = (how: number | string): void => {
-      clearTimeout(timer);
-      resolve(how);
-    };
-    socket.on('open', () =>
-      socket.send(encodeControl({ type: 'hello', protocol: 1, peer, clusterTimeMs: 0 })),
-    );
-    socket.on('message', () => settle('welcome'));
-    socket.on('close', (code) => settle(code));
-    socket.on('error', () => settle('refused'));
-  });
-}
+import { helloOf, startSecureTracker } from './identity-rig.ts';
 
 const peerOf = ({ identity }: Awaited<ReturnType<typeof testMember>>, role = identity.role): PeerInfo => ({
   id: peerIdOf(identity),

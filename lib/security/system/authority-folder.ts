@@ -1,6 +1,13 @@
 import { join } from 'node:path';
 import { DamselflyError } from '../../core/errors.ts';
 import { type ClusterAuthority, createClusterAuthority, openClusterAuthority } from '../cluster-authority.ts';
+import {
+  NOTHING_REVOKED,
+  type RevocationList,
+  readRevocationList,
+  signRevocationList,
+  withRevoked,
+} from '../revocation-list.ts';
 import { readIfThere, writeWhole } from './secret-files.ts';
 
 /**
@@ -49,6 +56,36 @@ export async function requireAuthority(folder: string): Promise<ClusterAuthority
 export async function ensureAuthority(folder: string, nowMs: number): Promise<ClusterAuthority> {
   return (await loadAuthority(folder)) ?? (await initAuthority(folder, { cluster: DEFAULT_CLUSTER, nowMs }));
 }
+
+/** What its authority has revoked so far. @throws CONFIG_INVALID when the file is none that it has signed */
+export async function loadRevocations(folder: string, authority: ClusterAuthority): Promise<RevocationList> {
+  const path = join(folder, REVOCATIONS);
+  const text = await readIfThere(path);
+  if (text === undefined) return NOTHING_REVOKED;
+  const list = readRevocationList(text.trim(), authority.publicKey);
+  if (list !== undefined) return list;
+  throw new DamselflyError('CONFIG_INVALID', `${path} was not signed by the authority beside it`);
+}
+
+/**
+ * Takes back what the authority has given.
+ * @param what a member as `ROLE/NAME`, or the serial number of a certificate, hex
+ * @throws CONFIG_INVALID when it is neither, or too much is revoked already
+ */
+export async function revoke(
+  folder: string,
+  authority: ClusterAuthority,
+  what: string,
+): Promise<RevocationList> {
+  const before = await loadRevocations(folder, authority);
+  const list = withRevoked(before, what);
+  if (list !== before) {
+    await writeWhole(join(folder, REVOCATIONS), `${signRevocationList(list, authority.key)}\n`, 0o644);
+  }
+  return list;
+}
+
+const REVOCATIONS = 'revocations';
 
 /** What a cluster is called unless somebody names it. Two of that name are still two: their keys differ. */
 export const DEFAULT_CLUSTER = 'damselfly';

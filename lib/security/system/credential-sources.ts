@@ -90,6 +90,7 @@ export async function keysFromTracker(
     throw new DamselflyError('CONFIG_INVALID', message);
   }
   const kept = await loadKept(folder, { role, pinned }, wallClockMs());
+  if (kept === undefined && pinned === undefined) throw needsToken(folder, role);
   const key = await loadKey(folder, role);
   const request = await loadRequest(folder, key);
   const save = async (answer: {

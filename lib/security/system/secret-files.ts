@@ -26,7 +26,10 @@ export async function readRequired(path: string): Promise<string> {
  */
 export async function writeWhole(path: string, text: string, mode: 0o600 | 0o644): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const folder = dirname(path);
+    // Only the last one is closed to others: what is around it may hold files for everybody.
+    await mkdir(dirname(folder), { recursive: true });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     await writeFile(`${path}.new`, text, { mode, flush: true });
     await rename(`${path}.new`, path);
   } catch (error) {
