@@ -14,8 +14,10 @@ import type { DhtDiscovery } from './libp2p/dht-discovery.ts';
 const GRACE_MS = 1500;
 /** Trackers that answer nothing for so long are as good as gone, whatever their connections say. */
 const SILENT_MS = 3000;
-/** The DHT is given so long to be joined, and then to meet its supernodes, before what it does not know is taken for true. */
-const SETTLE_MS = 2000;
+/** The DHT is given so long to be joined, */
+const JOIN_MS = 2000;
+/** and then to meet its supernodes, before what it does not know is taken for true. */
+const SETTLE_MS = 5000;
 /** Once trackers are back, or nobody asks for it any more, the DHT is left after this. */
 const LINGER_MS = 5 * 60_000;
 /** Remembered nodes that are named for a blob before the DHT knows better. */
@@ -26,7 +28,7 @@ export interface FallbackDiscoveryDeps {
   readonly log: Logger;
   readonly trackers: Discovery;
   /** Joins the DHT. */
-  readonly openDht: () => DhtDiscovery;
+  readonly openDht: (presumed: () => readonly PeerInfo[]) => DhtDiscovery;
   /** Peers that were heard of before, the latest first. */
   readonly remembered: { readonly all: readonly PeerInfo[]; note(peers: readonly PeerInfo[]): void };
   readonly metrics?: FallbackMetrics | undefined;
@@ -111,11 +113,21 @@ class FallbackDiscovery implements CombinedDiscovery {
   get supernodes(): readonly PeerInfo[] {
     const { remembered, trackers } = this.#deps;
     if (!this.#onDht) return trackers.supernodes;
-    // Who is in the DHT is alive; until somebody is, those that lived last are the best there is.
-    const { reachable = false, supernodes = [] } = this.#dht ?? {};
-    if (supernodes.length > 0 || (reachable && !this.#within(this.#dhtReachedMs))) return supernodes;
-    const told = trackers.supernodes;
-    return told.length > 0 ? told : remembered.all.filter(({ role }) => role === 'supernode');
+    const { supernodes = trackers.supernodes } = this.#dht ?? {};
+    if (supernodes.length > 0 || this.#isSettled) return supernodes;
+    return remembered.all.filter(({ role }) => role === 'supernode');
+  }
+
+  /**
+   * Who is in the DHT is alive; until it has had the time to meet all, so are those of whom trackers told last. Were it
+   * to count only the first that it meets, that one would own all blobs, and read again what others are reading.
+   */
+  #presumed(): readonly PeerInfo[] {
+    return this.#isSettled ? [] : this.#deps.trackers.supernodes;
+  }
+
+  get #isSettled(): boolean {
+    return this.#dht?.reachable === true && !this.#within(SETTLE_MS, this.#dhtReachedMs);
   }
 
   owner(digest: Digest): PeerInfo | undefined {
@@ -126,7 +138,7 @@ class FallbackDiscovery implements CombinedDiscovery {
     if (!this.#onDht) return this.#deps.trackers.owes(digest);
     if (this.#dht?.reachable === true) return this.#dht.owes(digest);
     const wanted = this.#shared.has(digest) && this.#shared.get(digest)?.have !== 'all';
-    return wanted && this.#dhtReachedMs < this.#dhtOpenedMs && this.#within(this.#dhtOpenedMs);
+    return wanted && this.#dhtReachedMs < this.#dhtOpenedMs && this.#within(JOIN_MS, this.#dhtOpenedMs);
   }
 
   listen(listener: DiscoveryListener): void {
@@ -187,8 +199,8 @@ class FallbackDiscovery implements CombinedDiscovery {
     return this.#options.dhtOnly === true || this.#silent || !this.#deps.trackers.reachable;
   }
 
-  #within(sinceMs: number): boolean {
-    return this.#deps.clock.now() - sinceMs < SETTLE_MS;
+  #within(ms: number, sinceMs: number): boolean {
+    return this.#deps.clock.now() - sinceMs < ms;
   }
 
   #listenerOf(source: Source, isCurrent = (): boolean => true): DiscoveryListener {
@@ -266,7 +278,7 @@ class FallbackDiscovery implements CombinedDiscovery {
 
   #join(): DhtDiscovery {
     if (this.#dht !== undefined) return this.#dht;
-    const dht = this.#deps.openDht();
+    const dht = this.#deps.openDht(() => this.#presumed());
     this.#dht = dht;
     this.#dhtOpenedMs = this.#deps.clock.now();
     this.#deps.metrics?.dht(true);

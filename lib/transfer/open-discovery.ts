@@ -82,10 +82,10 @@ export async function openDiscovery(
     const keys = clusterKeys(await clusterKey(disk, config.clusterKeyFile));
     const remembered = await RememberedPeers.load(deps, folder);
     metrics.rememberedPeers.set(remembered.all.length);
-    const openDht = (): DhtDiscovery =>
+    const openDht = (presumed: () => readonly PeerInfo[]): DhtDiscovery =>
       createDhtDiscovery(
         {
-          ...{ clock, keys, log, rng },
+          ...{ clock, keys, log, presumed, rng },
           open: lazily(deps, config, peer.role, keys),
           seeds: () => [...bootstrap, ...remembered.all],
           locate: (seed, signal) => locator.locateDht(seed, { signal }),

@@ -38,9 +38,14 @@ function createGround() {
     options: Partial<FallbackDiscoveryOptions> & { remembered?: readonly PeerInfo[] } = {},
   ) => {
     const { remembered = [], ...given } = options;
-    const counted = { joined: 0, open: false, noted: new Set<string>(), answers: [] as string[] };
-    const openDht = (): DhtDiscovery => {
+    const counted = {
+      ...{ joined: 0, open: false, noted: new Set<string>(), answers: [] as string[] },
+      presume: (): readonly PeerInfo[] => [],
+    };
+    const presumed = (): string[] => counted.presume().map(({ id }) => nameOf(id));
+    const openDht = (presume: () => readonly PeerInfo[]): DhtDiscovery => {
       counted.joined++;
+      counted.presume = presume;
       return Object.assign(dht.connect(peer), { door: async () => ({ member: 'm', port: 1 }) });
     };
     const discovery = createFallbackDiscovery(
@@ -68,7 +73,7 @@ function createGround() {
       reachable: (now) => void reachable.push(now),
     };
     discovery.listen(listener);
-    return { discovery, counted, told, reachable };
+    return { discovery, counted, told, reachable, presumed };
   };
   const run = (ms: number): void => {
     const untilMs = clock.now() + ms;
@@ -149,6 +154,22 @@ t.test('without trackers: remembered peers at once, then the DHT, and back in ti
   t.notOk(node.counted.open, 'and then it is left');
   t.ok(node.counted.noted.has(supernode.id), 'who was named is remembered');
   t.same(node.reachable, [true, false, true]);
+});
+
+t.test('until the DHT has had time to meet them, supernodes that trackers told of live', async (t) => {
+  const { connect, dht, run, tracker } = createGround();
+  for (const name of ['super1', 'super2']) connect(peerNamed(name, 'supernode'));
+  const node = connect(peerNamed('node'));
+  run(100);
+  dht.reachable = false;
+  tracker.reachable = false;
+  run(60_000);
+  t.same(node.presumed().sort(), ['super1', 'super2'], 'as long as the DHT knows nobody');
+  dht.reachable = true;
+  run(3000);
+  t.same(node.presumed().sort(), ['super1', 'super2'], 'and while it meets the first ones');
+  run(3000);
+  t.same(node.presumed(), [], 'then the DHT knows who lives');
 });
 
 t.test('while the DHT is being joined an answer is owed, for a while', async (t) => {

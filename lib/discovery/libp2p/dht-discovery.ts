@@ -21,6 +21,8 @@ const SUPERNODES_MS = 30_000;
 export interface DhtDiscoveryDeps extends MembersDeps {
   readonly open: OpenDht;
   readonly keys: ClusterKeys;
+  /** Supernodes that count as alive although nobody has met them here yet: without them others would own their blobs. */
+  readonly presumed?: () => readonly PeerInfo[];
   readonly metrics?: DhtMetrics | undefined;
 }
 
@@ -124,7 +126,9 @@ class MemberDiscovery implements DhtDiscovery {
   }
 
   get supernodes(): readonly PeerInfo[] {
-    return this.#members.supernodes;
+    const known = [...(this.#deps.presumed?.() ?? []), ...this.#members.supernodes];
+    const own = this.#options.peer.id;
+    return [...new Map(known.map((peer) => [peer.id, peer])).values()].filter(({ id }) => id !== own);
   }
 
   owes(digest: Digest): boolean {
