@@ -21,7 +21,9 @@ export function trackerCommand(): Command {
 `,
     start: async (deps, config) => {
       keepYoungHeapSmall();
-      const authority = config.insecure ? undefined : await loadAuthority(config.caDir);
+      // An operator with certificates of another authority enrols members elsewhere.
+      const issues = !config.insecure && config.tlsCert === undefined;
+      const authority = issues ? await loadAuthority(config.caDir) : undefined;
       const who = { ...config, tracker: [], zone: '' };
       const member = { folder: config.dataDir, role: 'tracker', authority } as const;
       try {
