@@ -14,9 +14,9 @@ export function supernodeCommand(): Command {
     examples: `  damselfly supernode --tracker wss://tracker.corp:8400 --join-token TOKEN --upstream harbor.corp=https://harbor.corp
   damselfly supernode --tracker wss://tracker.corp:8400 --zone eu-1 --store-max 500GiB --config supernode.yaml
 `,
-    start: (deps, config) =>
+    start: (deps, config, sources) =>
       startAsMember(deps, config, { folder: config.dataDir[0]?.folder, role: 'supernode' }, (known) =>
-        createSupernode(known, config),
+        createSupernode(known, config, sources),
       ),
   });
 }
