@@ -10,7 +10,7 @@ import { extendPath, provideTools } from './test-tools.ts';
 // begins so. Everything but the end-to-end tests runs in parallel; those start whole clusters and real container
 // clients, so they take turns.
 
-const UNIT_TIMEOUT_SECONDS = 120;
+const UNIT_TIMEOUT_SECONDS = 300;
 const E2E_TIMEOUT_SECONDS = 420;
 const SOAK = 'test/soak/';
 

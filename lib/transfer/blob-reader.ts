@@ -4,11 +4,13 @@ import type { ByteRange } from '../core/range.ts';
 import { withAbort } from '../core/single-flight.ts';
 import type { StoredBlob } from '../store/store.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
-import { HOLD_BACK_BYTES } from './direct-read.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** One read from the store and one write to the client: large, because the cost is per chunk (docs/DATA-PLANE.md). */
 const CHUNK_BYTES = 8 * 1024 * 1024;
+
+/** Kept back until the whole digest has matched, so that no client ever holds a complete wrong blob. */
+export const HOLD_BACK_BYTES = 64 * 1024;
 
 export function wantedRange(request: BlobRequest): ByteRange {
   return request.range ?? { start: 0, end: request.size };

@@ -204,14 +204,20 @@ export class ClientReads implements BlobSource {
       failure = error;
     }
     // Our disk failed in the middle: the rest comes straight from the registry, from where the client stands.
-    let hash: Hash | undefined;
-    if (range.start === 0 && range.end === request.size && sent > 0) {
+    const given = async (hash: Hash): Promise<void> => {
       if (blob === undefined) throw failure;
-      hash = await this.#sink.hashOfPrefix(blob, pull.unwritten?.start ?? sent);
-      if (pull.unwritten !== undefined) hash.update(pull.unwritten.bytes);
-    }
-    const start = hash === undefined ? { start: sent } : { start: sent, hash };
-    yield* readDirectly(this.#deps.origin, request, start, signal);
+      await this.#hashGiven(blob, { start: range.start, end: sent }, pull, hash);
+    };
+    yield* readDirectly(this.#deps.origin, request, { start: sent, given }, signal);
+  }
+
+  /** Hashes what the client was given: from disk, but for what the disk has not taken. */
+  async #hashGiven(blob: SharedBlob, { start, end }: ByteRange, pull: Pull, hash: Hash): Promise<void> {
+    const { unwritten } = pull;
+    // The client may have begun within that piece.
+    const onDisk = Math.max(start, unwritten?.start ?? end);
+    await this.#sink.hashHeld(blob, { start, end: onDisk }, hash);
+    if (unwritten !== undefined) hash.update(unwritten.bytes.subarray(onDisk - unwritten.start));
   }
 
   /** One of two manifests is wrong about the size, and only the registry can tell which: it is read for this reader alone. */

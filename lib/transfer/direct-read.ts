@@ -3,34 +3,40 @@ import type { BlobRequest } from '../core/blob-source.ts';
 import { digestAlgorithm } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
+import { endsWhole, HOLD_BACK_BYTES, wantedRange } from './blob-reader.ts';
 
-/** Kept back until the whole digest has matched, so that no client ever holds a complete wrong blob. */
-export const HOLD_BACK_BYTES = 64 * 1024;
+/** Where a reader stands that has got bytes of its range already. */
+export interface DirectFrom {
+  readonly start: number;
+  /** Hashes those: from the start of its range to `start`. Called only for a reader that will have the whole blob. */
+  readonly given?: (hash: Hash) => Promise<void>;
+}
 
 /**
- * Reads a blob from the registry to a client, past store and swarm: the way out when our own disk fails. With `hash`
- * (of the bytes before `start`) or from byte 0 on, the end is held back until the digest matches.
- * @throws DIGEST_MISMATCH, UPSTREAM_*, ABORTED
+ * Reads a blob from the registry to a client, past store and swarm: the way out when our own disk fails. Of a reader that
+ * will have the whole blob the end is held back until the digest matches; what it has from before its range is read
+ * once more for that.
+ * @throws DIGEST_MISMATCH, UPSTREAM_*, ABORTED; what `given` throws
  */
 export async function* readDirectly(
   origin: OriginClient,
   request: BlobRequest,
-  from: { readonly start: number; readonly hash?: Hash },
+  { given, start }: DirectFrom,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const { digest, size } = request;
-  const end = request.range?.end ?? size;
-  const hash =
-    end === size && from.start === 0
-      ? createHash(digestAlgorithm(digest))
-      : end === size
-        ? from.hash
-        : undefined;
-  const read = { origin: request.origin, digest, size, start: from.start, end };
-  const body = await origin.readBlob(read, { signal });
-  const safeEnd = hash === undefined ? end : Math.max(from.start, end - HOLD_BACK_BYTES);
+  const range = wantedRange(request);
+  const read = { origin: request.origin, digest, size };
+  const hash = endsWhole(request) ? createHash(digestAlgorithm(digest)) : undefined;
+  if (hash !== undefined && range.start > 0) {
+    const before = await origin.readBlob({ ...read, start: 0, end: range.start }, { signal });
+    for await (const chunk of before.bytes) hash.update(chunk);
+  }
+  if (hash !== undefined && start > range.start) await given?.(hash);
+  const body = await origin.readBlob({ ...read, start, end: range.end }, { signal });
+  const safeEnd = hash === undefined ? range.end : Math.max(start, range.end - HOLD_BACK_BYTES);
   const held: Uint8Array[] = [];
-  let at = from.start;
+  let at = start;
   for await (const chunk of body.bytes) {
     hash?.update(chunk);
     const safe = Math.max(0, Math.min(chunk.length, safeEnd - at));

@@ -1,7 +1,7 @@
-import { createHash, type Hash } from 'node:crypto';
-import { digestAlgorithm } from '../core/digest.ts';
+import type { Hash } from 'node:crypto';
 import { DamselflyError, describeError } from '../core/errors.ts';
 import type { PieceProof } from '../core/proof.ts';
+import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics, Source } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
@@ -166,15 +166,13 @@ export class PieceSink {
     if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
-  /** The hash of the first `bytes` bytes, all of which are held. @throws STORE_FAILED when the disk is silent too */
-  async hashOfPrefix(blob: SharedBlob, bytes: number): Promise<Hash> {
-    const hash = createHash(digestAlgorithm(blob.digest));
-    for (let at = 0; at < bytes; ) {
-      const chunk = new Uint8Array(Math.min(READ_BYTES, bytes - at));
+  /** Adds bytes to a hash, all of which are held. @throws STORE_FAILED when the disk is silent too */
+  async hashHeld(blob: SharedBlob, { start, end }: ByteRange, hash: Hash): Promise<void> {
+    for (let at = start; at < end; ) {
+      const chunk = new Uint8Array(Math.min(READ_BYTES, end - at));
       await blob.stored.read(at, chunk);
       hash.update(chunk);
       at += chunk.length;
     }
-    return hash;
   }
 }

@@ -16,6 +16,8 @@ export type Invariant =
   | 'disk'
   /** Memory beyond its bounds, or never given back. */
   | 'memory'
+  /** The simulating process was silent for too long, as when something goes round without a pause, or died. */
+  | 'process-lost'
   /** An exception that nobody expected. */
   | 'internal-error';
 

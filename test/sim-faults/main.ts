@@ -1,13 +1,9 @@
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { drawPlan, type Plan } from './plan.ts';
 import { shrink } from './shrink.ts';
 import { type Outcome, simulate } from './simulate.ts';
-
-/** Seeds that a worker is given at once. */
-const BATCH = 8;
+import { runWorkers, type Work } from './workers.ts';
 
 interface Options {
   readonly seeds: number;
@@ -19,12 +15,6 @@ interface Options {
   readonly stalls?: boolean;
   readonly shrink: boolean;
   readonly plan?: Plan;
-}
-
-/** What a worker is given. */
-interface Work {
-  readonly seeds: readonly number[];
-  readonly stalls?: boolean | undefined;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -98,32 +88,17 @@ async function tell({
 /** The seeds over several processes; what fails is shrunk there too. */
 async function spread(options: Options): Promise<readonly Outcome[]> {
   const { firstSeed, jobs, json, seeds, stalls } = options;
-  const outcomes: Outcome[] = [];
-  const failing: number[] = [];
-  let next = firstSeed;
-  const end = firstSeed + seeds;
-  const worker = async (): Promise<void> => {
-    const child = fork(import.meta.filename, { execArgv: ['--max-semi-space-size=16'] });
-    while (next < end) {
-      const batch = Array.from({ length: Math.min(BATCH, end - next) }, (_, index) => next + index);
-      next += batch.length;
-      child.send({ seeds: batch, stalls } satisfies Work);
-      const [answer] = (await Promise.race([
-        once(child, 'message'),
-        once(child, 'exit').then(() => {
-          throw new Error(`a worker died at seeds ${batch.join(', ')}`);
-        }),
-      ])) as [readonly Outcome[]];
-      for (const outcome of answer) {
-        outcomes.push(outcome);
-        if (outcome.violation !== undefined) failing.push(outcome.seed);
-        if (outcome.violation !== undefined || json === true) report(outcome, json === true);
-      }
-    }
-    child.disconnect();
-  };
-  await Promise.all(Array.from({ length: Math.min(jobs, Math.ceil(seeds / BATCH)) }, worker));
-  const [smallest] = failing.sort((a, b) => a - b);
+  const outcomes = await runWorkers(
+    { program: import.meta.filename, firstSeed, seeds, jobs, stalls },
+    (outcome) => {
+      if (outcome.violation !== undefined || json === true) report(outcome, json === true);
+    },
+  );
+  // What takes its process along cannot be shrunk here.
+  const [smallest] = outcomes
+    .filter(({ violation }) => violation !== undefined && violation.invariant !== 'process-lost')
+    .map(({ seed }) => seed)
+    .sort((a, b) => a - b);
   if (options.shrink && smallest !== undefined) {
     const { plan, runs } = await shrink(drawPlan(smallest), { world: { stalls } });
     const shrunk = { shrunk: smallest, runs, plan };
@@ -149,9 +124,11 @@ function report(outcome: Outcome, json: boolean): void {
 }
 
 async function work({ seeds, stalls }: Work): Promise<void> {
-  const outcomes: Outcome[] = [];
-  for (const seed of seeds) outcomes.push(await simulate(drawPlan(seed), { stalls }));
-  process.send?.(outcomes);
+  for (const seed of seeds) {
+    const outcome = await simulate(drawPlan(seed), { stalls });
+    // Gone before the next one begins, which may never let go.
+    await new Promise((resolve) => process.send?.(outcome, resolve));
+  }
 }
 
 function count(text: string): number {

@@ -6,6 +6,11 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 /** Blobs up to there come whole, in one message. */
 const SMALL_BYTES = 256 * KIB;
+/**
+ * Trackers tell members of a new supernode 100 ms after it has come. Until all know of all, two may take different ones
+ * for the owner of a small blob.
+ */
+const SETTLES_MS = 200;
 /** Three stripes of 16 MiB. */
 const STRIPED_BYTES = 33 * MIB;
 
@@ -54,6 +59,17 @@ export interface PullPlan {
 
 /** Draws a small cluster and what goes wrong in it. Same seed, same plan. */
 export function drawPlan(seed: number): Plan {
+  const plan = draw(seed);
+  // What is read once while nothing goes wrong is checked for plans without faults alone.
+  return plan.faults.length > 0 ? plan : { ...plan, pulls: plan.pulls.map((pull) => settled(plan, pull)) };
+}
+
+function settled({ blobs }: Plan, pull: PullPlan): PullPlan {
+  const small = (blobs[pull.blob]?.size ?? 0) <= SMALL_BYTES;
+  return small ? { ...pull, atMs: pull.atMs + SETTLES_MS } : pull;
+}
+
+function draw(seed: number): Plan {
   const rng = createRng(seed);
   const nodes = 3 + rng.int(6);
   const supernodes = pick(rng, [0, 1, 1, 2, 2, 3]);

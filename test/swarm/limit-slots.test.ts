@@ -67,7 +67,7 @@ t.test('a supernode offers as much at a time as it may, and the rest once it may
   }
   t.equal(actionsOf(core).length, 2);
   core.limitSlots(Number.POSITIVE_INFINITY, 10);
-  t.equal(actionsOf(core).length, 6, 'its eight slots');
+  t.equal(actionsOf(core).length, 4, 'its six slots');
   t.equal(core.freeSlots, 0);
 });
 
