@@ -10,6 +10,7 @@ const ADAPTERS = [
   'lib/transfer/link/ws-*.ts',
   'lib/discovery/tracker/*.ts',
   'lib/origin/http/*.ts',
+  'lib/security/system/*.ts',
   'lib/observe/admin-server.ts',
   'lib/observe/lazy-server.ts',
   'lib/config/load*.ts',

@@ -3,6 +3,8 @@ import { pauseCommand, resumeCommand } from '../dfget/commands/pause.ts';
 import { VERSION } from '../lib/core/version.ts';
 import { supernodeCommand } from '../supernode/command.ts';
 import { trackerCommand } from '../tracker/command.ts';
+import { caCommand } from './ca.ts';
+import { tokenCommand } from './token.ts';
 import { upCommand } from './up.ts';
 
 /** The `damselfly` command: the processes of a cluster. */
@@ -13,6 +15,8 @@ export function damselflyCli(): Command {
     .addCommand(upCommand())
     .addCommand(trackerCommand())
     .addCommand(supernodeCommand())
+    .addCommand(caCommand())
+    .addCommand(tokenCommand())
     .addCommand(pauseCommand())
     .addCommand(resumeCommand())
     .addHelpText('after', '\nThe node daemon and everything asked of a node: dfget --help')

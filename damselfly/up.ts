@@ -4,12 +4,19 @@ import { z } from 'zod';
 import { daemonConfig } from '../dfget/daemon/config.ts';
 import { createDaemon } from '../dfget/daemon/daemon.ts';
 import { type ProcessDeps, processCommand } from '../lib/command/process-command.ts';
+import { startAsMember } from '../lib/command/start-as-member.ts';
 import { defaultDataDir } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
+import { address } from '../lib/config/values.ts';
 import { type RunningProcess, STOP_MS } from '../lib/runtime/system-process.ts';
+import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
+import type { Credentials } from '../lib/security/credentials.ts';
+import type { MemberRole } from '../lib/security/identity.ts';
+import { ensureAuthority } from '../lib/security/system/authority-folder.ts';
 import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
-import { trackerConfig } from '../tracker/config.ts';
+import { DEFAULT_ADMIN, trackerConfig } from '../tracker/config.ts';
+import { followRevocations } from '../tracker/follow-revocations.ts';
 import { createTracker } from '../tracker/tracker.ts';
 
 const node = daemonConfig.shape;
@@ -35,6 +42,10 @@ export const upConfig = z.object({
   supernodeAdminListen: supernode.adminListen,
   trackerListen: tracker.listen,
   trackerHttpListen: tracker.httpListen,
+  trackerAdminListen: setting(address().default(DEFAULT_ADMIN), {
+    argument: '<host:port>',
+    help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
+  }),
   dataDir: setting(z.string().min(1).default(defaultDataDir('')), {
     argument: '<folder>',
     help: `everything that is kept (default: ${defaultDataDir('')})`,
@@ -64,7 +75,7 @@ export function upCommand(): Command {
   return processCommand({
     name: 'up',
     about:
-      'Everything on this one machine: tracker, supernode and node. Other machines join with "dfget daemon --tracker".',
+      'Everything on this one machine: tracker, supernode and node, with an authority of their own. Other machines join with "dfget daemon --tracker --join-token".',
     schema: upConfig,
     defaultFile: '/etc/damselfly/up.yaml',
     examples: `  damselfly up --upstream harbor.corp=https://harbor.corp
@@ -74,49 +85,81 @@ export function upCommand(): Command {
   });
 }
 
+interface MemberDeps extends ProcessDeps {
+  readonly credentials: Credentials | undefined;
+  readonly authority: ClusterAuthority | undefined;
+}
+
 async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): Promise<RunningProcess> {
-  const { dataDir } = config;
+  const { dataDir, insecure, zone } = config;
+  const caDir = join(dataDir, 'ca');
+  const authority = insecure ? undefined : await ensureAuthority(caDir, deps.wallClockMs());
+  const identity = { insecure, zone, enroll: [], tracker: [] };
   const started: RunningProcess[] = [];
   const close = async (): Promise<void> => {
     for (const part of started.reverse().splice(0)) await part.close();
   };
+  /** Starts a part as a member of this machine's own cluster. */
+  const startPart = async <Part extends RunningProcess>(
+    name: string,
+    role: MemberRole,
+    start: (deps: MemberDeps) => Promise<Part>,
+  ): Promise<Part> => {
+    let part: Part | undefined;
+    const folder = join(dataDir, role);
+    const named = { ...deps, log: deps.log.child({ process: name }) };
+    const running = await startAsMember(named, identity, { folder, role, authority }, async (known) => {
+      part = await start({ ...known, authority });
+      return part;
+    });
+    started.push(running);
+    return part!;
+  };
   try {
-    const trackerPart = await createTracker(
-      { ...deps, log: deps.log.child({ process: 'tracker' }) },
-      {
+    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', (known) => {
+      followRevocations(known, caDir);
+      return createTracker(known, {
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
+        adminListen: config.trackerAdminListen,
         udpListen: false,
-      },
+      });
+    });
+    const scheme = config.insecure ? 'ws' : 'wss';
+    const shared = {
+      ...config,
+      ...identity,
+      tracker: [`${scheme}://127.0.0.1:${controlAddress.port}`],
+      enroll: [`https://127.0.0.1:${httpAddress.port}`],
+      // The tracker lives and dies with the others: they need no way around it.
+      discovery: 'tracker' as const,
+      bootstrap: [],
+      dhtListen: { host: '0.0.0.0', port: 0 },
+    };
+    await startPart('supernode', 'supernode', (known) =>
+      createSupernode(known, {
+        ...shared,
+        // Once on one machine is enough: the node shares them.
+        ...{ containerdRoot: undefined },
+        peerListen: config.supernodePeerListen,
+        adminListen: config.supernodeAdminListen,
+        dataDir: [{ folder: join(dataDir, 'supernode'), weight: 1 }],
+        advertise: config.advertise === undefined ? undefined : { host: config.advertise.host },
+      }),
     );
-    started.push(trackerPart);
-    const tracker = [`ws://127.0.0.1:${trackerPart.controlAddress.port}`];
-    // The tracker lives and dies with the others: they need no way around it.
-    const dhtListen = { host: '0.0.0.0', port: 0 };
-    const shared = { ...config, tracker, discovery: 'tracker' as const, bootstrap: [], dhtListen };
-    started.push(
-      await createSupernode(
-        { ...deps, log: deps.log.child({ process: 'supernode' }) },
-        {
-          ...shared,
-          // Once on one machine is enough: the node shares them.
-          ...{ containerdRoot: undefined },
-          peerListen: config.supernodePeerListen,
-          adminListen: config.supernodeAdminListen,
-          dataDir: [{ folder: join(dataDir, 'supernode'), weight: 1 }],
-          advertise: config.advertise === undefined ? undefined : { host: config.advertise.host },
-        },
-      ),
+    await startPart('daemon', 'node', (known) =>
+      createDaemon(known, {
+        ...shared,
+        dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
+        upgrade: false,
+      }),
     );
-    started.push(
-      await createDaemon(
-        { ...deps, log: deps.log.child({ process: 'daemon' }) },
-        { ...shared, dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }], upgrade: false },
-      ),
-    );
+    const others = config.insecure
+      ? []
+      : [`other machines join with the token of: damselfly token create --ca-dir ${caDir}`];
     return {
       ready: { process: 'up', pid: process.pid, parts: started.map((part) => part.ready) },
-      summary: [...started.map((part) => part.summary), 'Ctrl-C stops all of it'].join('\n'),
+      summary: [...started.map((part) => part.summary), ...others, 'Ctrl-C stops all of it'].join('\n'),
       stopLimitMs: started.reduce((sum, { stopLimitMs = STOP_MS }) => sum + stopLimitMs, 0),
       close,
     };

@@ -122,6 +122,8 @@ export interface Collected {
 export interface DaemonStatus {
   readonly id: string;
   readonly zone: string;
+  /** The cluster that it is a member of; null while connections are plain and nobody proves anything. */
+  readonly cluster: string | null;
   readonly upstreams: readonly string[];
   /** With the registry that a listener is for, if it is for one. */
   readonly proxy: readonly { readonly host: string; readonly port: number; readonly upstream?: string }[];

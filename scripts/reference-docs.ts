@@ -71,7 +71,7 @@ marked *live* also [change while the process runs](#while-processes-run).
 
 \`\`\`yaml
 # /etc/damselfly/daemon.yaml
-tracker: [ws://tracker.corp:8400]
+tracker: [wss://tracker.corp:8400]
 upstream:
   - harbor.corp=https://harbor.corp
   - { name: quay.io, url: https://quay.io, username: robot, password: secret, ca: /etc/ssl/quay.pem }
@@ -121,6 +121,37 @@ what a caller was allowed within that time: anonymous callers, the same user wit
 learnt anew.
 
 ${parts.join('\n')}
+## Identities
+
+All connections between processes are mutual TLS 1.3, with certificates of the cluster's own authority. It is made once, on the
+machine of the tracker:
+
+\`\`\`sh
+damselfly ca init --ca-dir /var/lib/damselfly/ca
+damselfly tracker
+damselfly token create --role supernode --ttl 1h
+damselfly token create --role node --ttl 24h
+\`\`\`
+
+\`ca.key\` says who is a member: keep it secret, and a copy of it. A token lets its holder become a member of its role until it
+expires, with \`--join-token\` (better \`DAMSELFLY_JOIN_TOKEN\` or the settings file: command lines are there for all to see).
+The process keeps its key and certificate in \`identity/\` of its first data directory, and needs the token no more. The
+certificate counts for 24 h and is renewed after half of that at the tracker's public port (\`--enroll\`). A machine that was
+away for longer needs a token again. A further tracker has a copy of the authority's folder, or joins with a token of the role
+\`tracker\` and then enrols nobody.
+
+\`damselfly ca revoke ROLE/NAME\` takes a membership back (\`dfget status --json\` shows the name as \`id\`). A tracker that has the
+authority's folder heeds it within ten seconds: it accepts no new connection of that member and gives it no certificate. Other
+members believe its certificate until that expires, a day at most; stop the process, too.
+
+Certificates of an authority of your own are taken with \`--tls-cert\`, \`--tls-key\` and \`--tls-ca\`: both for TLS servers and
+clients, with one URI name \`spiffe://CLUSTER/ROLE/NAME\`, the same CLUSTER everywhere, and ROLE node, supernode or tracker.
+The files are read again each minute.
+
+\`damselfly up\` has an authority in its data directory, and so has a process without a tracker, which trusts nobody else.
+\`--insecure\` makes all connections plain, for every process of the cluster; the log, \`/readyz\` and the metric
+\`damselfly_insecure\` say so.
+
 ## Limits
 
 \`--upload-rate\`, \`--download-rate\` and \`--registry-rate\` are \`none\` or a rate of at least 64KiB/s: \`20MB/s\` (a million bytes each),

@@ -36,6 +36,11 @@ export const supernodeConfig = z.object({
   zone: settings.zone,
   logLevel: settings.logLevel,
   insecure: settings.insecure,
+  joinToken: settings.joinToken,
+  enroll: settings.enroll,
+  tlsCert: settings.tlsCert,
+  tlsKey: settings.tlsKey,
+  tlsCa: settings.tlsCa,
 });
 
 export type SupernodeConfig = z.output<typeof supernodeConfig>;

@@ -1,9 +1,12 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import BittorrentServer, { type AnnounceParams, type Callback, type Swarm } from 'bittorrent-tracker/server';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import { type Clock, every } from '../lib/runtime/clock.ts';
+import type { Credentials } from '../lib/security/credentials.ts';
+import { mutualTls } from '../lib/security/system/mutual-tls.ts';
 import {
   ANNOUNCE_INTERVAL_MS,
   BITTORRENT_EVENTS,
@@ -16,6 +19,8 @@ import type { TrackerMetrics } from './metrics.ts';
 import { admitUdp, listenUdp } from './udp-announce.ts';
 import { createUdpConnectionIds } from './udp-connection-ids.ts';
 
+/** A request is its head, or a few KiB behind it. */
+const REQUEST_TIMEOUT_MS = 10_000;
 /** How long requests under way may take when the server closes. */
 const CLOSE_TIMEOUT_MS = 1_000;
 /** How often clients that are gone are forgotten and the gauges follow. */
@@ -26,6 +31,10 @@ export interface AnnounceServerDeps {
   readonly clock: Clock;
   readonly swarms: BittorrentSwarms;
   readonly metrics: TrackerMetrics;
+  /** Who we are: the port is HTTPS. Without it the port is plain. */
+  readonly credentials?: Credentials | undefined;
+  /** Answers what is no announce. @returns false when it does not either */
+  readonly alsoAnswers?: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
 }
 
 export interface AnnounceServer {
@@ -59,7 +68,8 @@ export async function createAnnounceServer(
     log.debug({ problem: describeError(error) }, 'announce refused');
   });
 
-  const server = createServer((request, response) => {
+  const server = createPublicServer(deps.credentials, (request, response) => {
+    if (deps.alsoAnswers?.(request, response) === true) return;
     const [path, query = ''] = (request.url ?? '').split('?');
     response.setHeader('content-type', 'text/plain');
     if (request.method !== 'GET') {
@@ -116,6 +126,29 @@ export async function createAnnounceServer(
       return closing;
     },
   };
+}
+
+/** HTTPS for everybody: members show their certificate when they renew it, all others need none. */
+function createPublicServer(
+  credentials: Credentials | undefined,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const limits = { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS };
+  if (credentials === undefined) return createServer(limits, answer);
+  const options = () => ({ ...mutualTls(credentials.keys), minVersion: 'TLSv1.2' as const });
+  const server = createTlsServer(
+    {
+      ...limits,
+      ...options(),
+      requestCert: true,
+      rejectUnauthorized: false,
+      handshakeTimeout: REQUEST_TIMEOUT_MS,
+    },
+    answer,
+  );
+  const forget = credentials.onRenewed(() => server.setSecureContext(options()));
+  server.once('close', forget);
+  return server;
 }
 
 /** One swarm as the library asks for it; it holds no state, so unknown hashes cost nothing. */

@@ -1,7 +1,11 @@
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { processCommand } from '../lib/command/process-command.ts';
-import { trackerConfig } from './config.ts';
+import { startAsMember } from '../lib/command/start-as-member.ts';
+import { DamselflyError, hasCode } from '../lib/core/errors.ts';
+import { loadAuthority } from '../lib/security/system/authority-folder.ts';
+import { DEFAULT_ADMIN, trackerConfig } from './config.ts';
+import { followRevocations } from './follow-revocations.ts';
 import { createTracker } from './tracker.ts';
 
 /** `damselfly tracker` */
@@ -11,14 +15,39 @@ export function trackerCommand(): Command {
     about: 'Tell nodes about one another: who shares which blob, and who should talk to whom.',
     schema: trackerConfig,
     defaultFile: '/etc/damselfly/tracker.yaml',
-    examples: `  damselfly tracker
-  damselfly tracker --listen 0.0.0.0:8400 --http-listen 0.0.0.0:8401 --udp-listen off
+    examples: `  damselfly ca init && damselfly tracker
+  damselfly tracker --listen 0.0.0.0:8400 --http-listen 0.0.0.0:8401 --ca-dir /etc/damselfly/ca
+  damselfly tracker --insecure
 `,
-    start: (deps, config) => {
+    start: async (deps, config) => {
       keepYoungHeapSmall();
-      return createTracker(deps, config);
+      // An operator with certificates of another authority enrols members elsewhere.
+      const issues = !config.insecure && config.tlsCert === undefined;
+      const authority = issues ? await loadAuthority(config.caDir) : undefined;
+      const who = { ...config, tracker: [], zone: '' };
+      const member = { folder: config.dataDir, role: 'tracker', authority } as const;
+      try {
+        return await startAsMember(deps, who, member, (known) => {
+          const adminListen =
+            config.adminListen ?? (known.credentials === undefined ? undefined : DEFAULT_ADMIN);
+          followRevocations({ ...known, authority }, config.caDir);
+          return createTracker({ ...known, authority }, { ...config, adminListen });
+        });
+      } catch (error) {
+        const first =
+          hasCode(error, 'CONFIG_INVALID') && authority === undefined && config.joinToken === undefined;
+        throw first && config.tlsCert === undefined && !config.insecure
+          ? withFirstStep(error, config.caDir)
+          : error;
+      }
     },
   });
+}
+
+/** The first tracker of a cluster has nobody to join. */
+function withFirstStep({ message }: DamselflyError, caDir: string): DamselflyError {
+  const how = `the first tracker of a cluster: damselfly ca init --ca-dir ${caDir}`;
+  return new DamselflyError('CONFIG_INVALID', `${message}; ${how}`);
 }
 
 /**

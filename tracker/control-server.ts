@@ -1,9 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import { wsControlLink } from '../lib/discovery/tracker/ws-control-link.ts';
+import type { MemberIdentity } from '../lib/security/identity.ts';
+import { identityOf } from '../lib/security/member.ts';
+import { handshakeRefusal, mutualTls, shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
@@ -14,7 +20,9 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** From then on the kernel looks each second, ten times, whether the machine behind an idle connection is still there. */
 const KEEP_ALIVE_MS = 10_000;
 
-const NOTES = ['insecure: control connections are neither encrypted nor authenticated'];
+const INSECURE = ['insecure: control connections are neither encrypted nor authenticated'];
+/** Who has not proved by then who it is, is none of ours. */
+const HANDSHAKE_TIMEOUT_MS = 5_000;
 
 export interface ControlServer {
   readonly address: ListenAddress;
@@ -30,31 +38,34 @@ export async function createControlServer(
   deps: ControlSessionDeps,
   address: ListenAddress,
 ): Promise<ControlServer> {
-  const { log, metrics, clock } = deps;
+  const { log, metrics, clock, credentials } = deps;
   let closing: Promise<void> | undefined;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_CONTROL_BYTES,
     perMessageDeflate: false,
   });
-  const server = createServer(
-    { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-    (request, response) => {
-      answer(request, response).catch((error: unknown) => {
-        log.error({ problem: describeError(error) }, 'admin request failed');
-        response.destroy();
-      });
-    },
-  );
+  const server = createPort(deps, (request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      log.error({ problem: describeError(error) }, 'admin request failed');
+      response.destroy();
+    });
+  });
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    // A stranger's: what came with its handshake is parsed although the connection was refused.
+    if (request.socket.destroyed) return;
     const path = request.url?.split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405, 'only GET\n');
     if (path === '/healthz') return endJson(response, 200, { status: 'ok' });
     if (path === '/readyz') {
       const listening = closing === undefined;
       const status = listening ? 'ready' : 'not ready';
-      return endJson(response, listening ? 200 : 503, { status, checks: { listening }, notes: NOTES });
+      return endJson(response, listening ? 200 : 503, {
+        status,
+        checks: { listening },
+        notes: credentials === undefined ? INSECURE : [],
+      });
     }
     if (path === '/metrics') {
       response.setHeader('content-type', metrics.registry.contentType);
@@ -65,6 +76,7 @@ export async function createControlServer(
 
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', (error) => log.debug({ problem: describeError(error) }, 'upgrade failed'));
+    if (socket.destroyed) return;
     const path = request.url?.split('?')[0];
     if (path !== CONTROL_PATH) return refuseUpgrade(socket, '404 Not Found');
     // Members are no browsers: a page that a user happens to open must not join the cluster through the user's machine.
@@ -73,7 +85,7 @@ export async function createControlServer(
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      new ControlSession(wsControlLink(webSocket), remoteHost, deps);
+      new ControlSession(wsControlLink(webSocket), remoteHost, deps, memberOf(request.socket));
     });
   });
 
@@ -86,6 +98,47 @@ export async function createControlServer(
       return closing;
     },
   };
+}
+
+/** Plain, or over mutual TLS for nodes and supernodes of the cluster alone. */
+function createPort(
+  { credentials, log, metrics }: ControlSessionDeps,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  if (credentials === undefined) return createServer(options, answer);
+  const server = createTlsServer(
+    { ...options, ...mutualTls(credentials.keys), requestCert: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+    answer,
+  );
+  const forget = credentials.onRenewed(() => server.setSecureContext(mutualTls(credentials.keys)));
+  server.once('close', forget);
+  const refuse = (socket: Socket, reason: string): void => {
+    metrics.refused.inc({ reason: 'identity' });
+    log.warn(
+      { remoteHost: socket.remoteAddress, reason },
+      'a control connection without the identity of a member',
+    );
+  };
+  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+    const reason = handshakeRefusal(error, socket);
+    if (reason !== undefined) refuse(socket, reason);
+  });
+  server.on('secureConnection', (socket) => {
+    const checked = credentials.check(shownCertificate(socket), MEMBERS);
+    if (checked.kind === 'member') return;
+    refuse(socket, checked.reason);
+    socket.destroy();
+  });
+  return server;
+}
+
+const MEMBERS = ['node', 'supernode'] as const;
+
+/** Who has proved to be at the other end; undefined where nobody has to. */
+function memberOf(socket: Socket): MemberIdentity | undefined {
+  const shown = shownCertificate(socket);
+  return shown === undefined ? undefined : identityOf(shown);
 }
 
 async function closeServer(

@@ -2,6 +2,8 @@ import { hasCode } from '../lib/core/errors.ts';
 import type { ControlLink } from '../lib/discovery/control-link.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
+import type { Credentials } from '../lib/security/credentials.ts';
+import { type MemberIdentity, peerIdOf } from '../lib/security/identity.ts';
 import { decodeControl, encodeControl, settingsOf } from '../lib/wire/control-codec.ts';
 import {
   type BlobAnnouncement,
@@ -31,6 +33,8 @@ export interface ControlSessionDeps {
   readonly announcements: AnnounceQueue;
   readonly metrics: TrackerMetrics;
   readonly trackerId: string;
+  /** Who the tracker is; without it connections are plain, and members are whoever they say. */
+  readonly credentials?: Credentials | undefined;
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
 }
@@ -42,10 +46,13 @@ export class ControlSession implements MemberSession, Announcer {
   readonly #deps: ControlSessionDeps;
   /** Id of the member, once it has said hello. */
   #id: string | undefined;
+  /** As its certificate says; undefined on plain connections. */
+  readonly #member: MemberIdentity | undefined;
   #newSwarms = 0;
 
-  constructor(socket: ControlLink, remoteHost: string, deps: ControlSessionDeps) {
+  constructor(socket: ControlLink, remoteHost: string, deps: ControlSessionDeps, member?: MemberIdentity) {
     this.#socket = socket;
+    this.#member = member;
     this.#remoteHost = remoteHost;
     this.#deps = deps;
     deps.members.expect(this);
@@ -158,6 +165,11 @@ export class ControlSession implements MemberSession, Announcer {
   #greet(hello: ControlMessage & { type: 'hello' }): void {
     const { members, trackerId, wallClockMs } = this.#deps;
     const { peer } = hello;
+    const member = this.#member;
+    if (member !== undefined && (peerIdOf(member) !== peer.id || member.role !== peer.role)) {
+      this.#refuse('identity', 'a hello in the name of another');
+      return;
+    }
     this.#id = peer.id;
     const { settings } = members;
     const epoch = members.join(this, peer.host === '' ? { ...peer, host: this.#remoteHost } : peer);
@@ -175,7 +187,7 @@ export class ControlSession implements MemberSession, Announcer {
     );
   }
 
-  #refuse(reason: 'hello' | 'malformed' | 'too-many', text: string): void {
+  #refuse(reason: 'hello' | 'identity' | 'malformed' | 'too-many', text: string): void {
     const { log, metrics } = this.#deps;
     metrics.refused.inc({ reason });
     log.warn({ remoteHost: this.#remoteHost, id: this.#id, problem: text }, 'control connection refused');

@@ -14,6 +14,11 @@ export function createTrackerMetrics(options: { readonly defaults?: boolean } = 
     new Gauge({ name: `damselfly_tracker_${name}`, help, labelNames, registers });
   return {
     registry,
+    insecure: new Gauge({
+      name: 'damselfly_insecure',
+      help: '1 while connections between processes are neither encrypted nor authenticated',
+      registers,
+    }),
     members: gauge('members', 'Processes known now', ['protocol']),
     supernodes: gauge('supernodes', 'Supernodes among them'),
     swarms: gauge('swarms', 'Blobs with at least one member', ['protocol']),
@@ -26,6 +31,7 @@ export function createTrackerMetrics(options: { readonly defaults?: boolean } = 
     ),
     cleaned: counter('cleaned_total', 'What had been left behind and was removed: lease, member', ['what']),
     controlMessages: counter('control_messages_total', 'Control messages received', ['type']),
+    certificates: counter('certificates_total', 'Certificates given to members', ['role']),
     refused: counter('refused_total', 'Requests and connections refused', ['reason']),
   };
 }

@@ -78,6 +78,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
     nodes,
     supernodes,
     upstreams,
+    secure: true,
     defaultUpstream: UPSTREAM,
     signal,
   });

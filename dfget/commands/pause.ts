@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { exitCodeOf, printError } from '../../lib/command/fail.ts';
-import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
+import { DEFAULT_SOCKET, defaultDataDir } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
 import { createDaemonClient } from '../daemon-client.ts';
@@ -10,6 +10,7 @@ import { pauseByTracker } from './pause-by-tracker.ts';
 
 interface PauseFlags {
   readonly socket: string;
+  readonly caDir: string;
   readonly tracker?: readonly string[];
   readonly thisNode?: boolean;
   readonly json?: boolean;
@@ -36,7 +37,7 @@ function switchCommand(action: PauseAction, about: string): Command {
     `dfget ${action}`,
     `dfget ${action} harbor.corp`,
     `dfget ${action} --this-node`,
-    `damselfly ${action} --tracker ws://tracker.corp:8400`,
+    `damselfly ${action} --tracker wss://tracker.corp:8400 --ca-dir /etc/damselfly/ca`,
   ];
   return new Command(action)
     .description(about)
@@ -46,6 +47,11 @@ function switchCommand(action: PauseAction, about: string): Command {
       '--tracker <url>',
       'ask this tracker, not the daemon of this machine; repeatable',
       (url: string, urls: readonly string[] = []) => [...urls, url],
+    )
+    .option(
+      '--ca-dir <folder>',
+      "with wss:// trackers: where the cluster's authority is",
+      process.env['DAMSELFLY_CA_DIR'] ?? defaultDataDir('ca'),
     )
     .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
     .option('--json', 'print one JSON object')
@@ -64,9 +70,9 @@ function switchCommand(action: PauseAction, about: string): Command {
 }
 
 async function ask(action: PauseAction, upstream: string, flags: PauseFlags): Promise<PauseAnswer> {
-  const { socket, thisNode = false, tracker = [] } = flags;
+  const { caDir, socket, thisNode = false, tracker = [] } = flags;
   if (tracker.length > 0) {
-    if (!thisNode) return await pauseByTracker(action, upstream, tracker);
+    if (!thisNode) return await pauseByTracker(action, upstream, tracker, caDir);
     throw new DamselflyError('CONFIG_INVALID', '--this-node and --tracker: say one of them');
   }
   const client = createDaemonClient(socket);

@@ -38,6 +38,7 @@ function describe(status: DaemonStatus): string {
     `node        ${status.id.slice(0, 8)}${status.zone === '' ? '' : ` in zone ${status.zone}`}, peers on ${status.peer}, admin on http://${status.admin}`,
     `mirror      ${status.proxy.map(({ host, port }) => `http://${host}:${port}`).join(', ')}`,
     `registries  ${status.upstreams.join(', ') || 'none: give some with --upstream NAME=URL'}`,
+    `cluster     ${status.cluster ?? 'none: insecure, connections are neither encrypted nor authenticated'}`,
     `peers by    ${FOUND_BY[status.discovery.by]}`,
     ...(status.paused.length === 0
       ? []

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { processCommand } from '../../lib/command/process-command.ts';
+import { startAsMember } from '../../lib/command/start-as-member.ts';
 import { daemonConfig } from './config.ts';
 import { createDaemon } from './daemon.ts';
 import { withInherited } from './inherited-listeners.ts';
@@ -12,14 +13,16 @@ export function daemonCommand(): Command {
       'Run this machine as a node: a registry mirror for its container runtime, and a peer for the others.',
     schema: daemonConfig,
     defaultFile: '/etc/damselfly/daemon.yaml',
-    examples: `  dfget daemon --tracker ws://tracker.corp:8400 --upstream harbor.corp=https://harbor.corp
+    examples: `  dfget daemon --tracker wss://tracker.corp:8400 --join-token TOKEN --upstream harbor.corp=https://harbor.corp
   dfget daemon --upstream docker.io=https://registry-1.docker.io --proxy-listen docker.io=127.0.0.1:65011
   dfget daemon --upgrade --config /etc/damselfly/daemon.yaml
 `,
     start: (deps, config, sources) =>
-      createDaemon(deps, withInherited(config, process.env, process.pid), {
-        handsOver: true,
-        sources: { ...sources, config },
-      }),
+      startAsMember(deps, config, { folder: config.dataDir[0]?.folder, role: 'node' }, (known) =>
+        createDaemon(known, withInherited(config, process.env, process.pid), {
+          handsOver: true,
+          sources: { ...sources, config },
+        }),
+      ),
   });
 }

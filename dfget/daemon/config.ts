@@ -124,6 +124,11 @@ export const daemonConfig = z.object({
   zone: settings.zone,
   logLevel: settings.logLevel,
   insecure: settings.insecure,
+  joinToken: settings.joinToken,
+  enroll: settings.enroll,
+  tlsCert: settings.tlsCert,
+  tlsKey: settings.tlsKey,
+  tlsCa: settings.tlsCa,
 });
 
 export type DaemonConfig = z.output<typeof daemonConfig>;

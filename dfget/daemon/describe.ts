@@ -49,6 +49,7 @@ export function describeDaemon(node: Node, proxy: RegistryProxy, config: DaemonC
     }),
     peer: node.peerAddress,
     admin: node.adminAddress,
+    cluster: node.credentials?.identity.cluster ?? null,
     tracker: { reachable: node.foundBy() === 'tracker', urls: config.tracker },
     discovery: { mode: config.discovery, by: node.foundBy() },
     paused: node.pause.paused,

@@ -1,4 +1,5 @@
 import { describeError } from '../../lib/core/errors.ts';
+import type { DaemonStatus } from '../local-protocol.ts';
 import type { Check, Finding, Patient } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
 
@@ -18,8 +19,19 @@ export const checkTrackers: Check = async (patient) => {
     const says = 'the daemon has no tracker: it finds no other nodes, and reads everything from the registry';
     return [{ check: 'tracker', state: 'warning', says, cure: 'dfget daemon --tracker ws://TRACKER:8400' }];
   }
+  // A tracker of a cluster with identities answers members alone: the daemon is one.
+  if (status.cluster !== null) return [daemonsWord(status)];
   return (await Promise.all(urls.map((url) => checkTracker(patient, url)))).flat();
 };
+
+function daemonsWord({ cluster, tracker }: DaemonStatus): Finding {
+  const check = `trackers of the cluster ${cluster ?? ''}`;
+  if (tracker.reachable) return { check, state: 'ok', says: 'at least one answers the daemon' };
+  const says = 'none takes the daemon as a member: blobs come from the registry and from known peers';
+  const [url = ''] = tracker.urls;
+  const cure = `openssl s_client -connect ${new URL(url).host}   # if it answers, look for "tracker" in the daemon's log`;
+  return { check, state: 'problem', says, cure };
+}
 
 async function checkTracker(patient: Patient, url: string): Promise<Finding[]> {
   const check = `tracker ${url}`;

@@ -9,6 +9,7 @@ import {
   connections,
   dataDir,
   duration,
+  httpsUrl,
   logLevel,
   name,
   plainRate,
@@ -68,7 +69,7 @@ export const settings = {
   tracker: setting(z.array(trackerUrl()).default([]), {
     argument: '<url>',
     repeat: true,
-    help: 'control address of a tracker, such as ws://tracker.corp:8400; repeat for several',
+    help: 'control address of a tracker, such as wss://tracker.corp:8400 (ws:// with --insecure); repeat for several',
   }),
   discovery: setting(z.enum(['auto', 'tracker', 'dht']).default('auto'), {
     argument: '<auto|tracker|dht>',
@@ -102,7 +103,28 @@ export const settings = {
     help: 'debug, info, warn, error or silent (default: info)',
   }),
   insecure: setting(toggle().default(false), {
-    help: 'plain connections without identities: for a network where everyone is trusted (the only mode for now)',
+    help: 'plain connections without identities: only for a network where everyone is trusted; said at each start',
+  }),
+  joinToken: setting(z.string().min(1).optional(), {
+    argument: '<token>',
+    help: 'makes this process a member of the cluster at its first start; "damselfly token create" makes one',
+  }),
+  enroll: setting(z.array(httpsUrl()).default([]), {
+    argument: '<url>',
+    repeat: true,
+    help: "where to become a member and to stay one: a tracker's public port; repeatable (default: port 8401 of each tracker)",
+  }),
+  tlsCert: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'PEM file of our certificate by an authority of your own, read again each minute; its one URI name is spiffe://CLUSTER/ROLE/NAME',
+  }),
+  tlsKey: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'PEM file of the key of --tls-cert',
+  }),
+  tlsCa: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'PEM file of the authority that all members of the cluster are certified by',
   }),
   storeMax: setting(size().optional(), {
     argument: '<size>',

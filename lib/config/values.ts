@@ -57,6 +57,16 @@ export const trackerUrl = () =>
     return `${url.protocol.replace('http', 'ws')}//${url.host}`;
   });
 
+/** `https://host:port` */
+export const httpsUrl = () =>
+  z.string().transform((text, context): string => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url?.protocol !== 'https:' || url.hostname === '') {
+      return refuse(context, 'a URL, such as https://tracker.corp:8401');
+    }
+    return url.origin;
+  });
+
 /** `24h`, `90s`; milliseconds. */
 export const duration = () =>
   z

@@ -23,6 +23,10 @@ export const ERROR_CODES = {
     status: 502,
     meaning: "a peer's certificate and ours are not of the same cluster's authority",
   },
+  IDENTITY_REFUSED: {
+    status: 403,
+    meaning: 'a join token or a certificate does not let its holder do this; `facts.reason` says why',
+  },
   PEER_BUSY: { status: 503, meaning: 'a peer has no free upload slot' },
   TRACKER_UNREACHABLE: { status: 502, meaning: 'no tracker answers' },
   DAEMON_UNREACHABLE: { status: 502, meaning: 'no daemon listens on the local socket' },

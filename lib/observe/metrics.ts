@@ -58,6 +58,13 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'outcome',
     ]),
     paused: gauge('paused_upstreams', 'Upstreams whose pulls go straight to the registry'),
+    insecure: gauge(
+      'insecure',
+      '1 while connections between processes are neither encrypted nor authenticated',
+    ),
+    strangers: counter('strangers_total', 'Connections refused because they could not prove to be a peer', [
+      'reason',
+    ]),
     upstreamTrust: new Gauge({
       name: 'damselfly_upstream_trust',
       help: '1 for the trust mode of each upstream: whose rights decide what a caller may read',

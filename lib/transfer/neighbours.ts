@@ -176,6 +176,10 @@ export class Neighbours {
         `speaks protocol ${hello.protocol}, we speak ${PEER_PROTOCOL_VERSION}`,
       );
     }
+    const { member } = link;
+    if (member !== undefined && (member.id !== peer.id || member.role !== peer.role)) {
+      throw new DamselflyError('PEER_PROTOCOL', `a ${member.role} says hello in the name of another`);
+    }
     if (peer.id === self || this.#banned.has(peer.id)) {
       link.close('not welcome');
       return undefined;

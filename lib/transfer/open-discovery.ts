@@ -13,6 +13,7 @@ import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
+import type { Credentials } from '../security/credentials.ts';
 import type { Disk } from '../store/disk/disk.ts';
 import { ownersByTurn } from '../swarm/stripes.ts';
 import type { DhtLocator } from './seams.ts';
@@ -42,6 +43,8 @@ export interface OpenDiscoveryDeps {
   readonly metrics: Metrics;
   readonly disk: Disk;
   readonly locator: DhtLocator;
+  /** Who we are, for trackers; the DHT has its own ways. */
+  readonly credentials?: Credentials | undefined;
 }
 
 export interface OpenedDiscovery {

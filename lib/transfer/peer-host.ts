@@ -11,6 +11,7 @@ import type { OriginClient } from '../origin/origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
+import type { Credentials } from '../security/credentials.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
 import { containerdBlobs, openBorrowedBlobs } from '../store/borrowed-blobs.ts';
 import { createNodeDisk } from '../store/disk/node-disk.ts';
@@ -71,7 +72,12 @@ export interface HostParts {
   close(): Promise<void>;
 }
 
-export type PeerHostDeps = Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'>;
+export interface PeerHostDeps extends Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'> {
+  /** Who the process is: all its connections to others are mutual TLS. Without it they are plain. */
+  readonly credentials?: Credentials | undefined;
+}
+
+const INSECURE = 'insecure: connections between peers are neither encrypted nor authenticated';
 
 interface Engine extends PeerServerHandlers {
   start(): void;
@@ -81,6 +87,7 @@ interface Engine extends PeerServerHandlers {
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
   readonly limits: Limits;
+  readonly credentials?: Credentials | undefined;
   readonly peerAddress: string;
   readonly adminAddress: string;
   /** Where it listens, to open it there again. */
@@ -123,7 +130,7 @@ export async function openPeerHost<E extends Engine>(
   createEngine: (deps: EngineDeps) => E,
   given?: HostParts,
 ): Promise<PeerHost<E>> {
-  const { clock, log, rng } = deps;
+  const { clock, credentials, log, rng } = deps;
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
@@ -135,10 +142,12 @@ export async function openPeerHost<E extends Engine>(
     const { limits, metrics, origin, pool } = hostParts;
     const store = await openStore(deps, config);
     closers.push(() => store.close());
-    const { folder: stateFolder, id } = await nodeId(config.dataDir);
+    const { folder: stateFolder, id: ownId } = await nodeId(config.dataDir);
+    const id = credentials?.id ?? ownId;
+    metrics.insecure.set(credentials === undefined ? 1 : 0);
     const network = createHttpPeerNetwork(
-      { clock, log },
-      { maxConnections: () => limits.settings.maxConnections, pool },
+      { clock, log, onStranger: (reason) => metrics.strangers.inc({ reason }) },
+      { maxConnections: () => limits.settings.maxConnections, pool, credentials },
     );
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
@@ -163,7 +172,7 @@ export async function openPeerHost<E extends Engine>(
     };
     const disk = createNodeDisk();
     const opened = await openDiscovery(
-      { clock, rng, log, metrics, disk, locator: network },
+      { clock, rng, log, metrics, disk, locator: network, credentials },
       config,
       self,
       stateFolder,
@@ -181,10 +190,7 @@ export async function openPeerHost<E extends Engine>(
       ...config.adminListen,
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
-      notes: [
-        'insecure: connections between peers are neither encrypted nor authenticated',
-        ...hostParts.notes,
-      ],
+      notes: [...(credentials === undefined ? [INSECURE] : []), ...hostParts.notes],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
         const blobs = store.list().filter(({ borrowed }) => borrowed !== true);
@@ -194,7 +200,6 @@ export async function openPeerHost<E extends Engine>(
       routes: (server) => addLimitsApi(server, limits),
     });
     closers.push(() => admin.close());
-    log.warn('peer connections are neither encrypted nor authenticated (insecure mode)');
     return {
       ...parts,
       engine,

@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts';
+import type { PeerInfo } from '../core/node.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
 import type { DhtDoor } from '../wire/member-codec.ts';
@@ -14,6 +15,8 @@ export interface Address {
 export interface Link {
   /** Address of the other side as the network shows it. */
   readonly remoteHost: string;
+  /** Who the other side has proved to be; absent where nobody has to. */
+  readonly member?: Pick<PeerInfo, 'id' | 'role'> | undefined;
   /** Queues one message; dropped silently after close. */
   send(message: Uint8Array): void;
   /** Bytes queued and not yet handed to the network. */

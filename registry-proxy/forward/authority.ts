@@ -1,17 +1,11 @@
-import {
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  type webcrypto,
-  X509Certificate,
-} from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type * as X509 from '@peculiar/x509';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { SingleFlight } from '../../lib/core/single-flight.ts';
+import { algorithmOf, loadX509, publicKeyOf, signingKeyOf } from '../../lib/security/x509.ts';
 
 /** Our own certificate authority: what a client must trust so that we may answer in a registry's name. */
 export interface Authority {
@@ -36,8 +30,7 @@ const LEAF_USED_DAYS = 30;
 const BACKDATED_DAYS = 1;
 /** Hosts whose certificates are kept, a few KiB each; the oldest goes first. */
 const MAX_LEAVES = 256;
-const CURVE = { name: 'ECDSA', namedCurve: 'P-256' } as const;
-const SIGNED_WITH = { name: 'ECDSA', hash: 'SHA-256' } as const;
+const CURVE = 'P-256';
 
 /**
  * The authority kept in `folder` as `ca.crt` and `ca.key`, made when there is none.
@@ -53,7 +46,7 @@ export async function openAuthority(
   const leaves = new Map<string, { readonly context: SecureContext; readonly untilMs: number }>();
   const flights = new SingleFlight<SecureContext>();
   // One key for all of them: it never leaves the process.
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE.namedCurve });
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
 
   const make = async (host: string): Promise<SecureContext> => {
@@ -74,12 +67,6 @@ export async function openAuthority(
       return await flights.run(host, () => make(host), signal);
     },
   };
-}
-
-/** Loaded when it is needed: it costs some 20 MiB. It stands on decorators, which need the polyfill before it. */
-async function loadX509(): Promise<typeof X509> {
-  await import('reflect-metadata');
-  return await import('@peculiar/x509');
 }
 
 async function readRoot(folder: string): Promise<Root | undefined> {
@@ -112,7 +99,7 @@ async function textOf(path: string): Promise<string | undefined> {
 
 async function makeRoot(folder: string, nowMs: number): Promise<Root> {
   const x509 = await loadX509();
-  const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE.namedCurve });
+  const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE });
   const name = 'CN=Damselfly forward proxy of this node';
   const made = await x509.X509CertificateGenerator.create({
     subject: name,
@@ -120,7 +107,7 @@ async function makeRoot(folder: string, nowMs: number): Promise<Root> {
     ...validity(nowMs, ROOT_DAYS),
     publicKey: await publicKeyOf(publicKey),
     signingKey: await signingKeyOf(key),
-    signingAlgorithm: SIGNED_WITH,
+    signingAlgorithm: algorithmOf(key),
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -158,7 +145,7 @@ async function signLeaf(
     ...validity(nowMs, LEAF_DAYS),
     publicKey: await publicKeyOf(leaf.publicKey),
     signingKey: await signingKeyOf(root.key),
-    signingAlgorithm: SIGNED_WITH,
+    signingAlgorithm: algorithmOf(root.key),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -172,14 +159,4 @@ async function signLeaf(
 
 function validity(nowMs: number, days: number): { notBefore: Date; notAfter: Date } {
   return { notBefore: new Date(nowMs - BACKDATED_DAYS * DAY_MS), notAfter: new Date(nowMs + days * DAY_MS) };
-}
-
-async function signingKeyOf(key: KeyObject): Promise<webcrypto.CryptoKey> {
-  const bytes = key.export({ type: 'pkcs8', format: 'der' });
-  return await crypto.subtle.importKey('pkcs8', bytes, CURVE, false, ['sign']);
-}
-
-async function publicKeyOf(key: KeyObject): Promise<webcrypto.CryptoKey> {
-  const bytes = key.export({ type: 'spki', format: 'der' });
-  return await crypto.subtle.importKey('spki', bytes, CURVE, true, ['verify']);
 }

@@ -284,7 +284,7 @@ t.test('the example files load', async (t) => {
   const from = (name: string) => ({ ...none, flags: { config: join(examples, name) } });
   t.equal(loadConfig(daemonConfig, from('daemon.yaml')).upstream.length, 2);
   t.equal(loadConfig(supernodeConfig, from('supernode.yaml')).storeMax, 2 * 1024 ** 4);
-  t.equal(loadConfig(trackerConfig, from('tracker.yaml')).insecure, true);
+  t.equal(loadConfig(trackerConfig, from('tracker.yaml')).caDir, '/var/lib/damselfly/ca');
 });
 
 t.test('sizes, rates and durations', async (t) => {

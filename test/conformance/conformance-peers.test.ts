@@ -1,10 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectPlain, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import t from 'tap';
-import { createAuthority } from '../../bench/fixtures/certificates.ts';
+import { createAuthority, steadyCredentials } from '../../bench/fixtures/certificates.ts';
 import { digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
@@ -14,16 +11,18 @@ import { SMALL_BLOBS_PATH } from '../../lib/transfer/http/small-blobs-http.ts';
 import { LINK_PATH } from '../../lib/transfer/link/ws-link.ts';
 import { servedBlob } from '../contract/peer-network-parts.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'damselfly-peers-'));
-t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-const [ours, theirs] = [await createAuthority(folder, 'ours'), await createAuthority(folder, 'theirs')];
+const [ours, theirs] = [await createAuthority('ours'), await createAuthority('theirs')];
+const MEMBER = 'a'.repeat(40);
 const [server, member, stranger] = [
   await ours.issue('server'),
-  await ours.issue('member'),
+  await ours.issue(MEMBER),
   await theirs.issue('stranger'),
 ];
 const blob = Buffer.from('what only members of the cluster may have');
-const network = createHttpPeerNetwork({ clock: createSystemClock(), log: silentLog() }, { tls: server });
+const network = createHttpPeerNetwork(
+  { clock: createSystemClock(), log: silentLog() },
+  { credentials: steadyCredentials(server) },
+);
 let asked = 0;
 const listener = await network.listen(
   { host: '127.0.0.1', port: 0 },
@@ -39,7 +38,7 @@ t.teardown(() => Promise.all([listener.close(), network.close()]));
 
 const { port } = listener.address;
 const range = { start: 0, end: blob.length };
-const piece = { address: listener.address, from: 'a'.repeat(40), digest: digestOf(blob), range };
+const piece = { address: listener.address, from: MEMBER, digest: digestOf(blob), range };
 const REQUESTS = {
   'a piece': formatPieceRequest(piece),
   'small blobs': `POST ${SMALL_BLOBS_PATH} HTTP/1.1\r\nhost: peer\r\ncontent-length: 0\r\n\r\n`,
@@ -81,7 +80,10 @@ for (const [who, open] of Object.entries(OUTSIDERS)) {
 }
 
 t.test('case 41: a member of the cluster gets it', async (t) => {
-  const inside = createHttpPeerNetwork({ clock: createSystemClock(), log: silentLog() }, { tls: member });
+  const inside = createHttpPeerNetwork(
+    { clock: createSystemClock(), log: silentLog() },
+    { credentials: steadyCredentials(member) },
+  );
   t.teardown(() => inside.close());
   const into = Buffer.alloc(blob.length);
   await inside.fetch(piece, into, { signal: AbortSignal.timeout(10_000) });

@@ -9,13 +9,13 @@ import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network.ts';
 import type { Link, PeerServerHandlers } from '../../lib/transfer/seams.ts';
-import type { Medium } from './medium.ts';
+import { MEDIUM_PEER, type Medium } from './medium.ts';
 import { defer, listenTo, patternBytes, servedBlob, within } from './peer-network-parts.ts';
 
 const MIB = 1024 * 1024;
 const blob = Buffer.from(patternBytes(16 * MIB));
 const digest = digestOf(blob);
-const NODE = `Damselfly-Node: ${'d'.repeat(40)}`;
+const NODE = `Damselfly-Node: ${MEDIUM_PEER}`;
 const get = (range: string, ...headers: string[]): string =>
   [`GET /v1/blobs/${digest} HTTP/1.1`, 'Host: x', `Range: bytes=${range}`, NODE, ...headers, '', ''].join(
     '\r\n',

@@ -1,21 +1,23 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import type { ClientOptions } from 'ws';
-import { createAuthority } from '../../bench/fixtures/certificates.ts';
+import { createAuthority, steadyCredentials } from '../../bench/fixtures/certificates.ts';
+import type { Credentials } from '../../lib/security/credentials.ts';
+import { mutualTls, type TlsKeys } from '../../lib/security/system/mutual-tls.ts';
 import type { Connect } from '../../lib/transfer/http/connect.ts';
-import { connectOverTls, mutualTls, type PeerTls } from '../../lib/transfer/http/peer-tls.ts';
+import { connectOverTls } from '../../lib/transfer/http/peer-tls.ts';
+
+/** The id that both sides of the TLS medium prove to have. */
+export const MEDIUM_PEER = 'a'.repeat(40);
 
 /** What bytes between two peers go through: the piece transport is to behave the same over each. */
 export interface Medium {
   readonly name: string;
   /** For `createHttpPeerNetwork`. */
-  readonly network: { readonly tls?: PeerTls };
+  readonly network: { readonly credentials?: Credentials };
   readonly connect: Connect;
   /** A raw connection to a local port; not yet connected. */
   open(port: number): Socket;
@@ -40,23 +42,19 @@ const PLAIN: Medium = {
   webSocket: { scheme: 'ws', options: {} },
 };
 
-/** Plain TCP, and mutual TLS with certificates of one authority, made for this run. */
+/** Plain TCP, and mutual TLS with a supernode's certificate on both sides. */
 export async function mediums(): Promise<readonly Medium[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'damselfly-certificates-'));
-  try {
-    const tls = await (await createAuthority(folder)).issue('peer');
-    return [PLAIN, overTls(tls)];
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const authority = await createAuthority();
+  return [PLAIN, overTls(await authority.issue(MEDIUM_PEER))];
 }
 
-function overTls(tls: PeerTls): Medium {
-  const dial = connectOverTls(tls);
+function overTls(tls: TlsKeys): Medium {
+  const credentials = steadyCredentials(tls);
+  const dial = connectOverTls(credentials);
   const both = { ...mutualTls(tls), requestCert: true };
   return {
     name: 'TLS',
-    network: { tls },
+    network: { credentials },
     connect: dial,
     open: (port) => dial({ host: '127.0.0.1', port, noDelay: true }),
     opened: async (socket) => void (await once(socket, 'secureConnect')),

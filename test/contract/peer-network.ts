@@ -24,7 +24,9 @@ export interface PeerNetworkFixture {
   freezeClient(frozen: boolean): void;
 }
 
-const FROM = 'a'.repeat(40);
+import { MEDIUM_PEER } from './medium.ts';
+
+const FROM = MEDIUM_PEER;
 /** What every PeerNetwork does; `create` gives a fresh pair and cleans up in teardown. */
 export async function peerNetworkContract(t: Test, create: (t: Test) => PeerNetworkFixture): Promise<void> {
   const blob = patternBytes(5 * 1024 * 1024 + 321);

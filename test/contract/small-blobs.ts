@@ -6,10 +6,11 @@ import type {
   SmallBlobsAnswer,
   SmallBlobsRequest,
 } from '../../lib/transfer/seams.ts';
+import { MEDIUM_PEER } from './medium.ts';
 import type { PeerNetworkFixture } from './peer-network.ts';
 import { defer, NEVER, patternBytes, within } from './peer-network-parts.ts';
 
-const FROM = 'a'.repeat(40);
+const FROM = MEDIUM_PEER;
 const ORIGIN = { upstream: 'registry.test', repository: 'team/app', authorization: 'Bearer secret' };
 
 /** What every PeerNetwork does with questions for small blobs. */

@@ -26,6 +26,7 @@ const STATUS: DaemonStatus = {
   proxy: [{ host: '0.0.0.0', port: 65001 }],
   peer: '0.0.0.0:65002',
   admin: '127.0.0.1:65003',
+  cluster: null,
   tracker: { reachable: true, urls: ['ws://tracker.corp:8400'] },
   discovery: { mode: 'auto', by: 'tracker' },
   paused: [],

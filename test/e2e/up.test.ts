@@ -23,19 +23,12 @@ t.test(
     const up = await startChild<Ready>({
       command: bin('damselfly'),
       args: [
-        ...[
-          'up',
-          '--json',
-          '--insecure',
-          '--log-level',
-          'info',
-          '--upstream',
-          `${NAMESPACE}=http://${stage.upstream}`,
-        ],
+        ...['up', '--json', '--log-level', 'info', '--upstream', `${NAMESPACE}=http://${stage.upstream}`],
         ...['--data-dir', join(stage.folder, 'up'), '--socket', socket],
         ...['--proxy-listen', free, '--peer-listen', free, '--admin-listen', free],
         ...['--supernode-peer-listen', free, '--supernode-admin-listen', free],
         ...['--tracker-listen', free, '--tracker-http-listen', free],
+        ...['--tracker-admin-listen', free],
       ],
       logFile: join(stage.folder, 'up.log'),
       ready: jsonReady('up'),

@@ -5,7 +5,7 @@ import { createAuthority } from '../../fixtures/certificates.ts';
 import { tempFolder } from '../../fixtures/temp-folder.ts';
 import { type Figure, inPairs, median, type Row, type RowContext } from '../row.ts';
 import type { DuplexJob } from '../transfer/duplex.ts';
-import type { Source } from '../transfer/job.ts';
+import { PEER_ID, type Source } from '../transfer/job.ts';
 import { type Part, startPart } from '../transfer/part.ts';
 
 const MIB = 1024 ** 2;
@@ -23,7 +23,6 @@ interface Cost {
 export const duplexCore: Row = {
   name: 'duplex-core',
   about: 'CPU per GB of a node that receives and sends over TLS at once, two workers to one',
-  needs: ['openssl'],
   measure,
 };
 
@@ -31,7 +30,7 @@ async function measure(context: RowContext): Promise<readonly Figure[]> {
   const { signal } = context;
   await using cleanup = new AsyncDisposableStack();
   const folder = cleanup.use(await tempFolder('duplex')).path;
-  const tls = await (await createAuthority(folder)).issue('peer');
+  const tls = await (await createAuthority()).issue(PEER_ID);
   const part = (role: string): Part => cleanup.use(startPart(role, signal));
   const source = await prepareSource(part('product-sender'), join(folder, 'source'));
   const sourcePort = await part('memory-source').ask<number>('listen', { source, tls });

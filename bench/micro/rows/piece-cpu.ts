@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createAuthority } from '../../fixtures/certificates.ts';
 import { tempFolder } from '../../fixtures/temp-folder.ts';
 import { type Figure, inPairs, median, type Row, type RowContext } from '../row.ts';
-import type { Received, Source } from '../transfer/job.ts';
+import { PEER_ID, type Received, type Source } from '../transfer/job.ts';
 import { type Part, startPart } from '../transfer/part.ts';
 
 const BLOB_BYTES = 1024 ** 3;
@@ -32,7 +32,6 @@ export const pieceCpuVsRaw: Row = {
 export const pieceCpuVsRawTls: Row = {
   name: 'piece-cpu-vs-raw-tls',
   about: 'the same over mutual TLS 1.3 on both sides',
-  needs: ['openssl'],
   measure: (context) => againstRaw(context, 'piece-cpu-vs-raw-tls', 1.25, true),
 };
 
@@ -51,7 +50,7 @@ async function againstRaw(
 ): Promise<readonly Figure[]> {
   await using cleanup = new AsyncDisposableStack();
   const folder = cleanup.use(await tempFolder('transfer')).path;
-  const tls = overTls ? await (await createAuthority(folder)).issue('peer') : undefined;
+  const tls = overTls ? await (await createAuthority()).issue(PEER_ID) : undefined;
   const { signal } = context;
   const part = (role: string): Part => cleanup.use(startPart(role, signal));
   const sender = part('product-sender');

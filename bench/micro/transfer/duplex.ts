@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
 import { contentRange } from '../../../lib/core/range.ts';
-import { mutualTls, type PeerTls } from '../../../lib/transfer/http/peer-tls.ts';
+import { mutualTls, type TlsKeys } from '../../../lib/security/system/mutual-tls.ts';
 import { parsePieceRequest } from '../../../lib/transfer/http/piece-request.ts';
 import type { PeerNetwork, PieceTransport } from '../../../lib/transfer/seams.ts';
-import type { ReceiveJob, SendJob } from './job.ts';
+import { PEER_ID, type ReceiveJob, type SendJob } from './job.ts';
 import type { Methods } from './part.ts';
 import { networkOf } from './product.ts';
 
@@ -54,7 +54,7 @@ const workers: Worker[] = [];
  * third more CPU.
  */
 export const memorySource: Methods = {
-  listen: async ({ source, tls }: SendJob & { tls: PeerTls }): Promise<number> => {
+  listen: async ({ source, tls }: SendJob & { tls: TlsKeys }): Promise<number> => {
     const blob = await readFile(source.file);
     const server = createServer(
       { ...mutualTls(tls), requestCert: true, noDelay: true },
@@ -91,7 +91,7 @@ export const sink: Methods = {
         const range = { start, end: start + pieceLength(info, piece) };
         const request = {
           address: { host: '127.0.0.1', port },
-          from: 'd'.repeat(40),
+          from: PEER_ID,
           digest: info.digest,
           range,
         };

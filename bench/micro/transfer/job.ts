@@ -1,5 +1,8 @@
 import type { BlobInfo } from '../../../lib/core/geometry.ts';
-import type { PeerTls } from '../../../lib/transfer/http/peer-tls.ts';
+import type { TlsKeys } from '../../../lib/security/system/mutual-tls.ts';
+
+/** Everybody's id: with TLS all of them show the one certificate that names it. */
+export const PEER_ID = 'b'.repeat(40);
 
 /** Requests under way at once: the download slots of a node. */
 export const LANES = 4;
@@ -14,7 +17,7 @@ export interface Source {
 
 export interface SendJob {
   readonly source: Source;
-  readonly tls: PeerTls | undefined;
+  readonly tls: TlsKeys | undefined;
 }
 
 export interface ReceiveJob extends SendJob {

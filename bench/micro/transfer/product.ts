@@ -14,20 +14,31 @@ import {
 import { PieceSink } from '../../../lib/transfer/piece-sink.ts';
 import type { PeerNetwork } from '../../../lib/transfer/seams.ts';
 import { SharedBlob } from '../../../lib/transfer/shared-blob.ts';
-import { inLanes, measured, type Received, type ReceiveJob, type SendJob, type Source } from './job.ts';
+import { steadyCredentials } from '../../fixtures/certificates.ts';
+import {
+  inLanes,
+  measured,
+  PEER_ID,
+  type Received,
+  type ReceiveJob,
+  type SendJob,
+  type Source,
+} from './job.ts';
 import type { Methods } from './part.ts';
 import { fillStore, GENERATION, openStore } from './source.ts';
 
 /** What a node may use for pieces on their way, by default. */
 const POOL_BYTES = 256 * 1024 * 1024;
-const SELF = 'b'.repeat(40);
 const NEVER = new AbortController().signal;
 
 const clock = createSystemClock();
 const log = silentLog();
 
 export function networkOf({ tls }: SendJob, options: HttpPeerNetworkOptions = {}): PeerNetwork {
-  return createHttpPeerNetwork({ clock, log }, tls === undefined ? options : { ...options, tls });
+  return createHttpPeerNetwork(
+    { clock, log },
+    tls === undefined ? options : { ...options, credentials: steadyCredentials(tls) },
+  );
 }
 
 /** Serves pieces of a stored blob on the peer port, as a node does for its neighbours. */
@@ -91,12 +102,12 @@ export class ProductReceiver {
       const start = pieceOffset(info, piece);
       const range = { start, end: start + buffer.bytes.length };
       const address = { host: '127.0.0.1', port };
-      const request = { address, from: SELF, digest: info.digest, range };
+      const request = { address, from: PEER_ID, digest: info.digest, range };
       await this.#network.fetch(request, buffer.bytes, { signal: NEVER, onProgress: () => {} });
       const actual = pieceHash(buffer.bytes);
       if (!sameBytes(actual, source.hashes[piece]!)) throw new Error(`piece ${piece} is wrong`);
       const proof = { index: piece, hash: actual, generation: GENERATION, signature: new Uint8Array() };
-      await this.#sink.accept(this.#blob, proof, buffer, 'peer', SELF);
+      await this.#sink.accept(this.#blob, proof, buffer, 'peer', PEER_ID);
     } finally {
       buffer.release();
     }

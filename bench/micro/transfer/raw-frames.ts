@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { join } from 'node:path';
 import { createSecureContext, createServer as createTlsServer, connect as tlsConnect } from 'node:tls';
 import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
-import { mutualTls } from '../../../lib/transfer/http/peer-tls.ts';
+import { mutualTls } from '../../../lib/security/system/mutual-tls.ts';
 import { inLanes, LANES, measured, type Received, type ReceiveJob, type SendJob } from './job.ts';
 import type { Methods } from './part.ts';
 

@@ -41,7 +41,8 @@ interface Shared {
  * @throws CONFIG_INVALID for a URL that cannot be one, or too many
  */
 export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDiscoveryOptions): Discovery {
-  const urls = [...new Set(options.trackers.map(controlUrl))];
+  const secure = deps.credentials !== undefined;
+  const urls = [...new Set(options.trackers.map((text) => controlUrl(text, secure)))];
   if (urls.length === 0 || urls.length > MAX_TRACKERS) {
     throw new DamselflyError('CONFIG_INVALID', `give 1 to ${MAX_TRACKERS} trackers, not ${urls.length}`);
   }
@@ -290,7 +291,8 @@ function* chunks<T>(items: readonly T[]): Iterable<readonly T[]> {
   }
 }
 
-function controlUrl(text: string): string {
+/** @param secure whatever the text says, the tracker is spoken to over TLS */
+function controlUrl(text: string, secure: boolean): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^(?:ws|http)s?:$/.test(url.protocol) || url.hostname === '') {
     throw new DamselflyError(
@@ -298,7 +300,7 @@ function controlUrl(text: string): string {
       `not a tracker URL like ws://host:8400: ${JSON.stringify(text)}`,
     );
   }
-  url.protocol = url.protocol.replace('http', 'ws');
+  url.protocol = secure ? 'wss:' : url.protocol.replace('http', 'ws');
   if (url.pathname === '/') url.pathname = CONTROL_PATH;
   url.hash = '';
   url.username = '';

@@ -4,6 +4,7 @@ import type { PeerInfo } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
+import type { Credentials } from '../../security/credentials.ts';
 import { decodeControl, encodeControl } from '../../wire/control-codec.ts';
 import { CONTROL_PROTOCOL_VERSION, type ControlMessage } from '../../wire/control-messages.ts';
 import type { ControlLink, DialControl } from '../control-link.ts';
@@ -41,6 +42,8 @@ export interface TrackerLinkDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** Who we are: trackers are spoken to over mutual TLS alone. Without it their URLs say how. */
+  readonly credentials?: Credentials | undefined;
   /** @default over WebSockets */
   readonly dial?: DialControl | undefined;
   /** Milliseconds since the epoch. @default the system's */
@@ -117,7 +120,8 @@ export class TrackerLink {
   }
 
   #dial(): void {
-    const { clock, dial = dialWsControl, wallClockMs = Date.now } = this.#deps;
+    const { clock, credentials, wallClockMs = Date.now } = this.#deps;
+    const { dial = (url) => dialWsControl(url, credentials) } = this.#deps;
     const socket = dial(this.id);
     this.#socket = socket;
     this.#cancelTimer = clock.after(WELCOME_TIMEOUT_MS, () => socket.terminate());

@@ -1,5 +1,7 @@
 import { type RawData, WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
+import type { Credentials } from '../../security/credentials.ts';
+import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
 import type { ControlLink } from '../control-link.ts';
 
@@ -32,8 +34,14 @@ export function wsControlLink(socket: WebSocket): ControlLink {
   };
 }
 
-export function dialWsControl(url: string): ControlLink {
-  const socket = new WebSocket(url, { maxPayload: MAX_CONTROL_BYTES, perMessageDeflate: false });
+/** @param credentials who we are: whoever answers must be a tracker of our cluster. Without it the URL says how */
+export function dialWsControl(url: string, credentials?: Credentials): ControlLink {
+  const socket = new WebSocket(url, {
+    maxPayload: MAX_CONTROL_BYTES,
+    perMessageDeflate: false,
+    // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
+    ...(credentials && (checkedTls(credentials, ['tracker']) as object)),
+  });
   socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
   return wsControlLink(socket);
 }

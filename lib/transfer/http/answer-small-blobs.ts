@@ -6,6 +6,7 @@ import {
   MAX_SMALL_QUESTION_BYTES,
 } from '../../wire/small-blobs-codec.ts';
 import type { PeerServerHandlers, SmallBlobsAnswer } from '../seams.ts';
+import { isFrom } from './peer-member.ts';
 import { NODE_HEADER } from './piece-request.ts';
 import { HELD_HEADER } from './small-blobs-http.ts';
 
@@ -25,6 +26,7 @@ export function createSmallBlobsAnswerer(handler: PeerServerHandlers['smallBlobs
     if (question === undefined || !/^[\w-]{1,64}$/.test(from)) {
       return refuse(response, 400);
     }
+    if (!isFrom(request.socket, from)) return refuse(response, 404);
     if (response.destroyed) return;
     const bytes = bytesOf(question.blobs);
     if (takenBytes + bytes > MAX_ANSWERS_BYTES) return refuse(response, 503);

@@ -7,7 +7,8 @@ import {
   splitAnswer,
 } from '../../wire/small-blobs-codec.ts';
 import type { SmallBlobsAnswer, SmallBlobTransport } from '../seams.ts';
-import { type Connect, hostHeader } from './connect.ts';
+import { type Connect, hostHeader, onceConnected } from './connect.ts';
+import { memberOf } from './peer-member.ts';
 import { NODE_HEADER } from './piece-request.ts';
 import { HELD_HEADER, SMALL_BLOBS_PATH } from './small-blobs-http.ts';
 
@@ -48,7 +49,16 @@ export function createSmallBlobTransport(deps: {
           reject(error instanceof DamselflyError ? error : new Gone(false, error));
         });
       });
-      request.end(body);
+      request.on('socket', (socket) => {
+        const send = (): void => {
+          // Credentials of a caller go to supernodes alone.
+          const isNode = memberOf(socket)?.role === 'node';
+          if (isNode && question.origin !== undefined) request.destroy(new Error('it is no supernode'));
+          else request.end(body);
+        };
+        if (socket.connecting) onceConnected(socket, send);
+        else send();
+      });
     });
 
   return {

@@ -1,7 +1,6 @@
 import { connect as netConnect } from 'node:net';
 import { DamselflyError } from '../../core/errors.ts';
-import type { Logger } from '../../observe/log.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import type { Credentials } from '../../security/credentials.ts';
 import { type BufferPool, createBufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
@@ -10,8 +9,8 @@ import { createSmallBlobTransport } from './ask-small-blobs.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { createDhtLocator } from './dht-door.ts';
-import { listenForPeers } from './peer-listener.ts';
-import { connectOverTls, type PeerTls } from './peer-tls.ts';
+import { listenForPeers, type PeerListenerDeps } from './peer-listener.ts';
+import { connectOverTls } from './peer-tls.ts';
 
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; may change. @default 1024 */
@@ -20,11 +19,11 @@ export interface HttpPeerNetworkOptions {
   readonly maxNewPerSecond?: number;
   /** Where uploads borrow their memory. @default one of 64 MiB */
   readonly pool?: BufferPool;
-  /** Mutual TLS on every connection, dialled or taken. Without it all are plain. */
-  readonly tls?: PeerTls;
+  /** Who we are: mutual TLS on every connection, dialled or taken. Without it all are plain. */
+  readonly credentials?: Credentials | undefined;
   /** Lets other workers or processes listen on the same address: the kernel spreads connections over them. */
   readonly reusePort?: boolean;
-  /** Opens connections to peers. @default `net.connect`, or `tls.connect` with `tls` */
+  /** Opens connections to peers. @default `net.connect`, or `tls.connect` with `credentials` */
   readonly connect?: Connect;
 }
 
@@ -35,17 +34,17 @@ const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 
 /** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
 export function createHttpPeerNetwork(
-  deps: { readonly clock: Clock; readonly log: Logger },
+  deps: Omit<PeerListenerDeps, 'pool'>,
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork & DhtLocator {
   const {
     maxConnections = () => DEFAULT_MAX_CONNECTIONS,
     maxNewPerSecond = DEFAULT_NEW_PER_SECOND,
     reusePort = false,
-    tls,
+    credentials,
   } = options;
   const connect: Connect =
-    options.connect ?? (tls === undefined ? (to) => netConnect(to) : connectOverTls(tls));
+    options.connect ?? (credentials === undefined ? (to) => netConnect(to) : connectOverTls(credentials));
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
   const connections = createConnectionPool({ clock: deps.clock, connect });
   const smallBlobs = createSmallBlobTransport({ connect });
@@ -61,7 +60,7 @@ export function createHttpPeerNetwork(
         address,
         handlers,
         { ...deps, pool },
-        { maxConnections, maxNewPerSecond, reusePort, tls },
+        { maxConnections, maxNewPerSecond, reusePort, credentials },
       ),
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);

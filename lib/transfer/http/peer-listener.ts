@@ -1,5 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
@@ -7,12 +6,14 @@ import { DamselflyError, describeError } from '../../core/errors.ts';
 import { descriptorOf, type ListenPlace, listenOptions } from '../../core/listen-place.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Credentials } from '../../security/credentials.ts';
 import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
 import { answerDhtDoor, DHT_DOOR_PATH } from './dht-door.ts';
-import { mutualTls, type PeerTls } from './peer-tls.ts';
+import { isFrom } from './peer-member.ts';
+import { createPeerServer } from './peer-server.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
 import { sendPiece } from './send-piece.ts';
 import { SMALL_BLOBS_PATH } from './small-blobs-http.ts';
@@ -31,6 +32,8 @@ export interface PeerListenerDeps {
   readonly log: Logger;
   /** Uploads borrow their memory here. */
   readonly pool: BufferPool;
+  /** Told of connections that could not prove to be a peer's. */
+  readonly onStranger?: ((reason: string) => void) | undefined;
 }
 
 /**
@@ -45,7 +48,7 @@ export async function listenForPeers(
     readonly maxConnections: () => number;
     readonly maxNewPerSecond: number;
     readonly reusePort: boolean;
-    readonly tls: PeerTls | undefined;
+    readonly credentials: Credentials | undefined;
   },
 ): Promise<PeerListener> {
   const { clock, log } = deps;
@@ -80,16 +83,7 @@ export async function listenForPeers(
     maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
   };
-  const { tls } = options;
-  const server =
-    tls === undefined
-      ? createServer(limits)
-      : createTlsServer({
-          ...limits,
-          ...mutualTls(tls),
-          requestCert: true,
-          handshakeTimeout: HEADERS_TIMEOUT_MS,
-        });
+  const server = createPeerServer(limits, options.credentials, deps);
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -104,6 +98,7 @@ export async function listenForPeers(
       node: header(request, NODE_HEADER),
     });
     if (wanted === undefined) return answer(response, 400, 'not a piece request');
+    if (!isFrom(request.socket, wanted.from)) return refuse(response, { kind: 'unknown' });
     const admission = handlers.piece(wanted);
     if (admission.kind !== 'serve') return refuse(response, admission);
     if (wanted.range.end > admission.size) {
@@ -122,6 +117,8 @@ export async function listenForPeers(
   };
 
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    // A stranger's: what came with its handshake is parsed although the connection was refused.
+    if (request.socket.destroyed) return;
     response.sendDate = false;
     response.on('error', () => {});
     const isQuestion = request.method === 'POST' && request.url === SMALL_BLOBS_PATH;
@@ -140,6 +137,7 @@ export async function listenForPeers(
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on('error', () => socket.destroy());
+    if (socket.destroyed) return;
     // A browser always sends Origin: no web page may talk to the cluster through its visitor.
     const welcome =
       request.url === LINK_PATH && request.headers.origin === undefined && closing === undefined;
@@ -179,7 +177,7 @@ export async function listenForPeers(
     const most = options.maxConnections();
     // Whoever comes beyond that is told to ask elsewhere; so many who do not even ask are cut off.
     server.maxConnections = 2 * most;
-    if (tls === undefined && isHasty()) hasty.add(socket);
+    if (options.credentials === undefined && isHasty()) hasty.add(socket);
     if (sockets.size > most) {
       excess.add(socket);
       server.closeIdleConnections();
@@ -189,12 +187,6 @@ export async function listenForPeers(
   server.on('secureConnection', (socket: Socket) => {
     if (isHasty()) hasty.add(socket);
     if (sockets.size > options.maxConnections()) excess.add(socket);
-  });
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    log.debug(
-      { peer: socket.remoteAddress, reason: error.code },
-      'a connection without a certificate of ours',
-    );
   });
 
   await listen(address);

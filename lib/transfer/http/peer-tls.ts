@@ -1,37 +1,22 @@
-import { createSecureContext, type SecureContextOptions, connect as tlsConnect } from 'node:tls';
+import { createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls';
 import { DamselflyError } from '../../core/errors.ts';
+import type { Credentials } from '../../security/credentials.ts';
+import { mustBe, mutualTls, type TlsKeys } from '../../security/system/mutual-tls.ts';
 import type { Connect } from './connect.ts';
 
-/** What a process proves itself with to its peers, and what it believes them by. PEM, all of it. */
-export interface PeerTls {
-  readonly key: string | Buffer;
-  readonly cert: string | Buffer;
-  /** The cluster's authority: whoever has no certificate of it is no peer. */
-  readonly ca: string | Buffer;
-  /** @default {@link PEER_CIPHERS} */
-  readonly ciphers?: string;
-}
+/** Who may be at the other end of a connection between peers. */
+export const PEER_ROLES = ['node', 'supernode'] as const;
 
-/** AES-128 first: with AES instructions it takes the least CPU of the three suites (docs/DATA-PLANE.md). */
-const PEER_CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
-
-/** TLS 1.3 only, with a certificate on both sides: the same for whoever dials and whoever listens. */
-export function mutualTls(tls: PeerTls): SecureContextOptions & { readonly rejectUnauthorized: true } {
-  const { key, cert, ca, ciphers = PEER_CIPHERS } = tls;
-  return { key, cert, ca, ciphers, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', rejectUnauthorized: true };
-}
-
-/** Dials over TLS. The keys are read once, not for each connection. */
-export function connectOverTls(tls: PeerTls): Connect {
-  const secureContext = createSecureContext(mutualTls(tls));
-  return (to) =>
-    tlsConnect({
-      ...to,
-      secureContext,
-      rejectUnauthorized: true,
-      // Peers are dialled by whatever address they have just now: who they are is in the certificate, not in a name.
-      checkServerIdentity: () => undefined,
-    });
+/** Dials over TLS, to peers of the same cluster alone. The keys are read once each time they change. */
+export function connectOverTls(credentials: Credentials): Connect {
+  const checkServerIdentity = mustBe(credentials, PEER_ROLES);
+  let made: { readonly keys: TlsKeys; readonly secureContext: SecureContext } | undefined;
+  return (to) => {
+    const { keys } = credentials;
+    if (made?.keys !== keys) made = { keys, secureContext: createSecureContext(mutualTls(keys)) };
+    const { secureContext } = made;
+    return tlsConnect({ ...to, secureContext, rejectUnauthorized: true, checkServerIdentity });
+  };
 }
 
 /**

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import { type Clock, every } from '../../runtime/clock.ts';
+import { memberOf } from '../http/peer-member.ts';
 import type { Link, LinkListener } from '../seams.ts';
 
 /** Where links are served. */
@@ -135,6 +136,7 @@ export function createWsLink(ws: WebSocket, socket: Socket, deps: WsLinkDeps): W
 
   const link: Link = {
     remoteHost: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
+    member: memberOf(socket),
     get bufferedBytes() {
       return ws.bufferedAmount;
     },

@@ -1,0 +1,65 @@
+import { Command, Option } from 'commander';
+import { exitCodeOf, printError } from '../lib/command/fail.ts';
+import { defaultDataDir } from '../lib/config/common.ts';
+import { parseDuration } from '../lib/config/units.ts';
+import { DamselflyError } from '../lib/core/errors.ts';
+import { MEMBER_ROLES, type MemberRole } from '../lib/security/identity.ts';
+import { createJoinToken, readJoinToken } from '../lib/security/join-token.ts';
+import { requireAuthority } from '../lib/security/system/authority-folder.ts';
+
+interface CreateFlags {
+  readonly role: MemberRole;
+  readonly ttl: string;
+  readonly caDir: string;
+  readonly json?: boolean;
+}
+
+const MAX_TTL_MS = 366 * 24 * 60 * 60_000;
+
+/** `damselfly token create` */
+export function tokenCommand(): Command {
+  const create = new Command('create')
+    .description(
+      'Make a join token: whoever has it may become a member until it expires. Needs the authority.',
+    )
+    .addOption(new Option('--role <role>', 'what its holder becomes').choices(MEMBER_ROLES).default('node'))
+    .option('--ttl <time>', 'how long it can be used; members stay members', '1h')
+    .option(
+      '--ca-dir <folder>',
+      "where the cluster's authority is",
+      process.env['DAMSELFLY_CA_DIR'] ?? defaultDataDir('ca'),
+    )
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  damselfly token create\n  damselfly token create --role supernode --ttl 24h\n' +
+        '  dfget daemon --tracker wss://tracker.corp:8400 --join-token "$(damselfly token create)"\n',
+    )
+    .action(async (flags: CreateFlags) => {
+      const { caDir, role } = flags;
+      const json = flags.json === true;
+      try {
+        const expiresAtMs = Date.now() + ttlOf(flags.ttl);
+        const token = createJoinToken(await requireAuthority(caDir), { role, expiresAtMs });
+        const { id } = readJoinToken(token);
+        const expires = new Date(expiresAtMs).toISOString();
+        process.stdout.write(json ? `${JSON.stringify({ token, id, role, expires })}\n` : `${token}\n`);
+      } catch (error) {
+        printError(error, json);
+        process.exitCode = exitCodeOf(error);
+      }
+    });
+  return new Command('token').description('Tokens that let processes join the cluster.').addCommand(create);
+}
+
+/** Milliseconds. @throws CONFIG_INVALID */
+function ttlOf(text: string): number {
+  let ttlMs: number;
+  try {
+    ttlMs = parseDuration(text);
+  } catch (error) {
+    throw new DamselflyError('CONFIG_INVALID', `--ttl: ${(error as Error).message}`);
+  }
+  if (ttlMs > 0 && ttlMs <= MAX_TTL_MS) return ttlMs;
+  throw new DamselflyError('CONFIG_INVALID', `--ttl: got ${text}; expected more than 0 and at most a year`);
+}

@@ -1,0 +1,153 @@
+import { X509Certificate } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { z } from 'zod';
+import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
+import { fingerprintOf } from '../cluster-authority.ts';
+import { CA_PATH, ENROLL_PATH, type Enrolled, RENEW_PATH } from '../enrolment-messages.ts';
+import type { JoinToken } from '../join-token.ts';
+import { identityOf } from '../member.ts';
+import { mutualTls, type TlsKeys } from './mutual-tls.ts';
+
+/** Certificates of a few KiB: whoever sends more is no tracker. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+
+const enrolled = z.object({ certificate: z.string(), authority: z.string(), clusterTimeMs: z.number() });
+
+/**
+ * Asks a tracker to make this process a member. Its authority is asked for first, by whoever answers; only when that
+ * is the one that the token names is the token sent, over a connection that the authority vouches for.
+ * @param base URL of the tracker's public port, `https://host:8401`
+ * @throws IDENTITY_REFUSED, TRACKER_UNREACHABLE, ABORTED
+ */
+export async function joinCluster(
+  base: string,
+  asked: {
+    readonly token: string;
+    readonly pinned: JoinToken;
+    readonly request: string;
+    readonly zone: string;
+  },
+  signal: AbortSignal,
+): Promise<Enrolled> {
+  const authority = await exchange(base, { path: CA_PATH, signal, tls: { rejectUnauthorized: false } });
+  if (!isAuthority(authority, asked.pinned)) {
+    const message = `${base} is not of the cluster that the join token is for`;
+    throw new DamselflyError('IDENTITY_REFUSED', message, { reason: 'other-cluster' });
+  }
+  const { request, token, zone } = asked;
+  const answer = await exchange(base, {
+    path: ENROLL_PATH,
+    body: { request, token, zone },
+    signal,
+    tls: { ca: authority, minVersion: 'TLSv1.3', checkServerIdentity: mustBeTracker },
+  });
+  return parseEnrolled(base, answer);
+}
+
+/**
+ * Asks for the next certificate with the one that still counts.
+ * @throws IDENTITY_REFUSED, TRACKER_UNREACHABLE, ABORTED
+ */
+export async function renewMembership(
+  base: string,
+  asked: { readonly keys: TlsKeys; readonly request: string; readonly zone: string },
+  signal: AbortSignal,
+): Promise<Enrolled> {
+  const { keys, request, zone } = asked;
+  const answer = await exchange(base, {
+    path: RENEW_PATH,
+    body: { request, zone },
+    signal,
+    tls: { ...mutualTls(keys), checkServerIdentity: mustBeTracker },
+  });
+  return parseEnrolled(base, answer);
+}
+
+function isAuthority(pem: string, { authority }: JoinToken): boolean {
+  try {
+    return fingerprintOf(new X509Certificate(pem)).equals(authority);
+  } catch {
+    return false;
+  }
+}
+
+/** For `checkServerIdentity`: which address a tracker is reached by does not matter, that it is one does. */
+function mustBeTracker(_host: string, { raw }: { readonly raw: Buffer }): Error | undefined {
+  const role = identityOf(new X509Certificate(raw))?.role;
+  return role === 'tracker' ? undefined : new Error(`a ${role ?? 'stranger'} answers, not a tracker`);
+}
+
+function parseEnrolled(base: string, text: string): Enrolled {
+  try {
+    return enrolled.parse(JSON.parse(text));
+  } catch {
+    throw unreachable(base, 'it answers something else');
+  }
+}
+
+function unreachable(base: string, why: string): DamselflyError {
+  return new DamselflyError('TRACKER_UNREACHABLE', `${base} does not enrol us: ${why}`);
+}
+
+/** One request, and the text of its answer. */
+async function exchange(
+  base: string,
+  {
+    body,
+    path,
+    signal,
+    tls,
+  }: {
+    readonly path: string;
+    readonly body?: object;
+    readonly signal: AbortSignal;
+    readonly tls: RequestOptions;
+  },
+): Promise<string> {
+  const sent = body === undefined ? '' : JSON.stringify(body);
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) };
+  const method = body === undefined ? 'GET' : 'POST';
+  let status: number | undefined;
+  let text = '';
+  try {
+    // A connection of its own for each: what one was trusted for says nothing of the next.
+    const options = { ...tls, method, signal, agent: false, ...(body === undefined ? {} : { headers }) };
+    const request = httpsRequest(new URL(path, base), options);
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      request.once('response', resolve);
+      request.on('error', reject);
+    });
+    request.end(sent);
+    const response = await answered;
+    status = response.statusCode;
+    let bytes = 0;
+    response.setEncoding('utf8');
+    for await (const chunk of response as AsyncIterable<string>) {
+      bytes += chunk.length;
+      if (bytes > MAX_ANSWER_BYTES) throw new Error('too long an answer');
+      text += chunk;
+    }
+  } catch (error) {
+    if (signal.aborted) throw abortedError(signal);
+    throw unreachable(base, describeError(error));
+  }
+  if (status === 200) return text;
+  const told = refusal.safeParse(parseJson(text)).data;
+  if (told === undefined) throw unreachable(base, `status ${status ?? 0}`);
+  throw new DamselflyError('IDENTITY_REFUSED', `${base}: ${told.message}`, { reason: told.facts.reason });
+}
+
+const refusal = z.object({
+  code: z.literal('IDENTITY_REFUSED'),
+  message: z.string(),
+  facts: z.object({ reason: z.string() }),
+});
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,133 @@
+import { join } from 'node:path';
+import { DamselflyError, hasCode } from '../../core/errors.ts';
+import { delay } from '../../runtime/clock.ts';
+import type { ClusterAuthority } from '../cluster-authority.ts';
+import { Credentials, type CredentialsDeps } from '../credentials.ts';
+import type { MemberRole } from '../identity.ts';
+import { ensureAuthority } from './authority-folder.ts';
+import {
+  type CredentialSource,
+  type JoinOptions,
+  keysFromAuthority,
+  keysFromFiles,
+  keysFromTracker,
+} from './credential-sources.ts';
+
+/** Settings of who a process is. */
+export interface CredentialsConfig {
+  readonly insecure: boolean;
+  readonly joinToken?: string | undefined;
+  /** URLs of trackers' public ports. @default port 8401 of each of `tracker` */
+  readonly enroll: readonly string[];
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly tlsCa?: string | undefined;
+  /** Control URLs. */
+  readonly tracker: readonly string[];
+  /** `dht`, or peers to begin with: there are others, although there is no tracker. */
+  readonly discovery?: 'auto' | 'tracker' | 'dht';
+  readonly bootstrap?: readonly object[];
+  readonly zone: string;
+}
+
+/** The tracker that is to enrol us may be starting too. */
+const JOIN_PATIENCE_MS = 30_000;
+const JOIN_AGAIN_MS = 1_000;
+const PUBLIC_PORT = 8401;
+
+/**
+ * Finds out who this process is: files of the operator's own authority, the cluster's authority where this process
+ * holds it, what a tracker gave it earlier or gives it now for a join token. A process without any tracker is a cluster
+ * of its own. Undefined: plain connections, because the operator said so.
+ * @param folder where keys and certificates are kept
+ * @throws CONFIG_INVALID, IDENTITY_REFUSED, TRACKER_UNREACHABLE
+ */
+export async function openCredentials(
+  deps: CredentialsDeps,
+  config: CredentialsConfig,
+  member: {
+    readonly folder: string;
+    readonly role: MemberRole;
+    readonly authority?: ClusterAuthority | undefined;
+  },
+): Promise<Credentials | undefined> {
+  if (config.insecure) {
+    deps.log.warn('insecure: connections between processes are neither encrypted nor authenticated');
+    return undefined;
+  }
+  const { keys, next } = await findSource(deps, config, member);
+  const credentials = new Credentials(deps, keys, next);
+  const { identity } = credentials;
+  if (identity.role !== member.role) {
+    credentials.close();
+    const message = `our certificate is for a ${identity.role}, this is a ${member.role}`;
+    throw new DamselflyError('CONFIG_INVALID', message);
+  }
+  void credentials.look();
+  return credentials;
+}
+
+async function findSource(
+  deps: CredentialsDeps,
+  config: CredentialsConfig,
+  { authority, folder, role }: Parameters<typeof openCredentials>[2],
+): Promise<CredentialSource> {
+  const { joinToken: token, tlsCa: ca, tlsCert: cert, tlsKey: key, zone } = config;
+  if (cert !== undefined || key !== undefined || ca !== undefined) {
+    if (cert === undefined || key === undefined || ca === undefined) {
+      throw new DamselflyError(
+        'CONFIG_INVALID',
+        '--tls-cert, --tls-key and --tls-ca: give all three, or none',
+      );
+    }
+    return await keysFromFiles({ cert, key, ca });
+  }
+  const kept = join(folder, 'identity');
+  const own = { folder: kept, role, zone };
+  if (authority !== undefined) return await keysFromAuthority(authority, own, deps.wallClockMs);
+  if (role !== 'tracker' && token === undefined && isAlone(config)) {
+    deps.log.info('no tracker: this process is a cluster of its own');
+    const alone = await ensureAuthority(join(folder, 'ca'), deps.wallClockMs());
+    return await keysFromAuthority(alone, own, deps.wallClockMs);
+  }
+  const trackers = config.enroll.length > 0 ? config.enroll : config.tracker.map(publicUrl);
+  return await joinPatiently(deps, { ...own, trackers, token });
+}
+
+function isAlone({ bootstrap = [], discovery, enroll, tracker }: CredentialsConfig): boolean {
+  return tracker.length === 0 && enroll.length === 0 && bootstrap.length === 0 && discovery !== 'dht';
+}
+
+async function joinPatiently(deps: CredentialsDeps, options: JoinOptions): Promise<CredentialSource> {
+  const { clock, log, wallClockMs } = deps;
+  const ending = new AbortController();
+  const untilMs = clock.now() + JOIN_PATIENCE_MS;
+  const cancel = clock.after(JOIN_PATIENCE_MS, () => ending.abort(new Error('no tracker in time')));
+  try {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await keysFromTracker(options, wallClockMs, ending.signal);
+      } catch (error) {
+        const again = hasCode(error, 'TRACKER_UNREACHABLE') && clock.now() + JOIN_AGAIN_MS < untilMs;
+        if (!again) throw hasCode(error, 'ABORTED') ? noTracker(options) : error;
+        if (failures === 0) log.warn({ problem: error.message }, 'not enrolled yet: asking again');
+        await delay(clock, JOIN_AGAIN_MS);
+      }
+    }
+  } finally {
+    cancel();
+  }
+}
+
+function noTracker({ trackers }: JoinOptions): DamselflyError {
+  return new DamselflyError(
+    'TRACKER_UNREACHABLE',
+    `no tracker enrols us at ${trackers.join(', ')}; if their public port is another, say so with --enroll`,
+  );
+}
+
+/** Where a tracker's public port is unless somebody says otherwise. */
+function publicUrl(control: string): string {
+  const url = new URL(control);
+  return `https://${url.hostname}:${PUBLIC_PORT}`;
+}
