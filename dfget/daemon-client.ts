@@ -79,7 +79,9 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       body: null,
     },
   ) => {
-    const request = httpRequest({ socketPath, path, method, headers, signal, agent: false });
+    // A daemon that closes behind its answer would cut off a body whose end is still on its way.
+    const kept = { ...headers, connection: 'keep-alive' };
+    const request = httpRequest({ socketPath, path, method, headers: kept, signal, agent: false });
     open.add(request);
     // Told to whoever waits for the answer or reads its body.
     request.on('error', () => {});
