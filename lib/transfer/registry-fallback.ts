@@ -309,8 +309,11 @@ export class RegistryFallback {
     const aside = mode !== 'lease';
     let failed: unknown;
     try {
-      const next = (): FallbackRun | undefined =>
-        aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
+      const next = (): FallbackRun | undefined => {
+        // Gone when all of it turned out wrong: there is nothing to read until the next reader brings it.
+        if (blob.origin === undefined) return undefined;
+        return aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
+      };
       for (let run = next(); run !== undefined && !signal.aborted; run = aside ? undefined : next()) {
         await this.#readRun(blob, run, generation, lease, signal);
       }
