@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore, StoredBlob } from '../store/store.ts';
 import type { SeedCore } from '../swarm/seed-core.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
-import type { Neighbour } from './neighbour.ts';
+import type { Neighbour, TheirBlob } from './neighbour.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface NodeRequestsDeps {
@@ -46,14 +46,14 @@ export class NodeRequests {
     switch (message.type) {
       case 'open':
         neighbour.noteOpen(message.handle, message);
-        void this.#answer(neighbour, message.digest, message.size, undefined);
+        void this.#answer(neighbour, message, undefined);
         return;
       case 'origin': {
         const theirs = neighbour.theirBlob(message.handle);
         if (theirs === undefined) return;
         const { authorization, repository, upstream } = message;
         const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
-        void this.#answer(neighbour, theirs.digest, theirs.size, origin);
+        void this.#answer(neighbour, theirs, origin);
         return;
       }
       case 'close': {
@@ -96,8 +96,7 @@ export class NodeRequests {
   /** A node shares a blob, and may have told where to read it: join in, and read what is missing. */
   async #answer(
     neighbour: Neighbour,
-    digest: Digest,
-    size: number,
+    { digest, pieceBytes, size }: TheirBlob,
     origin: BlobOrigin | undefined,
   ): Promise<void> {
     const { clock, log, store } = this.#deps;
@@ -106,9 +105,11 @@ export class NodeRequests {
         origin === undefined ? () => store.open(digest) : () => store.create(blobInfo(digest, size));
       const blob = await this.#host.activate(digest, open);
       if (blob === undefined) return;
-      if (blob.info.size !== size) {
-        const facts = { digest, size, here: blob.info.size };
-        throw new DamselflyError('UPSTREAM_BROKEN', 'the blob is shared here with another size', facts);
+      const { info } = blob;
+      if (info.size !== size || info.pieceBytes !== pieceBytes) {
+        const facts = { digest, size, here: info.size, pieceBytes, piecesHere: info.pieceBytes };
+        const message = 'the blob is shared here with another size, or in other pieces';
+        throw new DamselflyError('UPSTREAM_BROKEN', message, facts);
       }
       blob.usedMs = clock.now();
       if (this.#host.isCurrent(neighbour)) {
