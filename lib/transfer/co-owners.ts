@@ -6,7 +6,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { LISTEN_MS } from '../swarm/reading-plan.ts';
 import { dealTurns, isUndivided, readerOf } from '../swarm/stripes.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
-import type { Neighbour } from './neighbour.ts';
+import { blobMeant, type Neighbour } from './neighbour.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** So long a tracker has to say who reads which stripes, milliseconds; then we read them all. */
@@ -199,7 +199,7 @@ export class CoOwners {
 
   #exchange(neighbour: Neighbour, blob: SharedBlob): void {
     neighbour.openOurs(blob.handle, blob.info);
-    if (!neighbour.meet(blob.digest)) return;
+    if (!neighbour.meet(blob.info)) return;
     const { have } = blob.stored;
     const held = Array.from({ length: have.count === 0 ? 0 : blob.info.pieces }, (_, piece) => piece);
     this.#sendHave(
@@ -216,8 +216,7 @@ export class CoOwners {
   }
 
   #meant(neighbour: Neighbour, handle: number): SharedBlob | undefined {
-    const theirs = neighbour.theirBlob(handle);
-    return theirs === undefined ? undefined : this.#host.blob(theirs.digest);
+    return blobMeant(neighbour, handle, (digest) => this.#host.blob(digest));
   }
 
   #of(blob: SharedBlob): Ownership {

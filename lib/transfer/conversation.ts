@@ -3,7 +3,7 @@ import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
-import type { Neighbour } from './neighbour.ts';
+import { blobMeant, type Neighbour } from './neighbour.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** News of a blob goes out at once; what follows within this time waits for its end and travels together. */
@@ -57,7 +57,7 @@ export class Conversation {
       if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob).slice(0, 1));
       neighbour.send({ type: 'origin', handle: blob.handle, ...blob.origin });
     }
-    if (!neighbour.meet(blob.digest)) return;
+    if (!neighbour.meet(blob.info)) return;
     this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
     if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob));
   }
@@ -159,8 +159,7 @@ export class Conversation {
   }
 
   #meant(neighbour: Neighbour, handle: number): SharedBlob | undefined {
-    const theirs = neighbour.theirBlob(handle);
-    return theirs === undefined ? undefined : this.#host.blob(theirs.digest);
+    return blobMeant(neighbour, handle, (digest) => this.#host.blob(digest));
   }
 
   async #answerOpen(neighbour: Neighbour, message: Extract<PeerMessage, { type: 'open' }>): Promise<void> {

@@ -99,9 +99,11 @@ export class Neighbour {
     if (this.#opened.delete(digest)) this.send({ type: 'close', handle });
   }
 
-  /** True exactly once for a blob that both sides have opened: time to exchange what each holds. */
-  meet(digest: Digest): boolean {
-    if (this.#met.has(digest) || !this.#opened.has(digest) || !this.theyShare(digest)) return false;
+  /** True exactly once for a blob that both sides have opened alike: time to exchange what each holds. */
+  meet(ours: TheirBlob): boolean {
+    const { digest } = ours;
+    const theirs = this.#theirs.get(this.#theirHandles.get(digest) ?? -1);
+    if (this.#met.has(digest) || !this.#opened.has(digest) || !isSame(theirs, ours)) return false;
     this.#met.add(digest);
     return true;
   }
@@ -115,4 +117,19 @@ export class Neighbour {
   sharesWithUs(digest: Digest): boolean {
     return this.#met.has(digest);
   }
+}
+
+/** The blob here that a neighbour's handle means: none that it shares with another size, or in other pieces. */
+export function blobMeant<B extends { readonly info: TheirBlob }>(
+  neighbour: Neighbour,
+  handle: number,
+  find: (digest: Digest) => B | undefined,
+): B | undefined {
+  const theirs = neighbour.theirBlob(handle);
+  const ours = theirs === undefined ? undefined : find(theirs.digest);
+  return ours !== undefined && isSame(theirs, ours.info) ? ours : undefined;
+}
+
+function isSame(theirs: TheirBlob | undefined, ours: TheirBlob): boolean {
+  return theirs?.size === ours.size && theirs.pieceBytes === ours.pieceBytes;
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore, StoredBlob } from '../store/store.ts';
 import type { SeedCore } from '../swarm/seed-core.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
-import type { Neighbour, TheirBlob } from './neighbour.ts';
+import { blobMeant, type Neighbour, type TheirBlob } from './neighbour.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface NodeRequestsDeps {
@@ -89,8 +89,7 @@ export class NodeRequests {
   }
 
   #meant(neighbour: Neighbour, handle: number): SharedBlob | undefined {
-    const theirs = neighbour.theirBlob(handle);
-    return theirs === undefined ? undefined : this.#host.blob(theirs.digest);
+    return blobMeant(neighbour, handle, (digest) => this.#host.blob(digest));
   }
 
   /** A node shares a blob, and may have told where to read it: join in, and read what is missing. */
@@ -115,7 +114,7 @@ export class NodeRequests {
       if (this.#host.isCurrent(neighbour)) {
         neighbour.openOurs(blob.handle, blob.info);
         // What we hold is told only by offers: a list would draw everyone to us at once.
-        if (neighbour.meet(digest)) this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
+        if (neighbour.meet(info)) this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
       }
       if (origin !== undefined) this.#host.read(blob, origin);
     } catch (error) {

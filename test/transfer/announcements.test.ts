@@ -20,7 +20,7 @@ async function setUp() {
     const neighbour = new Neighbour(peer, () => {});
     neighbour.noteOpen(1, sample.info);
     neighbour.openOurs(blob.handle, sample.info);
-    neighbour.meet(blob.digest);
+    neighbour.meet(sample.info);
     neighbours.push(neighbour);
     return neighbour;
   };

@@ -36,7 +36,7 @@ async function setUp() {
   for (const { handle, info } of blobs) {
     neighbour.noteOpen(handle, info);
     neighbour.openOurs(handle, info);
-    neighbour.meet(info.digest);
+    neighbour.meet(info);
   }
   const conversation = new Conversation(
     { clock, log },

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
-import { Neighbour } from '../../lib/transfer/neighbour.ts';
+import { blobMeant, Neighbour } from '../../lib/transfer/neighbour.ts';
 import type { PeerMessage } from '../../lib/wire/peer-messages.ts';
 
 const PEER = { id: 'p'.repeat(40), role: 'node', host: 'p', port: 1, zone: '' } as const;
@@ -18,7 +18,7 @@ t.test('a handle that is given to another blob names the first one no more', asy
   const { neighbour, open } = setup();
   open(1, 1);
   neighbour.openOurs(7, { digest: digestOfNumber(1), size: 10, pieceBytes: 10 });
-  t.ok(neighbour.meet(digestOfNumber(1)));
+  t.ok(neighbour.meet({ digest: digestOfNumber(1), size: 10, pieceBytes: 10 }));
   open(1, 2);
   t.equal(neighbour.theirBlob(1)?.digest, digestOfNumber(2));
   t.notOk(
@@ -43,4 +43,21 @@ t.test('blobs beyond the most that one neighbour may share are ignored', async (
   for (let number = 0; number <= 4096; number++) open(number, number);
   t.ok(neighbour.theyShare(digestOfNumber(4095)));
   t.notOk(neighbour.theyShare(digestOfNumber(4096)));
+});
+
+t.test('a blob that both share in other pieces is not the same blob', async (t) => {
+  const { neighbour, open } = setup();
+  const info = { digest: digestOfNumber(1), size: 10, pieceBytes: 5 };
+  open(1, 1);
+  neighbour.openOurs(7, info);
+  t.notOk(neighbour.meet(info));
+  t.equal(
+    blobMeant(neighbour, 1, () => ({ info })),
+    undefined,
+  );
+  const alike = { info: { ...info, pieceBytes: 10 } };
+  t.equal(
+    blobMeant(neighbour, 1, () => alike),
+    alike,
+  );
 });
