@@ -310,11 +310,12 @@ export class RegistryFallback {
     let failed: unknown;
     try {
       const next = (): FallbackRun | undefined => {
-        // Gone when all of it turned out wrong: there is nothing to read until the next reader brings it.
-        if (blob.origin === undefined) return undefined;
+        // The registry is gone when all of it turned out wrong, until the next reader brings it. What is not read must
+        // not be reserved either.
+        if (blob.origin === undefined || signal.aborted) return undefined;
         return aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
       };
-      for (let run = next(); run !== undefined && !signal.aborted; run = aside ? undefined : next()) {
+      for (let run = next(); run !== undefined; run = aside ? undefined : next()) {
         await this.#readRun(blob, run, generation, lease, signal);
       }
     } catch (error) {

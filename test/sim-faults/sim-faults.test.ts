@@ -9,6 +9,7 @@ const FOUND: Readonly<Record<number, string>> = {
   82: 'a node refused for ever what was right, because it had come mixed with what was wrong',
   1108: 'a client waited for ever for a piece that was lost on disk, and that neighbours believed to be there',
   20656: 'a fallback read on and on, without a pause, from a registry that it did not know any more',
+  42285: 'a fallback that had lost its lease kept for ever the pieces that it would have read next',
   10387: 'a fallback went round for ever, without a pause, once all of its blob had turned out wrong',
   1143: 'a supernode whose disk was full never gave back the memory of a piece',
   10861: 'a client waited for ever beside a supernode that kept its links and sent no bytes of pieces',
