@@ -27,7 +27,8 @@ export interface LeaseRef extends Pick<LeaseWish, 'digest' | 'upstream' | 'aside
  */
 export const LEASE_REFUSALS = ['held', 'read', 'crowded', 'lost'] as const;
 
-export type LeaseAnswer =
+/** @typeParam Holder how it names who holds leases: a tracker's table by their ids, on the wire as peers */
+export type LeaseAnswer<Holder = PeerInfo> =
   | {
       readonly kind: 'granted';
       readonly stripe: number;
@@ -41,5 +42,5 @@ export type LeaseAnswer =
       /** Asking again before that is of no use, milliseconds. */
       readonly retryMs: number;
       /** Who reads the stripes, or has read them. */
-      readonly holders: readonly PeerInfo[];
+      readonly holders: readonly Holder[];
     };

@@ -1,3 +1,5 @@
+import type { LeaseAnswer, LeaseWish } from '../core/lease.ts';
+
 /** A lease runs out so long after it was granted or renewed, milliseconds: who reads shows progress far more often. */
 export const LEASE_TTL_MS = 2000;
 /** Who asks for a stripe that was read gets it from the swarm: so long, milliseconds, it is not read once more. */
@@ -12,29 +14,14 @@ const MOST_PER_HOLDER = 256;
 /** Holders named to who is refused: enough to find one that answers. */
 const MOST_NAMED = 4;
 
-/** What a member asks for; see lib/core/lease.ts. */
-export interface Wish {
+/** What a member asks for. */
+export interface Wish extends Omit<LeaseWish, 'digest'> {
   readonly holder: string;
   readonly digest: string;
-  readonly upstream: string;
-  readonly stripes: readonly number[];
-  readonly aside: boolean;
 }
 
-export type Grant =
-  | {
-      readonly kind: 'granted';
-      readonly stripe: number;
-      readonly token: number;
-      readonly ttlMs: number;
-    }
-  | {
-      readonly kind: 'refused';
-      readonly reason: 'held' | 'read' | 'crowded' | 'lost';
-      readonly retryMs: number;
-      /** Ids. */
-      readonly holders: readonly string[];
-    };
+/** Holders by their ids. */
+export type Grant = LeaseAnswer<string>;
 
 interface Lease {
   readonly holder: string;
