@@ -20,8 +20,6 @@ export interface Fault {
   /** In words, for reports. */
   readonly what: string;
   readonly limits: FaultLimits;
-  /** Why it cannot be run yet. */
-  readonly needs?: string;
   /** Who may read the registry. @default 'public' */
   readonly access?: AccessKind;
   /** Flags of all starts of a machine. */

@@ -53,9 +53,7 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
         .filter((run) => !isGood(run))
         .map(({ broken, seed }) => `- \`${fault.name}\`, seed ${seed}: ${broken.join('; ')}`),
     ),
-    ...missing.map(
-      ({ name, needs }) => `- \`${name}\` was not run${needs === undefined ? '' : `: needs ${needs}`}`,
-    ),
+    ...missing.map(({ name }) => `- \`${name}\` was not run`),
     HOW_TO_READ,
   ].join('\n\n')}\n`;
 }

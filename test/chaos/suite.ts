@@ -51,9 +51,6 @@ export async function runSuite(
   const results: ChaosResult[] = [];
   const failures: string[] = [];
   const began = performance.now();
-  for (const fault of faults.filter(({ needs }) => needs !== undefined)) {
-    say(`${fault.name}: left out, needs ${fault.needs ?? ''}`);
-  }
   for (const { fault, seed } of runsOf(faults, firstSeed, seeds)) {
     signal.throwIfAborted();
     if (performance.now() - began > limitMs) break;
@@ -84,8 +81,7 @@ function* runsOf(
   firstSeed: number,
   seeds: number,
 ): Generator<{ fault: Fault; seed: number }> {
-  const able = faults.filter(({ needs }) => needs === undefined);
-  for (let i = 0; i < seeds && able.length > 0; i++) {
-    for (const fault of able) yield { fault, seed: firstSeed + i };
+  for (let i = 0; i < seeds; i++) {
+    for (const fault of faults) yield { fault, seed: firstSeed + i };
   }
 }
