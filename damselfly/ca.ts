@@ -1,12 +1,12 @@
 import { Command } from 'commander';
-import { exitCodeOf, printError } from '../lib/command/fail.ts';
-import { defaultDataDir } from '../lib/config/common.ts';
+import { orFail } from '../lib/command/fail.ts';
 import {
   DEFAULT_CLUSTER,
   initAuthority,
   requireAuthority,
   revoke as revokeIn,
 } from '../lib/security/system/authority-folder.ts';
+import { caDirOption } from './ca-dir.ts';
 
 interface InitFlags {
   readonly caDir: string;
@@ -20,7 +20,7 @@ export function caCommand(): Command {
     .description(
       "Make the cluster's authority: the key that says who is a member. Its tracker needs it, nobody else.",
     )
-    .option('--ca-dir <folder>', 'where to', process.env['DAMSELFLY_CA_DIR'] ?? defaultDataDir('ca'))
+    .addOption(caDirOption('where to'))
     .option('--cluster <name>', 'what the cluster is called in certificates', DEFAULT_CLUSTER)
     .option('--json', 'print one JSON object')
     .addHelpText(
@@ -30,7 +30,7 @@ export function caCommand(): Command {
     .action(async (flags: InitFlags) => {
       const { caDir, cluster } = flags;
       const json = flags.json === true;
-      try {
+      await orFail(json, async () => {
         const authority = await initAuthority(caDir, { cluster, nowMs: Date.now() });
         const fingerprint = authority.fingerprint.toString('hex');
         process.stdout.write(
@@ -39,21 +39,14 @@ export function caCommand(): Command {
             : `Authority of the cluster ${cluster} in ${caDir}; keep ca.key secret, and a copy of it.\n` +
                 `SHA-256 of its certificate: ${fingerprint}\n`,
         );
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      }
+      });
     });
   const revoke = new Command('revoke')
     .description(
       'Take a membership back: within seconds trackers accept no new connection of it, and renew it no more; other members do until its certificate expires.',
     )
     .argument('<what>', 'a member as ROLE/NAME, such as node/NAME, or the serial number of a certificate')
-    .option(
-      '--ca-dir <folder>',
-      "where the cluster's authority is",
-      process.env['DAMSELFLY_CA_DIR'] ?? defaultDataDir('ca'),
-    )
+    .addOption(caDirOption())
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -62,14 +55,11 @@ export function caCommand(): Command {
     .action(async (what: string, flags: Omit<InitFlags, 'cluster'>) => {
       const { caDir } = flags;
       const json = flags.json === true;
-      try {
+      await orFail(json, async () => {
         const list = await revokeIn(caDir, await requireAuthority(caDir), what);
         const revoked = [...list.members, ...list.serials];
         process.stdout.write(json ? `${JSON.stringify(list)}\n` : `revoked: ${revoked.join(', ')}\n`);
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      }
+      });
     });
   return new Command('ca')
     .description("The cluster's certificate authority.")

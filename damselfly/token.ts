@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander';
-import { exitCodeOf, printError } from '../lib/command/fail.ts';
-import { defaultDataDir } from '../lib/config/common.ts';
+import { orFail } from '../lib/command/fail.ts';
 import { parseDuration } from '../lib/config/units.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { MEMBER_ROLES, type MemberRole } from '../lib/security/identity.ts';
 import { createJoinToken, readJoinToken } from '../lib/security/join-token.ts';
 import { requireAuthority } from '../lib/security/system/authority-folder.ts';
+import { caDirOption } from './ca-dir.ts';
 
 interface CreateFlags {
   readonly role: MemberRole;
@@ -24,11 +24,7 @@ export function tokenCommand(): Command {
     )
     .addOption(new Option('--role <role>', 'what its holder becomes').choices(MEMBER_ROLES).default('node'))
     .option('--ttl <time>', 'how long it can be used; members stay members', '1h')
-    .option(
-      '--ca-dir <folder>',
-      "where the cluster's authority is",
-      process.env['DAMSELFLY_CA_DIR'] ?? defaultDataDir('ca'),
-    )
+    .addOption(caDirOption())
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -38,16 +34,13 @@ export function tokenCommand(): Command {
     .action(async (flags: CreateFlags) => {
       const { caDir, role } = flags;
       const json = flags.json === true;
-      try {
+      await orFail(json, async () => {
         const expiresAtMs = Date.now() + ttlOf(flags.ttl);
         const token = createJoinToken(await requireAuthority(caDir), { role, expiresAtMs });
         const { id } = readJoinToken(token);
         const expires = new Date(expiresAtMs).toISOString();
         process.stdout.write(json ? `${JSON.stringify({ token, id, role, expires })}\n` : `${token}\n`);
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      }
+      });
     });
   return new Command('token').description('Tokens that let processes join the cluster.').addCommand(create);
 }

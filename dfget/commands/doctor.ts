@@ -1,11 +1,10 @@
 import { Command } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
-import { createDaemonClient } from '../daemon-client.ts';
 import type { Finding } from '../doctor/check.ts';
 import { examine } from '../doctor/doctor.ts';
 import { thisMachine } from '../doctor/this-machine.ts';
+import { withDaemon } from './with-daemon.ts';
 
 /** `dfget doctor` */
 export function doctorCommand(): Command {
@@ -29,18 +28,12 @@ Exit codes: 0 no problem (there may be warnings); 1 a problem; 2 wrong usage.
 `,
     )
     .action(async ({ json = false, socket }: { json?: boolean; socket: string }) => {
-      const client = createDaemonClient(socket);
-      try {
+      await withDaemon({ json, socket }, async (client) => {
         const findings = await examine(await thisMachine(client));
         const healthy = findings.every(({ state }) => state !== 'problem');
         process.stdout.write(json ? `${JSON.stringify({ healthy, findings })}\n` : describe(findings));
         if (!healthy) process.exitCode = EXIT.failed;
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      } finally {
-        await client.close();
-      }
+      });
     });
 }
 

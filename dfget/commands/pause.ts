@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
+import { orFail } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET, defaultDataDir } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
@@ -58,14 +58,11 @@ function switchCommand(action: PauseAction, about: string): Command {
     .addHelpText('after', `\nExamples:${examples.join('\n  ')}\n`)
     .action(async (upstream: string, flags: PauseFlags) => {
       const json = flags.json === true;
-      try {
+      await orFail(json, async () => {
         const answer = await ask(action, upstream, flags);
         process.stdout.write(json ? `${JSON.stringify(answer)}\n` : describe(answer));
         if (!answer.confirmed) process.exitCode = EXIT.failed;
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      }
+      });
     });
 }
 

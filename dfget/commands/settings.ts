@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
-import { createDaemonClient } from '../daemon-client.ts';
 import type { SettingsAnswer, SettingsChange } from '../local-protocol.ts';
+import { withDaemon } from './with-daemon.ts';
 
 interface SettingsFlags {
   readonly socket: string;
@@ -69,17 +68,14 @@ async function ask(
   { json = false, socket }: SettingsFlags,
   change: (() => SettingsChange) | undefined,
 ): Promise<void> {
-  const client = createDaemonClient(socket);
-  try {
-    const answer = await client.settings(change?.(), AbortSignal.timeout(ANSWER_WAIT_MS));
+  await withDaemon({ json, socket }, async (client, signal) => {
+    const answer = await client.settings(
+      change?.(),
+      AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WAIT_MS)]),
+    );
     process.stdout.write(json ? `${JSON.stringify(answer)}\n` : describe(answer));
     if (!answer.confirmed || answer.refused.length > 0) process.exitCode = EXIT.failed;
-  } catch (error) {
-    printError(error, json);
-    process.exitCode = exitCodeOf(error);
-  } finally {
-    await client.close();
-  }
+  });
 }
 
 function describe({ confirmed, inForce, refused, rules }: SettingsAnswer): string {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { Argument, Command } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
+import { orFail } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { createDaemonClient } from '../daemon-client.ts';
@@ -60,12 +60,9 @@ Exit codes: 0 done, or nothing to do; 1 refused; 2 wrong usage.
     )
     .action(async (name: string, flags: SetupFlags) => {
       const json = flags.json === true;
-      try {
+      await orFail(json, async () => {
         await setUp(name, flags, json);
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      }
+      });
     });
 }
 

@@ -1,9 +1,8 @@
 import { Command } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes } from '../../lib/config/units.ts';
-import { createDaemonClient } from '../daemon-client.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
+import { withDaemon } from './with-daemon.ts';
 
 /** `dfget status` */
 export function statusCommand(): Command {
@@ -13,16 +12,10 @@ export function statusCommand(): Command {
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExamples:\n  dfget status\n  dfget status --json\n')
     .action(async ({ json = false, socket }: { json?: boolean; socket: string }) => {
-      const client = createDaemonClient(socket);
-      try {
-        const status = await client.status(new AbortController().signal);
+      await withDaemon({ json, socket }, async (client, signal) => {
+        const status = await client.status(signal);
         process.stdout.write(json ? `${JSON.stringify(status)}\n` : describe(status));
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      } finally {
-        await client.close();
-      }
+      });
     });
 }
 

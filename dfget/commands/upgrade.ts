@@ -1,8 +1,7 @@
 import { Command } from 'commander';
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { VERSION } from '../../lib/core/version.ts';
-import { createDaemonClient } from '../daemon-client.ts';
+import { withDaemon } from './with-daemon.ts';
 
 /** Longer than a daemon gives the next one to come up. */
 const UPGRADE_MS = 120_000;
@@ -20,19 +19,16 @@ export function upgradeCommand(): Command {
       '\nExamples:\n  dfget upgrade\n  /opt/damselfly-next/bin/dfget upgrade --json\n\nExit codes: 0 the new daemon serves, 1 the old one goes on.\n',
     )
     .action(async ({ json = false, socket }: { json?: boolean; socket: string }) => {
-      const client = createDaemonClient(socket);
-      try {
-        const { pid } = await client.upgrade(ownProgram(), AbortSignal.timeout(UPGRADE_MS));
+      await withDaemon({ json, socket }, async (client, signal) => {
+        const { pid } = await client.upgrade(
+          ownProgram(),
+          AbortSignal.any([signal, AbortSignal.timeout(UPGRADE_MS)]),
+        );
         const told = json
           ? JSON.stringify({ pid, version: VERSION })
           : `dfget ${VERSION} serves now, as process ${pid}`;
         process.stdout.write(`${told}\n`);
-      } catch (error) {
-        printError(error, json);
-        process.exitCode = exitCodeOf(error);
-      } finally {
-        await client.close();
-      }
+      });
     });
 }
 

@@ -1,4 +1,4 @@
-import { exitCodeOf, printError } from '../../lib/command/fail.ts';
+import { orFail } from '../../lib/command/fail.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { createDaemonClient, type DaemonClient } from '../daemon-client.ts';
 
@@ -18,10 +18,7 @@ export async function withDaemon(
   process.once('SIGINT', onSignal);
   process.once('SIGTERM', onSignal);
   try {
-    await use(client, gaveUp.signal);
-  } catch (error) {
-    printError(error, json);
-    process.exitCode = exitCodeOf(error);
+    await orFail(json, () => use(client, gaveUp.signal));
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);

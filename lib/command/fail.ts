@@ -17,6 +17,16 @@ export function printError(error: unknown, json: boolean): void {
   process.stdout.write(`${JSON.stringify({ error: told })}\n`);
 }
 
+/** Runs what a command does: a failure is told and becomes the exit code of the process. */
+export async function orFail(json: boolean, act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    printError(error, json);
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof DamselflyError)) return EXIT.failed;
   if (error.code === 'ABORTED') return EXIT.interrupted;
