@@ -43,7 +43,8 @@ export interface FallbackDiscoveryDeps {
 }
 
 export interface FallbackDiscoveryOptions {
-  readonly role: PeerInfo['role'];
+  /** Ourselves. */
+  readonly peer: PeerInfo;
   /** See DhtDiscoveryOptions. */
   readonly turns: (digest: Digest, size: number, supernodes: readonly PeerInfo[]) => readonly PeerInfo[];
   /** The DHT is what there is, from the start and for good. @default false */
@@ -295,7 +296,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   /** Joins the DHT: at once, or later when there are peers to get by with. Supernodes are few, and met in the DHT. */
   #getBy(): void {
     const { clock, remembered, rng } = this.#deps;
-    if (this.#options.role === 'supernode' || remembered.all.length === 0) {
+    if (this.#options.peer.role === 'supernode' || remembered.all.length === 0) {
       this.#join();
       return;
     }
@@ -338,14 +339,27 @@ class FallbackDiscovery implements CombinedDiscovery {
     });
   }
 
-  /** Until the DHT knows better: the supernodes that owned the blob last, and nodes that were there last. */
+  /**
+   * Until the DHT knows better: the supernodes that owned the blob last, and nodes that were there last. A supernode is
+   * told whose turn it is among those that it knows: one that was told nothing would read all, as each of the others.
+   */
   #nameRemembered(wanted: readonly Announcement[]): void {
-    if (this.#closed || !this.#onDht || this.#options.role === 'supernode') return;
+    if (this.#closed || !this.#onDht) return;
     const { metrics, remembered } = this.#deps;
     if (this.#dht?.reachable === true) return;
+    const { peer, turns } = this.#options;
+    if (peer.role === 'supernode') {
+      const others = this.supernodes.filter(({ id }) => id !== peer.id);
+      for (const { digest, size } of others.length === 0 ? [] : wanted) {
+        if (this.#shared.has(digest)) {
+          this.#listener?.neighbours(digest, turns(digest, size, [peer, ...others]), true);
+        }
+      }
+      return;
+    }
     const nodes = remembered.all.filter(({ role }) => role === 'node').slice(0, REMEMBERED_NODES);
     for (const { digest, size } of wanted) {
-      const owners = [...new Set(this.#options.turns(digest, size, this.supernodes))];
+      const owners = [...new Set(turns(digest, size, this.supernodes))];
       const peers = [...owners, ...nodes];
       if (peers.length === 0 || !this.#shared.has(digest)) continue;
       metrics?.answered('remembered');

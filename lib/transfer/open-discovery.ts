@@ -115,7 +115,7 @@ export async function openDiscovery(
           dht: (joined) => metrics.dhtJoined.set(joined ? 1 : 0),
         },
       },
-      { role: peer.role, turns: ownersByTurn, dhtOnly },
+      { peer, turns: ownersByTurn, dhtOnly },
     );
     return {
       discovery,

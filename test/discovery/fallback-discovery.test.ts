@@ -63,7 +63,7 @@ function createGround() {
           },
         },
       },
-      { role: peer.role, turns: ownersByTurn, ...given },
+      { peer, turns: ownersByTurn, ...given },
     );
     const told: string[] = [];
     const reachable: boolean[] = [];
@@ -179,6 +179,21 @@ t.test(
     t.equal(patient!.counted.joined, 0);
   },
 );
+
+t.test('without trackers supernodes deal the turns among those that trackers told of', async (t) => {
+  const { connect, dht, run, tracker } = createGround();
+  const [one, two] = ['super1', 'super2'].map((name) => connect(peerNamed(name, 'supernode')));
+  run(100);
+  dht.reachable = false;
+  tracker.reachable = false;
+  for (const { discovery } of [one!, two!]) {
+    discovery.announce([{ digest: layer, size: 1024 ** 3, have: 'none' }]);
+  }
+  run(10);
+  t.equal(one!.told.length, 1);
+  t.match(one!.told[0], /super1.*super2.* owned|super2.*super1.* owned/);
+  t.same(one!.told, two!.told, 'both the same');
+});
 
 t.test('until the DHT has had time to meet them, supernodes that trackers told of live', async (t) => {
   const { connect, dht, run, tracker } = createGround();
