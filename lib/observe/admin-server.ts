@@ -1,8 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { DamselflyError } from '../core/errors.ts';
-import { descriptorOf, type ListenPlace, listenOptions } from '../core/listen-place.ts';
+import { descriptorOf, isThisMachineOnly, type ListenPlace, listenOptions } from '../core/listen-place.ts';
+import { limitConnections } from './connection-limits.ts';
 import { createLazyServer } from './lazy-server.ts';
+import { pageRefusal } from './page-guard.ts';
+
+/** Requests are short, and come from a few: monitoring, people, `dfget`. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const MAX_CONNECTIONS = { total: 512, perAddress: 128 };
 
 export interface AdminOptions extends ListenPlace {
   readonly registry: Registry;
@@ -29,7 +35,8 @@ export interface AdminServer {
 /** `/healthz` (the process lives), `/readyz` (it can do its work, check by check) and `/metrics` (Prometheus text). */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
   const { host, port } = options;
-  const lazy = createLazyServer(() => adminRoutes(options));
+  const lazy = createLazyServer(() => adminRoutes(options), REQUEST_TIMEOUT_MS);
+  limitConnections(lazy.server, MAX_CONNECTIONS);
   try {
     await new Promise<void>((resolve, reject) => {
       lazy.server.once('error', reject).listen(listenOptions(options), resolve);
@@ -53,6 +60,7 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
 
 async function adminRoutes({
   checks,
+  host,
   moreNotes,
   notes = [],
   refresh,
@@ -61,6 +69,13 @@ async function adminRoutes({
 }: AdminOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false, forceCloseConnections: true });
+  const names = isThisMachineOnly(host) ? () => false : 'any';
+  server.addHook('onRequest', async (request, reply) => {
+    const refusal = pageRefusal(request.headers, { names, ownPages: true });
+    if (refusal !== undefined) {
+      await reply.code(403).send({ code: 'LOCAL_ONLY', message: refusal, facts: {} });
+    }
+  });
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get('/readyz', async (_request, reply) => {
     const results = checks();
