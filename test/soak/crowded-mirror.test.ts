@@ -3,7 +3,7 @@ import { skipReason } from '../helpers/clients/client.ts';
 import { pullBesideCrowd } from '../helpers/crowded-mirror.ts';
 
 const MIB = 1024 * 1024;
-const BUFFER_MIB = 128;
+const BUFFER_MIB = 256;
 /** Of a connection that is open: Node's and the kernel's objects for it, and what of an answer waits to be taken. */
 const BYTES_A_CONNECTION = 24 * 1024;
 /** Of a slow reader, when the memory for pieces is in the hands of others. */

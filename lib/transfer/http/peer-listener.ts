@@ -83,7 +83,7 @@ export async function listenForPeers(
     maxHeaderSize: MAX_HEAD_BYTES,
     noDelay: true,
   };
-  const server = createPeerServer(limits, options.credentials, deps);
+  const server = createPeerServer(limits, options.credentials, deps, options.maxConnections);
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
