@@ -62,11 +62,9 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'insecure',
       '1 while connections between processes are neither encrypted nor authenticated',
     ),
-    strangers: counter(
-      'strangers_total',
-      'Connections refused: they could not prove to be a peer, or (too-many) of a peer that held a quarter of all',
-      ['reason'],
-    ),
+    strangers: counter('strangers_total', 'Connections refused because they could not prove to be a peer', [
+      'reason',
+    ]),
     upstreamTrust: new Gauge({
       name: 'damselfly_upstream_trust',
       help: '1 for the trust mode of each upstream: whose rights decide what a caller may read',

@@ -4,9 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from '../../observe/log.ts';
 import type { Credentials } from '../../security/credentials.ts';
-import { peerIdOf } from '../../security/identity.ts';
 import { handshakeRefusal, mutualTls, shownCertificate } from '../../security/system/mutual-tls.ts';
-import { MemberConnections } from './member-connections.ts';
 import { PEER_ROLES } from './peer-tls.ts';
 
 /** Who has not proved by then who it is, is no peer. */
@@ -17,7 +15,6 @@ export function createPeerServer(
   limits: ServerOptions,
   credentials: Credentials | undefined,
   deps: { readonly log: Logger; readonly onStranger?: ((reason: string) => void) | undefined },
-  maxConnections: () => number,
 ): Server {
   if (credentials === undefined) return createServer(limits);
   const server = createTlsServer({
@@ -28,7 +25,6 @@ export function createPeerServer(
   });
   const forget = credentials.onRenewed(() => server.setSecureContext(mutualTls(credentials.keys)));
   server.once('close', forget);
-  const members = new MemberConnections(maxConnections);
   const refuse = (socket: Socket, reason: string): void => {
     deps.onStranger?.(reason);
     deps.log.warn({ peer: socket.remoteAddress, reason }, 'a connection without the identity of a peer');
@@ -39,9 +35,8 @@ export function createPeerServer(
   });
   server.on('secureConnection', (socket) => {
     const checked = credentials.check(shownCertificate(socket), PEER_ROLES);
-    if (checked.kind === 'refused') refuse(socket, checked.reason);
-    else if (members.admits(socket, peerIdOf(checked.identity))) return;
-    else deps.onStranger?.('too-many');
+    if (checked.kind === 'member') return;
+    refuse(socket, checked.reason);
     socket.destroy();
   });
   return server;
