@@ -40,6 +40,7 @@ export const upConfig = z.object({
   forwardRule: node.forwardRule,
   peerListen: node.peerListen,
   adminListen: node.adminListen,
+  adminTokenFile: node.adminTokenFile,
   socket: node.socket,
   drainTimeout: node.drainTimeout,
   supernodePeerListen: supernode.peerListen,
@@ -126,6 +127,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
         adminListen: config.trackerAdminListen,
+        adminTokenFile: config.adminTokenFile,
         udpListen: false,
       });
     });

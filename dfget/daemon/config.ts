@@ -76,6 +76,7 @@ export const daemonConfig = z.object({
     argument: '<host:port>',
     help: 'health and metrics (default: 127.0.0.1:65003)',
   }),
+  adminTokenFile: settings.adminTokenFile,
   socket: setting(z.string().min(1).default(DEFAULT_SOCKET), {
     argument: '<path>',
     help: `local socket of the other dfget commands (default: ${DEFAULT_SOCKET})`,

@@ -1,3 +1,4 @@
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { DamselflyError } from '../core/errors.ts';
@@ -20,6 +21,8 @@ export interface AdminOptions extends ListenPlace {
   readonly moreNotes?: () => readonly string[];
   /** Gauges are brought up to date before they are read. */
   readonly refresh?: () => void;
+  /** Must be shown by whoever asks for more than health and readiness. @default nobody need */
+  readonly token?: string | undefined;
   /** More paths. */
   readonly routes?: (server: FastifyInstance) => void;
 }
@@ -66,6 +69,7 @@ async function adminRoutes({
   refresh,
   registry,
   routes,
+  token,
 }: AdminOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false, forceCloseConnections: true });
@@ -76,6 +80,16 @@ async function adminRoutes({
       await reply.code(403).send({ code: 'LOCAL_ONLY', message: refusal, facts: {} });
     }
   });
+  if (token !== undefined) {
+    server.addHook('onRequest', async (request, reply) => {
+      if (OPEN_PATHS.includes(request.url.split('?')[0] ?? '') || shows(request.headers, token)) return;
+      const message = 'this path needs the token of --admin-token-file: Authorization: Bearer TOKEN';
+      await reply
+        .code(401)
+        .header('www-authenticate', 'Bearer')
+        .send({ code: 'LOCAL_ONLY', message, facts: {} });
+    });
+  }
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get('/readyz', async (_request, reply) => {
     const results = checks();
@@ -92,6 +106,17 @@ async function adminRoutes({
   });
   routes?.(server);
   return server;
+}
+
+/** For probes, which have no secrets. */
+const OPEN_PATHS = ['/healthz', '/readyz'];
+
+function shows(
+  { authorization = '' }: { readonly authorization?: string | undefined },
+  token: string,
+): boolean {
+  const [shown, wanted] = [authorization, `Bearer ${token}`].map((text) => hash('sha256', text, 'buffer'));
+  return shown !== undefined && wanted !== undefined && timingSafeEqual(shown, wanted);
 }
 
 /** `host:port`, an IPv6 host in brackets. */

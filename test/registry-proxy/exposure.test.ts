@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { loadProxyTls, plainProxyNotes } from '../../dfget/daemon/proxy-exposure.ts';
+import { loadAdminToken } from '../../lib/config/load-admin-token.ts';
 import { startAdminServer } from '../../lib/observe/admin-server.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
@@ -40,6 +41,29 @@ t.test('case 46: nor does it get health, metrics or limits', async (t) => {
     t.equal((await ask(admin.port, path)).status, 200, path);
     t.equal((await ask(admin.port, path, { headers: { host: 'evil.com' } })).status, 403, path);
     t.equal((await ask(admin.port, path, { headers: { origin: 'https://evil.com' } })).status, 403, path);
+  }
+});
+
+t.test('with a token the admin port tells strangers no more than that it is there', async (t) => {
+  const folder = t.testdir({
+    token: `${'s3cret'.repeat(4)}\n`,
+    short: 'guessable',
+    spaced: 'not a token but a sentence',
+  });
+  const token = loadAdminToken(join(folder, 'token'));
+  const { registry } = createMetrics({ defaults: false });
+  const admin = await startAdminServer({ host: '127.0.0.1', port: 0, registry, token, checks: () => ({}) });
+  t.teardown(() => admin.close());
+  const status = async (path: string, authorization?: string) =>
+    (await ask(admin.port, path, { headers: authorization === undefined ? {} : { authorization } })).status;
+  for (const path of ['/healthz', '/readyz?x']) t.equal(await status(path), 200, path);
+  for (const shown of [undefined, 'Bearer', 'Bearer wrong', `Basic ${token}`, `Bearer ${token}x`]) {
+    t.equal(await status('/metrics', shown), 401, shown ?? 'none');
+  }
+  t.equal(await status('/metrics', `Bearer ${token}`), 200);
+  t.equal(loadAdminToken(undefined), undefined);
+  for (const file of ['short', 'spaced', 'none']) {
+    t.throws(() => loadAdminToken(join(folder, file)), { code: 'CONFIG_INVALID' }, file);
   }
 });
 
