@@ -13,7 +13,7 @@ const OPENED_AT_ONCE = 200;
 const SLOW_BYTES = 1024;
 
 export interface CrowdOptions {
-  /** Connections that ask for nothing, or for nothing more. */
+  /** Connections that ask for nothing more. */
   readonly idle: number;
   /** Clients of a large blob that take a KiB a second. */
   readonly slow: number;
@@ -22,7 +22,7 @@ export interface CrowdOptions {
 }
 
 export interface CrowdedMirror {
-  /** Seconds of pulls with nobody else there, before and after, and of those beside the crowd. */
+  /** Seconds of pulls from a node that has no crowd, and of those beside the crowd: taken in turns. */
   readonly alone: readonly number[];
   readonly beside: readonly number[];
   /** Every pull brought the right bytes. */
@@ -34,77 +34,70 @@ export interface CrowdedMirror {
   readonly peakBytes: number;
 }
 
-/** Pulls a layer from one node again and again, with a crowd beside it and without. */
+/** Pulls a layer again and again from two nodes, of which one has a crowd. */
 export async function pullBesideCrowd(options: CrowdOptions): Promise<CrowdedMirror> {
   await using stage = await createStage('crowded-mirror', { image: { totalBytes: 64 * MIB, layers: 1 } });
   const cluster = await stage.startCluster({
-    ...{ nodes: 1, supernodes: 1 },
+    ...{ nodes: 2, supernodes: 1 },
     daemonFlags: ['--buffer-memory', `${options.bufferMib}MiB`],
   });
-  const [daemon] = cluster.daemons;
+  const [daemon, other] = cluster.daemons;
   const [layer] = stage.image.layers;
-  if (daemon === undefined || layer === undefined) throw new Error('no daemon, or no layer');
+  if (daemon === undefined || other === undefined) throw new Error('no daemon');
+  if (layer === undefined) throw new Error('no layer');
   const [host = '', port = ''] = (daemon.ready.proxy[0]?.address ?? '').split(':');
   const at = { host, port: Number(port) };
   const path = `/v2/${stage.repository}/blobs/${layer.digest}`;
-  const url = `http://${host}:${port}${path}`;
   let right = true;
-  const pull = async (): Promise<number> => {
+  const pull = async ({ ready }: typeof daemon): Promise<number> => {
     const startMs = performance.now();
+    const url = `http://${ready.proxy[0]?.address ?? ''}${path}`;
     const [response] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
     const hash = createHash('sha256');
     for await (const chunk of response) hash.update(chunk as Buffer);
     right &&= `sha256:${hash.digest('hex')}` === layer.digest;
     return (performance.now() - startMs) / 1000;
   };
-  const several = async (count: number): Promise<number[]> => {
-    const seconds: number[] = [];
-    while (seconds.length < count) seconds.push(await pull());
-    return seconds;
-  };
-  // From here on it comes from the store.
-  await several(2);
-  const before = await several(5);
+  // From the third time on it comes from the store.
+  for (const each of [daemon, other, daemon, other]) await pull(each);
   const restBytes = await residentBytes(daemon.pid, 'VmRSS');
-  const crowd = [
-    ...(await openAll(
-      at,
-      options.slow,
-      (index) => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nx-reader: ${index}\r\n\r\n`,
-    )),
-    ...(await openAll(at, options.idle, (index) =>
-      index % 2 === 0 ? '' : `GET /v2/?ns=nowhere HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
-    )),
-  ];
+  const ask = (what: string): string => `GET ${what} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+  const slow = await openAll(at, options.slow, ask(path));
+  // They asked once, and so may stay; who never asks is gone after ten seconds.
+  const idle = await openAll(at, options.idle, ask('/v2/?ns=nowhere'));
+  for (const socket of idle) socket.resume();
   const endMs = performance.now() + options.seconds * 1000;
-  const slow = crowd.slice(0, options.slow);
   const reading = (async () => {
     while (performance.now() < endMs) {
       for (const socket of slow) socket.read(SLOW_BYTES);
       await sleep(1000);
     }
   })();
+  const alone: number[] = [];
   const beside: number[] = [];
-  while (performance.now() < endMs) beside.push(await pull());
+  while (performance.now() < endMs) {
+    alone.push(await pull(other));
+    beside.push(await pull(daemon));
+  }
   await reading;
+  const crowd = [...slow, ...idle];
   const stayed = crowd.filter((socket) => !socket.destroyed && !socket.readableEnded).length;
   const peakBytes = await residentBytes(daemon.pid, 'VmHWM');
   for (const socket of crowd) socket.destroy();
-  const after = await several(5);
-  return { alone: [...before, ...after], beside, right, stayed, restBytes, peakBytes };
+  return { alone, beside, right, stayed, restBytes, peakBytes };
 }
 
 async function openAll(
   at: { readonly host: string; readonly port: number },
   count: number,
-  say: (index: number) => string,
+  request: string,
 ): Promise<Socket[]> {
   const sockets: Socket[] = [];
   while (sockets.length < count) {
-    const some = Array.from({ length: Math.min(OPENED_AT_ONCE, count - sockets.length) }, (_, index) => {
+    const some = Array.from({ length: Math.min(OPENED_AT_ONCE, count - sockets.length) }, () => {
       const socket = connect(at);
       socket.on('error', () => socket.destroy());
-      socket.write(say(sockets.length + index));
+      socket.write(request);
       return socket;
     });
     await Promise.all(some.map((socket) => once(socket, 'connect')));
