@@ -12,6 +12,7 @@ const ADAPTERS = [
   'lib/origin/http/*.ts',
   'lib/security/system/*.ts',
   'lib/observe/admin-server.ts',
+  'lib/observe/connection-limits.ts',
   'lib/observe/lazy-server.ts',
   'lib/config/load*.ts',
   'registry-proxy/**/*.ts',

@@ -32,10 +32,15 @@ export const upConfig = z.object({
   staleIfError: node.staleIfError,
   tagsWhenDown: node.tagsWhenDown,
   proxyListen: node.proxyListen,
+  proxyTlsCert: node.proxyTlsCert,
+  proxyTlsKey: node.proxyTlsKey,
+  proxyHost: node.proxyHost,
+  plainProxy: node.plainProxy,
   forwardProxy: node.forwardProxy,
   forwardRule: node.forwardRule,
   peerListen: node.peerListen,
   adminListen: node.adminListen,
+  adminTokenFile: node.adminTokenFile,
   socket: node.socket,
   drainTimeout: node.drainTimeout,
   supernodePeerListen: supernode.peerListen,
@@ -123,6 +128,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
         adminListen: config.trackerAdminListen,
+        adminTokenFile: config.adminTokenFile,
         udpListen: false,
       });
     });

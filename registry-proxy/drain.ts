@@ -1,5 +1,6 @@
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { type Clock, every } from '../lib/runtime/clock.ts';
 
 /**
@@ -23,7 +24,8 @@ export class Drain {
 
   /** Watches the connections of a server. */
   watch(server: HttpServer): void {
-    server.on('connection', (socket: Socket) => {
+    // Requests know the socket that they are read from: with TLS not the one that was accepted.
+    server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
       this.#idle.set(socket, this.#clock.now());
       socket.once('close', () => this.#idle.delete(socket));
     });

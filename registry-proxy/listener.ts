@@ -1,7 +1,16 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { DamselflyError } from '../lib/core/errors.ts';
-import { type ListenPlace, listenOptions } from '../lib/core/listen-place.ts';
+import { isThisMachineOnly, type ListenPlace, listenOptions } from '../lib/core/listen-place.ts';
+import { limitConnections } from '../lib/observe/connection-limits.ts';
+import { type PageGuard, pageRefusal } from '../lib/observe/page-guard.ts';
 import { sendError } from './answer.ts';
 import type { Drain } from './drain.ts';
 
@@ -10,10 +19,21 @@ export interface ListenAt extends ListenPlace {
   readonly flag: string;
   /** Longest time for a whole request in milliseconds; 0 = any. */
   readonly requestTimeoutMs: number;
+  /** HTTPS with this certificate. @default plain HTTP */
+  readonly tls?: ProxyTls | undefined;
+  /** Names by which it may be asked, besides addresses, when it is for this machine alone. @default any */
+  readonly isOwnName?: (name: string) => boolean;
 }
 
-/** Below the open-file limit of common systems, with room for upstream and peer connections. */
-const MAX_CONNECTIONS = 10_000;
+/** PEM text, as it is now. */
+export interface ProxyTls {
+  readonly keys: () => { readonly cert: string; readonly key: string };
+  /** Calls when there are others. @returns ends it */
+  readonly onChange: (changed: () => void) => () => void;
+}
+
+/** In all below the open-file limit of common systems, with room for upstream and peer connections. */
+const MAX_CONNECTIONS = { total: 10_000, perAddress: 1_000 };
 /** Clients send their headers at once; whoever does not is not one. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const TIMEOUT_CHECK_MS = 5_000;
@@ -29,25 +49,30 @@ export async function listen(
   handler: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<Server> {
   const { flag, host, port, requestTimeoutMs } = at;
-  const server = createServer(
-    {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      noDelay: true,
-    },
-    (request, response) => {
-      drain.begins(request, response);
-      // RFC 9112 section 3.2: whoever sends two may mean one for somebody on the way.
-      if ((request.headersDistinct['host']?.length ?? 0) > 1) {
-        const message = 'more than one Host';
-        sendError(response, { status: 400, code: 'UNSUPPORTED', message }, { connection: 'close' });
-      } else handler(request, response);
-    },
-  );
-  server.maxConnections = MAX_CONNECTIONS;
+  const names = at.isOwnName !== undefined && isThisMachineOnly(host) ? at.isOwnName : 'any';
+  const guard: PageGuard | undefined = at.isOwnName && { names, ownPages: false };
+  const limits = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    noDelay: true,
+  };
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    drain.begins(request, response);
+    const refusal = guard && pageRefusal(request.headers, guard);
+    // RFC 9112 section 3.2: whoever sends two may mean one for somebody on the way.
+    if ((request.headersDistinct['host']?.length ?? 0) > 1) {
+      const message = 'more than one Host';
+      sendError(response, { status: 400, code: 'UNSUPPORTED', message }, { connection: 'close' });
+    } else if (refusal !== undefined) {
+      sendError(response, { status: 403, code: 'DENIED', message: refusal }, { connection: 'close' });
+    } else handler(request, response);
+  };
+  const server =
+    at.tls === undefined ? createServer(limits, answer) : createSecureServer(at.tls, limits, answer);
+  limitConnections(server, MAX_CONNECTIONS);
   drain.watch(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
@@ -59,6 +84,18 @@ export async function listen(
       resolve();
     });
   });
+  return server;
+}
+
+function createSecureServer(
+  { keys, onChange }: ProxyTls,
+  limits: ServerOptions,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const options = { minVersion: 'TLSv1.2' as const, handshakeTimeout: HEADERS_TIMEOUT_MS };
+  const server = createTlsServer({ ...limits, ...options, ...keys() }, answer);
+  const forget = onChange(() => server.setSecureContext({ ...options, ...keys() }));
+  server.once('close', forget);
   return server;
 }
 

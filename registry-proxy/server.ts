@@ -6,7 +6,7 @@ import { createAnswerer, type RegistryProxyDeps } from './dispatch.ts';
 import { Drain } from './drain.ts';
 import { type ForwardProxyConfig, startForwardProxy } from './forward/server.ts';
 import type { StalePolicy } from './last-known.ts';
-import { addressOf, listen } from './listener.ts';
+import { addressOf, listen, type ProxyTls } from './listener.ts';
 import { isServed } from './upstream-name.ts';
 
 export interface ListenerConfig extends ListenPlace {
@@ -20,6 +20,10 @@ export interface RegistryProxyConfig {
   readonly defaultUpstream?: string;
   /** Also a proxy as in HTTPS_PROXY. */
   readonly forward?: ForwardProxyConfig;
+  /** HTTPS on all listeners of the mirror. @default plain HTTP */
+  readonly tls?: ProxyTls | undefined;
+  /** Names by which clients reach a listener that is for this machine alone, besides addresses, localhost and upstreams. */
+  readonly hosts?: readonly string[];
   /** What is served while a registry is away; default: nothing. */
   readonly stale?: StalePolicy;
 }
@@ -59,7 +63,8 @@ export async function createRegistryProxy(
   config: RegistryProxyConfig,
 ): Promise<RegistryProxy> {
   requireUpstreams(deps, config);
-  const { listeners, forward: forwardConfig, ...options } = config;
+  const { listeners, forward: forwardConfig, hosts = [], tls, ...options } = config;
+  const isOwnName = (name: string): boolean => hosts.includes(name) || isServed(deps.origin.upstreams, name);
   const closing = new AbortController();
   const pseudonym = `damselfly-${randomBytes(6).toString('hex')}`;
   const answer = createAnswerer(deps, { ...options, pseudonym, closing: closing.signal });
@@ -83,7 +88,8 @@ export async function createRegistryProxy(
   try {
     for (const { upstream, ...place } of listeners) {
       const entrance = upstream === undefined ? {} : { upstream };
-      const at = { flag: '--proxy-listen', ...place, requestTimeoutMs: REQUEST_TIMEOUT_MS };
+      const limits = { requestTimeoutMs: REQUEST_TIMEOUT_MS, tls, isOwnName };
+      const at = { flag: '--proxy-listen', ...place, ...limits };
       servers.push(await listen(at, drain, (request, response) => void answer(request, response, entrance)));
     }
     if (forwardConfig !== undefined) {

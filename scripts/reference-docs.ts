@@ -218,7 +218,7 @@ ends before it serves, the old one goes on, and the command says so with exit co
 for a daemon that somebody else starts, with sockets from systemd.
 
 Listening sockets may come from systemd (\`LISTEN_FDS\`), named \`proxy\` (several are for the \`--proxy-listen\` in their
-order), \`forward\`, \`peer\` and \`admin\`: see \`examples/dfget-daemon.service\` and \`examples/dfget-daemon.socket\`, where
+order), \`forward\`, \`peer\` and \`admin\`: see \`deploy/systemd/dfget-daemon.service\` and \`deploy/systemd/dfget-daemon.socket\`, where
 \`systemctl reload\` is an upgrade.
 `;
 }

@@ -13,6 +13,7 @@ export const supernodeConfig = z.object({
     argument: '<host:port>',
     help: 'health and metrics (default: 127.0.0.1:65005)',
   }),
+  adminTokenFile: settings.adminTokenFile,
   tracker: settings.tracker,
   discovery: settings.discovery,
   bootstrap: settings.bootstrap,

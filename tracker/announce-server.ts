@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import BittorrentServer, { type AnnounceParams, type Callback, type Swarm } from 'bittorrent-tracker/server';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
+import { limitConnections } from '../lib/observe/connection-limits.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import { type Clock, every } from '../lib/runtime/clock.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
@@ -21,6 +22,8 @@ import { createUdpConnectionIds } from './udp-connection-ids.ts';
 
 /** A request is its head, or a few KiB behind it. */
 const REQUEST_TIMEOUT_MS = 10_000;
+/** A crowd that enrols comes at once; each is done after a moment. */
+const MAX_CONNECTIONS = { total: 16_384, perAddress: 1_024 };
 /** How long requests under way may take when the server closes. */
 const CLOSE_TIMEOUT_MS = 1_000;
 /** How often clients that are gone are forgotten and the gauges follow. */
@@ -82,6 +85,7 @@ export async function createAnnounceServer(
       response.writeHead(404).end('nothing here; BitTorrent clients use /announce and /scrape\n');
     }
   });
+  limitConnections(server, MAX_CONNECTIONS);
   const httpAddress = await listen(server, options.http);
   server.on('error', (error) => log.error({ problem: describeError(error) }, 'announce port failed'));
 
@@ -152,7 +156,7 @@ function createPublicServer(
 }
 
 /** One swarm as the library asks for it; it holds no state, so unknown hashes cost nothing. */
-function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServerDeps): Swarm {
+export function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServerDeps): Swarm {
   return {
     announce: (params, callback) =>
       guarded(log, callback, () => {

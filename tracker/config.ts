@@ -31,6 +31,7 @@ export const trackerConfig = z.object({
     argument: '<host:port>',
     help: `health and metrics (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port}; with --insecure the control port alone)`,
   }),
+  adminTokenFile: settings.adminTokenFile,
   dataDir: setting(z.string().min(1).default(defaultDataDir('tracker')), {
     argument: '<folder>',
     help: `the tracker's own key and certificate (default: ${defaultDataDir('tracker')})`,

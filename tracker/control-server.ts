@@ -20,6 +20,9 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** From then on the kernel looks each second, ten times, whether the machine behind an idle connection is still there. */
 const KEEP_ALIVE_MS = 10_000;
 
+/** A request is a short head: for an upgrade, or for health and metrics. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
 const INSECURE = ['insecure: control connections are neither encrypted nor authenticated'];
 /** Who has not proved by then who it is, is none of ours. */
 const HANDSHAKE_TIMEOUT_MS = 5_000;
@@ -105,7 +108,8 @@ function createPort(
   { credentials, log, metrics }: ControlSessionDeps,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
 ): Server {
-  const options = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  const limits = { headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  const options = { ...limits, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
   if (credentials === undefined) return createServer(options, answer);
   const server = createTlsServer(
     { ...options, ...mutualTls(credentials.keys), requestCert: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },

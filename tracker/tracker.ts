@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { loadAdminToken } from '../lib/config/load-admin-token.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
@@ -40,6 +41,8 @@ export interface TrackerOptions {
   readonly udpListen?: ListenAddress | false | undefined;
   /** Health and metrics besides: whoever asks for them has no certificate. @default none */
   readonly adminListen?: ListenAddress | undefined;
+  /** File with the token of its metrics. */
+  readonly adminTokenFile?: string | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
@@ -87,6 +90,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       const { registry } = metrics;
       admin = await startAdminServer({
         ...options.adminListen,
+        token: loadAdminToken(options.adminTokenFile),
         registry,
         checks: () => ({ listening: true }),
       });

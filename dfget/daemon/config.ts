@@ -43,6 +43,22 @@ export const daemonConfig = z.object({
     repeat: true,
     help: 'registry mirror; NAME= makes a listener for one upstream; repeatable (default: 127.0.0.1:65001)',
   }),
+  proxyTlsCert: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'PEM file of the certificate by which the registry mirror speaks HTTPS; read again when it changes (default: plain HTTP)',
+  }),
+  proxyTlsKey: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'PEM file of the key of --proxy-tls-cert',
+  }),
+  proxyHost: setting(z.array(z.string().toLowerCase()).default([]), {
+    argument: '<name>',
+    repeat: true,
+    help: "a name by which clients on this machine reach the mirror, besides addresses, localhost and the upstreams' names; repeatable",
+  }),
+  plainProxy: setting(toggle().default(false), {
+    help: 'the mirror or the forward proxy may listen beyond this machine without TLS: credentials of clients travel in the clear; said at each start (with --insecure implied)',
+  }),
   forwardProxy: setting(address().optional(), {
     argument: '<host:port>',
     help: 'also a proxy for HTTPS_PROXY, which answers for the upstreams with its own CA (default: off)',
@@ -60,6 +76,7 @@ export const daemonConfig = z.object({
     argument: '<host:port>',
     help: 'health and metrics (default: 127.0.0.1:65003)',
   }),
+  adminTokenFile: settings.adminTokenFile,
   socket: setting(z.string().min(1).default(DEFAULT_SOCKET), {
     argument: '<path>',
     help: `local socket of the other dfget commands (default: ${DEFAULT_SOCKET})`,

@@ -25,6 +25,7 @@ import { type LocalApi, type LocalSettings, startLocalApi } from './local-api.ts
 import { hasCluster, type Node, openNode } from './node.ts';
 import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
+import { loadProxyTls, plainProxyNotes } from './proxy-exposure.ts';
 import { DaemonSettings } from './settings.ts';
 
 /** After an upgrade: a client that takes longer over one answer resumes by Range. */
@@ -112,13 +113,16 @@ class Daemon implements RunningProcess, HandoverHost {
     const { metrics } = this.#parts;
     const origin = this.#origin;
     const config = this.#config;
+    const notes = plainProxyNotes(config);
+    for (const note of notes) log.warn({}, note);
+    const proxyTls = loadProxyTls(this.#deps, config);
     const proxy = await createRegistryProxy(
       {
         ...this.#deps,
         ...{ origin, metrics, blobs: this.#blobs },
         isPaused: (upstream) => this.#node.pause.isPaused(upstream),
       },
-      proxyConfig(config, origin.upstreams, this.#node.stateFolder),
+      { ...proxyConfig(config, origin.upstreams, this.#node.stateFolder), tls: proxyTls },
     );
     this.#proxy = proxy;
     if (sources !== undefined) this.#settings = new DaemonSettings({ log, parts: this.#parts }, sources);
@@ -156,6 +160,7 @@ class Daemon implements RunningProcess, HandoverHost {
   #followSettings(): void {
     const settings = this.#settings;
     const node = this.#node;
+    node.addNotes(() => plainProxyNotes(this.#config));
     if (settings === undefined) return;
     node.addNotes(() => settings.refusals);
     node.cluster.follow((news) => settings.obey(node.self(), news));
@@ -246,6 +251,7 @@ function proxyConfig(
   const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
   return {
     listeners: config.proxyListen,
+    hosts: config.proxyHost,
     stale: stalePolicy(config.staleIfError, config.tagsWhenDown),
     ...(defaultUpstream === undefined ? {} : { defaultUpstream }),
     ...(forwardProxy === undefined

@@ -10,7 +10,7 @@ import type { Node } from './node.ts';
 export function describeListeners(
   node: Node,
   proxy: RegistryProxy,
-  { proxyListen, socket }: DaemonConfig,
+  { proxyListen, proxyTlsCert, socket }: DaemonConfig,
 ): Pick<RunningProcess, 'ready' | 'summary'> {
   const proxies = proxy.addresses.map((at, index) => ({
     upstream: proxyListen[index]?.upstream ?? null,
@@ -21,6 +21,7 @@ export function describeListeners(
     ca: proxy.forward.certificateFile,
   };
   const { id } = node.self();
+  const scheme = proxyTlsCert === undefined ? 'http' : 'https';
   const { adminAddress: admin, peerAddress: peer } = node;
   const also =
     forward && `  forward proxy on http://${forward.address}, its clients must trust ${forward.ca}\n`;
@@ -30,7 +31,7 @@ export function describeListeners(
       ...(forward === undefined ? {} : { forward }),
     },
     summary:
-      `node ${id.slice(0, 8)}: registry mirror on http://${proxies.map(({ address }) => address).join(', http://')}\n` +
+      `node ${id.slice(0, 8)}: registry mirror on ${proxies.map(({ address }) => `${scheme}://${address}`).join(', ')}\n` +
       `${also ?? ''}  peers on ${peer}, admin on http://${admin}, socket ${socket}`,
   };
 }

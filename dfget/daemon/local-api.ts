@@ -84,7 +84,8 @@ export async function startLocalApi(
   { replace = false }: { readonly replace?: boolean } = {},
 ): Promise<LocalApi> {
   const { clock, handover, log } = deps;
-  const lazy = createLazyServer(() => localRoutes(deps));
+  // An archive that is brought in takes as long as it takes.
+  const lazy = createLazyServer(() => localRoutes(deps), 0);
   const drain = new Drain(clock);
   drain.watch(lazy.server);
   lazy.server.prependListener('request', (request, response) => drain.begins(request, response));

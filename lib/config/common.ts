@@ -84,6 +84,10 @@ export const settings = {
     argument: '<path>',
     help: 'secret that the whole cluster has in common: the DHT is closed to whoever does not have it, and members on one LAN find each other (default: an open DHT)',
   }),
+  adminTokenFile: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'file with a token that whoever asks the admin port for more than /healthz and /readyz must send: Authorization: Bearer TOKEN (default: nobody need)',
+  }),
   upstream: setting(z.array(upstream()).default([]), {
     argument: '<name=url>',
     repeat: true,

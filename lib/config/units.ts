@@ -21,7 +21,8 @@ const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h
 
 function parseWithUnit(text: string, units: Readonly<Record<string, number>>, expected: string): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
-  const unit = match === null ? undefined : units[(match[2] ?? '').toLowerCase()];
+  const name = (match?.[2] ?? '').toLowerCase();
+  const unit = Object.hasOwn(units, name) ? units[name] : undefined;
   if (match === null || unit === undefined) {
     throw new DamselflyError('CONFIG_INVALID', `got ${JSON.stringify(text)}; expected ${expected}`);
   }

@@ -24,3 +24,8 @@ export function descriptorOf(server: object): number | undefined {
   const { _handle: handle } = server as { readonly _handle?: { readonly fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
+
+/** Whether only programs of this machine can connect to a port on that address. */
+export function isThisMachineOnly(host: string): boolean {
+  return host === 'localhost' || /^127\.\d+\.\d+\.\d+$/.test(host) || host === '::1';
+}

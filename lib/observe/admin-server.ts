@@ -1,8 +1,15 @@
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { DamselflyError } from '../core/errors.ts';
-import { descriptorOf, type ListenPlace, listenOptions } from '../core/listen-place.ts';
+import { descriptorOf, isThisMachineOnly, type ListenPlace, listenOptions } from '../core/listen-place.ts';
+import { limitConnections } from './connection-limits.ts';
 import { createLazyServer } from './lazy-server.ts';
+import { pageRefusal } from './page-guard.ts';
+
+/** Requests are short, and come from a few: monitoring, people, `dfget`. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const MAX_CONNECTIONS = { total: 512, perAddress: 128 };
 
 export interface AdminOptions extends ListenPlace {
   readonly registry: Registry;
@@ -14,6 +21,8 @@ export interface AdminOptions extends ListenPlace {
   readonly moreNotes?: () => readonly string[];
   /** Gauges are brought up to date before they are read. */
   readonly refresh?: () => void;
+  /** Must be shown by whoever asks for more than health and readiness. @default nobody need */
+  readonly token?: string | undefined;
   /** More paths. */
   readonly routes?: (server: FastifyInstance) => void;
 }
@@ -29,7 +38,8 @@ export interface AdminServer {
 /** `/healthz` (the process lives), `/readyz` (it can do its work, check by check) and `/metrics` (Prometheus text). */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
   const { host, port } = options;
-  const lazy = createLazyServer(() => adminRoutes(options));
+  const lazy = createLazyServer(() => adminRoutes(options), REQUEST_TIMEOUT_MS);
+  limitConnections(lazy.server, MAX_CONNECTIONS);
   try {
     await new Promise<void>((resolve, reject) => {
       lazy.server.once('error', reject).listen(listenOptions(options), resolve);
@@ -53,14 +63,33 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
 
 async function adminRoutes({
   checks,
+  host,
   moreNotes,
   notes = [],
   refresh,
   registry,
   routes,
+  token,
 }: AdminOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const server = fastify({ logger: false, forceCloseConnections: true });
+  const names = isThisMachineOnly(host) ? () => false : 'any';
+  server.addHook('onRequest', async (request, reply) => {
+    const refusal = pageRefusal(request.headers, { names, ownPages: true });
+    if (refusal !== undefined) {
+      await reply.code(403).send({ code: 'LOCAL_ONLY', message: refusal, facts: {} });
+    }
+  });
+  if (token !== undefined) {
+    server.addHook('onRequest', async (request, reply) => {
+      if (OPEN_PATHS.includes(request.url.split('?')[0] ?? '') || shows(request.headers, token)) return;
+      const message = 'this path needs the token of --admin-token-file: Authorization: Bearer TOKEN';
+      await reply
+        .code(401)
+        .header('www-authenticate', 'Bearer')
+        .send({ code: 'LOCAL_ONLY', message, facts: {} });
+    });
+  }
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get('/readyz', async (_request, reply) => {
     const results = checks();
@@ -77,6 +106,17 @@ async function adminRoutes({
   });
   routes?.(server);
   return server;
+}
+
+/** For probes, which have no secrets. */
+const OPEN_PATHS = ['/healthz', '/readyz'];
+
+function shows(
+  { authorization = '' }: { readonly authorization?: string | undefined },
+  token: string,
+): boolean {
+  const [shown, wanted] = [authorization, `Bearer ${token}`].map((text) => hash('sha256', text, 'buffer'));
+  return shown !== undefined && wanted !== undefined && timingSafeEqual(shown, wanted);
 }
 
 /** `host:port`, an IPv6 host in brackets. */

@@ -7,15 +7,25 @@ export interface LazyServer {
   close(): Promise<void>;
 }
 
-/** @param routes gives the routes; called once */
-export function createLazyServer(routes: () => Promise<FastifyInstance>): LazyServer {
+/** Who has not sent the head of a request by then is no client. */
+const HEADERS_TIMEOUT_MS = 10_000;
+
+/**
+ * @param routes gives the routes; called once
+ * @param requestTimeoutMs longest time for a whole request, body included; 0 = any
+ */
+export function createLazyServer(
+  routes: () => Promise<FastifyInstance>,
+  requestTimeoutMs: number,
+): LazyServer {
   let loading: Promise<FastifyInstance> | undefined;
   const load = async (): Promise<FastifyInstance> => {
     const app = await routes();
     await app.ready();
     return app;
   };
-  const server = createServer((request, response) => {
+  const limits = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: requestTimeoutMs };
+  const server = createServer(limits, (request, response) => {
     loading ??= load();
     loading.then(
       (app) => app.routing(request, response),

@@ -1,5 +1,8 @@
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
+/** Labels as clients take them (distribution, reference grammar): none is empty. */
+const REGISTRY_HOST =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/;
 const DIGEST_GRAMMAR = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 
 /** Many clients refuse longer names, and so do we. */
@@ -27,10 +30,7 @@ export function hasDigestForm(text: string): boolean {
 
 /** Whether the text can be a registry host, with or without a port: `harbor.corp`, `localhost:5000`, `[::1]:5000`. */
 export function isRegistryHost(text: string): boolean {
-  return (
-    text.length <= MAX_REPOSITORY_LENGTH &&
-    /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/.test(text)
-  );
+  return text.length <= MAX_REPOSITORY_LENGTH && REGISTRY_HOST.test(text);
 }
 
 /** Whether the first component of a path is meant as a registry, as container clients decide it: a dot, a port, localhost. */

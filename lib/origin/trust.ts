@@ -1,3 +1,5 @@
+import { type AddressKind, addressKind, hostKind } from './address-kind.ts';
+
 /**
  * Whether credentials for an upstream may go to the token service that its challenge names: the same host, or a host
  * of the same registrable domain (`registry.corp.com` and `auth.corp.com`), and never over plain http when the upstream
@@ -16,24 +18,33 @@ export function isOwnOrAddress(url: URL): boolean {
   return isAddress(url.hostname) || url.hostname.endsWith('.localhost');
 }
 
-/** Whether a name that leads to this address is to be refused: link-local always, this machine itself if `strict`. */
-export function isForbiddenAddress(address: string, strict: boolean): boolean {
-  const host = new URL(`http://${address.includes(':') ? `[${address.replace(/%.*$/, '')}]` : address}`);
-  return isLinkLocal(host) || (strict && LOOPBACK.test(host.hostname));
-}
-
 /**
- * Link-local addresses: what answers there is the machine's cloud, which hands out the machine's own credentials. No
- * registry may send us there by redirect or challenge.
+ * Whether nobody is to be connected to this address: link-local ones and metadata services always, since what answers
+ * there is the machine's cloud, which hands out the machine's own credentials; this machine itself if `strict`.
  */
-export function isLinkLocal(url: URL): boolean {
-  return LINK_LOCAL.test(url.hostname);
+export function isForbiddenAddress(address: string, strict: boolean): boolean {
+  return isForbiddenKind(addressKind(address), strict);
 }
 
-/** In the one spelling that URL gives every address: 169.254/16, the same inside IPv6, fe80::/10, and the cloud's fd00:ec2::254. */
-const LINK_LOCAL = /^(?:169\.254\.\d+\.\d+|\[(?:::ffff:a9fe:.*|fe[89ab][0-9a-f]:.*|fd00:ec2::254)\])$/;
-/** 127/8 and 0/8, ::1 and ::, and the first two inside IPv6. */
-const LOOPBACK = /^(?:(?:127|0)\.\d+\.\d+\.\d+|\[(?:::1?|::ffff:(?:7f[0-9a-f]{2}|0|[0-9a-f]{1,2}):.*)\])$/;
+/** The same of the host in a URL; of a name that has to be resolved first, {@link isForbiddenAddress} decides. */
+function isForbiddenHost(url: URL, strict: boolean): boolean {
+  return isForbiddenKind(hostKind(url), strict);
+}
+
+function isForbiddenKind(kind: AddressKind | undefined, strict: boolean): boolean {
+  return kind === 'loopback' ? strict : kind !== undefined && kind !== 'other';
+}
+
+/** Ports below 1024 belong to other services than registries and their storage: mail, databases, shells. */
+export function isRegistryPort(port: number): boolean {
+  return port === 80 || port === 443 || port >= 1024;
+}
+
+/** Whether a registry, by redirect or challenge, may send us there. @param mayBeOwn it is on this machine itself */
+export function mayBeSentTo(url: URL, mayBeOwn: boolean): boolean {
+  return !isForbiddenHost(url, !mayBeOwn) && (url.port === '' || isRegistryPort(Number(url.port)));
+}
+
 const ADDRESS = /^(?:\[.*\]|\d+\.\d+\.\d+\.\d+)$/;
 
 function isAddress(hostname: string): boolean {

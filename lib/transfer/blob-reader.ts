@@ -3,22 +3,15 @@ import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import { withAbort } from '../core/single-flight.ts';
 import type { StoredBlob } from '../store/store.ts';
-import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { ChunkMemory } from './chunk-memory.ts';
 import type { SharedBlob } from './shared-blob.ts';
-
-/** One read from the store and one write to the client: large, because the cost is per chunk (docs/DATA-PLANE.md). */
-const CHUNK_BYTES = 8 * 1024 * 1024;
 
 /** Kept back until the whole digest has matched, so that no client ever holds a complete wrong blob. */
 export const HOLD_BACK_BYTES = 64 * 1024;
 
 export function wantedRange(request: BlobRequest): ByteRange {
   return request.range ?? { start: 0, end: request.size };
-}
-
-/** Memory for all chunks of a reader. The client may be slow: what it waits with is lent, not acquired. */
-function chunkBuffer(pool: BufferPool, range: ByteRange): PieceBuffer {
-  return pool.lend(Math.min(CHUNK_BYTES, range.end - range.start));
 }
 
 /** Whether the reader will have the whole blob once it has the range. */
@@ -33,16 +26,16 @@ export async function* readStored(
   range: ByteRange,
   pool: BufferPool,
 ): AsyncGenerator<Uint8Array> {
-  const buffer = chunkBuffer(pool, range);
+  const memory = new ChunkMemory(pool, range);
   try {
     for (let at = range.start; at < range.end; ) {
-      const chunk = buffer.bytes.subarray(0, range.end - at);
+      const chunk = memory.at(at).subarray(0, range.end - at);
       await stored.read(at, chunk);
       at += chunk.length;
       yield chunk;
     }
   } finally {
-    buffer.release();
+    memory.release();
   }
 }
 
@@ -77,7 +70,7 @@ export async function* readShared(
   from = range.start,
 ): AsyncGenerator<Uint8Array> {
   const { info, stored } = blob;
-  const buffer = chunkBuffer(pool, range);
+  const memory = new ChunkMemory(pool, range);
   let at = from;
   try {
     while (at < range.end) {
@@ -86,7 +79,7 @@ export async function* readShared(
       const piece = pieceAt(info, at);
       const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
       if (readable > at) {
-        const chunk = buffer.bytes.subarray(0, readable - at);
+        const chunk = memory.at(at).subarray(0, readable - at);
         await stored.read(at, chunk).catch((error: unknown) => {
           // What went wrong with the blob says more than that its pieces are gone.
           throw blob.failure ?? error;
@@ -121,6 +114,6 @@ export async function* readShared(
       await change;
     }
   } finally {
-    buffer.release();
+    memory.release();
   }
 }

@@ -25,8 +25,9 @@ export interface BufferPool {
   /**
    * Memory to send from, at once: `bytes` long, or as much of it as can be {@link PieceBuffer.share shared} out; in the
    * end 64 KiB outside of the budget, so that thousands of slow receivers neither wait for each other nor hold much.
+   * @param options.reads to a receiver that has proved to take what it is sent: another quarter of the budget is for those
    */
-  lend(bytes: number): PieceBuffer;
+  lend(bytes: number, options?: { readonly reads: boolean }): PieceBuffer;
   /**
    * Another budget from now on: what is handed out beyond a smaller one is not replaced as it comes back. It is never
    * below what the largest piece needs.
@@ -41,6 +42,14 @@ const MIN_CLASS_BYTES = 64 * 1024;
 const MAX_CLASS_BYTES = 16 * 1024 * 1024;
 
 const LEAST_LENT_BYTES = 64 * 1024;
+/** Parts of the budget that may be in the hands of holders which need not give it back soon, and up to which those may add that read. */
+const SHARED_PART = 1 / 2;
+const SHARED_WITH_READERS_PART = 3 / 4;
+
+interface Shareable extends PieceBuffer {
+  /** @param part of the budget that may be shared out then. @default a half */
+  share(part?: number): PieceBuffer | undefined;
+}
 
 interface Waiter {
   readonly bytes: number;
@@ -76,7 +85,7 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     return unfilled(classBytes);
   };
 
-  const give = (bytes: number): PieceBuffer | undefined => {
+  const give = (bytes: number): Shareable | undefined => {
     const classBytes = classOf(bytes);
     const memory = take(classBytes);
     if (memory === undefined) return undefined;
@@ -97,9 +106,9 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
   };
 
   /** The first holder of memory; `free` is called when the last one has released it. */
-  const holder = (memory: Uint8Array, bytes: number, free: () => void): PieceBuffer => {
+  const holder = (memory: Uint8Array, bytes: number, free: () => void): Shareable => {
     let holders = 0;
-    const hold = (onRelease: () => void): PieceBuffer => {
+    const hold = (onRelease: () => void): Shareable => {
       let released = false;
       holders++;
       return {
@@ -110,8 +119,8 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
           onRelease();
           if (--holders === 0) free();
         },
-        share() {
-          if (released || sharedBytes + memory.length > budgetBytes / 2) return undefined;
+        share(part = SHARED_PART) {
+          if (released || sharedBytes + memory.length > budgetBytes * part) return undefined;
           sharedBytes += memory.length;
           return hold(() => {
             sharedBytes -= memory.length;
@@ -140,15 +149,16 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     }
   };
 
-  const tryAcquire = (bytes: number): PieceBuffer | undefined => {
+  const tryAcquire = (bytes: number): Shareable | undefined => {
     check(bytes);
     return waiters.size > 0 ? undefined : give(bytes);
   };
 
-  const lend = (bytes: number): PieceBuffer => {
+  const lend = (bytes: number, { reads } = { reads: false }): PieceBuffer => {
+    const part = reads ? SHARED_WITH_READERS_PART : SHARED_PART;
     for (let length = bytes; length >= LEAST_LENT_BYTES; length = Math.floor(length / 2)) {
       const whole = classOf(length) <= budgetBytes ? tryAcquire(length) : undefined;
-      const lent = whole?.share();
+      const lent = whole?.share(part);
       whole?.release();
       if (lent !== undefined) return lent;
     }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { loadAdminToken } from '../config/load-admin-token.ts';
 import { loadUpstreams } from '../config/load-upstreams.ts';
 import type { UpstreamConfig } from '../config/upstream.ts';
 import type { DataDir, ListenAddress } from '../config/values.ts';
@@ -32,6 +33,7 @@ import type { PeerServerHandlers } from './seams.ts';
 export interface PeerHostConfig extends DiscoveryConfig {
   readonly peerListen: ListenAddress;
   readonly adminListen: ListenAddress;
+  readonly adminTokenFile?: string | undefined;
   readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
   readonly upstream: readonly UpstreamConfig[];
   /** Paths of files with credentials for the upstreams. */
@@ -190,6 +192,7 @@ export async function openPeerHost<E extends Engine>(
     const moreNotes: (() => readonly string[])[] = [];
     const admin = await startAdminServer({
       ...config.adminListen,
+      token: loadAdminToken(config.adminTokenFile),
       registry: metrics.registry,
       checks: () => ({ tracker: config.tracker.length === 0 || discovery.reachable }),
       notes: [...(credentials === undefined ? [INSECURE] : []), ...hostParts.notes],

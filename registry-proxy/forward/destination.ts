@@ -1,6 +1,6 @@
-import { lookup } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
-import { isLinkLocal } from '../../lib/origin/trust.ts';
+import { isIP } from 'node:net';
+import { addressKind } from '../../lib/origin/address-kind.ts';
+import { isForbiddenAddress, isRegistryPort } from '../../lib/origin/trust.ts';
 
 /** Where a client wants to be connected to. */
 export interface Destination {
@@ -31,42 +31,22 @@ export function registryName({ host, port }: Destination, schemePort: number): s
  * for clients on this machine.
  */
 export function refusalOf({ host, port }: Destination, clientIsLocal: boolean): string | undefined {
-  if (port < 1024 && port !== 443 && port !== 80) return `port ${port} is not one of a registry`;
+  if (!isRegistryPort(port)) return `port ${port} is not one of a registry`;
   return isIP(host) === 0 ? undefined : refusalOfAddress(host, clientIsLocal);
-}
-
-/** Resolves names, and refuses those that lead to addresses which {@link refusalOf} refuses. */
-export function guardedLookup(clientIsLocal: boolean): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error instanceof Error) {
-        callback(error, []);
-        return;
-      }
-      const allowed = addresses.filter(
-        ({ address }) => refusalOfAddress(address, clientIsLocal) === undefined,
-      );
-      const [first] = allowed;
-      if (first === undefined) {
-        callback(new Error(`${hostname} is at an address that is not connected to`), []);
-      } else if (options.all === true) callback(null, allowed);
-      else callback(null, first.address, first.family);
-    });
-  };
 }
 
 /** Whether an address, of a client or a destination, is this machine's own. */
 export function isLoopback(address: string): boolean {
-  return /^(?:127\.|::1$|::ffff:(?:127\.|7f[0-9a-f]{2}:)|0\.0\.0\.0$|::$)/i.test(address);
+  return addressKind(address) === 'loopback';
 }
 
 function refusalOfAddress(address: string, clientIsLocal: boolean): string | undefined {
-  const url = URL.parse(`http://${isIP(address) === 6 ? `[${address.split('%')[0]}]` : address}/`);
-  if (url === null || isLinkLocal(url)) return 'link-local addresses are not connected to';
-  if (isLoopback(bare(url.hostname)) && !clientIsLocal) {
-    return 'this machine is connected to from itself only';
+  if (isForbiddenAddress(address, false)) {
+    return 'link-local addresses, metadata services and multicast are not connected to';
   }
-  return undefined;
+  return isForbiddenAddress(address, !clientIsLocal)
+    ? 'this machine is connected to from itself only'
+    : undefined;
 }
 
 function bare(hostname: string): string {

@@ -1,9 +1,10 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { finished, pipeline } from 'node:stream';
+import { guardedLookup } from '../../lib/origin/http/guarded-lookup.ts';
 import { sendError } from '../answer.ts';
 import { endToEnd } from '../end-to-end.ts';
-import { guardedLookup, parseAuthority, refusalOf } from './destination.ts';
+import { parseAuthority, refusalOf } from './destination.ts';
 
 /** Silence of the other side that ends an exchange. */
 const IDLE_MS = 60_000;

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import { type Destination, guardedLookup } from './destination.ts';
+import { guardedLookup } from '../../lib/origin/http/guarded-lookup.ts';
+import type { Destination } from './destination.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Longer than the silence of any client that still wants something. */

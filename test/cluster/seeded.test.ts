@@ -132,7 +132,7 @@ void t.test(
 );
 
 void t.test(
-  'a node that the swarm gave wrong bytes twice reads the blob from the registry itself',
+  'case 59: a node that the swarm gave wrong bytes twice reads the blob from the registry itself',
   async (t) => {
     const cluster = await MemoryCluster.start({ seed: 9, nodes: 1, supernodes: 1 });
     const [node] = cluster.nodes;

@@ -9,7 +9,7 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { parseChallenges } from '../../lib/origin/challenge.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
-import { isLinkLocal, mayReceiveCredentials } from '../../lib/origin/trust.ts';
+import { mayBeSentTo, mayReceiveCredentials } from '../../lib/origin/trust.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { type FaultOrigin, send, startFaultOrigin } from '../helpers/fault-origin.ts';
@@ -371,10 +371,19 @@ await t.test('a token service is trusted by its domain', async (t) => {
     'http://0xa9fea9fe',
     'http://[fe80::1]',
     'http://[fd00:ec2::254]',
+    'http://metadata.google.internal',
+    'https://auth.corp:22',
   ]) {
-    t.ok(isLinkLocal(new URL(url)), url);
+    t.notOk(mayBeSentTo(new URL(url), true), url);
   }
-  for (const url of ['http://170.254.1.1', 'http://169.254.corp', 'http://[2001:db8::1]']) {
-    t.notOk(isLinkLocal(new URL(url)), url);
+  for (const url of [
+    'http://170.254.1.1',
+    'http://169.254.corp',
+    'http://[2001:db8::1]',
+    'https://auth.corp:80',
+  ]) {
+    t.ok(mayBeSentTo(new URL(url), false), url);
   }
+  t.ok(mayBeSentTo(new URL('http://localhost:5001/token'), true), 'of a registry on this machine');
+  t.notOk(mayBeSentTo(new URL('http://localhost:5001/token'), false), 'of any other');
 });

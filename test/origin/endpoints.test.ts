@@ -300,11 +300,11 @@ await t.test('case 46: a name that leads to a forbidden address is not connected
   t.teardown(() => origin.close());
   const url = new URL(origin.url.replace('127.0.0.1', 'localhost'));
   const limits = { connectTimeoutMs: 5_000, headersTimeoutMs: 5_000, bodyTimeoutMs: 5_000, ownHosts: [] };
-  for (const [strict, code] of [
-    [true, 'UPSTREAM_UNREACHABLE'],
-    [false, undefined],
+  for (const [redirectsMayBeOwn, code] of [
+    [false, 'UPSTREAM_UNREACHABLE'],
+    [true, undefined],
   ] as const) {
-    const connections = createUndiciExchange({}, { ...limits, strict });
+    const connections = createUndiciExchange({}, { ...limits, mayBeOwn: false, redirectsMayBeOwn });
     t.teardown(() => connections.close());
     const asking = connections.exchange({ kind: 'other', method: 'GET', url, headers: {} }, signal);
     if (code === undefined) await discard(await asking);

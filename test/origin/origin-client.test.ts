@@ -293,7 +293,10 @@ await t.test('a registry that is given up answers what was asked of it, and noth
     void half.promise.then(() => response.end(BYTES.subarray(500_000)));
   };
   const limits = { connectTimeoutMs: 5000, headersTimeoutMs: 5000, bodyTimeoutMs: 5000 };
-  const connections = createUndiciExchange({}, { ...limits, ownHosts: [origin.host], strict: false });
+  const connections = createUndiciExchange(
+    {},
+    { ...limits, ownHosts: [origin.host], mayBeOwn: true, redirectsMayBeOwn: true },
+  );
   t.teardown(async () => {
     await connections.close();
     await origin.close();

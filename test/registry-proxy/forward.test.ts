@@ -5,9 +5,9 @@ import t from 'tap';
 import { parse as parseYaml } from 'yaml';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
+import { guardedLookup } from '../../lib/origin/http/guarded-lookup.ts';
 import { openAuthority } from '../../registry-proxy/forward/authority.ts';
 import {
-  guardedLookup,
   isLoopback,
   parseAuthority,
   refusalOf,

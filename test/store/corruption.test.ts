@@ -88,7 +88,7 @@ t.test(
   },
 );
 
-t.test('a byte flipped while the blob is open and read is never served', async (t) => {
+t.test('case 55: a byte flipped while the blob is open and read is never served', async (t) => {
   const folder = t.testdir();
   const store = await openNode(t, folder);
   const whole = await storeWhole(store, blob);

@@ -93,7 +93,7 @@ t.test('what was not used for the time to live goes; a pin keeps it, over restar
   await machine.store.close();
 });
 
-t.test('nothing that is open is removed, whatever is full or old', async (t) => {
+t.test('case 56: nothing that is open is removed, whatever is full or old', async (t) => {
   const machine = await boot({}, { maxBytes: 3 * 4 * KIB, high: 0.1, low: 0, ttlMs: 1000 });
   const { clock, store } = machine;
   const open = await storeWhole(store, sample(0));

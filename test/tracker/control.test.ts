@@ -188,7 +188,7 @@ t.test('a member that asks and does not read is dropped, others are served', asy
   t.equal(await stuck.closed, 1006);
 });
 
-t.test('one member cannot fill the tracker with blobs that nobody else shares', async (t) => {
+t.test('case 62: one member cannot fill the tracker with blobs that nobody else shares', async (t) => {
   const { join, get } = await start(t);
   const member = await join(peerNamed('greedy'));
   for (let part = 0; part < 25; part++) {

@@ -3,6 +3,7 @@ import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
+import { hostKind } from '../address-kind.ts';
 import { createCredentials } from '../credentials.ts';
 import { Endpoints } from '../endpoints.ts';
 import { followRedirects } from '../exchange.ts';
@@ -10,7 +11,7 @@ import { NewestAuthorization } from '../newest-authorization.ts';
 import type { Endpoint, Registry } from '../registry.ts';
 import { SignedRedirects } from '../signed-redirects.ts';
 import { createTokenVerifier } from '../signed-token.ts';
-import { isLinkLocal, isOwnOrAddress } from '../trust.ts';
+import { isOwnOrAddress, mayBeSentTo } from '../trust.ts';
 import { upstreamUrls } from '../upstream.ts';
 import { createSecretSource } from './secret-source.ts';
 import {
@@ -46,6 +47,8 @@ export function openRegistry(
   const { clock, rng } = deps;
   const family = upstream.name.includes('*');
   const bases = upstreamUrls(upstream, name);
+  // Where a registry on this machine redirects may be on this machine too; no other registry sends us to ourselves.
+  const isOwn = bases.some((base) => hostKind(base) === 'loopback');
   const limits = bases.length > 1 ? { ...timeouts, ...REPLICA_LIMITS } : timeouts;
   const connect = deps.connect ?? ((options) => createUndiciExchange(deps, options));
   const connections = connect({
@@ -55,9 +58,10 @@ export function openRegistry(
     clientKey: upstream.clientKey,
     insecureSkipVerify: upstream.insecureSkipVerify,
     ownHosts: bases.map(({ host }) => host),
-    strict: family,
+    mayBeOwn: !family,
+    redirectsMayBeOwn: isOwn,
   });
-  const forbidden = (url: URL): boolean => isLinkLocal(url) || (family && isOwnOrAddress(url));
+  const forbidden = (url: URL): boolean => !mayBeSentTo(url, isOwn) || (family && isOwnOrAddress(url));
   const exchange = followRedirects(connections.exchange, forbidden);
   const secrets = createSecretSource(deps, { ...upstream, name });
   const endpoints = bases.map((base): Endpoint => {

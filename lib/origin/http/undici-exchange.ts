@@ -1,12 +1,10 @@
-import { lookup } from 'node:dns';
-import { type LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { HttpExchange, HttpRequest } from '../exchange.ts';
 import type { OriginResponse } from '../origin-client.ts';
-import { isForbiddenAddress } from '../trust.ts';
+import { guardedLookup } from './guarded-lookup.ts';
 import { Agent, request as undiciRequest } from './undici.ts';
 
 export interface HttpTimeouts {
@@ -48,8 +46,9 @@ export interface ConnectOptions {
   readonly clientCert?: string | undefined;
   readonly clientKey?: string | undefined;
   readonly insecureSkipVerify?: boolean | undefined;
-  /** Names that lead to this machine itself are refused, besides those that lead to link-local addresses. */
-  readonly strict: boolean;
+  /** Names may lead to this machine itself: those of `ownHosts`, and those of where the registry redirects. */
+  readonly mayBeOwn: boolean;
+  readonly redirectsMayBeOwn: boolean;
 }
 
 /** HTTP/1.1 over undici. */
@@ -57,14 +56,14 @@ export function createUndiciExchange(
   deps: { readonly metrics?: Metrics },
   options: HttpTimeouts & ConnectOptions,
 ): HttpConnections {
-  const { ca, clientCert, clientKey, insecureSkipVerify, ownHosts, strict } = options;
+  const { ca, clientCert, clientKey, insecureSkipVerify, ownHosts } = options;
   const openAgent = (own: boolean): Agent =>
     new Agent({
       // HTTP/2 costs more CPU a byte, and one connection would carry every layer.
       allowH2: false,
       connect: {
         timeout: options.connectTimeoutMs,
-        lookup: guardedLookup(strict),
+        lookup: guardedLookup(own ? options.mayBeOwn : options.redirectsMayBeOwn),
         ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
         ...(own && clientCert !== undefined && clientKey !== undefined
           ? { cert: clientCert, key: clientKey }
@@ -124,19 +123,6 @@ export function createUndiciExchange(
     close: async () => {
       await Promise.all([own.destroy(), others.destroy()]);
     },
-  };
-}
-
-/** A lookup that fails for names of addresses that nobody is to be sent to: what a name leads to can change. */
-function guardedLookup(strict: boolean): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, options, (error, address, family) => {
-      const found = (Array.isArray(address) ? address : [{ address }]).map((each) => each.address);
-      if (error === null && found.some((each) => isForbiddenAddress(each, strict))) {
-        const refused = new Error(`${hostname} leads to an address that is not asked for a registry`);
-        callback(Object.assign(refused, { code: 'EACCES' }), '', 0);
-      } else callback(error, address, family);
-    });
   };
 }
 

@@ -12,7 +12,8 @@ import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } fr
 import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
 import { answerDhtDoor, DHT_DOOR_PATH } from './dht-door.ts';
-import { isFrom } from './peer-member.ts';
+import { MemberConnections } from './member-connections.ts';
+import { isFrom, memberOf } from './peer-member.ts';
 import { createPeerServer } from './peer-server.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
 import { sendPiece } from './send-piece.ts';
@@ -184,7 +185,14 @@ export async function listenForPeers(
     }
     socket.once('close', () => sockets.delete(socket));
   });
+  const members = new MemberConnections(options.maxConnections);
   server.on('secureConnection', (socket: Socket) => {
+    const member = socket.destroyed ? undefined : memberOf(socket);
+    if (member !== undefined && !members.admits(socket, member.id)) {
+      deps.onStranger?.('too-many');
+      socket.destroy();
+      return;
+    }
     if (isHasty()) hasty.add(socket);
     if (sockets.size > options.maxConnections()) excess.add(socket);
   });
