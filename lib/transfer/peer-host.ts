@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { loadUpstreams } from '../config/load-upstreams.ts';
 import type { UpstreamConfig } from '../config/upstream.ts';
-import type { DataDir, ListenAddress } from '../config/values.ts';
+import type { DataDir, Label, ListenAddress } from '../config/values.ts';
+import type { BlobRequest } from '../core/blob-source.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
@@ -26,6 +27,7 @@ import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
+import { PreheatWorker } from './preheat/preheat-worker.ts';
 import type { PeerServerHandlers } from './seams.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
@@ -59,6 +61,8 @@ export interface PeerHostConfig extends DiscoveryConfig {
   /** Lowest scheduling priority, low limits. */
   readonly background?: boolean | undefined;
   readonly zone: string;
+  /** By what trackers choose this machine, besides its zone. */
+  readonly label?: readonly Label[] | undefined;
 }
 
 /** What a process has whether or not its store is open: it outlives a handover of the rest. */
@@ -77,15 +81,21 @@ export interface PeerHostDeps extends Pick<EngineDeps, 'clock' | 'rng' | 'log' |
   readonly credentials?: Credentials | undefined;
 }
 
+/** Blobs at a time, as many as container runtimes read. */
+const PREHEATED_BY_SUPERNODE = 3;
+
 const INSECURE = 'insecure: connections between peers are neither encrypted nor authenticated';
 
 interface Engine extends PeerServerHandlers {
   start(): void;
+  /** Brings a whole blob here. */
+  preheat(request: BlobRequest, options: { readonly signal: AbortSignal }): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
+  readonly preheat: PreheatWorker;
   readonly limits: Limits;
   readonly credentials?: Credentials | undefined;
   readonly peerAddress: string;
@@ -171,8 +181,16 @@ export async function openPeerHost<E extends Engine>(
       zone: config.zone,
     };
     const disk = createNodeDisk();
+    const preheat = new PreheatWorker(
+      { clock, log, metrics, origin },
+      {
+        labels: Object.fromEntries((config.label ?? []).map(({ key, value }) => [key, value])),
+        parallel: role === 'node' ? 1 : PREHEATED_BY_SUPERNODE,
+        fetch: async (request, options) => await late.engine?.preheat(request, options),
+      },
+    );
     const opened = await openDiscovery(
-      { clock, rng, log, metrics, disk, locator: network, credentials },
+      { clock, rng, log, metrics, disk, locator: network, credentials, preheat },
       config,
       self,
       stateFolder,
@@ -185,6 +203,7 @@ export async function openPeerHost<E extends Engine>(
     late.engine = engine;
     engine.start();
     closers.push(() => engine.close());
+    closers.push(() => preheat.close());
     const moreNotes: (() => readonly string[])[] = [];
     const admin = await startAdminServer({
       ...config.adminListen,
@@ -203,6 +222,7 @@ export async function openPeerHost<E extends Engine>(
     return {
       ...parts,
       engine,
+      preheat,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
       places: { peerListen: listener.address, adminListen: { ...config.adminListen, port: admin.port } },
