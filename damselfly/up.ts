@@ -17,6 +17,7 @@ import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
 import { DEFAULT_ADMIN, trackerConfig } from '../tracker/config.ts';
 import { followRevocations } from '../tracker/follow-revocations.ts';
+import { openJobRecords } from '../tracker/preheat/open-job-records.ts';
 import { createTracker } from '../tracker/tracker.ts';
 
 const node = daemonConfig.shape;
@@ -46,6 +47,8 @@ export const upConfig = z.object({
     argument: '<host:port>',
     help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
   }),
+  preheatNodes: tracker.preheatNodes,
+  apiKeyFile: tracker.apiKeyFile,
   dataDir: setting(z.string().min(1).default(defaultDataDir('')), {
     argument: '<folder>',
     help: `everything that is kept (default: ${defaultDataDir('')})`,
@@ -66,6 +69,7 @@ export const upConfig = z.object({
   background: node.background,
   advertise: node.advertise,
   zone: node.zone,
+  label: node.label,
   logLevel: node.logLevel,
   insecure: node.insecure,
 });
@@ -116,14 +120,21 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     return part!;
   };
   try {
-    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', (known) => {
+    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', async (known) => {
       followRevocations(known, caDir);
-      return createTracker(known, {
-        listen: config.trackerListen,
-        httpListen: config.trackerHttpListen,
-        adminListen: config.trackerAdminListen,
-        udpListen: false,
-      });
+      const records = await openJobRecords(known.log, join(dataDir, 'tracker'));
+      return await createTracker(
+        { ...known, records },
+        {
+          listen: config.trackerListen,
+          httpListen: config.trackerHttpListen,
+          adminListen: config.trackerAdminListen,
+          udpListen: false,
+          preheatRegistry: config.upstream.map(({ name }) => ({ name })),
+          preheatNodes: config.preheatNodes,
+          apiKeyFile: config.apiKeyFile,
+        },
+      );
     });
     const scheme = config.insecure ? 'ws' : 'wss';
     const shared = {
