@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { DamselflyError } from '../../lib/core/errors.ts';
+import { parseReference } from '../../lib/oci/reference.ts';
 import type { JobState, JobView, PreheatWishText } from '../../lib/wire/preheat-messages.ts';
 import { imageOf, parseManifestUrl } from '../preheat/manifest-url.ts';
 import { authorizationOf, known, type PreheatApiDeps, registryHeaders } from './preheat-api.ts';
@@ -29,9 +30,10 @@ const body = z.object({
   scheduler_cluster_ids: z.array(z.int()).max(100).nullish(),
 });
 
+/** Harbor knows these three. */
 const STATES: Readonly<Record<JobState, string>> = {
   waiting: 'PENDING',
-  running: 'STARTED',
+  running: 'PENDING',
   succeeded: 'SUCCESS',
   failed: 'FAILURE',
   canceled: 'FAILURE',
@@ -97,8 +99,8 @@ function basicOf({ password, username }: z.output<typeof args>): string | undefi
 
 function shown(job: JobView, cluster = THE_CLUSTER): object {
   const { createdAtMs, error, failures, finishedAtMs, id, image, startedAtMs, state, targets } = job;
-  const [registry = '', ...path] = image.split('/');
-  const url = `https://${registry}/v2/${path.join('/')}`;
+  const { digest, registry, repository, tag } = parseReference(image);
+  const url = `https://${registry}/v2/${repository}/manifests/${digest ?? tag ?? ''}`;
   const failed = failures.map(({ error: why, node }) => ({
     ...{ url, hostname: node, ip: '', description: `${why.code}: ${why.message}` },
   }));
