@@ -162,6 +162,7 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
     const late: { engine?: E; opened?: OpenedDiscovery } = {};
+    const made = Promise.withResolvers<E>();
     const listener = await network.listen(config.peerListen, {
       link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
       piece: (request) => late.engine?.piece(request) ?? { kind: 'unknown' },
@@ -186,7 +187,8 @@ export async function openPeerHost<E extends Engine>(
       {
         labels: Object.fromEntries((config.label ?? []).map(({ key, value }) => [key, value])),
         parallel: role === 'node' ? 1 : PREHEATED_BY_SUPERNODE,
-        fetch: async (request, options) => await late.engine?.preheat(request, options),
+        // A tracker may order before the engine is made.
+        fetch: async (request, options) => await (await made.promise).preheat(request, options),
       },
     );
     const opened = await openDiscovery(
@@ -202,6 +204,7 @@ export async function openPeerHost<E extends Engine>(
     const engine = createEngine(parts);
     late.engine = engine;
     engine.start();
+    made.resolve(engine);
     closers.push(() => engine.close());
     closers.push(() => preheat.close());
     const moreNotes: (() => readonly string[])[] = [];

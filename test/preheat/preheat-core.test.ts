@@ -225,6 +225,20 @@ t.test('four jobs run at a time, the same wish twice is one job with the newer c
   );
 });
 
+t.test('a thousand jobs that are over are known, the newest ones', async (t) => {
+  const rig = new CoreRig();
+  for (let made = 0; made < 1005; made++) {
+    rig.core.cancel(rig.create({ image: `registry.test/team/app${made}:v1` }).id, rig.nowMs);
+  }
+  t.equal(rig.core.jobs.all.length, 1000);
+  t.equal(rig.core.jobs.get(5), undefined);
+  t.match(rig.core.jobs.get(1005), { state: 'canceled' });
+  t.match(
+    rig.core.take().flatMap((action) => (action.kind === 'forgotten' ? [action.id] : [])),
+    [5],
+  );
+});
+
 t.test('without anybody there a job waits a minute', async (t) => {
   const rig = new CoreRig();
   const job = rig.create();

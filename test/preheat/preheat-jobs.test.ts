@@ -108,6 +108,7 @@ t.test('a job that cannot be kept is refused, one of another registry too', asyn
   const { jobs } = await open(records);
   records.failBatches('EIO');
   await t.rejects(jobs.create({ image: IMAGE }), { code: 'STORE_FAILED' });
+  t.match(jobs.list(1), [{ state: 'canceled' }], 'nor done');
   await t.rejects(jobs.create({ image: 'evil.test/app:v1' }), { code: 'UPSTREAM_UNKNOWN' });
 });
 

@@ -6,6 +6,8 @@ import { type PreheatWish, wishKey } from './wish.ts';
 const MAX_OPEN = 1000;
 /** Jobs that are over and still known. */
 const MAX_KEPT = 1000;
+/** Machines of those together, some 200 bytes each. */
+const MAX_KEPT_MACHINES = 200_000;
 
 /** The jobs that a tracker knows, by number: those to be done, and the newest of those that are over. */
 export class JobList {
@@ -35,6 +37,10 @@ export class JobList {
   /** Those that are not over, the oldest first. */
   get open(): readonly Job[] {
     return [...this.#open.values()];
+  }
+
+  get openCount(): number {
+    return this.#open.size;
   }
 
   get(id: number): Job | undefined {
@@ -77,10 +83,14 @@ export class JobList {
   over(job: Job): number[] {
     this.#open.delete(job.key);
     this.#byWish.delete(wishKey(job.wish));
+    const kept = this.all.filter(isOver);
+    let machines = kept.reduce((sum, { targets }) => sum + targets.size, 0);
     const forgotten: number[] = [];
-    for (const each of this.#jobs.values()) {
-      if (this.#jobs.size - this.#open.size <= MAX_KEPT) break;
-      if (!isOver(each)) continue;
+    for (const [index, each] of kept.entries()) {
+      const spare = kept.length - index > MAX_KEPT || machines > MAX_KEPT_MACHINES;
+      // The one that has just ended stays, however large it is.
+      if (!spare || each === job) break;
+      machines -= each.targets.size;
       this.#jobs.delete(each.id);
       forgotten.push(each.id);
     }

@@ -87,10 +87,10 @@ export class PreheatCore {
 
   /** Whether something is to be done as time passes. */
   get busy(): boolean {
-    return this.#jobs.open.length > 0;
+    return this.#jobs.openCount > 0;
   }
 
-  get jobs(): Pick<JobList, 'all' | 'get' | 'open' | 'succeededSince'> {
+  get jobs(): Pick<JobList, 'all' | 'get' | 'openCount' | 'succeededSince'> {
     return this.#jobs;
   }
 
@@ -165,7 +165,8 @@ export class PreheatCore {
 
   /** Time passes: to be called a few times a second while {@link busy}. */
   tick(nowMs: number): void {
-    for (const job of this.#jobs.open) {
+    const waiting = this.#runs.size < MAX_RUNNING ? this.#jobs.open : [];
+    for (const job of waiting) {
       if (this.#runs.size >= MAX_RUNNING) break;
       if (this.#runs.has(job)) continue;
       job.state = 'running';

@@ -92,7 +92,12 @@ export class PreheatJobs {
     const { id } = job;
     this.#deps.log.info({ job: id, ...wish.text }, 'preheat job');
     // Whoever has its number may ask for it after a restart.
-    await this.#save({ sync: true });
+    try {
+      await this.#save({ sync: true });
+    } catch (error) {
+      this.cancel(id);
+      throw error;
+    }
     return viewOf(job);
   }
 
@@ -222,7 +227,7 @@ export class PreheatJobs {
       const { error, id, state, targets } = job;
       log.info({ job: id, state, error, machines: targets.size }, 'preheat job is over');
     }
-    metrics.preheatOpen.set(this.#core.jobs.open.length);
+    metrics.preheatOpen.set(this.#core.jobs.openCount);
     return result;
   }
 
