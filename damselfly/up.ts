@@ -130,7 +130,8 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
           httpListen: config.trackerHttpListen,
           adminListen: config.trackerAdminListen,
           udpListen: false,
-          preheatRegistry: config.upstream.map(({ name }) => ({ name })),
+          // In URLs of its notifications a registry has the name that we reach it by.
+          preheatRegistry: config.upstream.map(({ name, url }) => ({ name, alias: URL.parse(url)?.host })),
           preheatNodes: config.preheatNodes,
           apiKeyFile: config.apiKeyFile,
         },

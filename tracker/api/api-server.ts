@@ -18,6 +18,7 @@ import { addDragonflyV2Api } from './dragonfly-v2-api.ts';
 import type { FollowedKeys } from './follow-api-keys.ts';
 import { addHarborWebhookApi } from './harbor-webhook-api.ts';
 import { addPreheatApi, type PreheatApiDeps } from './preheat-api.ts';
+import type { PushCounter } from './pushed-images.ts';
 import { addRegistryEventsApi } from './registry-events-api.ts';
 
 /** A thousand events of a registry are some 800 KiB. */
@@ -113,7 +114,11 @@ async function routes(deps: ApiServerDeps): Promise<FastifyInstance> {
       throw new DamselflyError('JOB_REFUSED', 'too many jobs were asked for in a short time', { waitMs });
     },
   };
-  const count = (outcome: string): void => metrics.preheatEvents.inc({ outcome });
+  const count: PushCounter = (outcome, why) => {
+    metrics.preheatEvents.inc({ outcome });
+    if (why !== undefined)
+      log.warn({ problem: describeError(why) }, 'an image that was pushed is not preheated');
+  };
   addPreheatApi(app, api);
   addDragonflyV1Api(app, api);
   addDragonflyV2Api(app, api);

@@ -1,7 +1,7 @@
 import type { PreheatApiDeps } from './preheat-api.ts';
 
-/** Counts what became of what registries told: a job, nothing to do, or no room or right for it. */
-export type PushCounter = (outcome: 'job' | 'ignored' | 'dropped') => void;
+/** Counts what became of what registries told: a job, nothing to do, or no job, and why. */
+export type PushCounter = (outcome: 'job' | 'ignored' | 'dropped', why?: unknown) => void;
 
 /**
  * Makes a job of each image that was pushed. Never throws: whoever told of it cannot do anything about it.
@@ -16,5 +16,8 @@ export async function preheatPushed(
   const pushed = new Set(images.filter((image) => image !== undefined));
   for (let other = images.length - pushed.size; other > 0; other--) count('ignored');
   const made = await Promise.allSettled([...pushed].map((image) => jobs.create({ image })));
-  for (const { status } of made) count(status === 'fulfilled' ? 'job' : 'dropped');
+  for (const each of made) {
+    if (each.status === 'fulfilled') count('job');
+    else count('dropped', each.reason);
+  }
 }

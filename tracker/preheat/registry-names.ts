@@ -7,7 +7,7 @@ import { findUpstreamName } from '../../lib/origin/upstream-pattern.ts';
 export interface PreheatRegistry {
   /** As images name it; `*` stands for one or more labels of a host name. */
   readonly name: string;
-  readonly alias?: string;
+  readonly alias?: string | undefined;
 }
 
 /** @throws CONFIG_INVALID */
