@@ -175,7 +175,8 @@ export class PreheatJobs {
   /** Writes what is not written, and stops. */
   async close(): Promise<void> {
     for (const stop of this.#stops) stop();
-    await this.#save({ sync: true });
+    // A failure was logged; a tracker that stops stops.
+    await this.#save({ sync: true }).catch(() => {});
   }
 
   async #answer(from: string, ask: number, question: PreheatQuestion): Promise<void> {
