@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
@@ -9,19 +8,15 @@ import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import type { KeyValue } from '../lib/store/key-value/key-value.ts';
-import { createMemoryKeyValue } from '../lib/store/key-value/memory-key-value.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceQueue } from './announce-queue.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
-import { type ApiServer, createApiServer } from './api/api-server.ts';
-import { followApiKeys } from './api/follow-api-keys.ts';
+import { type ApiOptions, openApi } from './api/open-api.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
-import { PreheatJobs } from './preheat/preheat-jobs.ts';
-import { createRegistryNames, type PreheatRegistry } from './preheat/registry-names.ts';
 
 /** No tracker grants as many. */
 const LEASES_PER_MS = 1000;
@@ -40,7 +35,7 @@ export interface TrackerDeps {
 }
 
 /** Of {@link TrackerConfig} what a tracker itself needs. */
-export interface TrackerOptions {
+export interface TrackerOptions extends ApiOptions {
   /** Members' control connections, health and metrics. */
   readonly listen: ListenAddress;
   /** HTTP announce of BitTorrent clients. */
@@ -51,12 +46,6 @@ export interface TrackerOptions {
   readonly adminListen?: ListenAddress | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
-  /** Registries whose images may be preheated. @default all that members read from */
-  readonly preheatRegistry?: readonly PreheatRegistry[];
-  /** Whom images are brought to when a job does not say. @default supernodes */
-  readonly preheatNodes?: string;
-  /** Keys for the API. @default members and this machine alone may use it */
-  readonly apiKeyFile?: string | undefined;
 }
 
 /** A running tracker; `close` ends within two seconds, whatever the members do, and a second call waits for the first. */
@@ -78,47 +67,30 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   metrics.insecure.set(credentials === undefined ? 1 : 0);
   // Larger than any token of a tracker that this one takes the place of.
   const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
-  const { records = createMemoryKeyValue() } = deps;
-  const names = createRegistryNames(options.preheatRegistry ?? []);
-  const preheat = await PreheatJobs.open(
-    { log, clock, metrics, wallClockMs, records },
-    { defaultNodes: options.preheatNodes ?? 'supernodes', allows: (registry) => names.allows(registry) },
-  );
-  const members = new Members({ log, clock, metrics, core, onLeft: (id) => preheat.left(id) });
+  const { records } = deps;
+  const api = await openApi({ log, clock, metrics, credentials, wallClockMs, records }, options);
+  const members = new Members({ log, clock, metrics, core, onLeft: (id) => api.jobs.left(id) });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
   let announce: AnnounceServer | undefined;
   let admin: AdminServer | undefined;
-  let api: ApiServer | undefined;
-  const closeJobs = async (): Promise<void> => {
-    await api?.close();
-    await preheat.close();
-    await records.close();
-  };
   try {
     control = await createControlServer(
-      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, preheat },
+      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, preheat: api.jobs },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
-    const keys = await followApiKeys({ clock, log }, options.apiKeyFile);
-    const ownApi = createApiServer({ log, clock, metrics, jobs: preheat, names, keys, credentials });
-    api = {
-      ...ownApi,
-      close: async () => {
-        keys.close();
-        await ownApi.close();
-      },
-    };
     const enrols =
       authority &&
       credentials &&
       createEnrolmentRoutes({ authority, credentials, log, metrics, wallClockMs });
-    const alsoAnswers = (request: IncomingMessage, response: ServerResponse): boolean =>
-      ownApi.answer(request, response) || enrols?.(request, response) === true;
     announce = await createAnnounceServer(
-      { log, clock, swarms, metrics, credentials, alsoAnswers },
+      {
+        ...{ log, clock, swarms, metrics, credentials },
+        alsoAnswers: (request, response) =>
+          api.answer(request, response) || enrols?.(request, response) === true,
+      },
       // Over UDP nobody can prove anything: where identities count it is there only for those who ask for it.
       { http: options.httpListen, udp: options.udpListen ?? (credentials === undefined ? undefined : false) },
     );
@@ -135,7 +107,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     await announce?.close();
     announcements.close();
     members.close();
-    await closeJobs();
+    await api.close();
     throw error;
   }
   const addresses = { ...addressesOf(control.address, announce), ...(admin && { admin: admin.address }) };
@@ -145,7 +117,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     announcements.close();
     members.close();
-    await closeJobs();
+    await api.close();
     log.info('tracker closed');
   };
   return {
