@@ -55,11 +55,17 @@ export class PreheatWorker implements PreheatPort {
   readonly #tasks = new Map<string, Task>();
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  #isPaused: (upstream: string) => boolean = () => false;
 
   constructor(deps: PreheatWorkerDeps, options: PreheatWorkerOptions) {
     this.#deps = deps;
     this.#options = options;
     this.questions = new PreheatQuestions(deps.clock);
+  }
+
+  /** Nothing is fetched of these upstreams: the operator has switched the swarm off for them. */
+  obeyPause(isPaused: (upstream: string) => boolean): void {
+    this.#isPaused = isPaused;
   }
 
   welcomed(link: PreheatLink): void {
@@ -135,6 +141,11 @@ export class PreheatWorker implements PreheatPort {
       return;
     }
     const task: Task = { order, link, ending: new AbortController(), bytes: 0 };
+    const { upstream } = order;
+    if (this.#isPaused(upstream)) {
+      tell(task, 'failed', new DamselflyError('JOB_REFUSED', `pulls of ${upstream} are paused here`));
+      return;
+    }
     if (this.#tasks.size >= MAX_TASKS) {
       tell(task, 'failed', new DamselflyError('PEER_BUSY', `${MAX_TASKS} tasks are under way here`));
       return;
