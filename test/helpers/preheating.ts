@@ -4,6 +4,7 @@ import { run } from '../../bench/fixtures/child.ts';
 import { type Cluster, proxyUrl } from '../../bench/fixtures/cluster.ts';
 import { countersSince } from '../../bench/fixtures/registry-counters.ts';
 import { digestOf } from '../../lib/core/digest.ts';
+import { MANIFEST_ACCEPT } from '../../lib/oci/media-types.ts';
 import type { JobView } from '../../lib/wire/preheat-messages.ts';
 import { NAMESPACE, type Stage } from './stage.ts';
 
@@ -50,10 +51,13 @@ export async function preheatsAll(t: Test, stage: Stage, cluster: Cluster): Prom
 
   const warm = await registry.counters();
   for (const daemon of cluster.daemons) {
+    // As a runtime does: what lists the blobs is asked for first.
+    const manifest = await fetch(`${proxyUrl(daemon)}/v2/${repository}/manifests/${image.tag}`, {
+      headers: { accept: MANIFEST_ACCEPT },
+    });
+    await manifest.arrayBuffer();
     for (const { digest } of [image.config, ...image.layers]) {
       const url = `${proxyUrl(daemon)}/v2/${repository}/blobs/${digest}`;
-      // As a runtime does: what lists the blob is asked for first.
-      await (await fetch(`${proxyUrl(daemon)}/v2/${repository}/manifests/${image.tag}`)).arrayBuffer();
       const got = new Uint8Array(await (await fetch(url)).arrayBuffer());
       if (digestOf(got) !== digest) t.fail(`${daemon.name}: ${digest}`);
     }
