@@ -51,7 +51,7 @@ const nodeId = z.string().regex(/^[0-9a-f]{40}$/);
 const bytes = count.max(Number.MAX_SAFE_INTEGER);
 
 /** A label, or the zone, as it is chosen by: `key=value`. */
-export const labelText = z
+const labelText = z
   .string()
   .max(MAX_LABEL_CHARS)
   .regex(/^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$/);

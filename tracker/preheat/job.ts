@@ -82,7 +82,7 @@ export function pendingIn({ batch, batches, targets }: Job): number {
 }
 
 /** One copy of all blobs, bytes. */
-export function bytesOf({ blobs }: Job): number {
+function bytesOf({ blobs }: Job): number {
   return blobs.reduce((sum, { size }) => sum + size, 0);
 }
 
