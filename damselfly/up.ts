@@ -17,6 +17,7 @@ import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
 import { DEFAULT_ADMIN, trackerConfig } from '../tracker/config.ts';
 import { followRevocations } from '../tracker/follow-revocations.ts';
+import { openJobRecords } from '../tracker/preheat/open-job-records.ts';
 import { createTracker } from '../tracker/tracker.ts';
 
 const node = daemonConfig.shape;
@@ -51,6 +52,8 @@ export const upConfig = z.object({
     argument: '<host:port>',
     help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
   }),
+  preheatNodes: tracker.preheatNodes,
+  apiKeyFile: tracker.apiKeyFile,
   dataDir: setting(z.string().min(1).default(defaultDataDir('')), {
     argument: '<folder>',
     help: `everything that is kept (default: ${defaultDataDir('')})`,
@@ -72,6 +75,7 @@ export const upConfig = z.object({
   background: node.background,
   advertise: node.advertise,
   zone: node.zone,
+  label: node.label,
   logLevel: node.logLevel,
   insecure: node.insecure,
 });
@@ -122,15 +126,23 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     return part!;
   };
   try {
-    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', (known) => {
+    const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', async (known) => {
       followRevocations(known, caDir);
-      return createTracker(known, {
-        listen: config.trackerListen,
-        httpListen: config.trackerHttpListen,
-        adminListen: config.trackerAdminListen,
-        adminTokenFile: config.adminTokenFile,
-        udpListen: false,
-      });
+      const records = await openJobRecords(known.log, join(dataDir, 'tracker'));
+      return await createTracker(
+        { ...known, records },
+        {
+          listen: config.trackerListen,
+          httpListen: config.trackerHttpListen,
+          adminListen: config.trackerAdminListen,
+          adminTokenFile: config.adminTokenFile,
+          udpListen: false,
+          // In URLs of its notifications a registry has the name that we reach it by.
+          preheatRegistry: config.upstream.map(({ name, url }) => ({ name, alias: URL.parse(url)?.host })),
+          preheatNodes: config.preheatNodes,
+          apiKeyFile: config.apiKeyFile,
+        },
+      );
     });
     const scheme = config.insecure ? 'ws' : 'wss';
     const shared = {

@@ -4,6 +4,7 @@ import { VERSION } from '../lib/core/version.ts';
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
   pull: async () => (await import('./commands/pull.ts')).pullCommand(),
+  preheat: async () => (await import('./commands/preheat.ts')).preheatCommand(),
   upgrade: async () => (await import('./commands/upgrade.ts')).upgradeCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   settings: async () => (await import('./commands/settings.ts')).settingsCommand(),

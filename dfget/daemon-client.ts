@@ -4,6 +4,8 @@ import { Readable } from 'node:stream';
 import { arrayBuffer, json } from 'node:stream/consumers';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
+import type { PreheatAnswer } from '../lib/transfer/preheat/preheat-questions.ts';
+import type { PreheatQuestion } from '../lib/wire/preheat-messages.ts';
 import {
   type CacheListing,
   type Collected,
@@ -54,6 +56,12 @@ export interface DaemonClient extends BlobSource {
     signal: AbortSignal,
   ): Promise<Record<string, boolean>>;
   collect(signal: AbortSignal): Promise<Collected>;
+  /** Asks a tracker about preheat jobs; without its name the one that is connected. @throws TRACKER_UNREACHABLE, JOB_* */
+  preheats(
+    question: PreheatQuestion,
+    tracker: string | undefined,
+    signal: AbortSignal,
+  ): Promise<PreheatAnswer>;
   /** Puts a blob into the store. @returns whether it was new @throws DIGEST_MISMATCH, STORE_* */
   putBlob(
     digest: string,
@@ -139,6 +147,8 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     setPinned: async (action, digests, signal) =>
       (await askJson(`/v1/cache/${action}`, signal, { digests })) as Record<string, boolean>,
     collect: async (signal) => (await askJson('/v1/cache/gc', signal, {})) as Collected,
+    preheats: async (question, tracker, signal) =>
+      (await askJson('/v1/preheats', signal, { question, tracker })) as PreheatAnswer,
     async putBlob(digest, size, bytes, signal) {
       const headers = { 'content-type': 'application/octet-stream', 'content-length': String(size) };
       const path = `/v1/cache/blobs/${digest}?size=${size}`;

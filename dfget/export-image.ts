@@ -1,10 +1,10 @@
 import { DamselflyError } from '../lib/core/errors.ts';
 import { listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { parseReference } from '../lib/oci/reference.ts';
+import { resolveImage } from '../lib/origin/resolve-image.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import type { PulledImage, WantedImage } from './pull-image.ts';
 import type { BlobEvents } from './read-blob.ts';
-import { resolveImage } from './resolve-image.ts';
 import { saveImage } from './save-image.ts';
 
 /**

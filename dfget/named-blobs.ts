@@ -2,9 +2,9 @@ import { isDigest } from '../lib/core/digest.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { formatReference, parseReference } from '../lib/oci/reference.ts';
+import { ALL_PLATFORMS, resolveImage } from '../lib/origin/resolve-image.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import type { CacheListing } from './local-protocol.ts';
-import { ALL_PLATFORMS, resolveImage } from './resolve-image.ts';
 
 /** What a name on the command line means. */
 export interface NamedBlobs {

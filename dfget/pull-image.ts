@@ -2,8 +2,8 @@ import type { BlobSource } from '../lib/core/blob-source.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import { listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { formatReference, parseReference } from '../lib/oci/reference.ts';
+import { type ManifestSource, resolveImage, type WantedPlatform } from '../lib/origin/resolve-image.ts';
 import { type BlobEvents, readChecked, readWhole } from './read-blob.ts';
-import { type ManifestSource, resolveImage, type WantedPlatform } from './resolve-image.ts';
 
 export interface WantedImage {
   readonly image: string;

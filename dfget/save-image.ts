@@ -2,9 +2,9 @@ import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { blobFile, layoutFiles, listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { type FileToPack, packArchive } from '../lib/oci/archive/pack.ts';
 import { formatReference, parseReference } from '../lib/oci/reference.ts';
+import { type ManifestSource, resolveImage } from '../lib/origin/resolve-image.ts';
 import type { PulledImage, WantedImage } from './pull-image.ts';
 import { type BlobEvents, readChecked, readWhole } from './read-blob.ts';
-import { type ManifestSource, resolveImage } from './resolve-image.ts';
 import { writeFileWhole } from './write-file.ts';
 
 /** The daemon fetches so many blobs besides the one that is being written. */

@@ -6,6 +6,7 @@ import { DamselflyError, hasCode } from '../lib/core/errors.ts';
 import { loadAuthority } from '../lib/security/system/authority-folder.ts';
 import { DEFAULT_ADMIN, trackerConfig } from './config.ts';
 import { followRevocations } from './follow-revocations.ts';
+import { openJobRecords } from './preheat/open-job-records.ts';
 import { createTracker } from './tracker.ts';
 
 /** `damselfly tracker` */
@@ -27,11 +28,12 @@ export function trackerCommand(): Command {
       const who = { ...config, tracker: [], zone: '' };
       const member = { folder: config.dataDir, role: 'tracker', authority } as const;
       try {
-        return await startAsMember(deps, who, member, (known) => {
+        return await startAsMember(deps, who, member, async (known) => {
           const adminListen =
             config.adminListen ?? (known.credentials === undefined ? undefined : DEFAULT_ADMIN);
           followRevocations({ ...known, authority }, config.caDir);
-          return createTracker({ ...known, authority }, { ...config, adminListen });
+          const records = await openJobRecords(deps.log, config.dataDir);
+          return await createTracker({ ...known, authority, records }, { ...config, adminListen });
         });
       } catch (error) {
         const first =

@@ -1,10 +1,22 @@
 import { z } from 'zod';
 import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import { address } from '../lib/config/values.ts';
+import { address, refuse } from '../lib/config/values.ts';
+import { parseNodeChoice } from './preheat/node-choice.ts';
+import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
 
 /** Where a tracker with an identity answers who has none: load balancers, Prometheus. */
 export const DEFAULT_ADMIN = { host: '127.0.0.1', port: 65006 } as const;
+
+/** What `parse` takes, with what it says when it does not. */
+const parsed = <T>(parse: (text: string) => T) =>
+  z.string().transform((text, context): T => {
+    try {
+      return parse(text);
+    } catch (error) {
+      return refuse(context, (error as Error).message.replace(/^.*?expected /, ''));
+    }
+  });
 
 /** Settings of `damselfly tracker`: flag, DAMSELFLY_* variable or /etc/damselfly/tracker.yaml. */
 export const trackerConfig = z.object({
@@ -34,11 +46,30 @@ export const trackerConfig = z.object({
   adminTokenFile: settings.adminTokenFile,
   dataDir: setting(z.string().min(1).default(defaultDataDir('tracker')), {
     argument: '<folder>',
-    help: `the tracker's own key and certificate (default: ${defaultDataDir('tracker')})`,
+    help: `the tracker's own key and certificate, and its preheat jobs (default: ${defaultDataDir('tracker')})`,
   }),
   caDir: setting(z.string().min(1).default(defaultDataDir('ca')), {
     argument: '<folder>',
     help: `the cluster's authority, as "damselfly ca init" makes it (default: ${defaultDataDir('ca')})`,
+  }),
+  preheatRegistry: setting(z.array(parsed<PreheatRegistry>(parsePreheatRegistry)).default([]), {
+    argument: '<name[=host]>',
+    repeat: true,
+    help: 'a registry whose images may be preheated, and another name for it in URLs of notifications: harbor.corp=registry:5000; repeatable (default: every upstream of the supernodes)',
+  }),
+  preheatNodes: setting(
+    parsed((text) => {
+      parseNodeChoice(text);
+      return text;
+    }).default('supernodes'),
+    {
+      argument: '<supernodes|all|N|N%|zone=...|label=...>',
+      help: 'whom images are brought to when a job does not say, such as those of webhooks (default: supernodes)',
+    },
+  ),
+  apiKeyFile: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'keys for the API: lines "bearer TOKEN", "basic USER:PASSWORD" or "header NAME: VALUE"; read again when it changes (default: only members and this machine may use it)',
   }),
   joinToken: settings.joinToken,
   enroll: settings.enroll,

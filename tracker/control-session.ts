@@ -10,9 +10,11 @@ import {
   CONTROL_PROTOCOL_VERSION,
   type ControlMessage,
 } from '../lib/wire/control-messages.ts';
+import { isPreheatMessage } from '../lib/wire/preheat-codec.ts';
 import type { AnnounceQueue, Announcer } from './announce-queue.ts';
 import { HEARTBEAT_MS, type MemberSession, type Members } from './members.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import type { PreheatJobs } from './preheat/preheat-jobs.ts';
 
 /** A member that does not read what it asked for is dropped; it can dial again. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
@@ -37,6 +39,8 @@ export interface ControlSessionDeps {
   readonly credentials?: Credentials | undefined;
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
+  /** Jobs that members take part in. @default none */
+  readonly preheat?: Pick<PreheatJobs, 'joined' | 'heard'> | undefined;
 }
 
 /** One member's control connection, from its hello to its end. */
@@ -129,6 +133,12 @@ export class ControlSession implements MemberSession, Announcer {
       return;
     }
     members.seen(this.#id);
+    if (isPreheatMessage(message)) {
+      if (this.#deps.preheat?.heard(this.#id, message) === false) {
+        this.#refuse('malformed', `unexpected ${message.type}`);
+      }
+      return;
+    }
     switch (message.type) {
       case 'heartbeat':
         this.sendText(encodeControl(message));
@@ -172,7 +182,8 @@ export class ControlSession implements MemberSession, Announcer {
     }
     this.#id = peer.id;
     const { settings } = members;
-    const epoch = members.join(this, peer.host === '' ? { ...peer, host: this.#remoteHost } : peer);
+    const seen = peer.host === '' ? { ...peer, host: this.#remoteHost } : peer;
+    const epoch = members.join(this, seen);
     this.sendText(
       encodeControl({
         type: 'welcome',
@@ -185,6 +196,7 @@ export class ControlSession implements MemberSession, Announcer {
         ...(settings === undefined ? {} : { settings }),
       }),
     );
+    this.#deps.preheat?.joined(seen, (text) => this.sendText(text));
   }
 
   #refuse(reason: 'hello' | 'identity' | 'malformed' | 'too-many', text: string): void {

@@ -51,6 +51,8 @@ export interface MembersDeps {
   readonly clock: Clock;
   readonly core: TrackerCore;
   readonly metrics: TrackerMetrics;
+  /** A member is gone, and no other connection of it has taken its place. */
+  readonly onLeft?: ((id: string) => void) | undefined;
 }
 
 /** Who is connected: keeps the core informed of joins, leaves and silence, and members of new sets of supernodes. */
@@ -100,6 +102,7 @@ export class Members {
     const role = core.member(id)?.role;
     this.#members.delete(id);
     core.leave(id, clock.now());
+    this.#deps.onLeft?.(id);
     log[role === 'supernode' ? 'info' : 'debug']({ id }, 'member left');
     this.#changed();
   }
@@ -197,6 +200,7 @@ export class Members {
       const member = this.#members.get(id);
       this.#members.delete(id);
       metrics.cleaned.inc({ what: 'member' });
+      this.#deps.onLeft?.(id);
       member?.session.end('silent for too long');
     }
     metrics.cleaned.inc({ what: 'lease' }, core.expireLeases(now));

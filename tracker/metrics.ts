@@ -32,6 +32,15 @@ export function createTrackerMetrics(options: { readonly defaults?: boolean } = 
     cleaned: counter('cleaned_total', 'What had been left behind and was removed: lease, member', ['what']),
     controlMessages: counter('control_messages_total', 'Control messages received', ['type']),
     certificates: counter('certificates_total', 'Certificates given to members', ['role']),
+    preheatOpen: gauge('preheat_jobs_open', 'Preheat jobs that are not over'),
+    preheatJobs: counter('preheat_jobs_total', 'Preheat jobs that are over: succeeded, failed or canceled', [
+      'outcome',
+    ]),
+    preheatEvents: counter(
+      'preheat_events_total',
+      'Events that registries and Harbor told of: made a job or joined one (job), are about nothing that is preheated (ignored), or could not become a job (dropped)',
+      ['outcome'],
+    ),
     refused: counter('refused_total', 'Requests and connections refused', ['reason']),
   };
 }

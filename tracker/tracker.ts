@@ -8,9 +8,11 @@ import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
+import type { KeyValue } from '../lib/store/key-value/key-value.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceQueue } from './announce-queue.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
+import { type ApiOptions, openApi } from './api/open-api.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
@@ -29,10 +31,12 @@ export interface TrackerDeps {
   readonly credentials?: Credentials | undefined;
   /** With it the tracker enrols members. */
   readonly authority?: ClusterAuthority | undefined;
+  /** Keeps preheat jobs across restarts; the tracker closes it. @default in memory */
+  readonly records?: KeyValue | undefined;
 }
 
 /** Of {@link TrackerConfig} what a tracker itself needs. */
-export interface TrackerOptions {
+export interface TrackerOptions extends ApiOptions {
   /** Members' control connections, health and metrics. */
   readonly listen: ListenAddress;
   /** HTTP announce of BitTorrent clients. */
@@ -56,7 +60,8 @@ export interface Tracker extends RunningProcess {
 }
 
 /**
- * Starts a tracker. It keeps nothing on disk: an empty one that takes its place hears everything again from members.
+ * Starts a tracker. But for preheat jobs it keeps nothing: an empty one that takes its place hears everything again
+ * from members.
  * @throws CONFIG_INVALID when an address cannot be listened on
  */
 export async function createTracker(deps: TrackerDeps, options: TrackerOptions): Promise<Tracker> {
@@ -65,7 +70,9 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   metrics.insecure.set(credentials === undefined ? 1 : 0);
   // Larger than any token of a tracker that this one takes the place of.
   const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
-  const members = new Members({ log, clock, metrics, core });
+  const { records } = deps;
+  const api = await openApi({ log, clock, metrics, credentials, wallClockMs, records }, options);
+  const members = new Members({ log, clock, metrics, core, onLeft: (id) => api.jobs.left(id) });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
@@ -73,16 +80,20 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let admin: AdminServer | undefined;
   try {
     control = await createControlServer(
-      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials },
+      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, preheat: api.jobs },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
-    const alsoAnswers =
+    const enrols =
       authority &&
       credentials &&
       createEnrolmentRoutes({ authority, credentials, log, metrics, wallClockMs });
     announce = await createAnnounceServer(
-      { log, clock, swarms, metrics, credentials, alsoAnswers },
+      {
+        ...{ log, clock, swarms, metrics, credentials },
+        alsoAnswers: (request, response) =>
+          api.answer(request, response) || enrols?.(request, response) === true,
+      },
       // Over UDP nobody can prove anything: where identities count it is there only for those who ask for it.
       { http: options.httpListen, udp: options.udpListen ?? (credentials === undefined ? undefined : false) },
     );
@@ -100,6 +111,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     await announce?.close();
     announcements.close();
     members.close();
+    await api.close();
     throw error;
   }
   const addresses = { ...addressesOf(control.address, announce), ...(admin && { admin: admin.address }) };
@@ -109,6 +121,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     announcements.close();
     members.close();
+    await api.close();
     log.info('tracker closed');
   };
   return {

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
 import { formatBytes } from '../../lib/config/units.ts';
+import { ALL_PLATFORMS } from '../../lib/origin/resolve-image.ts';
 import { exportImage } from '../export-image.ts';
 import { importArchive } from '../import-archive.ts';
 import { createPullProgress } from '../pull-progress.ts';
-import { ALL_PLATFORMS } from '../resolve-image.ts';
 import { type DaemonFlags, withDaemon } from './with-daemon.ts';
 
 interface ExportFlags extends DaemonFlags {

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes, formatDuration, formatRate } from '../../lib/config/units.ts';
+import { ALL_PLATFORMS } from '../../lib/origin/resolve-image.ts';
 import { pullImage } from '../pull-image.ts';
 import { createPullProgress } from '../pull-progress.ts';
-import { ALL_PLATFORMS } from '../resolve-image.ts';
 import { saveImage } from '../save-image.ts';
 import { withDaemon } from './with-daemon.ts';
 

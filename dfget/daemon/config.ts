@@ -143,6 +143,7 @@ export const daemonConfig = z.object({
   background: settings.background,
   advertise: settings.advertise,
   zone: settings.zone,
+  label: settings.label,
   logLevel: settings.logLevel,
   insecure: settings.insecure,
   joinToken: settings.joinToken,

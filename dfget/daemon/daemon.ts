@@ -133,6 +133,7 @@ class Daemon implements RunningProcess, HandoverHost {
       const { engine, images, store } = this.#node;
       return { images, store, cache: engine.cache };
     };
+    const preheats = (): Node['preheat']['questions'] => this.#node.preheat.questions;
     const status = (): object => describeDaemon(this.#node, proxy, config);
     this.#api = await startLocalApi(
       {
@@ -140,6 +141,7 @@ class Daemon implements RunningProcess, HandoverHost {
         origin,
         pause,
         cached,
+        preheats,
         status,
         clock,
         log,

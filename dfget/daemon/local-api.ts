@@ -10,6 +10,7 @@ import { createLazyServer } from '../../lib/observe/lazy-server.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
+import type { PreheatQuestions } from '../../lib/transfer/preheat/preheat-questions.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { Drain } from '../../registry-proxy/drain.ts';
 import {
@@ -25,6 +26,7 @@ import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
 import type { Handover } from './handover/hand-over.ts';
 import { listenLocally } from './local-socket.ts';
 import type { Pause } from './pause.ts';
+import { addPreheatApi } from './preheat-api.ts';
 import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
@@ -32,6 +34,7 @@ export interface LocalApiDeps {
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
+  readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   /** Settings while the daemon runs; absent: they cannot be changed. */
@@ -126,6 +129,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   // Blobs come as they are.
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   addCacheApi(server, deps.cached);
+  addPreheatApi(server, deps.preheats);
 
   server.get('/v1/status', async () => deps.status());
 

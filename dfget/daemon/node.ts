@@ -47,6 +47,7 @@ export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: 
         hasTracker: config.tracker.length > 0,
       },
     );
+    host.preheat.obeyPause((upstream) => pause.isPaused(upstream));
     const images = await loadImportedImages({ log: deps.log, store }, folder);
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     return Object.defineProperties(host, {

@@ -52,6 +52,10 @@ export function withOfflineRegistries(
       const digest = parseDigest(found.digest);
       return { bytes: await readManifest(store, digest), digest, mediaType: found.mediaType };
     },
+    readTags: async (read, options) =>
+      isOffline(read.upstream)
+        ? (tagsOf(held().images, read.upstream, read.repository) ?? [])
+        : await origin.readTags(read, options),
     close: () => origin.close(),
   };
 }
@@ -78,10 +82,16 @@ async function answer(
     const body = head ? none() : stored(store, { digest: name, size }, 0, size);
     return { status: 200, headers: { ...headers, 'content-length': String(size) }, body };
   }
-  const tags = images.list.filter((each) => each.upstream === upstream && each.repository === repository);
-  if (kind !== 'tags' || tags.length === 0) return failure(404, 'NAME_UNKNOWN');
-  const list = { name: repository, tags: tags.flatMap(({ tag }) => tag ?? []).sort() };
+  const tags = tagsOf(images, upstream, repository);
+  if (kind !== 'tags' || tags === undefined) return failure(404, 'NAME_UNKNOWN');
+  const list = { name: repository, tags };
   return response(200, 'application/json', Buffer.from(JSON.stringify(list)), head);
+}
+
+/** Undefined when nothing of the repository was imported. */
+function tagsOf(images: ImportedImages, upstream: string, repository: string): string[] | undefined {
+  const here = images.list.filter((each) => each.upstream === upstream && each.repository === repository);
+  return here.length === 0 ? undefined : here.flatMap(({ tag }) => tag ?? []).sort();
 }
 
 async function readBlob(

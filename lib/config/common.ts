@@ -10,6 +10,7 @@ import {
   dataDir,
   duration,
   httpsUrl,
+  label,
   logLevel,
   name,
   plainRate,
@@ -101,6 +102,11 @@ export const settings = {
   zone: setting(name('a zone').default(''), {
     argument: '<zone>',
     help: 'where this machine is: peers of one zone prefer each other',
+  }),
+  label: setting(z.array(label()).max(32).default([]), {
+    argument: '<key=value>',
+    repeat: true,
+    help: 'by what, besides its zone, this machine can be chosen for preheating: pool=gpu; repeatable',
   }),
   logLevel: setting(logLevel().default('info'), {
     argument: '<level>',

@@ -143,6 +143,20 @@ export const dataDir = () =>
     return { folder, weight };
   });
 
+export interface Label {
+  readonly key: string;
+  readonly value: string;
+}
+
+/** `pool=gpu`, in the words of Kubernetes: letters, digits and `._/-` between them, at most 64 characters. */
+export const label = () =>
+  z.string().transform((text, context): Label => {
+    const word = '[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,62}[A-Za-z0-9])?';
+    const match = new RegExp(`^(${word})=(${word})?$`).exec(text);
+    if (match === null) return refuse(context, 'KEY=VALUE, such as pool=gpu');
+    return { key: match[1] ?? '', value: match[2] ?? '' };
+  });
+
 export const logLevel = () => z.enum(LOG_LEVELS);
 
 /** true, false; as a flag without a value: true. */

@@ -45,6 +45,13 @@ export const ERROR_CODES = {
   STORE_READ_ONLY: { status: 500, meaning: 'the disk of a data directory takes no writes' },
   STORE_LOCKED: { status: 500, meaning: 'another process uses the data directory' },
   STORE_VERSION: { status: 500, meaning: 'another version of Damselfly wrote the data directory' },
+  JOB_REFUSED: { status: 429, meaning: 'a tracker takes no such job now, or nobody is there to do it' },
+  JOB_UNKNOWN: { status: 404, meaning: 'the tracker has no job of that number' },
+  JOB_TIMEOUT: { status: 504, meaning: 'a job was not done in the time that it was given' },
+  CALLER_REFUSED: {
+    status: 401,
+    meaning: 'the caller has not proved that it may ask this of a tracker; see docs/PREHEAT.md',
+  },
   ABORTED: { status: 499, meaning: 'the caller gave up' },
   INTERNAL: { status: 500, meaning: 'a bug in Damselfly' },
 } as const;

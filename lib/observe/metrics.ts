@@ -86,6 +86,16 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'unshared_bytes',
       'Bytes that nodes wait for and only this supernode holds: without it they are read from the registry again',
     ),
+    preheatTasks: counter(
+      'preheat_tasks_total',
+      "Trackers' orders to preheat: images resolved or not (resolved, unresolved), blobs of a job brought here or not (done, failed, canceled)",
+      ['outcome'],
+    ),
+    preheatBytes: counter(
+      'preheat_bytes_total',
+      'Bytes of blobs that orders to preheat asked for and that are here',
+      [],
+    ),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     discoveryAnswers: counter('discovery_answers_total', 'Times that peers were named for a blob', ['from']),

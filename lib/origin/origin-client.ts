@@ -43,6 +43,8 @@ export interface OriginClient {
    * @throws as readBlob
    */
   readManifest(read: ManifestRead, options: { readonly signal: AbortSignal }): Promise<ManifestBody>;
+  /** The names of all tags of a repository, with the same rights as {@link readBlob}. @throws as readBlob */
+  readTags(origin: BlobOrigin, options: { readonly signal: AbortSignal }): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 

@@ -7,6 +7,7 @@ import { type ClusterKeys, clusterKeys } from '../discovery/libp2p/cluster-keys.
 import type { OpenDht } from '../discovery/libp2p/dht.ts';
 import { createDhtDiscovery, type DhtDiscovery } from '../discovery/libp2p/dht-discovery.ts';
 import { createNoDiscovery } from '../discovery/no-discovery.ts';
+import type { PreheatPort } from '../discovery/preheat-port.ts';
 import { RememberedPeers } from '../discovery/remembered-peers.ts';
 import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
 import type { Logger } from '../observe/log.ts';
@@ -45,6 +46,8 @@ export interface OpenDiscoveryDeps {
   readonly locator: DhtLocator;
   /** Who we are, for trackers; the DHT has its own ways. */
   readonly credentials?: Credentials | undefined;
+  /** Takes orders of trackers to preheat. */
+  readonly preheat?: PreheatPort | undefined;
 }
 
 export interface OpenedDiscovery {

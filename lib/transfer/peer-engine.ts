@@ -31,6 +31,7 @@ import { NodeCache } from './node-cache.ts';
 import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
 import { Prefetch } from './prefetch.ts';
+import { fetchAhead } from './preheat/fetch-ahead.ts';
 import { RegistryFallback } from './registry-fallback.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -232,6 +233,15 @@ export class PeerEngine implements BlobSource {
 
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {
     return this.#reads.open(request, options);
+  }
+
+  /** Brings a whole blob here before any client asks for it. @throws UPSTREAM_*, STORE_*, DIGEST_MISMATCH, ABORTED */
+  async preheat(request: BlobRequest, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const host = {
+      small: (small: BlobRequest, until: AbortSignal) => this.#smallBlobs.get(small, until),
+      share: (shared: BlobRequest) => this.#blobs.share(shared, this.#deps.clock.now()),
+    };
+    await fetchAhead(this.#deps, request, host, signal);
   }
 
   #introduce(blob: SharedBlob | undefined, peer: PeerInfo): void {

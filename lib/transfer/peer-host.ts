@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { loadAdminToken } from '../config/load-admin-token.ts';
 import { loadUpstreams } from '../config/load-upstreams.ts';
 import type { UpstreamConfig } from '../config/upstream.ts';
-import type { DataDir, ListenAddress } from '../config/values.ts';
+import type { DataDir, Label, ListenAddress } from '../config/values.ts';
+import type { BlobRequest } from '../core/blob-source.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
@@ -27,6 +28,7 @@ import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
+import { PreheatWorker } from './preheat/preheat-worker.ts';
 import type { PeerServerHandlers } from './seams.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
@@ -61,6 +63,8 @@ export interface PeerHostConfig extends DiscoveryConfig {
   /** Lowest scheduling priority, low limits. */
   readonly background?: boolean | undefined;
   readonly zone: string;
+  /** By what trackers choose this machine, besides its zone. */
+  readonly label?: readonly Label[] | undefined;
 }
 
 /** What a process has whether or not its store is open: it outlives a handover of the rest. */
@@ -79,10 +83,15 @@ export interface PeerHostDeps extends Pick<EngineDeps, 'clock' | 'rng' | 'log' |
   readonly credentials?: Credentials | undefined;
 }
 
+/** Blobs at a time, as many as container runtimes read. */
+const PREHEATED_BY_SUPERNODE = 3;
+
 const INSECURE = 'insecure: connections between peers are neither encrypted nor authenticated';
 
 interface Engine extends PeerServerHandlers {
   start(): void;
+  /** Brings a whole blob here. */
+  preheat(request: BlobRequest, options: { readonly signal: AbortSignal }): Promise<void>;
   close(): Promise<void>;
   /** Of a supernode: bytes that nodes wait for and nobody else holds. */
   unsharedBytes?(): number;
@@ -90,6 +99,7 @@ interface Engine extends PeerServerHandlers {
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
+  readonly preheat: PreheatWorker;
   readonly limits: Limits;
   readonly credentials?: Credentials | undefined;
   readonly peerAddress: string;
@@ -156,6 +166,7 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => network.close());
     // The peer port is open before the engine is made, because who we are includes its number.
     const late: { engine?: E; opened?: OpenedDiscovery } = {};
+    const made = Promise.withResolvers<E>();
     const listener = await network.listen(config.peerListen, {
       link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
       piece: (request) => late.engine?.piece(request) ?? { kind: 'unknown' },
@@ -175,8 +186,17 @@ export async function openPeerHost<E extends Engine>(
       zone: config.zone,
     };
     const disk = createNodeDisk();
+    const preheat = new PreheatWorker(
+      { clock, log, metrics, origin },
+      {
+        labels: Object.fromEntries((config.label ?? []).map(({ key, value }) => [key, value])),
+        parallel: role === 'node' ? 1 : PREHEATED_BY_SUPERNODE,
+        // A tracker may order before the engine is made.
+        fetch: async (request, options) => await (await made.promise).preheat(request, options),
+      },
+    );
     const opened = await openDiscovery(
-      { clock, rng, log, metrics, disk, locator: network, credentials },
+      { clock, rng, log, metrics, disk, locator: network, credentials, preheat },
       config,
       self,
       stateFolder,
@@ -188,7 +208,9 @@ export async function openPeerHost<E extends Engine>(
     const engine = createEngine(parts);
     late.engine = engine;
     engine.start();
+    made.resolve(engine);
     closers.push(() => engine.close());
+    closers.push(() => preheat.close());
     const moreNotes: (() => readonly string[])[] = [];
     const admin = await startAdminServer({
       ...config.adminListen,
@@ -209,6 +231,7 @@ export async function openPeerHost<E extends Engine>(
     return {
       ...parts,
       engine,
+      preheat,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
       places: { peerListen: listener.address, adminListen: { ...config.adminListen, port: admin.port } },

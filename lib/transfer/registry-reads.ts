@@ -39,7 +39,7 @@ export class RegistryReads {
   readonly #owners: CoOwners;
   readonly #host: RegistryReadsHost;
   readonly #origins = new Map<SharedBlob, BlobOrigin[]>();
-  readonly #reading = new Map<SharedBlob, Promise<void>>();
+  readonly #reading = new Map<SharedBlob, Promise<unknown>>();
   readonly #copying = new Map<SharedBlob, Promise<void>>();
   readonly #ending = new AbortController();
 
@@ -54,9 +54,12 @@ export class RegistryReads {
     return this.#reading.has(blob);
   }
 
-  /** A node wants the blob and says where it can be read. */
-  start(blob: SharedBlob, origin: BlobOrigin): void {
-    if (blob.stored.complete) return;
+  /**
+   * A node wants the blob and says where it can be read.
+   * @returns the end of the reading, with what it failed with, if it did; never rejects
+   */
+  async start(blob: SharedBlob, origin: BlobOrigin): Promise<unknown> {
+    if (blob.stored.complete) return undefined;
     const origins = this.#origins.get(blob) ?? [];
     this.#origins.set(blob, origins);
     const known = origins.some(
@@ -67,15 +70,17 @@ export class RegistryReads {
     );
     // The newest may be valid longest: it takes the place of the last one.
     if (!known) origins[Math.min(origins.length, MAX_ORIGINS - 1)] = origin;
-    if (this.#reading.has(blob)) return;
+    const underWay = this.#reading.get(blob);
+    if (underWay !== undefined) return await underWay;
     const run = this.#read(blob, origins)
       .catch((error: unknown) => {
-        if (this.#ending.signal.aborted) return;
+        if (this.#ending.signal.aborted) return error;
         this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
         blob.failure = undefined;
         for (const neighbour of this.#host.neighbours()) {
           if (neighbour.sharesWithUs(blob.digest)) this.#host.refuse(neighbour, blob.digest, error);
         }
+        return error;
       })
       .finally(() => {
         this.#reading.delete(blob);
@@ -84,6 +89,7 @@ export class RegistryReads {
         blob.changed();
       });
     this.#reading.set(blob, run);
+    return await run;
   }
 
   /** What was here turned out wrong and is gone. The reading under way, or else the next one, begins anew. */

@@ -1,13 +1,14 @@
+import type { BlobRequest } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
-import { describeError } from '../core/errors.ts';
+import { DamselflyError, describeError } from '../core/errors.ts';
 import { blobInfo, pieceLength } from '../core/geometry.ts';
-import type { BlobOrigin } from '../core/node.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { delay, every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
+import { ownersByTurn } from '../swarm/stripes.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
@@ -100,7 +101,7 @@ export class SeedEngine {
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
       activate: (digest, open) => this.#activate(digest, open),
-      read: (blob, origin) => this.#reads.start(blob, origin),
+      read: (blob, origin) => void this.#reads.start(blob, origin),
     });
     this.#uploads = new Uploads(
       { ...deps, pace: limits.upload },
@@ -170,22 +171,38 @@ export class SeedEngine {
     { signal }: { readonly signal: AbortSignal },
   ): Promise<SmallBlobsAnswer> {
     if (this.#neighbours.banned(from)) return blobs.map(() => undefined);
-    const read = (blob: SmallBlob): Promise<void> => this.#readSmall(blob, origin, signal);
-    return await heldSmallBlobs(this.#deps, { blobs }, origin === undefined ? undefined : read);
+    const read =
+      origin === undefined
+        ? undefined
+        : async (blob: SmallBlob) => void (await this.#readWhole({ ...blob, origin }, signal));
+    return await heldSmallBlobs(this.#deps, { blobs }, read);
   }
 
-  async #readSmall(
-    { digest, size }: SmallBlob,
-    origin: BlobOrigin | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
+  /**
+   * Brings a whole blob here before any node asks for it, if it is ours to read; else its owners have the same order.
+   * @throws UPSTREAM_*, STORE_*, DIGEST_MISMATCH, ABORTED
+   */
+  async preheat(request: BlobRequest, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const { digest, size } = request;
+    const { discovery, self, store } = this.#deps;
+    const owners = ownersByTurn(digest, size, discovery.supernodes);
+    const ours = owners.length === 0 || owners.some(({ id }) => id === self().id);
+    if (size === 0 || !ours || store.get(digest)?.complete === true) return;
+    const failed = await this.#readWhole(request, signal);
+    if (store.get(digest)?.complete === true) return;
+    throw failed ?? new DamselflyError('UPSTREAM_BROKEN', 'the blob was not read whole', { digest, size });
+  }
+
+  /** Until it is complete, or cannot be read. @returns why it cannot */
+  async #readWhole({ digest, origin, size }: BlobRequest, signal: AbortSignal): Promise<unknown> {
     const blob = await this.#activate(digest, () => this.#deps.store.create(blobInfo(digest, size)));
-    if (blob === undefined || blob.info.size !== size || origin === undefined) return;
+    if (blob === undefined || blob.info.size !== size) return undefined;
     blob.usedMs = this.#deps.clock.now();
     blob.readers++;
     try {
-      this.#reads.start(blob, origin);
+      const ended = this.#reads.start(blob, origin);
       while (!blob.stored.complete && this.#reads.underWay(blob)) await blob.nextChange(signal);
+      return blob.stored.complete ? undefined : await ended;
     } finally {
       blob.readers--;
     }

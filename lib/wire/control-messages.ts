@@ -2,6 +2,7 @@ import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { LEASE_REFUSALS } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
+import type { PreheatMessage } from './preheat-messages.ts';
 
 /** Highest version of the control protocol that this build speaks. */
 export const CONTROL_PROTOCOL_VERSION = 1;
@@ -135,4 +136,5 @@ export type ControlMessage =
       readonly retryMs: number;
       readonly holders: readonly PeerInfo[];
     }
-  | { readonly type: 'heartbeat' };
+  | { readonly type: 'heartbeat' }
+  | PreheatMessage;

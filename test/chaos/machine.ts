@@ -173,7 +173,7 @@ function commandOf(spec: MachineSpec, dataDir: string): readonly string[] {
       return [
         ...[join(ROOT, 'bin', 'damselfly'), 'tracker', ...common],
         ...['--listen', `${place.peerHost}:${PORTS.tracker}`],
-        ...['--http-listen', `${place.peerHost}:${PORTS.trackerHttp}`],
+        ...['--http-listen', `${place.peerHost}:${PORTS.trackerHttp}`, '--data-dir', dataDir],
       ];
     case 'supernode':
       return [join(ROOT, 'bin', 'damselfly'), 'supernode', ...shared];

@@ -11,13 +11,15 @@ import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createSystemRng } from '../../lib/runtime/system-rng.ts';
 import { supernodeConfig } from '../../supernode/config.ts';
 import { createSupernode } from '../../supernode/supernode.ts';
-import { createTracker } from '../../tracker/tracker.ts';
+import { createTracker, type TrackerOptions } from '../../tracker/tracker.ts';
 
 /** A whole cluster of one node in this process: tracker, supernode, and the daemon that is under test. */
 export interface Ground {
   /** The registry mirror. */
   readonly port: number;
   readonly forward: { readonly port: number; readonly ca: string };
+  /** URL of the tracker's public port. */
+  readonly api: string;
   /** Of the daemon, for dfget's commands. */
   readonly socket: string;
   /** Makes it later for the daemon. */
@@ -34,6 +36,7 @@ export interface GroundOptions {
   /** @default 127.0.0.1 */
   readonly host?: string;
   readonly forwardRules?: readonly string[];
+  readonly tracker?: Partial<TrackerOptions>;
 }
 
 interface DaemonReady {
@@ -75,7 +78,10 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     const host = options.host ?? '127.0.0.1';
     const at = host.includes(':') ? `[${host}]:0` : `${host}:0`;
     const listen = { host, port: 0 };
-    const tracker = await createTracker(deps, { listen, httpListen: listen, udpListen: false });
+    const tracker = await createTracker(deps, {
+      ...{ listen, httpListen: listen, udpListen: false },
+      ...options.tracker,
+    });
     cleanup.defer(() => tracker.close());
     const upstream = Object.entries(options.upstreams).map(([name, given]) =>
       typeof given === 'string' ? `${name}=${given}` : { name, ...given },
@@ -105,6 +111,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     return {
       port: portOf(ready.proxy[0]?.address ?? ''),
       forward: { port: portOf(ready.forward.address), ca: await readFile(ready.forward.ca, 'utf8') },
+      api: `http://${shown}:${tracker.httpAddress.port}`,
       socket: join(folder, 'socket'),
       clock,
       log: () => lines.join(''),

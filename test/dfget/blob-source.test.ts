@@ -23,6 +23,7 @@ import type { BlobStore } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import { PreheatQuestions } from '../../lib/transfer/preheat/preheat-questions.ts';
 import { blobSourceContract } from '../contract/blob-source.ts';
 
 const MIB = 1024 * 1024;
@@ -99,6 +100,7 @@ async function listen(t: Test) {
   const status = (): object => ({ id: 'x' });
   const deps = {
     ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
+    preheats: () => new PreheatQuestions(clock),
     ...{ status, clock, log },
   };
   const api = await startLocalApi(deps, path);

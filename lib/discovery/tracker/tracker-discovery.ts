@@ -5,7 +5,9 @@ import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
 import { settingsOf } from '../../wire/control-codec.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
+import { isPreheatMessage } from '../../wire/preheat-codec.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
+import type { PreheatPort } from '../preheat-port.ts';
 import { TrackerLeases } from './tracker-leases.ts';
 import { TrackerLink, type TrackerLinkDeps } from './tracker-link.ts';
 
@@ -18,6 +20,11 @@ const MAX_TRACKERS = 8;
 const BATCH_MS = 10;
 /** When everybody must announce again (tracker lost, new supernodes), they do not do it in the same instant. */
 const REANNOUNCE_JITTER_MS = 500;
+
+export interface TrackerDiscoveryDeps extends TrackerLinkDeps {
+  /** Takes orders of trackers to preheat. @default none are taken */
+  readonly preheat?: PreheatPort | undefined;
+}
 
 export interface TrackerDiscoveryOptions {
   /**
@@ -40,7 +47,10 @@ interface Shared {
  * rendezvous hashing among those that answer.
  * @throws CONFIG_INVALID for a URL that cannot be one, or too many
  */
-export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDiscoveryOptions): Discovery {
+export function createTrackerDiscovery(
+  deps: TrackerDiscoveryDeps,
+  options: TrackerDiscoveryOptions,
+): Discovery {
   const secure = deps.credentials !== undefined;
   const urls = [...new Set(options.trackers.map((text) => controlUrl(text, secure)))];
   if (urls.length === 0 || urls.length > MAX_TRACKERS) {
@@ -50,7 +60,7 @@ export function createTrackerDiscovery(deps: TrackerLinkDeps, options: TrackerDi
 }
 
 class TrackerDiscovery implements Discovery {
-  readonly #deps: TrackerLinkDeps;
+  readonly #deps: TrackerDiscoveryDeps;
   readonly #links: readonly TrackerLink[];
   readonly leases: TrackerLeases;
   readonly #shared = new Map<Digest, Shared>();
@@ -69,7 +79,7 @@ class TrackerDiscovery implements Discovery {
   #cancelFlush: () => void = () => {};
   #flushedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(deps: TrackerLinkDeps, urls: readonly string[], peer: PeerInfo) {
+  constructor(deps: TrackerDiscoveryDeps, urls: readonly string[], peer: PeerInfo) {
     this.#deps = deps;
     this.#links = urls.map((url) => {
       const link: TrackerLink = new TrackerLink(
@@ -214,6 +224,7 @@ class TrackerDiscovery implements Discovery {
     }
     this.#flushWithin(BATCH_MS);
     this.#toldSettings(link, settings);
+    this.#guard(() => this.#deps.preheat?.welcomed(link));
     this.#tellReachable();
   }
 
@@ -234,6 +245,7 @@ class TrackerDiscovery implements Discovery {
   #lost(link: TrackerLink): void {
     this.#withdrawals.delete(link);
     this.leases.lost(link);
+    this.#guard(() => this.#deps.preheat?.lost(link));
     for (const [digest, shared] of this.#shared) {
       if (shared.link !== link) continue;
       shared.link = undefined;
@@ -260,7 +272,7 @@ class TrackerDiscovery implements Discovery {
       this.#toldSettings(link, settingsOf(message));
     } else if (message.type === 'leased' || message.type === 'lease-refused') {
       this.leases.heard(message);
-    }
+    } else if (isPreheatMessage(message)) this.#guard(() => this.#deps.preheat?.heard(link, message));
   }
 
   #tellReachable(): void {

@@ -8,6 +8,7 @@ import type { OriginClient, OriginRequest, OriginResponse } from '../origin-clie
 import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
 import { readManifest } from '../read-manifest.ts';
+import { readTags } from '../read-tags.ts';
 import { askAsGiven, askAsOurselves, type Registry } from '../registry.ts';
 import { findUpstreamName } from '../upstream-pattern.ts';
 import { openRegistry, type RegistryDeps } from './open-registry.ts';
@@ -96,6 +97,9 @@ export function createOriginClient(
     },
     async readManifest(read, { signal }) {
       return await readManifest(registryOf(read.origin.upstream), read, signal);
+    },
+    async readTags(origin, { signal }) {
+      return await readTags(registryOf(origin.upstream), origin, signal);
     },
     async close() {
       closing.abort();

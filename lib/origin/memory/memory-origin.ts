@@ -67,6 +67,7 @@ export class MemoryOrigin {
       readManifest: () =>
         refuse().then(() => ({ bytes: new Uint8Array(), digest: '' as Digest, mediaType: '' })),
       readBlob: (read, { signal }) => this.#read(read, signal),
+      readTags: () => refuse().then(() => []),
       close: async () => {},
     };
   }

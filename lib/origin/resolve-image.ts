@@ -1,9 +1,9 @@
-import { type Digest, parseDigest } from '../lib/core/digest.ts';
-import { DamselflyError } from '../lib/core/errors.ts';
-import type { RawManifest } from '../lib/oci/archive/image-layout.ts';
-import { type Descriptor, type Manifest, parseManifest } from '../lib/oci/manifest.ts';
-import { choosePlatform, formatPlatform, machinePlatform, parsePlatform } from '../lib/oci/platform.ts';
-import type { Reference } from '../lib/oci/reference.ts';
+import { type Digest, parseDigest } from '../core/digest.ts';
+import { DamselflyError } from '../core/errors.ts';
+import type { RawManifest } from '../oci/archive/image-layout.ts';
+import { type Descriptor, type Manifest, parseManifest } from '../oci/manifest.ts';
+import { choosePlatform, formatPlatform, machinePlatform, parsePlatform } from '../oci/platform.ts';
+import type { Reference } from '../oci/reference.ts';
 
 /** Where manifests come from: the daemon, which asks the registry. */
 export interface ManifestSource {
