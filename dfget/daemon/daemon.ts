@@ -137,6 +137,7 @@ class Daemon implements RunningProcess, HandoverHost {
         pause,
         cached,
         status,
+        trace: () => this.#node.traced,
         clock,
         log,
         ...handover,

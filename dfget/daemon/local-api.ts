@@ -10,6 +10,7 @@ import { createLazyServer } from '../../lib/observe/lazy-server.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
+import { addTraceApi, type TraceApiDeps } from '../../lib/transfer/trace-api.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { Drain } from '../../registry-proxy/drain.ts';
 import {
@@ -32,6 +33,8 @@ export interface LocalApiDeps {
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
+  /** What happened lately. */
+  readonly trace: () => TraceApiDeps;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   /** Settings while the daemon runs; absent: they cannot be changed. */
@@ -125,6 +128,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   // Blobs come as they are.
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   addCacheApi(server, deps.cached);
+  addTraceApi(server, deps.trace);
 
   server.get('/v1/status', async () => deps.status());
 

@@ -38,7 +38,7 @@ export const ERROR_CODES = {
   FILE_FAILED: { status: 500, meaning: 'a file that a command was given cannot be read or written' },
   STORE_FULL: { status: 507, meaning: 'the disk or the quota of the store is full' },
   STORE_FAILED: { status: 500, meaning: 'the store could not read or write' },
-  LOCAL_ONLY: { status: 403, meaning: 'only somebody on the same machine may change this' },
+  LOCAL_ONLY: { status: 403, meaning: 'only somebody on the same machine may ask for this, or change it' },
   STORE_READ_ONLY: { status: 500, meaning: 'the disk of a data directory takes no writes' },
   STORE_LOCKED: { status: 500, meaning: 'another process uses the data directory' },
   STORE_VERSION: { status: 500, meaning: 'another version of Damselfly wrote the data directory' },

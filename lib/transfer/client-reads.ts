@@ -1,22 +1,25 @@
 import type { Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
-import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
+import type { Digest } from '../core/digest.ts';
 import { DamselflyError, hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
 import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
 import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
+import { requireEmpty, requireSize, sizeConflict } from './blob-size.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import { readDirectly } from './direct-read.ts';
+import { type DirectFrom, readDirectly } from './direct-read.ts';
 import { DoubtedRepositories } from './doubted-repositories.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { PullMeter } from './pull-meter.ts';
+import { PullTrace } from './pull-trace.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface ClientReadsDeps {
@@ -26,6 +29,7 @@ export interface ClientReadsDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
   readonly limits: Limits;
   readonly localFirst: LocalFirst;
 }
@@ -34,6 +38,7 @@ export interface ClientReadsDeps {
 interface Pull {
   readonly digest: Digest;
   readonly meter: PullMeter;
+  readonly told: PullTrace;
   readonly turn: LocalReader;
   /** The last bytes that it was given, from `start` of the blob on, when the disk has not taken them. */
   unwritten?: { readonly start: number; readonly bytes: Uint8Array };
@@ -75,6 +80,7 @@ export class ClientReads implements BlobSource {
   readonly #host: ClientReadsHost;
   readonly #pulls = new Set<Pull>();
   readonly #doubted: DoubtedRepositories;
+  #begun = 0;
 
   constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
@@ -96,7 +102,9 @@ export class ClientReads implements BlobSource {
     const { clock, limits, localFirst, log, metrics } = this.#deps;
     const { digest, size } = request;
     const meter = new PullMeter(clock, limits);
-    const pull: Pull = { digest, meter, turn: localFirst.reader() };
+    const told = new PullTrace(this.#deps, ++this.#begun, request);
+    const pull: Pull = { digest, meter, told, turn: localFirst.reader() };
+    let outcome: 'complete' | 'cut' = 'cut';
     this.#pulls.add(pull);
     try {
       for await (const chunk of this.#read(request, pull, signal)) {
@@ -104,10 +112,12 @@ export class ClientReads implements BlobSource {
         yield chunk;
         meter.taken();
       }
+      outcome = 'complete';
       const { efficiency } = meter;
       metrics.pullEfficiency.observe(efficiency);
       log.debug({ digest, size, efficiency }, 'a client has got all it asked for');
     } finally {
+      told.ended(outcome, meter);
       pull.turn.leaves();
       this.#pulls.delete(pull);
       this.#host.readEnded(digest);
@@ -115,7 +125,7 @@ export class ClientReads implements BlobSource {
   }
 
   async *#read(request: BlobRequest, pull: Pull, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { turn } = pull;
+    const { told, turn } = pull;
     const range = wantedRange(request);
     if (request.size === 0) {
       requireEmpty(request);
@@ -129,9 +139,11 @@ export class ClientReads implements BlobSource {
         if (kept?.complete === true) {
           requireSize(request, kept.info.size);
           turn.asks();
+          told.here(range.end - range.start);
           for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
             turn.got();
+            told.got(chunk.length);
             yield chunk;
             turn.asks();
           }
@@ -141,9 +153,11 @@ export class ClientReads implements BlobSource {
         await kept?.close();
       }
       sinceMs = this.#deps.clock.now();
+      told.waitsFor(0);
       const bytes = await this.#host.small(request, signal);
       if (bytes !== undefined) {
         turn.got();
+        told.got(range.end - range.start);
         yield bytes.subarray(range.start, range.end);
         return;
       }
@@ -154,14 +168,14 @@ export class ClientReads implements BlobSource {
         if (!isStoreTrouble(error) || sent > range.start) throw error;
         turn.waits();
         this.#host.storeFailed(error);
-        yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
+        yield* this.#direct(request, { start: range.start }, pull, signal);
         return;
       }
     }
     if (this.#doubted.has(request.origin)) {
       turn.waits();
       this.#tellPast(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
-      yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
+      yield* this.#direct(request, { start: range.start }, pull, signal);
       return;
     }
     yield* this.#follow(request, { sent, sinceMs }, pull, signal);
@@ -174,7 +188,7 @@ export class ClientReads implements BlobSource {
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { meter, turn } = pull;
+    const { meter, told, turn } = pull;
     const range = wantedRange(request);
     let { sent } = from;
     const whole = range.start === 0 && range.end === request.size;
@@ -188,18 +202,21 @@ export class ClientReads implements BlobSource {
             : await this.#host.passOn(request, from.sinceMs);
         if (shared === undefined) {
           if (failure !== undefined) throw failure;
-          yield* this.#pastOtherSize(request, sent, turn, signal);
+          yield* this.#pastOtherSize(request, sent, pull, signal);
           return;
         }
         blob = shared;
         // What the disk did not take of it is fetched again.
         delete pull.unwritten;
-        meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
+        const here = heldBytes(shared, range);
+        told.here(here);
+        meter.comesIn(here, () => shared.registryBytes);
         try {
           this.#host.moveOn(blob, sent);
           for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
             turn.got();
+            told.got(chunk.length);
             yield chunk;
             turn.asks();
             this.#host.moveOn(blob, sent);
@@ -224,7 +241,7 @@ export class ClientReads implements BlobSource {
       if (blob === undefined) throw failure;
       return await this.#hashGiven(blob, { start: range.start, end: sent }, pull, before);
     };
-    yield* readDirectly(this.#deps.origin, request, { start: sent, given }, signal);
+    yield* this.#direct(request, { start: sent, given }, pull, signal);
   }
 
   /** Hashes what the client was given: as the running digest has it, or from disk, but for what the disk has not taken. */
@@ -243,13 +260,26 @@ export class ClientReads implements BlobSource {
   async *#pastOtherSize(
     request: BlobRequest,
     sent: number,
-    turn: LocalReader,
+    pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    turn.waits();
+    pull.turn.waits();
     this.#tellPast(request, 'size', 'the blob is in the swarm with another size');
     if (sent > wantedRange(request).start) throw sizeConflict(request);
-    yield* readDirectly(this.#deps.origin, request, { start: sent }, signal);
+    yield* this.#direct(request, { start: sent }, pull, signal);
+  }
+
+  /** Past store and swarm, for this client alone. */
+  async *#direct(
+    request: BlobRequest,
+    from: DirectFrom,
+    { told }: Pull,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of readDirectly(this.#deps.origin, request, from, signal)) {
+      told.got(chunk.length, true);
+      yield chunk;
+    }
   }
 
   #tellPast({ digest, size }: BlobRequest, reason: string, why: string): void {
@@ -264,12 +294,13 @@ export class ClientReads implements BlobSource {
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { turn } = pull;
+    const { told, turn } = pull;
     const range = wantedRange(request);
     const hooks = {
       holdsBack: endsWhole(request),
       waitsFor: (piece: number) => {
         turn.waits();
+        told.waitsFor(piece);
         this.#host.waitsFor(blob, piece);
       },
       unwritten: (start: number, bytes: Uint8Array) => {
@@ -286,6 +317,7 @@ export class ClientReads implements BlobSource {
       }
       for await (const chunk of hurried.bytes) {
         this.#deps.metrics.receivedBytes.inc({ source: 'origin' }, chunk.length);
+        told.got(chunk.length, true);
         yield chunk;
       }
     } finally {
@@ -334,25 +366,6 @@ export class ClientReads implements BlobSource {
       late.abort();
     }
   }
-}
-
-/** A blob that is here has had its digest: another size is wrong. */
-function requireSize(request: BlobRequest, size: number): void {
-  if (request.size !== size) throw sizeConflict(request);
-}
-
-function sizeConflict({ digest, size }: BlobRequest): DamselflyError {
-  return new DamselflyError('UPSTREAM_BROKEN', 'the blob has another size than it was asked for with', {
-    digest,
-    size,
-  });
-}
-
-function requireEmpty({ digest }: BlobRequest): void {
-  if (digest === digestOf(new Uint8Array(), digestAlgorithm(digest))) return;
-  throw new DamselflyError('DIGEST_MISMATCH', 'the blob is empty but its digest is not', {
-    expected: digest,
-  });
 }
 
 function heldBytes({ info, stored }: SharedBlob, range: ByteRange): number {
