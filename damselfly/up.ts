@@ -42,6 +42,7 @@ export const upConfig = z.object({
   supernodeAdminListen: supernode.adminListen,
   trackerListen: tracker.listen,
   trackerHttpListen: tracker.httpListen,
+  liveToken: tracker.liveToken,
   trackerAdminListen: setting(address().default(DEFAULT_ADMIN), {
     argument: '<host:port>',
     help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
@@ -122,6 +123,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
         adminListen: config.trackerAdminListen,
+        liveToken: config.liveToken,
         udpListen: false,
       });
     });

@@ -6,6 +6,9 @@ import { address } from '../lib/config/values.ts';
 /** Where a tracker with an identity answers who has none: load balancers, Prometheus. */
 export const DEFAULT_ADMIN = { host: '127.0.0.1', port: 65006 } as const;
 
+/** Not to be guessed. */
+const MIN_TOKEN_CHARS = 16;
+
 /** Settings of `damselfly tracker`: flag, DAMSELFLY_* variable or /etc/damselfly/tracker.yaml. */
 export const trackerConfig = z.object({
   listen: setting(address().default({ host: '0.0.0.0', port: 8400 }), {
@@ -31,6 +34,13 @@ export const trackerConfig = z.object({
     argument: '<host:port>',
     help: `health and metrics (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port}; with --insecure the control port alone)`,
   }),
+  liveToken: setting(
+    z.string().min(MIN_TOKEN_CHARS, `expected at least ${MIN_TOKEN_CHARS} characters`).optional(),
+    {
+      argument: '<text>',
+      help: 'who has it may watch the live page (/live?token=TEXT) from elsewhere; better DAMSELFLY_LIVE_TOKEN (default: this machine alone)',
+    },
+  ),
   dataDir: setting(z.string().min(1).default(defaultDataDir('tracker')), {
     argument: '<folder>',
     help: `the tracker's own key and certificate (default: ${defaultDataDir('tracker')})`,

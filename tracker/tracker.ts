@@ -13,6 +13,8 @@ import { type AnnounceServer, createAnnounceServer } from './announce-server.ts'
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
+import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
+import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
 
@@ -40,6 +42,8 @@ export interface TrackerOptions {
   readonly udpListen?: ListenAddress | false | undefined;
   /** Health and metrics besides: whoever asks for them has no certificate. @default none */
   readonly adminListen?: ListenAddress | undefined;
+  /** What who is not on this machine has to show to see the live page. @default nobody else sees it */
+  readonly liveToken?: string | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
@@ -68,18 +72,27 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let control: ControlServer | undefined;
   let announce: AnnounceServer | undefined;
   let admin: AdminServer | undefined;
+  let live: LiveRoutes | undefined;
   try {
     control = await createControlServer(
       { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
-    const alsoAnswers =
+    const cluster = new WatchCluster({ clock, members, wallClockMs });
+    members.listen(cluster);
+    live = createLiveRoutes({ clock, cluster, log, token: options.liveToken });
+    const { answers: showsCluster } = live;
+    const enrols =
       authority &&
       credentials &&
       createEnrolmentRoutes({ authority, credentials, log, metrics, wallClockMs });
     announce = await createAnnounceServer(
-      { log, clock, swarms, metrics, credentials, alsoAnswers },
+      {
+        ...{ log, clock, swarms, metrics, credentials },
+        alsoAnswers: (request, response) =>
+          showsCluster(request, response) || enrols?.(request, response) === true,
+      },
       // Over UDP nobody can prove anything: where identities count it is there only for those who ask for it.
       { http: options.httpListen, udp: options.udpListen ?? (credentials === undefined ? undefined : false) },
     );
@@ -92,6 +105,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       });
     }
   } catch (error) {
+    live?.close();
     await control?.close();
     await announce?.close();
     announcements.close();
@@ -102,6 +116,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   log.info(addresses, 'tracker runs');
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    live.close();
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     announcements.close();
     members.close();
@@ -116,7 +131,8 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       (credentials === undefined
         ? `tracker: control on ws://${addresses.listen}, announce on http://${addresses.http}/announce`
         : `tracker: control on wss://${addresses.listen}, enrolment and announce on https://${addresses.http}`) +
-      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`),
+      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`) +
+      `\n  live page on ${credentials === undefined ? 'http' : 'https'}://${addresses.http}/live`,
     close: () => {
       closing ??= close();
       return closing;

@@ -9,6 +9,7 @@ import { createDhtDiscovery, type DhtDiscovery } from '../discovery/libp2p/dht-d
 import { createNoDiscovery } from '../discovery/no-discovery.ts';
 import { RememberedPeers } from '../discovery/remembered-peers.ts';
 import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
+import type { TrackerLinkDeps } from '../discovery/tracker/tracker-link.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -43,6 +44,8 @@ export interface OpenDiscoveryDeps {
   readonly metrics: Metrics;
   readonly disk: Disk;
   readonly locator: DhtLocator;
+  /** Tells trackers what this process does when somebody watches there. */
+  readonly reporter?: TrackerLinkDeps['reporter'];
   /** Who we are, for trackers; the DHT has its own ways. */
   readonly credentials?: Credentials | undefined;
 }

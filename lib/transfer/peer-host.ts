@@ -6,6 +6,8 @@ import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import { TraceRing } from '../observe/trace-ring.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
@@ -26,7 +28,10 @@ import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
+import { Reporter } from './reporter.ts';
 import type { PeerServerHandlers } from './seams.ts';
+import type { SwarmStatus } from './swarm-status.ts';
+import { addTraceApi, type TraceApiDeps } from './trace-api.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
 export interface PeerHostConfig extends DiscoveryConfig {
@@ -81,12 +86,15 @@ const INSECURE = 'insecure: connections between peers are neither encrypted nor 
 
 interface Engine extends PeerServerHandlers {
   start(): void;
+  status(): SwarmStatus;
   close(): Promise<void>;
 }
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
   readonly limits: Limits;
+  /** What happened lately. */
+  readonly traced: TraceApiDeps;
   readonly credentials?: Credentials | undefined;
   readonly peerAddress: string;
   readonly adminAddress: string;
@@ -171,8 +179,10 @@ export async function openPeerHost<E extends Engine>(
       zone: config.zone,
     };
     const disk = createNodeDisk();
+    const reporter = new Reporter(clock, metrics);
+    closers.push(async () => reporter.close());
     const opened = await openDiscovery(
-      { clock, rng, log, metrics, disk, locator: network, credentials },
+      { clock, rng, log, metrics, disk, locator: network, credentials, reporter },
       config,
       self,
       stateFolder,
@@ -180,9 +190,17 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => opened.close());
     late.opened = opened;
     const { discovery } = opened;
-    const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
+    const ring = new TraceRing();
+    const traced = { ...deps, ring, self: () => self };
+    const trace: Trace = (atMs, event) => {
+      ring.note(atMs, event);
+      reporter.note(atMs, event);
+    };
+    const shared = { ...deps, network, discovery, store, origin, pool };
+    const parts = { ...shared, limits, metrics, trace, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
+    reporter.follow(() => engine.status().blobs);
     engine.start();
     closers.push(() => engine.close());
     const moreNotes: (() => readonly string[])[] = [];
@@ -197,12 +215,16 @@ export async function openPeerHost<E extends Engine>(
         metrics.storeBlobs.set(blobs.length);
         metrics.storeBytes.set(blobs.reduce((sum, blob) => sum + blob.bytes, 0));
       },
-      routes: (server) => addLimitsApi(server, limits),
+      routes: (server) => {
+        addLimitsApi(server, limits);
+        addTraceApi(server, () => traced);
+      },
     });
     closers.push(() => admin.close());
     return {
       ...parts,
       engine,
+      traced,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
       places: { peerListen: listener.address, adminListen: { ...config.adminListen, port: admin.port } },

@@ -26,6 +26,7 @@ import { PieceSink } from './piece-sink.ts';
 import { RegistryReads } from './registry-reads.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { Uploads } from './uploads.ts';
 
 const TICK_MS = 50;
@@ -333,6 +334,12 @@ export class SeedEngine {
       if (core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece) === 0) return true;
     }
     return false;
+  }
+
+  /** What is going on, for people. */
+  status(): SwarmStatus {
+    const reads = { efficiency: () => null };
+    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), reads, this.#deps.clock.now());
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */

@@ -22,6 +22,7 @@ import {
   MAX_STRIPES,
   MAX_UPSTREAM_CHARS,
 } from './control-messages.ts';
+import { report, watch } from './report-codec.ts';
 
 /** Longest DNS name (RFC 1035 section 2.3.4); any literal address is shorter. */
 const MAX_HOST_CHARS = 253;
@@ -184,6 +185,8 @@ const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
     release,
     leased,
     'lease-refused': leaseRefused,
+    watch,
+    report,
     heartbeat,
   }),
 );

@@ -2,6 +2,7 @@ import type { ClusterSettings } from '../core/cluster-settings.ts';
 import type { Digest } from '../core/digest.ts';
 import type { LEASE_REFUSALS } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
+import type { ReportMessage, WatchMessage } from './report-messages.ts';
 
 /** Highest version of the control protocol that this build speaks. */
 export const CONTROL_PROTOCOL_VERSION = 1;
@@ -135,4 +136,7 @@ export type ControlMessage =
       readonly retryMs: number;
       readonly holders: readonly PeerInfo[];
     }
+  /** Tracker to member, and what it answers for a while: see report-messages.ts. */
+  | WatchMessage
+  | ReportMessage
   | { readonly type: 'heartbeat' };
