@@ -6,8 +6,8 @@ import { address } from '../lib/config/values.ts';
 /** Where a tracker with an identity answers who has none: load balancers, Prometheus. */
 export const DEFAULT_ADMIN = { host: '127.0.0.1', port: 65006 } as const;
 
-/** Not to be guessed. */
-const MIN_TOKEN_CHARS = 16;
+/** Not to be guessed, and as it is in a header, a cookie and an address. */
+const TOKEN = /^[0-9A-Za-z._~-]{16,256}$/;
 
 /** Settings of `damselfly tracker`: flag, DAMSELFLY_* variable or /etc/damselfly/tracker.yaml. */
 export const trackerConfig = z.object({
@@ -35,7 +35,10 @@ export const trackerConfig = z.object({
     help: `health and metrics (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port}; with --insecure the control port alone)`,
   }),
   liveToken: setting(
-    z.string().min(MIN_TOKEN_CHARS, `expected at least ${MIN_TOKEN_CHARS} characters`).optional(),
+    z
+      .string()
+      .regex(TOKEN, 'expected 16 to 256 letters, digits, or . _ ~ -; try: openssl rand -hex 16')
+      .optional(),
     {
       argument: '<text>',
       help: 'who has it may watch the live page (/live?token=TEXT) from elsewhere; better DAMSELFLY_LIVE_TOKEN (default: this machine alone)',

@@ -128,7 +128,8 @@ export class Reporter {
     }
     const { cause, ms, on } = longest;
     const onlyPeers = on === undefined ? {} : { on };
-    return { slow: { cause, ...onlyPeers, ms: Math.round(ms), ofMs } };
+    // Several clients wait at once.
+    return { slow: { cause, ...onlyPeers, ms: Math.min(ofMs, Math.round(ms)), ofMs } };
   }
 
   /** Those that are not as they were told, the ones that clients read first. */

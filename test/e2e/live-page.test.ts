@@ -1,15 +1,13 @@
 import type { Page } from 'playwright-core';
 import t from 'tap';
-import { join } from 'node:path';
-import { run } from '../../bench/fixtures/child.ts';
-import type { Cluster } from '../../bench/fixtures/cluster.ts';
+import { type Cluster, proxyUrl } from '../../bench/fixtures/cluster.ts';
+import { pullImage } from '../../bench/fixtures/pull.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { skipReason } from '../helpers/clients/client.ts';
-import { createStage, NAMESPACE } from '../helpers/stage.ts';
+import { createStage } from '../helpers/stage.ts';
 
 const MIB = 1024 * 1024;
 const NODES = 4;
-const dfget = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
 
 const SUMS = ['origin', 'supernode', 'peer', 'to-clients'] as const;
 type Sums = Record<(typeof SUMS)[number], number>;
@@ -119,10 +117,11 @@ t.test(
     t.same(before.sums, { origin: 0, supernode: 0, peer: 0, 'to-clients': 0 });
     await browser.picture('live-0-before');
 
-    const reference = `${NAMESPACE}/${stage.repository}:${stage.image.tag}`;
+    const image = { repository: stage.repository, tag: stage.image.tag };
+    const { signal } = new AbortController();
     let done = false;
     const pulls = Promise.all(
-      daemons.map(({ ready }) => run(dfget, ['pull', '--socket', ready.socket, reference])),
+      daemons.map((daemon) => pullImage({ ...image, base: proxyUrl(daemon) }, { signal })),
     ).finally(() => {
       done = true;
     });
@@ -154,10 +153,7 @@ t.test(
       }
     }
     const ended = await pulls;
-    t.ok(
-      ended.every(({ code }) => code === 0),
-      ended.map(({ output }) => output).join(''),
-    );
+    for (const { manifestDigest } of ended) t.equal(manifestDigest, stage.image.manifest.digest);
     t.ok([...seen].some((percent) => percent > 0 && percent < 100), `on the way: ${[...seen].join(', ')} %`);
 
     await page.waitForFunction(() => {
@@ -169,8 +165,8 @@ t.test(
     const after = await shown(page);
     t.same(after.sums, metrics.sums, 'once all is quiet the page says what /metrics say');
     t.same([...after.rows].sort(), [...metrics.rows].sort(), 'and so does each row');
-    const all = stage.image.bytes;
-    t.ok(metrics.sums['to-clients'] >= NODES * all, 'all of it went to four clients');
+    const blobs = stage.image.layers.reduce((sum, { size }) => sum + size, stage.image.config.size);
+    t.equal(metrics.sums['to-clients'], NODES * blobs, 'all of it went to four clients');
     t.match(await page.textContent('#picture-text'), `${NODES + 1} of ${NODES + 1} members have all of it`);
     await browser.picture('live-2-after');
 

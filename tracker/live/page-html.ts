@@ -29,7 +29,7 @@ export const PAGE = `<!doctype html>
     <h2 id="swarms-title">Swarms</h2>
     <div id="swarms" class="list" tabindex="-1" role="group" aria-labelledby="swarms-title"></div>
   </section>
-  <section aria-labelledby="picture-title" class="wide">
+  <section aria-labelledby="picture-title" class="picture">
     <h2 id="picture-title">No swarm is chosen</h2>
     <p id="picture-text"></p>
     <canvas id="picture" role="img" aria-label="No swarm is chosen"></canvas>
@@ -40,17 +40,17 @@ export const PAGE = `<!doctype html>
   </section>
   <section aria-labelledby="slow-title">
     <h2 id="slow-title">Slowest nodes</h2>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="slow-title"><table><thead><tr><th>Node</th><th>Blob</th><th class="number">Complete</th><th>Waits for</th></tr></thead><tbody id="slow"></tbody></table></div>
-  </section>
-  <section aria-labelledby="members-title">
-    <h2 id="members-title">Members</h2>
-    <label>Find <input id="find" type="search" placeholder="id, address, zone, version" autocomplete="off"></label>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="members-title"><table><thead><tr><th>Member</th><th>Address</th><th>Zone</th><th>Version</th><th class="number">From registries</th><th class="number">From supernodes</th><th class="number">From nodes</th><th class="number">To peers</th><th class="number">To clients</th></tr></thead><tbody id="members"></tbody></table></div>
-    <p id="members-more"></p>
+    <div class="scroll" tabindex="0" role="region" aria-labelledby="slow-title"><table class="wraps"><thead><tr><th>Node</th><th>Blob</th><th class="number">Complete</th><th>Waits for</th></tr></thead><tbody id="slow"></tbody></table></div>
   </section>
   <section aria-labelledby="bans-title">
     <h2 id="bans-title">Bans</h2>
     <ul id="bans"></ul>
+  </section>
+  <section aria-labelledby="members-title" class="wide">
+    <h2 id="members-title">Members</h2>
+    <label>Find <input id="find" type="search" placeholder="id, address, zone, version" autocomplete="off"></label>
+    <div class="scroll" tabindex="0" role="region" aria-labelledby="members-title"><table><thead><tr><th>Member</th><th>Address</th><th>Zone</th><th>Version</th><th class="number">From registries</th><th class="number">From supernodes</th><th class="number">From nodes</th><th class="number">To peers</th><th class="number">To clients</th></tr></thead><tbody id="members"></tbody></table></div>
+    <p id="members-more"></p>
   </section>
 </main>
 </body>

@@ -25,7 +25,8 @@ h2 { font-size: 1rem; margin: 0 0 .6rem; }
 #state[data-state="lost"] { color: var(--origin); font-weight: 600; }
 main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1rem; padding: 1rem 1.2rem; }
 section { background: var(--card); border: 1px solid var(--rule); border-radius: .5rem; padding: .9rem 1rem; min-width: 0; }
-.wide { grid-row: span 2; }
+.picture { grid-row: span 2; }
+.wide { grid-column: 1 / -1; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .6rem; margin: 0 0 .8rem; }
 dl div { display: flex; flex-direction: column; }
 dt { color: var(--muted); font-size: .85rem; }
@@ -49,6 +50,8 @@ a { color: var(--supernode); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th { position: sticky; top: 0; background: var(--card); text-align: left; color: var(--muted); font-weight: 600; }
 th, td { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+.wraps td:last-child { white-space: normal; }
+tbody:empty::after, ul:empty::after { content: 'None now'; color: var(--muted); }
 .number { text-align: right; }
 input { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--rule); border-radius: .35rem; padding: .2rem .5rem; }
 label, details { display: block; margin: .4rem 0; }

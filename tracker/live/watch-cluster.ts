@@ -59,8 +59,10 @@ export class WatchCluster {
   }
 
   joined(peer: PeerInfo): void {
-    this.#view?.join(peer);
-    if (this.#view !== undefined) this.#ask(peer.id, true);
+    if (this.#view === undefined) return;
+    this.#view.join(peer);
+    // Behind its welcome: before that it hears nothing.
+    this.#clock.after(0, () => this.#ask(peer.id, true));
   }
 
   left(id: string): void {

@@ -3,7 +3,7 @@ import type { Member, State, Swarm } from './state.ts';
 
 const BAND = 46;
 const GAP = 14;
-const LARGEST_CELL = 34;
+const LARGEST_CELL = 56;
 const SMALLEST_CELL = 4;
 const ZONE_TEXT = 18;
 
