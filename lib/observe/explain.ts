@@ -69,7 +69,10 @@ export function explainBlob(lines: readonly TraceLine[], digest: string, nowMs: 
   // In order, not in time: what came just before it was here. A small blob is given first and stored then.
   const pieces = ours
     .slice(begin + 1)
-    .filter((line): line is Line<PieceEvent> => line.kind === 'piece' && (end?.outcome === 'complete' || line.atMs <= endedMs));
+    .filter(
+      (line): line is Line<PieceEvent> =>
+        line.kind === 'piece' && (end?.outcome === 'complete' || line.atMs <= endedMs),
+    );
   const timed = timeOf(during, pieces, pull);
   const tookMs = pull === undefined ? 0 : endedMs - beganMs;
   const senders = sendersOf(lines, pieces, timed);

@@ -16,7 +16,7 @@ export interface TraceApiDeps {
 }
 
 /** The trace of a process as text: JSON lines, first a {@link TraceHead}. @param digests of these blobs @default all */
-export function traceText(
+function traceText(
   { clock, ring, self, wallClockMs }: TraceApiDeps,
   digests?: ReadonlySet<string>,
 ): string {

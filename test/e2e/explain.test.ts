@@ -28,7 +28,8 @@ t.test(
     ) as { id: string };
 
     const reference = `${NAMESPACE}/${stage.repository}:${stage.image.tag}`;
-    const ask = (at: number, ...args: string[]) => run(dfget, [...args, '--socket', daemons[at]!.ready.socket]);
+    const ask = (at: number, ...args: string[]) =>
+      run(dfget, [...args, '--socket', daemons[at]!.ready.socket]);
     const unread = await ask(0, 'explain', reference);
     t.equal(unread.code, 1);
     t.match(unread.output, /BLOB_UNKNOWN: .*no client of this node has read any of it/);

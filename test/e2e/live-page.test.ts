@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core';
 import t from 'tap';
 import { type Cluster, proxyUrl } from '../../bench/fixtures/cluster.ts';
 import { pullImage } from '../../bench/fixtures/pull.ts';
-import { openBrowser } from '../helpers/browser.ts';
+import { openBrowser, refreshes, tileIs } from '../helpers/browser.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { createStage } from '../helpers/stage.ts';
 
@@ -44,22 +44,22 @@ async function measure({ daemons, supernodes }: Cluster): Promise<Measured> {
   return { sums, rows };
 }
 
+/** Runs in the page. */
+const READ_TILES = `[...document.querySelectorAll('#tiles > div')].map((tile) =>
+  [tile.dataset.key, tile.querySelector('dd').dataset.exact])`;
+const READ_ROWS = `[...document.querySelectorAll('#members tr')].map((row) =>
+  [...row.querySelectorAll('td')].map((cell) => cell.dataset.exact ?? cell.textContent))`;
+const READ_PERCENTS = `[...document.querySelectorAll('#swarms button')].map((button) => Number(button.dataset.percent))`;
+
 /** What the page shows: the tiles, and the rows of its members by address. */
 async function shown(page: Page): Promise<Measured & { readonly tiles: ReadonlyMap<string, string> }> {
-  const { rows, tiles } = await page.evaluate(() => ({
-    tiles: [...document.querySelectorAll<HTMLElement>('#tiles > div')].map((tile) => {
-      const value = tile.querySelector('dd');
-      return [tile.dataset['key'] ?? '', value?.dataset['exact'] ?? '', value?.textContent ?? ''] as const;
-    }),
-    rows: [...document.querySelectorAll('#members tr')].map((row) =>
-      [...row.querySelectorAll('td')].map((cell) => cell.dataset['exact'] ?? cell.textContent ?? ''),
-    ),
-  }));
-  const exact = new Map(tiles.map(([key, value]) => [key, value]));
-  const number = (key: string): number => Number(exact.get(key));
+  const [tiles, rows] = await page.evaluate<[[string, string][], string[][]]>(
+    `[${READ_TILES}, ${READ_ROWS}]`,
+  );
+  const exact = new Map(tiles);
   return {
     tiles: exact,
-    sums: Object.fromEntries(SUMS.map((key) => [key, number(key)])) as Sums,
+    sums: Object.fromEntries(SUMS.map((key) => [key, Number(exact.get(key))])) as Sums,
     rows: new Map(
       rows.map(([, address = '', , , origin, supernode, peer, , toClients]) => [
         address,
@@ -70,23 +70,6 @@ async function shown(page: Page): Promise<Measured & { readonly tiles: ReadonlyM
       ]),
     ),
   };
-}
-
-/** Waits until the page has refreshed so many times more. */
-async function refreshes(page: Page, count: number): Promise<void> {
-  await page.evaluate(
-    (more) =>
-      new Promise<void>((resolve) => {
-        const until = Number(document.body.dataset['refresh']) + more;
-        const observer = new MutationObserver(() => {
-          if (Number(document.body.dataset['refresh']) < until) return;
-          observer.disconnect();
-          resolve();
-        });
-        observer.observe(document.body, { attributeFilter: ['data-refresh'] });
-      }),
-    count,
-  );
 }
 
 t.test(
@@ -105,10 +88,7 @@ t.test(
     t.teardown(() => browser[Symbol.asyncDispose]());
     const { page, problems } = browser;
     await page.goto(`${origin}/live`);
-    await page.waitForFunction(
-      (all) => document.querySelector<HTMLElement>('#tiles > [data-key=reporting] dd')?.dataset['exact'] === all,
-      String(NODES + 1),
-    );
+    await tileIs(page, 'reporting', NODES + 1);
     const before = await shown(page);
     t.equal(before.tiles.get('nodes'), String(NODES));
     t.equal(before.tiles.get('supernodes'), '1');
@@ -137,12 +117,12 @@ t.test(
         for (const [address, row] of now.rows) {
           const low = least.rows.get(address)?.[key] ?? -1;
           const high = most.rows.get(address)?.[key] ?? -1;
-          if (row[key] < low || row[key] > high) t.fail(`${key} of ${address}: ${low} <= ${row[key]} <= ${high}`);
+          if (row[key] < low || row[key] > high) {
+            t.fail(`${key} of ${address}: ${low} <= ${row[key]} <= ${high}`);
+          }
         }
       }
-      const percents = await page.$$eval('#swarms button', (buttons) =>
-        buttons.map((button) => Number(button.dataset['percent'])),
-      );
+      const percents = await page.evaluate<number[]>(READ_PERCENTS);
       for (const percent of percents) seen.add(percent);
       if (looks === 1) {
         await browser.picture('live-1-during');
@@ -154,12 +134,14 @@ t.test(
     }
     const ended = await pulls;
     for (const { manifestDigest } of ended) t.equal(manifestDigest, stage.image.manifest.digest);
-    t.ok([...seen].some((percent) => percent > 0 && percent < 100), `on the way: ${[...seen].join(', ')} %`);
+    t.ok(
+      [...seen].some((percent) => percent > 0 && percent < 100),
+      `on the way: ${[...seen].join(', ')} %`,
+    );
 
-    await page.waitForFunction(() => {
-      const buttons = [...document.querySelectorAll<HTMLElement>('#swarms button')];
-      return buttons.length >= 3 && buttons.every((button) => button.dataset['percent'] === '100');
-    });
+    await page.waitForFunction(
+      `((all) => all.length >= 3 && all.every((percent) => percent === 100))(${READ_PERCENTS})`,
+    );
     const metrics = await measure(cluster);
     await refreshes(page, 2);
     const after = await shown(page);
@@ -171,40 +153,37 @@ t.test(
     await browser.picture('live-2-after');
 
     await t.test('the keyboard is enough', async (t) => {
-      await page.evaluate(() => document.body.focus());
+      const focus = (what: string): Promise<string> =>
+        page.evaluate<string>(`document.activeElement.${what}`);
+      await page.evaluate('document.body.focus()');
       await page.keyboard.press('Tab');
-      t.equal(await page.evaluate(() => document.activeElement?.textContent), 'To the swarms');
+      t.equal(await focus('textContent'), 'To the swarms');
       await page.keyboard.press('Enter');
       await page.keyboard.press('Tab');
       await page.keyboard.press('Tab');
-      const [digest, was] = await page.evaluate(() => {
-        const { dataset } = document.activeElement as HTMLElement;
-        return [dataset['digest'] ?? '', document.querySelector('#picture-text')?.textContent ?? ''];
-      });
+      const digest = await focus('dataset.digest');
       t.match(digest, /^sha256:/, 'a swarm has the focus');
+      t.notMatch(await page.textContent('#picture-text'), digest.slice(0, 15), 'another one is shown');
       await page.keyboard.press('Enter');
       await refreshes(page, 1);
-      t.equal(await page.evaluate(() => document.activeElement?.getAttribute('aria-pressed')), 'true');
-      t.match(await page.textContent('#picture-text'), digest.slice(0, 15), `it was ${was}`);
+      t.equal(await focus("getAttribute('aria-pressed')"), 'true');
+      t.match(await page.textContent('#picture-text'), digest.slice(0, 15));
     });
 
     await t.test('members are found by what they are', async (t) => {
       const { peer } = daemons[2]!.ready;
       await page.fill('#find', peer);
-      await page.waitForFunction(() => document.querySelectorAll('#members tr').length === 1);
+      await page.waitForFunction(`document.querySelectorAll('#members tr').length === 1`);
       t.match(await page.textContent('#members'), peer);
       await page.fill('#find', '');
     });
 
     await t.test('a member that leaves is gone, and a tracker that is gone is told', async (t) => {
       await daemons[3]!.stop();
-      await page.waitForFunction(
-        (left) => document.querySelector<HTMLElement>('#tiles > [data-key=nodes] dd')?.dataset['exact'] === left,
-        String(NODES - 1),
-      );
+      await tileIs(page, 'nodes', NODES - 1);
       t.same(problems, [], 'no errors until here');
       await tracker.stop();
-      await page.waitForFunction(() => document.querySelector<HTMLElement>('#state')?.dataset['state'] === 'lost');
+      await page.waitForSelector('#state[data-state=lost]');
       t.match(await page.textContent('#state'), /does not answer/);
     });
   },

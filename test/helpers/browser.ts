@@ -17,6 +17,25 @@ export interface Browser extends AsyncDisposable {
   picture(name: string): Promise<void>;
 }
 
+/** Waits until a tile of the live page shows this number. */
+export async function tileIs(page: Page, key: string, value: number): Promise<void> {
+  await page.waitForSelector(`#tiles > [data-key=${key}] dd[data-exact="${value}"]`);
+}
+
+/** Waits until the live page has refreshed so many times more. @returns the number of the refresh it shows */
+export async function refreshes(page: Page, more: number): Promise<number> {
+  return await page.evaluate<number>(`new Promise((resolve) => {
+    const shown = () => Number(document.body.dataset.refresh);
+    const until = shown() + ${more};
+    const observer = new MutationObserver(() => {
+      if (shown() < until) return;
+      observer.disconnect();
+      resolve(shown());
+    });
+    observer.observe(document.body, { attributeFilter: ['data-refresh'] });
+  })`);
+}
+
 /** Opens an empty page that may ask `origin` alone. @param origin such as `http://127.0.0.1:8401` */
 export async function openBrowser(origin: string): Promise<Browser> {
   const browser = await chromium.launch({
@@ -32,7 +51,9 @@ export async function openBrowser(origin: string): Promise<Browser> {
   const page = await context.newPage();
   page.on('pageerror', (error) => problems.push(`script: ${error.message}`));
   page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') problems.push(`console: ${message.text()}`);
+    if (message.type() === 'error' || message.type() === 'warning') {
+      problems.push(`console: ${message.text()}`);
+    }
   });
   page.on('request', (request) => {
     const url = request.url();

@@ -55,8 +55,9 @@ function wrongWith(expression: string, known: ReadonlyMap<string, Known>): strin
       if (!metric.labels.has(label)) wrong.push(`${name} has no label ${label}`);
     }
     if (metric.type !== 'gauge' && range === undefined) wrong.push(`${name} counts up: take its rate`);
-    if (metric.type === 'gauge' && range !== undefined)
+    if (metric.type === 'gauge' && range !== undefined) {
       wrong.push(`${name} goes up and down: it has no rate`);
+    }
   }
   const names = series.map(([, name = '']) => known.get(name));
   for (const [, list = ''] of expression.matchAll(/\bby \(([^)]*)\)/g)) {

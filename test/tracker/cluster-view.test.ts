@@ -63,7 +63,7 @@ class Crowd {
       return;
     }
     if (this.#rng.int(15) === 0) blobs.clear();
-    const fresh = blobs.size === 0 ? { fresh: true, version: '1.2.3' } as const : {};
+    const fresh = blobs.size === 0 ? ({ fresh: true, version: '1.2.3' } as const) : {};
     const handle = this.#rng.int(5);
     const gone = blobs.has(handle) && this.#rng.int(4) === 0;
     if (gone) blobs.delete(handle);
@@ -73,7 +73,11 @@ class Crowd {
     if (!gone) blobs.set(handle, blob);
     const bytes = { ...NO_BYTES, peer: this.#rng.int(MIB) };
     const from = [[peer(this.#rng.int(members)).id, 5]] as const;
-    this.view.report(id, report({ ...fresh, bytes, from, ...(gone ? { gone: [handle] } : { blobs: [blob] }) }), 0);
+    this.view.report(
+      id,
+      report({ ...fresh, bytes, from, ...(gone ? { gone: [handle] } : { blobs: [blob] }) }),
+      0,
+    );
   }
 }
 
@@ -122,7 +126,15 @@ t.test('the numbers are those of the reports', async (t) => {
     stamp(1),
   );
   const [supernode, node] = [members[0]!.n, members[1]!.n];
-  t.match(totals, { members: 3, supernodes: 1, swarms: 9, reporting: 2, origin: 40, supernode: 30, toClients: 7 });
+  t.match(totals, {
+    members: 3,
+    supernodes: 1,
+    swarms: 9,
+    reporting: 2,
+    origin: 40,
+    supernode: 30,
+    toClients: 7,
+  });
   t.match(swarms, [{ digest: digest(1), sharers: 2, complete: 1, reading: 1, percent: 97 }]);
   t.same(have.length, 2);
   t.same(edges, [[supernode, node, 30]]);

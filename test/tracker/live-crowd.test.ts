@@ -6,10 +6,10 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { every } from '../../lib/runtime/clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import type { ReportMessage } from '../../lib/wire/report-messages.ts';
+import { listen } from '../../tracker/listen.ts';
 import { createLiveRoutes } from '../../tracker/live/live-routes.ts';
 import { WatchCluster } from '../../tracker/live/watch-cluster.ts';
-import { listen } from '../../tracker/listen.ts';
-import { openBrowser } from '../helpers/browser.ts';
+import { openBrowser, refreshes, tileIs } from '../helpers/browser.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { anyPort, systemClock } from './control-rig.ts';
 
@@ -49,8 +49,14 @@ t.test(
         held[n] = Math.min(PIECES, held[n]! + rng.int(20));
         const about = told === 1 ? blob : {};
         const report: ReportMessage = {
-          ...{ type: 'report', ...fresh, bytes: { ...NO_BYTES, peer: held[n]! * 1024 * 1024 }, gone: [], bans: [] },
-          blobs: [{ handle: 0, held: held[n]!, readers: 1, ...about }],
+          ...{
+            type: 'report',
+            ...fresh,
+            bytes: { ...NO_BYTES, peer: held[n] * 1024 * 1024 },
+            gone: [],
+            bans: [],
+          },
+          blobs: [{ handle: 0, held: held[n], readers: 1, ...about }],
           from: Array.from({ length: 8 }, () => [peers[rng.int(peers.length)]!.id, rng.int(1e6)] as const),
         };
         cluster.reported(id, report);
@@ -79,24 +85,12 @@ t.test(
     t.teardown(unwatch);
     reportAll();
     await page.goto(`${origin}/live`);
-    await page.waitForFunction(
-      (all) => document.querySelector<HTMLElement>('#tiles > [data-key=nodes] dd')?.dataset['exact'] === all,
-      String(NODES),
-    );
+    await tileIs(page, 'nodes', NODES);
     const stopReports = every(systemClock, 2500, reportAll);
     t.teardown(stopReports);
     const lags: number[] = [];
     for (let looks = 0; looks < 4; looks++) {
-      const shown = await page.evaluate(
-        () =>
-          new Promise<number>((resolve) => {
-            const observer = new MutationObserver(() => {
-              observer.disconnect();
-              resolve(Number(document.body.dataset['refresh']));
-            });
-            observer.observe(document.body, { attributeFilter: ['data-refresh'] });
-          }),
-      );
+      const shown = await refreshes(page, 1);
       lags.push(refresh - shown);
     }
     t.ok(

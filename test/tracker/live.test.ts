@@ -43,7 +43,10 @@ async function* messages(t: Test, port: number): AsyncGenerator<LiveMessage> {
   }
 }
 
-async function until(stream: AsyncGenerator<LiveMessage>, fits: (message: LiveMessage) => boolean): Promise<LiveMessage> {
+async function until(
+  stream: AsyncGenerator<LiveMessage>,
+  fits: (message: LiveMessage) => boolean,
+): Promise<LiveMessage> {
   for (;;) {
     const next = await stream.next();
     if (next.done === true) throw new Error('the stream has ended');
@@ -95,12 +98,18 @@ t.test('members are asked again while a page is open, and not when it is closed'
   const shown: LiveMessage[] = [];
   const stop = cluster.watch({ show: (json) => void shown.push(JSON.parse(json) as LiveMessage) });
   pass(10_000);
-  t.same(asked.splice(0), ['a', 'b'].map((name) => ({ id: peerNamed(name).id, fresh: true })));
+  t.same(
+    asked.splice(0),
+    ['a', 'b'].map((name) => ({ id: peerNamed(name).id, fresh: true })),
+  );
   t.equal(shown.length, 11, 'a refresh a second');
   t.same([shown[0]?.full, shown[1]?.full], [true, undefined]);
   pass(50_000);
   t.ok(asked.length >= 4, 'again and again');
-  t.ok(asked.every(({ fresh }) => !fresh), 'and they go on where they were');
+  t.ok(
+    asked.every(({ fresh }) => !fresh),
+    'and they go on where they were',
+  );
   const second = cluster.watch({ show() {} });
   stop();
   pass(60_000);
@@ -134,7 +143,15 @@ t.test('the more members, the less often each reports', async (t) => {
 t.test('who may see the page', async (t) => {
   const tracker = await createTracker(
     { log: silentLog(), clock: systemClock, rng: createRng(1) },
-    ...[{ listen: anyPort, httpListen: anyPort, udpListen: false, processMetrics: false, liveToken: TOKEN } as const],
+    ...[
+      {
+        listen: anyPort,
+        httpListen: anyPort,
+        udpListen: false,
+        processMetrics: false,
+        liveToken: TOKEN,
+      } as const,
+    ],
   );
   t.teardown(() => tracker.close());
   const { port } = tracker.httpAddress;
@@ -149,7 +166,10 @@ t.test('who may see the page', async (t) => {
     t.equal(await status(path, { host: `evil.example:${port}` }), 403, 'a name that leads here by a trick');
     t.equal(await status(path, { 'x-forwarded-for': '192.0.2.1' }), 403, 'through a proxy on this machine');
     t.equal(await status(path, { 'x-forwarded-for': '192.0.2.1', authorization: `Bearer ${TOKEN}` }), 200);
-    t.equal(await status(path, { host: 'tracker.corp', cookie: `damselfly-live=${encodeURIComponent(TOKEN)}` }), 200);
+    t.equal(
+      await status(path, { host: 'tracker.corp', cookie: `damselfly-live=${encodeURIComponent(TOKEN)}` }),
+      200,
+    );
     t.equal(await status(path, { authorization: 'Bearer wrong' }), 403, 'a wrong token is no better here');
     t.equal(await status(path, { host: 'tracker.corp', cookie: 'damselfly-live=%' }), 403);
   }

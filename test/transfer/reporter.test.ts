@@ -2,8 +2,8 @@ import t from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
-import type { SwarmStatus } from '../../lib/transfer/swarm-status.ts';
 import { Reporter } from '../../lib/transfer/reporter.ts';
+import type { SwarmStatus } from '../../lib/transfer/swarm-status.ts';
 import { decodeControl, encodeControl } from '../../lib/wire/control-codec.ts';
 import type { ReportMessage } from '../../lib/wire/report-messages.ts';
 
@@ -75,7 +75,14 @@ t.test('who sent, who is banned, and what clients waited for', async (t) => {
   reporter.watched(link, WATCH, send);
   await settle();
   t.match(reports[0]?.bans, [{ reason: 'corrupt-piece' }], 'also bans from before anybody watched');
-  const piece = { kind: 'piece', digest, index: 3, source: 'supernode', generation: 'g', from: supernode } as const;
+  const piece = {
+    kind: 'piece',
+    digest,
+    index: 3,
+    source: 'supernode',
+    generation: 'g',
+    from: supernode,
+  } as const;
   reporter.note(900, { ...piece, bytes: 4096, knownMs: 50, askedMs: 100, arrivedMs: 880 });
   reporter.note(900, { kind: 'waited', pull: 1, digest, index: 3, sinceMs: 0 });
   t.match(await next(), {
@@ -104,7 +111,7 @@ t.test('nobody watches any more: it stops by itself, and begins anew when asked 
   reporter.watched(link, WATCH, send);
   await settle();
   t.equal(reports.at(-1)?.fresh, true);
-  const { fresh: _, ...more } = WATCH;
+  const more = { type: 'watch', everyMs: 1000, forMs: 10_000 } as const;
   for (let seconds = 0; seconds < 30; seconds++) {
     reporter.watched(link, more, send);
     await next();

@@ -35,7 +35,7 @@ export interface LiveDeps {
 
 export interface LiveRoutes {
   /** @returns false for paths that are not the page's */
-  answers(request: IncomingMessage, response: ServerResponse): boolean;
+  readonly answers: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Ends every page's stream. */
   close(): void;
 }

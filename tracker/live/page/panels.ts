@@ -113,7 +113,7 @@ export function showSwarms(state: State, chosen: number | undefined, choose: (n:
   );
 }
 
-export function nameOf(member: Member | undefined): string {
+function nameOf(member: Member | undefined): string {
   return member === undefined ? 'somebody who left' : `${member.role} ${member.id.slice(0, 8)}`;
 }
 

@@ -28,6 +28,7 @@ export interface State {
 export const NOTHING: State = { last: undefined, members: new Map(), swarms: new Map(), history: [] };
 
 const NEW_MEMBER = { id: '', role: 'node', address: '', zone: '' } as const;
+type Have = Swarm['have'];
 const NEW_SWARM = { digest: '', size: 0 } as const;
 
 /** The state after a message; the one before is used up. */
@@ -43,7 +44,7 @@ export function apply(before: State, message: LiveMessage): State {
     if (swarm.sharers === 0) swarms.delete(swarm.n);
     else {
       const known = swarms.get(swarm.n);
-      swarms.set(swarm.n, { ...NEW_SWARM, ...known, ...swarm, have: known?.have ?? new Map() });
+      swarms.set(swarm.n, { ...NEW_SWARM, ...known, ...swarm, have: known?.have ?? (new Map() as Have) });
     }
   }
   for (const [n, member, percent, readers] of message.have) {
