@@ -283,6 +283,7 @@ members report to that tracker about every second, in clusters beyond 2,000 less
 sums are those of \`damselfly_received_bytes_total\` and \`damselfly_sent_bytes_total\` over the members that are connected, no
 older than one refresh. It is for browsers on the tracker's machine, as \`https://localhost:8401/live\` or through
 \`ssh -L 8401:localhost:8401\`; with \`--live-token\` also from elsewhere, by \`/live?token=TOKEN\`, once: a cookie keeps it.
+The certificate is one of the cluster's authority, which a browser does not know (\`GET /v1/ca\` gives it).
 
 Why one pull took as long as it did is told by \`dfget explain\` ([TRACE.md](TRACE.md)).
 `;

@@ -132,7 +132,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
         ? `tracker: control on ws://${addresses.listen}, announce on http://${addresses.http}/announce`
         : `tracker: control on wss://${addresses.listen}, enrolment and announce on https://${addresses.http}`) +
       (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`) +
-      `\n  live page on ${credentials === undefined ? 'http' : 'https'}://${addresses.http}/live`,
+      `\n  live page on ${livePage(announce.httpAddress, credentials !== undefined)}`,
     close: () => {
       closing ??= close();
       return closing;
@@ -147,4 +147,10 @@ function addressesOf(control: ListenAddress, { httpAddress, udpAddress }: Announ
     http: written(httpAddress),
     ...(udpAddress === undefined ? {} : { udp: written(udpAddress) }),
   };
+}
+
+/** As a browser on this machine may ask for it. */
+function livePage({ host, port }: ListenAddress, secure: boolean): string {
+  const isEverywhere = host === '0.0.0.0' || host === '::';
+  return `${secure ? 'https' : 'http'}://${joinAddress(isEverywhere ? 'localhost' : host, port)}/live`;
 }

@@ -66,7 +66,7 @@ const events = new EventSource('/live/events');
 events.addEventListener('message', ({ data }: MessageEvent<string>) => {
   const message = JSON.parse(data) as LiveMessage;
   state = apply(state, message);
-  tell(`live, every ${message.everyMs / 1000} s`, 'live');
+  tell(`live, every ${Number((message.everyMs / 1000).toFixed(1))} s`, 'live');
   showSoon();
 });
 events.addEventListener('error', () => tell('the tracker does not answer: trying again', 'lost'));

@@ -6,6 +6,11 @@ const GAP = 14;
 const LARGEST_CELL = 56;
 const SMALLEST_CELL = 4;
 const ZONE_TEXT = 18;
+/** Smaller cells show how far they are by their shade. */
+const SHADED_CELL = 12;
+const WIDEST_LINE = 4;
+/** Room for the name beside a supernode. */
+const NAME_WIDTH = 150;
 
 interface Place {
   readonly x: number;
@@ -54,15 +59,21 @@ export function drawSwarm(canvas: HTMLCanvasElement, { last, members }: State, s
     context.fillStyle = empty;
     context.fillRect(x + inset, top + inset, size, size);
     context.fillStyle = full;
+    if (cell < SHADED_CELL) {
+      context.globalAlpha = percent / 100;
+      context.fillRect(x + inset, top + inset, size, size);
+      context.globalAlpha = 1;
+      continue;
+    }
     const filled = (size * percent) / 100;
     context.fillRect(x + inset, top + inset + size - filled, size, filled);
-    if (readers > 0 && cell > 8) {
+    if (readers > 0) {
       context.strokeStyle = ink;
       context.lineWidth = 1;
       context.strokeRect(x + inset, top + inset, size, size);
     }
   }
-  drawEdges(context, last?.edges ?? [], places, members);
+  drawEdges(context, last?.edges ?? [], places, members, cell);
   for (const { id, n } of supernodes) {
     const place = places.get(n);
     if (place === undefined) continue;
@@ -79,7 +90,8 @@ export function drawSwarm(canvas: HTMLCanvasElement, { last, members }: State, s
     context.strokeStyle = rule;
     context.stroke();
     context.fillStyle = ink;
-    context.fillText(`supernode ${id.slice(0, 8)}`, place.x + 20, place.y + 4);
+    const name = width / supernodes.length > NAME_WIDTH ? `supernode ${id.slice(0, 8)}` : id.slice(0, 4);
+    context.fillText(name, place.x + 20, place.y + 4);
   }
 }
 
@@ -88,15 +100,18 @@ function drawEdges(
   edges: readonly (readonly [number, number, number])[],
   places: ReadonlyMap<number, Place>,
   members: ReadonlyMap<number, Member>,
+  cell: number,
 ): void {
+  // Where there are many, lines must not hide the cells.
+  const line = Math.min(WIDEST_LINE, cell / SHADED_CELL);
   const widest = Math.max(1, ...edges.map(([, , bytes]) => bytes));
   const [fromNodes, fromSupernodes] = [colour('peer'), colour('supernode')];
   for (const [from, to, bytes] of edges) {
     const [a, b] = [places.get(from), places.get(to)];
     if (a === undefined || b === undefined) continue;
     context.strokeStyle = members.get(from)?.role === 'supernode' ? fromSupernodes : fromNodes;
-    context.globalAlpha = 0.25 + (0.5 * bytes) / widest;
-    context.lineWidth = 0.5 + (3.5 * bytes) / widest;
+    context.globalAlpha = (0.25 + (0.5 * bytes) / widest) * Math.min(1, line);
+    context.lineWidth = line * (0.15 + (0.85 * bytes) / widest);
     context.beginPath();
     context.moveTo(a.x, a.y);
     // Bent, so that two directions and rows of cells can be told apart.
