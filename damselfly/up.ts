@@ -48,6 +48,7 @@ export const upConfig = z.object({
   supernodeAdminListen: supernode.adminListen,
   trackerListen: tracker.listen,
   trackerHttpListen: tracker.httpListen,
+  liveToken: tracker.liveToken,
   trackerAdminListen: setting(address().default(DEFAULT_ADMIN), {
     argument: '<host:port>',
     help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
@@ -141,6 +142,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
           preheatRegistry: config.upstream.map(({ name, url }) => ({ name, alias: URL.parse(url)?.host })),
           preheatNodes: config.preheatNodes,
           apiKeyFile: config.apiKeyFile,
+          liveToken: config.liveToken,
         },
       );
     });

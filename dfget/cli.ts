@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   preheat: async () => (await import('./commands/preheat.ts')).preheatCommand(),
   upgrade: async () => (await import('./commands/upgrade.ts')).upgradeCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
+  explain: async () => (await import('./commands/explain.ts')).explainCommand(),
   settings: async () => (await import('./commands/settings.ts')).settingsCommand(),
   cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
   setup: async () => (await import('./commands/setup.ts')).setupCommand(),

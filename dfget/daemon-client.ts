@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { arrayBuffer, json } from 'node:stream/consumers';
+import { arrayBuffer, json, text } from 'node:stream/consumers';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
 import type { PreheatAnswer } from '../lib/transfer/preheat/preheat-questions.ts';
@@ -24,6 +24,9 @@ import {
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
 
+/** Digests in one question, well below what a request line may hold. */
+const MAX_NAMED = 100;
+
 /** The other dfget commands' way to the daemon: its socket. As a BlobSource it reads through the daemon's swarm. */
 export interface DaemonClient extends BlobSource {
   status(signal: AbortSignal): Promise<DaemonStatus>;
@@ -42,6 +45,8 @@ export interface DaemonClient extends BlobSource {
     query: { readonly upstream: string; readonly repository: string; readonly reference: string },
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string; readonly digest: string }>;
+  /** What happened to these blobs lately, as JSON lines: docs/TRACE.md. */
+  trace(digests: readonly string[], signal: AbortSignal): Promise<string>;
   /** What the store of the daemon holds. */
   cache(signal: AbortSignal): Promise<CacheListing>;
   /** Removes blobs, whatever of each is here; with `image` also the name of an imported one. */
@@ -158,6 +163,17 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       return (answer as { isNew: boolean }).isNew;
     },
     keepImage: async (image, signal) => (await askJson('/v1/cache/images', signal, image)) as ImportedImage,
+    async trace(digests, signal) {
+      const query = new URLSearchParams(digests.map((digest): [string, string] => ['digest', digest]));
+      // Beyond that the request would be too long: all is told, and what was not asked for is of no use.
+      const path = digests.length > MAX_NAMED ? '/v1/trace' : `/v1/trace?${query.toString()}`;
+      const { done, response } = await ask(path, {}, signal);
+      try {
+        return await text(response);
+      } finally {
+        done();
+      }
+    },
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,

@@ -16,6 +16,11 @@ export interface NamedBlobs {
 /** Enough of a digest to be meant as one. */
 const PREFIX = /^(sha256|sha512):[0-9a-f]{6,}$/;
 
+/** Whether it is meant as a digest, or the beginning of one. */
+export function isDigestPrefix(name: string): boolean {
+  return PREFIX.test(name);
+}
+
 /**
  * The blobs that a digest, the beginning of one, or an image names. An image that was imported is what it was then; of
  * any other the registry says what it is made of, for all platforms.
@@ -28,7 +33,7 @@ export async function blobsNamed(
   signal: AbortSignal,
 ): Promise<NamedBlobs> {
   if (isDigest(name)) return { digests: [name] };
-  if (PREFIX.test(name)) {
+  if (isDigestPrefix(name)) {
     const meant = blobs.filter(({ digest }) => digest.startsWith(name)).map(({ digest }) => digest);
     if (meant.length === 1) return { digests: meant };
     const why = meant.length === 0 ? 'no blob begins so' : `${meant.length} blobs begin so: write more of it`;

@@ -100,7 +100,7 @@ async function sendBlob(
   const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
   const range = part.kind === 'part' ? { range: part.range, rangeIs: meaningOf(exchange) } : {};
   try {
-    const chunks = deps.blobs.open({ digest, size, origin, ...range }, { signal });
+    const chunks = deps.blobs.open({ digest, size, origin, ...range, askedMs: answer.startedMs }, { signal });
     await sendBlobBody(deps, response, answer, chunks, signal);
     observe('complete');
   } catch (error) {

@@ -265,6 +265,27 @@ ${await metricsTable(ours.registry)}
 ## Tracker
 
 ${await metricsTable(tracker.registry)}
+
+## Dashboard and alerts
+
+\`deploy/grafana/damselfly.json\` is a Grafana dashboard over these metrics (Dashboards, New, Import), and
+\`deploy/prometheus/alerts.yaml\` has alert rules, each with what to do (\`rule_files\` in prometheus.yml):
+
+\`\`\`sh
+promtool check rules deploy/prometheus/alerts.yaml
+\`\`\`
+
+## Live page
+
+Every tracker shows its cluster as it is now at \`/live\` of its public port: members, zones, versions, each swarm filling up,
+bytes from registries against bytes between nodes, the slowest nodes and what they wait for, bans. While somebody watches,
+members report to that tracker about every second, in clusters beyond 2,000 less often; nothing is sent while nobody does. Its
+sums are those of \`damselfly_received_bytes_total\` and \`damselfly_sent_bytes_total\` over the members that are connected, no
+older than one refresh. It is for browsers on the tracker's machine, as \`https://localhost:8401/live\` or through
+\`ssh -L 8401:localhost:8401\`; with \`--live-token\` also from elsewhere, by \`/live?token=TOKEN\`, once: a cookie keeps it.
+The certificate is one of the cluster's authority, which a browser does not know (\`GET /v1/ca\` gives it).
+
+Why one pull took as long as it did is told by \`dfget explain\` ([TRACE.md](TRACE.md)).
 `;
 }
 

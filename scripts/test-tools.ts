@@ -20,6 +20,8 @@ const TOOLS = [
   { program: 'iptables', debian: 'iptables' },
   { program: 'faketime', debian: 'faketime' },
   { program: 'systemd-socket-activate', debian: 'systemd' },
+  { program: 'promtool', debian: 'prometheus' },
+  { program: 'chromium', debian: 'chromium' },
 ] as const;
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */

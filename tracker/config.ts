@@ -17,6 +17,8 @@ const parsed = <T>(parse: (text: string) => T) =>
       return refuse(context, (error as Error).message.replace(/^.*?expected /, ''));
     }
   });
+/** Not to be guessed, and as it is in a header, a cookie and an address. */
+const TOKEN = /^[0-9A-Za-z._~-]{16,256}$/;
 
 /** Settings of `damselfly tracker`: flag, DAMSELFLY_* variable or /etc/damselfly/tracker.yaml. */
 export const trackerConfig = z.object({
@@ -44,6 +46,16 @@ export const trackerConfig = z.object({
     help: `health and metrics (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port}; with --insecure the control port alone)`,
   }),
   adminTokenFile: settings.adminTokenFile,
+  liveToken: setting(
+    z
+      .string()
+      .regex(TOKEN, 'expected 16 to 256 letters, digits, or . _ ~ -; try: openssl rand -hex 16')
+      .optional(),
+    {
+      argument: '<text>',
+      help: 'who has it may watch the live page (/live?token=TEXT) from elsewhere; better DAMSELFLY_LIVE_TOKEN (default: this machine alone)',
+    },
+  ),
   dataDir: setting(z.string().min(1).default(defaultDataDir('tracker')), {
     argument: '<folder>',
     help: `the tracker's own key and certificate, and its preheat jobs (default: ${defaultDataDir('tracker')})`,

@@ -162,6 +162,10 @@ export class ControlSession implements MemberSession, Announcer {
       case 'release':
         members.releaseLease(this.#id, message.token, message.read === true);
         return;
+      case 'report':
+        members.reported(this.#id, message);
+        return;
+      case 'watch':
       case 'hello':
       case 'welcome':
       case 'neighbours':

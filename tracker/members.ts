@@ -12,6 +12,7 @@ import {
   MAX_NEIGHBOURS_PER_BLOB,
   MAX_PEERS_PER_MESSAGE,
 } from '../lib/wire/control-messages.ts';
+import type { ReportMessage } from '../lib/wire/report-messages.ts';
 import type { TrackerMetrics } from './metrics.ts';
 
 /**
@@ -46,6 +47,13 @@ interface Member {
   epoch: number;
 }
 
+/** Told who comes, goes and reports. */
+export interface MembersListener {
+  joined(peer: PeerInfo): void;
+  left(id: string): void;
+  reported(id: string, report: ReportMessage): void;
+}
+
 export interface MembersDeps {
   readonly log: Logger;
   readonly clock: Clock;
@@ -67,6 +75,7 @@ export class Members {
   #toldEpoch = 0;
   #sweptAtMs: number;
   #settings: ClusterSettings | undefined;
+  #listener: MembersListener | undefined;
 
   constructor(deps: MembersDeps) {
     this.#deps = deps;
@@ -90,6 +99,7 @@ export class Members {
     this.#members.set(peer.id, { session, epoch: core.epoch });
     before?.session.end('another connection with the same id');
     log[peer.role === 'supernode' ? 'info' : 'debug']({ peer }, 'member joined');
+    this.#listener?.joined(peer);
     this.#changed();
     return core.epoch;
   }
@@ -104,6 +114,7 @@ export class Members {
     core.leave(id, clock.now());
     this.#deps.onLeft?.(id);
     log[role === 'supernode' ? 'info' : 'debug']({ id }, 'member left');
+    this.#listener?.left(id);
     this.#changed();
   }
 
@@ -179,6 +190,33 @@ export class Members {
     return this.#deps.core.counts.swarms;
   }
 
+  /** Sets the only listener. */
+  listen(listener: MembersListener): void {
+    this.#listener = listener;
+  }
+
+  *all(): Iterable<PeerInfo> {
+    for (const id of this.#members.keys()) {
+      const info = this.#deps.core.member(id);
+      if (info !== undefined) yield info;
+    }
+  }
+
+  sendTo(id: string, text: string): void {
+    this.#members.get(id)?.session.sendText(text);
+  }
+
+  reported(id: string, report: ReportMessage): void {
+    this.#listener?.reported(id, report);
+  }
+
+  /** As in the metrics. */
+  get counts(): { readonly members: number; readonly supernodes: number; readonly swarms: number } {
+    const { core } = this.#deps;
+    const { members, swarms } = core.counts;
+    return { members, swarms, supernodes: core.supernodes.length };
+  }
+
   close(): void {
     this.#cancelSweep();
     this.#cancelEpoch?.();
@@ -201,6 +239,7 @@ export class Members {
       this.#members.delete(id);
       metrics.cleaned.inc({ what: 'member' });
       this.#deps.onLeft?.(id);
+      this.#listener?.left(id);
       member?.session.end('silent for too long');
     }
     metrics.cleaned.inc({ what: 'lease' }, core.expireLeases(now));

@@ -16,6 +16,8 @@ import { type ApiOptions, openApi } from './api/open-api.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
+import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
+import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
 
@@ -47,6 +49,8 @@ export interface TrackerOptions extends ApiOptions {
   readonly adminListen?: ListenAddress | undefined;
   /** File with the token of its metrics. */
   readonly adminTokenFile?: string | undefined;
+  /** What who is not on this machine has to show to see the live page. @default nobody else sees it */
+  readonly liveToken?: string | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
@@ -78,12 +82,17 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let control: ControlServer | undefined;
   let announce: AnnounceServer | undefined;
   let admin: AdminServer | undefined;
+  let live: LiveRoutes | undefined;
   try {
     control = await createControlServer(
       { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, preheat: api.jobs },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
+    const cluster = new WatchCluster({ clock, members, wallClockMs });
+    members.listen(cluster);
+    live = createLiveRoutes({ clock, cluster, log, token: options.liveToken });
+    const { answers: showsCluster } = live;
     const enrols =
       authority &&
       credentials &&
@@ -92,7 +101,9 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       {
         ...{ log, clock, swarms, metrics, credentials },
         alsoAnswers: (request, response) =>
-          api.answer(request, response) || enrols?.(request, response) === true,
+          showsCluster(request, response) ||
+          api.answer(request, response) ||
+          enrols?.(request, response) === true,
       },
       // Over UDP nobody can prove anything: where identities count it is there only for those who ask for it.
       { http: options.httpListen, udp: options.udpListen ?? (credentials === undefined ? undefined : false) },
@@ -107,6 +118,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       });
     }
   } catch (error) {
+    live?.close();
     await control?.close();
     await announce?.close();
     announcements.close();
@@ -118,6 +130,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   log.info(addresses, 'tracker runs');
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    live.close();
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     announcements.close();
     members.close();
@@ -133,7 +146,8 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       (credentials === undefined
         ? `tracker: control on ws://${addresses.listen}, announce on http://${addresses.http}/announce`
         : `tracker: control on wss://${addresses.listen}, enrolment and announce on https://${addresses.http}`) +
-      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`),
+      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`) +
+      `\n  live page on ${livePage(announce.httpAddress, credentials !== undefined)}`,
     close: () => {
       closing ??= close();
       return closing;
@@ -148,4 +162,10 @@ function addressesOf(control: ListenAddress, { httpAddress, udpAddress }: Announ
     http: written(httpAddress),
     ...(udpAddress === undefined ? {} : { udp: written(udpAddress) }),
   };
+}
+
+/** As a browser on this machine may ask for it. */
+function livePage({ host, port }: ListenAddress, secure: boolean): string {
+  const isEverywhere = host === '0.0.0.0' || host === '::';
+  return `${secure ? 'https' : 'http'}://${joinAddress(isEverywhere ? 'localhost' : host, port)}/live`;
 }

@@ -143,6 +143,7 @@ class Daemon implements RunningProcess, HandoverHost {
         cached,
         preheats,
         status,
+        trace: () => this.#node.traced,
         clock,
         log,
         ...handover,

@@ -11,6 +11,7 @@ import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import type { PreheatQuestions } from '../../lib/transfer/preheat/preheat-questions.ts';
+import { addTraceApi, type TraceApiDeps } from '../../lib/transfer/trace-api.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { Drain } from '../../registry-proxy/drain.ts';
 import {
@@ -35,6 +36,8 @@ export interface LocalApiDeps {
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
+  /** What happened lately. */
+  readonly trace: () => TraceApiDeps;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   /** Settings while the daemon runs; absent: they cannot be changed. */
@@ -130,6 +133,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   addCacheApi(server, deps.cached);
   addPreheatApi(server, deps.preheats);
+  addTraceApi(server, deps.trace);
 
   server.get('/v1/status', async () => deps.status());
 

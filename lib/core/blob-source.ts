@@ -30,4 +30,6 @@ export interface BlobRequest {
    * them. @default neither is known
    */
   readonly rangeIs?: 'rest' | 'part';
+  /** When its reader asked for it, on this process's clock. @default now */
+  readonly askedMs?: number;
 }

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { addBuildInfo } from './build-info.ts';
 
 /** Where received bytes came from. */
 export type Source = 'origin' | 'supernode' | 'peer' | 'archive';
@@ -17,6 +18,7 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
   const registry = new Registry();
   const registers = [registry];
   if (options.defaults !== false) collectDefaultMetrics({ register: registry });
+  addBuildInfo(registry);
   const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Counter({ name: `damselfly_${name}`, help, labelNames, registers });
   const gauge = (name: string, help: string) => new Gauge({ name: `damselfly_${name}`, help, registers });

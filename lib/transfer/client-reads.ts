@@ -1,24 +1,27 @@
 import type { Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
-import type { DamselflyError} from '../core/errors.ts';
+import type { DamselflyError } from '../core/errors.ts';
 import { hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
-import { type Clock, delay } from '../runtime/clock.ts';
+import type { Trace } from '../observe/trace.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
 import { endsWhole, HOLD_BACK_BYTES, readShared, readStored, wantedRange } from './blob-reader.ts';
+import { requireEmpty, requireSize, sizeConflict } from './blob-size.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { type DirectFrom, readDirectly } from './direct-read.ts';
+import { readHurried } from './hurried-read.ts';
 import { DoubtedRepositories } from './doubted-repositories.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { PullMeter } from './pull-meter.ts';
-import { requireEmpty, requireSize, sizeConflict } from './request-checks.ts';
+import { PullTrace } from './pull-trace.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import type { Spool } from './spool.ts';
 
@@ -29,6 +32,7 @@ export interface ClientReadsDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
   readonly limits: Limits;
   readonly localFirst: LocalFirst;
   /** See NodeHabits. */
@@ -39,15 +43,11 @@ export interface ClientReadsDeps {
 interface Pull {
   readonly digest: Digest;
   readonly meter: PullMeter;
+  readonly told: PullTrace;
   readonly turn: LocalReader;
   /** The last bytes that it was given, from `start` of the blob on, when the disk has not taken them. */
   unwritten?: { readonly start: number; readonly bytes: Uint8Array };
 }
-
-/** Lazy readers (eStargz, SOCI, zstd:chunked) ask for footers and tables of contents: no longer than this. */
-const SHORT_BYTES = 1024 * 1024;
-/** So long a short part may take to come from the swarm, which has it last of all when it is the end of a cold blob. */
-const SHORT_WAIT_MS = 50;
 
 export interface ClientReadsHost {
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
@@ -80,6 +80,7 @@ export class ClientReads implements BlobSource {
   readonly #host: ClientReadsHost;
   readonly #pulls = new Set<Pull>();
   readonly #doubted: DoubtedRepositories;
+  #begun = 0;
 
   constructor(deps: ClientReadsDeps, sink: PieceSink, host: ClientReadsHost) {
     this.#deps = deps;
@@ -101,7 +102,9 @@ export class ClientReads implements BlobSource {
     const { clock, limits, localFirst, log, metrics } = this.#deps;
     const { digest, size } = request;
     const meter = new PullMeter(clock, limits);
-    const pull: Pull = { digest, meter, turn: localFirst.reader() };
+    const told = new PullTrace(this.#deps, ++this.#begun, request);
+    const pull: Pull = { digest, meter, told, turn: localFirst.reader() };
+    let outcome: 'complete' | 'cut' = 'cut';
     this.#pulls.add(pull);
     try {
       for await (const chunk of this.#read(request, pull, signal)) {
@@ -109,10 +112,12 @@ export class ClientReads implements BlobSource {
         yield chunk;
         meter.taken();
       }
+      outcome = 'complete';
       const { efficiency } = meter;
       metrics.pullEfficiency.observe(efficiency);
       log.debug({ digest, size, efficiency }, 'a client has got all it asked for');
     } finally {
+      told.ended(outcome, meter);
       pull.turn.leaves();
       this.#pulls.delete(pull);
       this.#host.readEnded(digest);
@@ -120,7 +125,7 @@ export class ClientReads implements BlobSource {
   }
 
   async *#read(request: BlobRequest, pull: Pull, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { turn } = pull;
+    const { told, turn } = pull;
     const range = wantedRange(request);
     if (request.size === 0) {
       requireEmpty(request);
@@ -134,9 +139,11 @@ export class ClientReads implements BlobSource {
         if (kept?.complete === true) {
           requireSize(request, kept.info.size);
           turn.asks();
+          told.here(range.end - range.start);
           for await (const chunk of readStored(kept, range, this.#deps.pool)) {
             sent += chunk.length;
             turn.got();
+            told.got(chunk.length);
             yield chunk;
             turn.asks();
           }
@@ -146,9 +153,11 @@ export class ClientReads implements BlobSource {
         await kept?.close();
       }
       sinceMs = this.#deps.clock.now();
+      told.waitsFor(0);
       const bytes = await this.#host.small(request, signal);
       if (bytes !== undefined) {
         turn.got();
+        told.got(range.end - range.start);
         yield bytes.subarray(range.start, range.end);
         return;
       }
@@ -159,14 +168,14 @@ export class ClientReads implements BlobSource {
         if (!isStoreTrouble(error) || sent > range.start) throw error;
         turn.waits();
         this.#host.storeFailed(error);
-        yield* this.#directly(request, { start: range.start }, signal);
+        yield* this.#direct(request, { start: range.start }, pull, signal);
         return;
       }
     }
     if (this.#doubted.has(request.origin)) {
       turn.waits();
       this.#tellPast(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
-      yield* this.#directly(request, { start: range.start }, signal);
+      yield* this.#direct(request, { start: range.start }, pull, signal);
       return;
     }
     yield* this.#follow(request, { sent, sinceMs }, pull, signal);
@@ -180,7 +189,7 @@ export class ClientReads implements BlobSource {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const { wholeBlobs } = this.#deps;
-    const { meter, turn } = pull;
+    const { meter, told, turn } = pull;
     const range = wantedRange(request);
     let { sent } = from;
     const whole = range.start === 0 && range.end === request.size;
@@ -194,18 +203,21 @@ export class ClientReads implements BlobSource {
             : await this.#host.passOn(request, from.sinceMs);
         if (shared === undefined) {
           if (failure !== undefined) throw failure;
-          yield* this.#pastOtherSize(request, sent, turn, signal);
+          yield* this.#pastOtherSize(request, sent, pull, signal);
           return;
         }
         blob = shared;
         // What the disk did not take of it is fetched again.
         delete pull.unwritten;
-        meter.comesIn(heldBytes(shared, range), () => shared.registryBytes);
+        const here = heldBytes(shared, range);
+        told.here(here);
+        meter.comesIn(here, () => shared.registryBytes);
         try {
           this.#host.moveOn(blob, sent);
           for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
             turn.got();
+            told.got(chunk.length);
             yield chunk;
             turn.asks();
             this.#host.moveOn(blob, sent);
@@ -223,7 +235,7 @@ export class ClientReads implements BlobSource {
             // All of it is dropped first.
             while (blob?.checking !== undefined) await blob.checking;
             if (!this.#doubted.has(request.origin)) continue;
-            yield* this.#directly(request, { start: range.start }, signal);
+            yield* this.#direct(request, { start: range.start }, pull, signal);
             return;
           }
         }
@@ -240,7 +252,7 @@ export class ClientReads implements BlobSource {
       if (blob === undefined) throw failure;
       return await this.#hashGiven(blob, { start: range.start, end: sent }, pull, before);
     };
-    yield* this.#directly(request, { start: sent, given }, signal);
+    yield* this.#direct(request, { start: sent, given }, pull, signal);
   }
 
   /** Hashes what the client was given: as the running digest has it, or from disk, but for what the disk has not taken. */
@@ -259,16 +271,28 @@ export class ClientReads implements BlobSource {
   async *#pastOtherSize(
     request: BlobRequest,
     sent: number,
-    turn: LocalReader,
+    pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    turn.waits();
+    pull.turn.waits();
     this.#tellPast(request, 'size', 'the blob is in the swarm with another size');
     if (sent > wantedRange(request).start) throw sizeConflict(request);
-    yield* this.#directly(request, { start: sent }, signal);
+    yield* this.#direct(request, { start: sent }, pull, signal);
   }
 
-  /** From the registry to the client, past the swarm. */
+  /** Past store and swarm, for this client alone. */
+  async *#direct(
+    request: BlobRequest,
+    from: DirectFrom,
+    { told }: Pull,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.#directly(request, from, signal)) {
+      told.got(chunk.length, true);
+      yield chunk;
+    }
+  }
+
   #directly(request: BlobRequest, from: DirectFrom, signal: AbortSignal): AsyncIterable<Uint8Array> {
     const { origin, pool, wholeBlobs } = this.#deps;
     if (wholeBlobs === undefined) return readDirectly(origin, request, from, signal);
@@ -289,12 +313,13 @@ export class ClientReads implements BlobSource {
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { turn } = pull;
+    const { told, turn } = pull;
     const range = wantedRange(request);
     const hooks = {
       heldBackBytes: this.#heldBackBytes(request),
       waitsFor: (piece: number) => {
         turn.waits();
+        told.waitsFor(piece);
         this.#host.waitsFor(blob, piece);
       },
       unwritten: (start: number, bytes: Uint8Array) => {
@@ -304,13 +329,16 @@ export class ClientReads implements BlobSource {
     this.#host.readers(blob, 1);
     try {
       hooks.waitsFor(pieceAt(blob.info, from));
-      const hurried = from === range.start ? await this.#hurried(blob, request, signal) : undefined;
+      // What is a whole blob after all waits for its digest.
+      const part = from === range.start && request.rangeIs === 'part' && hooks.heldBackBytes === 0;
+      const hurried = part ? await readHurried(this.#deps, blob, request, signal) : undefined;
       if (hurried === undefined) {
         yield* readShared(blob, range, hooks, this.#deps.pool, signal, from);
         return;
       }
       for await (const chunk of hurried.bytes) {
         this.#deps.metrics.receivedBytes.inc({ source: 'origin' }, chunk.length);
+        told.got(chunk.length, true);
         yield chunk;
       }
     } finally {
@@ -322,47 +350,6 @@ export class ClientReads implements BlobSource {
   #heldBackBytes(request: BlobRequest): number {
     if (this.#deps.wholeBlobs !== undefined) return request.size;
     return endsWhole(request) ? HOLD_BACK_BYTES : 0;
-  }
-
-  /** A short part straight from the registry, when it does not come from the swarm before its reader loses time. */
-  async #hurried(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): Promise<BlobBody | undefined> {
-    const range = wantedRange(request);
-    // What is a whole blob after all waits for its digest.
-    if (request.rangeIs !== 'part' || this.#heldBackBytes(request) > 0) return undefined;
-    if (await this.#comesSoon(blob, range, signal)) return undefined;
-    try {
-      return await this.#deps.origin.readBlob({ ...request, ...range }, { signal });
-    } catch (error) {
-      // The swarm may still have it when the registry does not give it to us.
-      if (signal.aborted) throw error;
-      return undefined;
-    }
-  }
-
-  /** Whether to wait for the swarm: the range is long, or its pieces are here before a lazy reader has lost time. */
-  async #comesSoon(blob: SharedBlob, range: ByteRange, signal: AbortSignal): Promise<boolean> {
-    if (range.end - range.start > SHORT_BYTES) return true;
-    const { have } = blob.stored;
-    const first = pieceAt(blob.info, range.start);
-    const last = pieceAt(blob.info, range.end - 1);
-    const late = new AbortController();
-    void delay(this.#deps.clock, SHORT_WAIT_MS, late.signal).then(
-      () => late.abort(),
-      () => {},
-    );
-    const waiting = AbortSignal.any([signal, late.signal]);
-    try {
-      for (let piece = first; piece <= last; ) {
-        if (have.has(piece)) piece++;
-        else await blob.nextChange(waiting);
-      }
-      return true;
-    } catch (error) {
-      if (signal.aborted) throw error;
-      return false;
-    } finally {
-      late.abort();
-    }
   }
 }
 

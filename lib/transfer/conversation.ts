@@ -116,7 +116,9 @@ export class Conversation {
         const trusted = neighbour.peer.role === 'supernode';
         host.decide((core, now) => {
           for (const proof of message.proofs) {
-            if (blob.learn(proof, trusted)) core.peerHas(neighbour.slot, blob.slot, proof.index, now);
+            if (!blob.learn(proof, trusted)) continue;
+            blob.noteKnown(proof.index, now);
+            core.peerHas(neighbour.slot, blob.slot, proof.index, now);
           }
         });
         return;
@@ -126,6 +128,7 @@ export class Conversation {
         const { proof } = message;
         if (blob === undefined || neighbour.peer.role !== 'supernode') return;
         if (blob.learn(proof, true)) {
+          blob.noteKnown(proof.index, this.#clock.now());
           host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now));
         } else {
           neighbour.send({

@@ -59,9 +59,11 @@ export async function fetchPiece(
   const length = pieceLength(info, piece);
   const buffer = await pool.acquire(length, signal);
   try {
+    const askedMs = clock.now();
     const asked = { address: { host, port }, from, digest, range: { start, end: start + length } };
     const progress = onProgress === undefined ? {} : { onProgress };
     await network.fetch(asked, buffer.bytes, { signal, pace, ...progress });
+    const arrivedMs = clock.now();
     onArrived?.();
     if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {
       metrics.piecesRejected.inc({ reason: 'proof' });
@@ -69,7 +71,7 @@ export async function fetchPiece(
       return 'corrupt';
     }
     const source = role === 'supernode' ? 'supernode' : 'peer';
-    await sink.accept(blob, { ...proof, index: piece }, buffer, source, id);
+    await sink.accept(blob, { ...proof, index: piece }, buffer, source, { from: id, askedMs, arrivedMs });
     return 'received';
   } finally {
     buffer.release();

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { connections, MIN_RATE_BYTES_PER_SECOND, rate } from '../config/values.ts';
 import { DamselflyError, ERROR_CODES } from '../core/errors.ts';
+import { isLoopback } from '../core/loopback.ts';
 import type { LimitSettings, Limits } from './limits.ts';
 
 const change = z.strictObject({
@@ -60,8 +61,4 @@ function explain(issue: z.core.$ZodIssue, body: unknown): string {
       ? issue.message
       : `expected ${name === 'maxConnections' ? 'a whole number' : `none, or a rate of at least ${MIN_RATE_BYTES_PER_SECOND} bytes per second`}`;
   return `${String(name)}: got ${got}; ${expected}`;
-}
-
-function isLoopback(host: string): boolean {
-  return /^(::ffff:)?127\./.test(host) || host === '::1';
 }

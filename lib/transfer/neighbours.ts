@@ -3,7 +3,7 @@ import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { Trace } from '../observe/trace.ts';
+import type { Trace, TraceEvent } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { decodePeerMessage, encodePeerMessage, encodePeerMessages } from '../wire/peer-codec.ts';
 import { type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from '../wire/peer-messages.ts';
@@ -205,7 +205,7 @@ export class Neighbours {
     }
     this.#connections.set(peer.id, connection);
     this.#deps.metrics.links.set(this.#connections.size);
-    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'link-up', peer: peer.id });
+    this.#deps.trace?.(this.#deps.clock.now(), linkUp(connection.neighbour.peer));
     this.#events.up(connection.neighbour, hello);
     return connection;
   }
@@ -247,6 +247,7 @@ export class Neighbours {
     this.#banned.add(id);
     this.#deps.metrics.peersBanned.inc({ reason });
     this.#deps.log.warn({ peer: id, reason }, 'peer banned');
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'ban', peer: id, reason });
     const connection = this.#connections.get(id);
     if (connection === undefined) return;
     this.#drop(connection);
@@ -258,4 +259,8 @@ export class Neighbours {
     for (const link of this.#pending) link.close('stopping');
     for (const { link } of [...this.#connections.values()]) link.close('stopping');
   }
+}
+
+function linkUp({ host, id, port, role, zone }: PeerInfo): TraceEvent {
+  return { kind: 'link-up', peer: id, role, host, port, zone };
 }

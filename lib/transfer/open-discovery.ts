@@ -10,6 +10,7 @@ import { createNoDiscovery } from '../discovery/no-discovery.ts';
 import type { PreheatPort } from '../discovery/preheat-port.ts';
 import { RememberedPeers } from '../discovery/remembered-peers.ts';
 import { createTrackerDiscovery } from '../discovery/tracker/tracker-discovery.ts';
+import type { TrackerLinkDeps } from '../discovery/tracker/tracker-link.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -44,6 +45,8 @@ export interface OpenDiscoveryDeps {
   readonly metrics: Metrics;
   readonly disk: Disk;
   readonly locator: DhtLocator;
+  /** Tells trackers what this process does when somebody watches there. */
+  readonly reporter?: TrackerLinkDeps['reporter'];
   /** Who we are, for trackers; the DHT has its own ways. */
   readonly credentials?: Credentials | undefined;
   /** Takes orders of trackers to preheat. */

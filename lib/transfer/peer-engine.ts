@@ -332,7 +332,7 @@ export class PeerEngine implements BlobSource {
 
   /** What is going on, for people. */
   status(): SwarmStatus {
-    return swarmStatus(this.#neighbours.all(), this.#table.all(), this.#reads);
+    return swarmStatus(this.#neighbours.all(), this.#table.all(), this.#reads, this.#deps.clock.now());
   }
 
   /** Ends links, fetches and readers; waits for pieces being written. A second call is harmless. */

@@ -8,6 +8,8 @@ import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo, Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
+import type { Trace } from '../observe/trace.ts';
+import { TraceRing } from '../observe/trace-ring.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
@@ -29,7 +31,10 @@ import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import { PreheatWorker } from './preheat/preheat-worker.ts';
+import { Reporter } from './reporter.ts';
 import type { PeerServerHandlers } from './seams.ts';
+import type { SwarmStatus } from './swarm-status.ts';
+import { addTraceApi, type TraceApiDeps } from './trace-api.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
 export interface PeerHostConfig extends DiscoveryConfig {
@@ -92,6 +97,7 @@ interface Engine extends PeerServerHandlers {
   start(): void;
   /** Brings a whole blob here. */
   preheat(request: BlobRequest, options: { readonly signal: AbortSignal }): Promise<void>;
+  status(): SwarmStatus;
   close(): Promise<void>;
   /** Of a supernode: bytes that nodes wait for and nobody else holds. */
   unsharedBytes?(): number;
@@ -101,6 +107,8 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   readonly engine: E;
   readonly preheat: PreheatWorker;
   readonly limits: Limits;
+  /** What happened lately. */
+  readonly traced: TraceApiDeps;
   readonly credentials?: Credentials | undefined;
   readonly peerAddress: string;
   readonly adminAddress: string;
@@ -195,8 +203,10 @@ export async function openPeerHost<E extends Engine>(
         fetch: async (request, options) => await (await made.promise).preheat(request, options),
       },
     );
+    const reporter = new Reporter(clock, metrics);
+    closers.push(async () => reporter.close());
     const opened = await openDiscovery(
-      { clock, rng, log, metrics, disk, locator: network, credentials, preheat },
+      { clock, rng, log, metrics, disk, locator: network, credentials, preheat, reporter },
       config,
       self,
       stateFolder,
@@ -204,9 +214,17 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => opened.close());
     late.opened = opened;
     const { discovery } = opened;
-    const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
+    const ring = new TraceRing();
+    const traced = { ...deps, ring, self: () => self };
+    const trace: Trace = (atMs, event) => {
+      ring.note(atMs, event);
+      reporter.note(atMs, event);
+    };
+    const shared = { ...deps, network, discovery, store, origin, pool };
+    const parts = { ...shared, limits, metrics, trace, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
+    reporter.follow(() => engine.status().blobs);
     engine.start();
     made.resolve(engine);
     closers.push(() => engine.close());
@@ -225,13 +243,17 @@ export async function openPeerHost<E extends Engine>(
         metrics.storeBlobs.set(blobs.length);
         metrics.storeBytes.set(blobs.reduce((sum, blob) => sum + blob.bytes, 0));
       },
-      routes: (server) => addLimitsApi(server, limits),
+      routes: (server) => {
+        addLimitsApi(server, limits);
+        addTraceApi(server, () => traced);
+      },
     });
     closers.push(() => admin.close());
     return {
       ...parts,
       engine,
       preheat,
+      traced,
       peerAddress: joinAddress(listener.address.host, listener.address.port),
       adminAddress: admin.address,
       places: { peerListen: listener.address, adminListen: { ...config.adminListen, port: admin.port } },

@@ -4,7 +4,7 @@ import type { PieceProof } from '../core/proof.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics, Source } from '../observe/metrics.ts';
-import type { Trace } from '../observe/trace.ts';
+import type { PieceWay, Trace } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { PieceBuffer } from './buffer-pool.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -51,7 +51,7 @@ export class PieceSink {
     proof: PieceProof,
     piece: PieceBuffer,
     source: Source,
-    from?: string,
+    way: PieceWay = {},
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
@@ -62,13 +62,14 @@ export class PieceSink {
     }
     if (!blob.stored.have.has(proof.index)) throw new DamselflyError('ABORTED', 'the read was wrong');
     blob.check.offer(proof.index, piece);
-    blob.settle(proof.index);
+    const known = blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
     if (source === 'origin') blob.registryBytes += piece.bytes.length;
     if (source === 'supernode') blob.lastSupernodeMs = blob.lastProgressMs;
     metrics.receivedBytes.inc({ source }, piece.bytes.length);
-    const event = { kind: 'piece', digest: blob.digest, index: proof.index, source } as const;
-    trace?.(blob.lastProgressMs, from === undefined ? event : { ...event, from });
+    const { generation, index } = proof;
+    const facts = { digest: blob.digest, index, source, bytes: piece.bytes.length, generation };
+    trace?.(blob.lastProgressMs, { kind: 'piece', ...facts, ...known, ...way });
     blob.changed();
     void this.check(blob);
   }

@@ -1,3 +1,4 @@
+import type { PullLimit } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Limits } from './limits.ts';
 
@@ -54,16 +55,34 @@ export class PullMeter {
 
   /** Of the pull as far as it is; 1 before anything happened. */
   get efficiency(): number {
+    const { ms: limitMs } = this.limit;
+    const tookMs = this.#clock.now() - this.#startedMs;
+    return tookMs <= limitMs ? 1 : limitMs / tookMs;
+  }
+
+  /** Bytes that the client was given. */
+  get sentBytes(): number {
+    return this.#sent;
+  }
+
+  /** Time that the client took to take them. */
+  get clientMs(): number {
+    return this.#clientMs;
+  }
+
+  /** The longest of what could not have been shorter, and at which rate bytes came then. */
+  get limit(): { readonly ms: number; readonly by: PullLimit; readonly bytesPerSecond: number } {
     const { download, registry } = this.#seen;
     const missing = Math.max(0, this.#sent - this.#here);
     const fromRegistry = Math.min(missing, this.#fromRegistry() - this.#fromRegistryBefore);
-    const limitMs = Math.max(
-      msFor(missing, download.peakBytesPerSecond),
-      msFor(fromRegistry, registry.peakBytesPerSecond),
-      this.#clientMs,
-    );
-    const tookMs = this.#clock.now() - this.#startedMs;
-    return tookMs <= limitMs ? 1 : limitMs / tookMs;
+    const { peakBytesPerSecond: received } = download;
+    const { peakBytesPerSecond: registryRate } = registry;
+    const limits = [
+      { ms: msFor(missing, received), by: 'received', bytesPerSecond: received },
+      { ms: msFor(fromRegistry, registryRate), by: 'registry', bytesPerSecond: registryRate },
+      { ms: this.#clientMs, by: 'client', bytesPerSecond: 0 },
+    ] as const;
+    return limits.reduce((longest, each) => (each.ms > longest.ms ? each : longest));
   }
 }
 

@@ -44,6 +44,7 @@ export async function readRun(
   const start = pieceOffset(info, first);
   const end = pieceOffset(info, last) + pieceLength(info, last);
   const read = { origin: blob.origin, digest: blob.digest, size: info.size, start, end };
+  const askedMs = clock.now();
   const body = await origin.readBlob(read, { signal });
   let index = first;
   let filled = 0;
@@ -60,7 +61,7 @@ export async function readRun(
         progress.moved();
         if (filled < buffer.bytes.length) continue;
         const proof = { index, hash: pieceHash(buffer.bytes), generation, signature: new Uint8Array() };
-        await sink.accept(blob, proof, buffer, 'origin');
+        await sink.accept(blob, proof, buffer, 'origin', { askedMs, arrivedMs: clock.now() });
         progress.obtained(index);
         buffer.release();
         if (index === last) return;

@@ -27,6 +27,7 @@ import { PieceSink } from './piece-sink.ts';
 import { RegistryReads } from './registry-reads.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { Uploads } from './uploads.ts';
 
 const TICK_MS = 50;
@@ -356,6 +357,12 @@ export class SeedEngine {
       if (holders === 0) bytes += pieceLength(blob.info, piece);
     }
     return bytes;
+  }
+
+  /** What is going on, for people. */
+  status(): SwarmStatus {
+    const reads = { efficiency: () => null };
+    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), reads, this.#deps.clock.now());
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */

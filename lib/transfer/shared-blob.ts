@@ -62,6 +62,8 @@ export class SharedBlob {
   checking: Promise<void> | undefined;
   checkAgain = false;
   readonly #proofs = new Map<number, PieceProof>();
+  /** Pieces on their way -> when a neighbour was first known to have them. */
+  readonly #knownMs = new Map<number, number>();
   readonly #refused = new Set<string>();
   readonly #blamed = new Set<string>();
   readonly #suspected = new Set<string>();
@@ -132,9 +134,17 @@ export class SharedBlob {
     return true;
   }
 
-  /** The piece is stored with its proof: the told one is no longer needed. */
-  settle(index: number): void {
+  /** A neighbour has a piece that we want. */
+  noteKnown(index: number, nowMs: number): void {
+    if (!this.#knownMs.has(index)) this.#knownMs.set(index, nowMs);
+  }
+
+  /** The piece is stored with its proof: the told one is no longer needed. @returns since when a neighbour had it */
+  settle(index: number): { readonly knownMs?: number } {
+    const knownMs = this.#knownMs.get(index);
+    this.#knownMs.delete(index);
     this.#proofs.delete(index);
+    return knownMs === undefined ? {} : { knownMs };
   }
 
   /** A verified piece is being written: clients that wait for it need not wait for the disk. */

@@ -211,7 +211,7 @@ export class SmallBlobs {
       const generation = randomHex(rng, 8);
       const proof = { index: 0, hash: pieceHash(bytes), generation, signature: new Uint8Array() };
       const source = from.role === 'supernode' ? 'supernode' : 'peer';
-      await this.#sink.accept(blob, proof, unpooled(bytes), source, from.id);
+      await this.#sink.accept(blob, proof, unpooled(bytes), source, { from: from.id });
       this.#host.obtained(blob);
       await this.#sink.check(blob);
     } catch (error) {

@@ -14,6 +14,8 @@ export interface SwarmStatus {
     /** Pieces that are here. */
     readonly held: number;
     readonly readers: number;
+    /** How long a client has waited for the next piece; 0 when none waits. */
+    readonly waitingMs: number;
     /** Of the oldest pull under way, 1 = at its limit; null when there is none. */
     readonly efficiency: number | null;
   }[];
@@ -24,15 +26,17 @@ export function swarmStatus(
   neighbours: readonly Neighbour[],
   blobs: readonly SharedBlob[],
   reads: { efficiency(digest: Digest): number | null },
+  nowMs: number,
 ): SwarmStatus {
   return {
     neighbours: neighbours.map(({ peer }) => peer),
-    blobs: blobs.map(({ digest, info, readers, stored }) => ({
+    blobs: blobs.map(({ cursor, digest, info, readers, stored, waitingSinceMs }) => ({
       digest,
       size: info.size,
       pieces: info.pieces,
       held: stored.have.count,
       readers,
+      waitingMs: readers === 0 || stored.have.has(cursor) ? 0 : nowMs - waitingSinceMs,
       efficiency: reads.efficiency(digest),
     })),
   };

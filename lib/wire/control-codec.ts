@@ -23,6 +23,7 @@ import {
   MAX_UPSTREAM_CHARS,
 } from './control-messages.ts';
 import { preheatSchemas } from './preheat-codec.ts';
+import { report, watch } from './report-codec.ts';
 
 /** Longest DNS name (RFC 1035 section 2.3.4); any literal address is shorter. */
 const MAX_HOST_CHARS = 253;
@@ -185,6 +186,8 @@ const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
     release,
     leased,
     'lease-refused': leaseRefused,
+    watch,
+    report,
     heartbeat,
     ...preheatSchemas,
   }),

@@ -3,6 +3,7 @@ import type { Digest } from '../core/digest.ts';
 import type { LEASE_REFUSALS } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { PreheatMessage } from './preheat-messages.ts';
+import type { ReportMessage, WatchMessage } from './report-messages.ts';
 
 /** Highest version of the control protocol that this build speaks. */
 export const CONTROL_PROTOCOL_VERSION = 1;
@@ -136,5 +137,8 @@ export type ControlMessage =
       readonly retryMs: number;
       readonly holders: readonly PeerInfo[];
     }
+  /** Tracker to member, and what it answers for a while: see report-messages.ts. */
+  | WatchMessage
+  | ReportMessage
   | { readonly type: 'heartbeat' }
   | PreheatMessage;

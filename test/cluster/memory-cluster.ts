@@ -70,7 +70,7 @@ export class MemoryCluster {
   readonly origin: MemoryOrigin;
   readonly nodes: Member<PeerEngine>[] = [];
   readonly supernodes: Member<SeedEngine>[] = [];
-  readonly events: { readonly who: string; readonly event: TraceEvent }[] = [];
+  readonly events: { readonly atMs: number; readonly who: string; readonly event: TraceEvent }[] = [];
   /** Names of processes that do not reach the registry. */
   readonly cutOff = new Set<string>();
   readonly #trace = createHash('sha256');
@@ -132,7 +132,7 @@ export class MemoryCluster {
       (await openBorrowedBlobs({ disk, clock, rng, log, folder: BORROWED }));
     const store = borrowed === false ? own : layerStores(own, borrowed, log);
     const trace = (atMs: number, event: TraceEvent): void => {
-      this.events.push({ who: name, event });
+      this.events.push({ atMs, who: name, event });
       this.#trace.update(`${atMs} ${name} ${JSON.stringify(event)}\n`);
     };
     const limits = new Limits(clock, this.#options.limits?.(name));

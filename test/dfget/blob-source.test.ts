@@ -13,6 +13,7 @@ import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
+import { TraceRing } from '../../lib/observe/trace-ring.ts';
 import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
@@ -24,6 +25,7 @@ import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { PreheatQuestions } from '../../lib/transfer/preheat/preheat-questions.ts';
+import type { TraceApiDeps } from '../../lib/transfer/trace-api.ts';
 import { blobSourceContract } from '../contract/blob-source.ts';
 
 const MIB = 1024 * 1024;
@@ -98,10 +100,13 @@ async function listen(t: Test) {
   const images = await loadImportedImages({ log, store }, folder);
   const cached = { cache: engine.cache, images, store };
   const status = (): object => ({ id: 'x' });
+  const self = { id: 'x', role: 'node', host: '', port: 1, zone: '' } as const;
+  const ring = new TraceRing();
+  const trace = (): TraceApiDeps => ({ ring, clock, self: () => self, wallClockMs: Date.now });
   const deps = {
     ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
     preheats: () => new PreheatQuestions(clock),
-    ...{ status, clock, log },
+    ...{ status, clock, log, trace },
   };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);

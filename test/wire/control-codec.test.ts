@@ -17,6 +17,9 @@ const peer = (n: number): PeerInfo => ({
   zone: 'rack-7',
 });
 
+const NO_BYTES = { origin: 0, supernode: 0, peer: 0, archive: 0, toPeers: 0, toClients: 0 };
+const REPORT = { type: 'report', bytes: NO_BYTES, blobs: [], gone: [], from: [], bans: [] } as const;
+
 const MESSAGES: readonly ControlMessage[] = [
   { type: 'hello', protocol: 1, peer: peer(1), clusterTimeMs: 1.5 },
   { type: 'hello', protocol: 9, peer: { ...peer(1), host: '' }, clusterTimeMs: 0, identity: 'pem' },
@@ -49,6 +52,19 @@ const MESSAGES: readonly ControlMessage[] = [
   { type: 'leased', ask: 7, stripe: 3, token: 2 ** 52, ttlMs: 2000 },
   { type: 'lease-refused', ask: 7, reason: 'held', retryMs: 1500, holders: [peer(1)] },
   { type: 'lease-refused', ask: 7, reason: 'crowded', retryMs: 0, holders: [] },
+  { type: 'watch', everyMs: 1000, forMs: 60_000 },
+  { type: 'watch', everyMs: 2500, forMs: 60_000, fresh: true },
+  REPORT,
+  {
+    type: 'report',
+    ...{ fresh: true, version: '0.1.0', bytes: { ...NO_BYTES, origin: 2 ** 40, toClients: 5 } },
+    blobs: [
+      { handle: 0, digest: digest, size: 10, pieces: 3, held: 1, readers: 2 },
+      { handle: 1, held: 3, readers: 0 },
+    ],
+    ...{ gone: [7], from: [[peer(1).id, 4096]], bans: [{ peer: peer(2).id, reason: 'corrupt-piece' }] },
+    slow: { cause: 'transfer', on: peer(3).id, ms: 900, ofMs: 1000 },
+  },
   { type: 'settings', atMs: 0, paused: [] },
   { type: 'settings', atMs: 1_700_000_000_000, paused: ['all', 'harbor.corp:5000', '*.gcr.io'] },
   {
@@ -155,6 +171,12 @@ t.test('what breaks a cap or a type is refused as a protocol error', async (t) =
     'an endless type': { type: 'x'.repeat(65) },
     'a short id': hello({ id: 'ab' }),
     'an unknown role': hello({ role: 'king' }),
+    'a watch without a pause': { type: 'watch', everyMs: 0, forMs: 1000 },
+    'an endless watch': { type: 'watch', everyMs: 1000, forMs: 300_001 },
+    'a report of too many blobs': { ...REPORT, blobs: Array(65).fill({ handle: 1, held: 0, readers: 0 }) },
+    'a report of fewer than no bytes': { ...REPORT, bytes: { ...NO_BYTES, peer: -1 } },
+    'a report with markup': { ...REPORT, bans: [{ peer: peer(1).id, reason: '<img>' }] },
+    'a report of an unknown cause': { ...REPORT, slow: { cause: 'fate', ms: 1, ofMs: 1 } },
     'a lease on nothing': { type: 'lease', ask: 1, digest, upstream: 'x', stripes: [] },
     'a lease on too much': { type: 'lease', ask: 1, digest, upstream: 'x', stripes: Array(65).fill(0) },
     'a lease on no stripe': { type: 'lease', ask: 1, digest, upstream: 'x', stripes: [-1] },

@@ -107,7 +107,7 @@ export class ProductReceiver {
       const actual = pieceHash(buffer.bytes);
       if (!sameBytes(actual, source.hashes[piece]!)) throw new Error(`piece ${piece} is wrong`);
       const proof = { index: piece, hash: actual, generation: GENERATION, signature: new Uint8Array() };
-      await this.#sink.accept(this.#blob, proof, buffer, 'peer', PEER_ID);
+      await this.#sink.accept(this.#blob, proof, buffer, 'peer', { from: PEER_ID });
     } finally {
       buffer.release();
     }

@@ -7,6 +7,7 @@ import type { Rng } from '../../runtime/rng.ts';
 import type { Credentials } from '../../security/credentials.ts';
 import { decodeControl, encodeControl } from '../../wire/control-codec.ts';
 import { CONTROL_PROTOCOL_VERSION, type ControlMessage } from '../../wire/control-messages.ts';
+import type { ReportMessage, WatchMessage } from '../../wire/report-messages.ts';
 import type { ControlLink, DialControl } from '../control-link.ts';
 import { AnswerWatch } from './answer-watch.ts';
 import { dialWsControl } from './ws-control-link.ts';
@@ -44,6 +45,10 @@ export interface TrackerLinkDeps {
   readonly rng: Rng;
   /** Who we are: trackers are spoken to over mutual TLS alone. Without it their URLs say how. */
   readonly credentials?: Credentials | undefined;
+  /** Told when somebody watches the cluster on a tracker. */
+  readonly reporter?:
+    | { watched(link: object, watch: WatchMessage, send: (report: ReportMessage) => void): void }
+    | undefined;
   /** @default over WebSockets */
   readonly dial?: DialControl | undefined;
   /** Milliseconds since the epoch. @default the system's */
@@ -186,7 +191,9 @@ export class TrackerLink {
       this.#listener.welcomed(message.settings);
     } else if (this.#welcomed && message.type !== 'heartbeat') {
       if (message.type === 'epoch') this.#supernodes = message.supernodes ?? [];
-      this.#listener.message(message);
+      if (message.type === 'watch') {
+        this.#deps.reporter?.watched(this, message, (report) => this.send(report));
+      } else this.#listener.message(message);
     }
   }
 

@@ -38,12 +38,15 @@ export interface ContainerClient {
 
 /** Why the client's tests are skipped here, or false: for tap's `skip`. */
 export function skipReason(client: { readonly programs: readonly string[] }): string | false {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const missing = client.programs.filter(
-    (program) => !folders.some((folder) => isExecutable(join(folder, program))),
-  );
+  const missing = client.programs.filter((program) => onPath(program) === undefined);
   if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
   return process.getuid?.() === 0 ? false : 'needs root';
+}
+
+/** The file that a program's name means here. */
+export function onPath(program: string): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.map((folder) => join(folder, program)).find(isExecutable);
 }
 
 function isExecutable(file: string): boolean {
