@@ -12,8 +12,9 @@ export function createPreheatProgress(options: {
   readonly json: boolean;
   readonly isTty: boolean;
 }): PreheatProgress {
-  if (options.json)
+  if (options.json) {
     return changes((job) => process.stdout.write(`${JSON.stringify({ event: 'progress', ...job })}\n`));
+  }
   return options.isTty ? bars() : changes((job) => process.stderr.write(`${line(job)}\n`));
 }
 

@@ -126,9 +126,9 @@ function wishOf(image: string, flags: PreheatFlags): PreheatWishText {
 }
 
 function print(jobs: readonly JobView[], { json }: PreheatFlags): void {
-  if (json === true)
-    for (const job of jobs) process.stdout.write(`${JSON.stringify({ event: 'job', ...job })}\n`);
-  else for (const job of jobs) process.stdout.write(describe(job));
+  for (const job of jobs) {
+    process.stdout.write(json === true ? `${JSON.stringify({ event: 'job', ...job })}\n` : describe(job));
+  }
 }
 
 function describe(job: JobView): string {

@@ -191,7 +191,8 @@ export class SeedEngine {
     if (size === 0 || !ours || store.get(digest)?.complete === true) return;
     const failed = await this.#readWhole(request, signal);
     if (store.get(digest)?.complete === true) return;
-    throw failed ?? new DamselflyError('UPSTREAM_BROKEN', 'the blob was not read whole', { digest, size });
+    if (failed instanceof Error) throw failed;
+    throw new DamselflyError('UPSTREAM_BROKEN', 'the blob was not read whole', { digest, size });
   }
 
   /** Until it is complete, or cannot be read. @returns why it cannot */

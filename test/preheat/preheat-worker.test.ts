@@ -11,10 +11,11 @@ import type { PreheatMessage } from '../../lib/wire/preheat-messages.ts';
 import { BLOBS } from './core-rig.ts';
 
 const KIB = 1024;
-const ORDER = {
-  ...{ type: 'preheat', task: 'a.b', upstream: 'memory.test', repository: 'team/app' },
+const ORDER: Extract<PreheatMessage, { readonly type: 'preheat' }> = {
+  type: 'preheat',
+  ...{ task: 'a.b', upstream: 'memory.test', repository: 'team/app' },
   ...{ blobs: BLOBS, everyMs: 500, authorization: 'Bearer secret' },
-} as const;
+};
 
 function rig(fetch: (request: BlobRequest, signal: AbortSignal) => Promise<void>) {
   const clock = new FakeClock();

@@ -116,8 +116,8 @@ async function routes(deps: ApiServerDeps): Promise<FastifyInstance> {
   };
   const count: PushCounter = (outcome, why) => {
     metrics.preheatEvents.inc({ outcome });
-    if (why !== undefined)
-      log.warn({ problem: describeError(why) }, 'an image that was pushed is not preheated');
+    if (why === undefined) return;
+    log.warn({ problem: describeError(why) }, 'an image that was pushed is not preheated');
   };
   addPreheatApi(app, api);
   addDragonflyV1Api(app, api);

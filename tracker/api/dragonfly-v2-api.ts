@@ -92,8 +92,9 @@ function timeoutOf(timeout: number): Pick<PreheatWishText, 'timeout'> {
 
 function basicOf({ password, username }: z.output<typeof args>): string | undefined {
   if (!username) return undefined;
-  if (password === undefined)
+  if (password === undefined) {
     throw new DamselflyError('CONFIG_INVALID', 'args: a username without a password');
+  }
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 

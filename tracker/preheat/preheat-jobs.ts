@@ -247,8 +247,8 @@ export class PreheatJobs {
       } catch (error) {
         for (const [id, job] of taken) if (!this.#unsaved.has(id)) this.#unsaved.set(id, job);
         this.#deps.log.error({ problem: describeError(error) }, 'preheat jobs could not be written');
-        if (sync)
-          throw new DamselflyError('STORE_FAILED', 'the tracker cannot keep the job', {}, { cause: error });
+        if (!sync) return;
+        throw new DamselflyError('STORE_FAILED', 'the tracker cannot keep the job', {}, { cause: error });
       }
     });
   }
