@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import { address } from '../lib/config/values.ts';
+import { address, redisUrl } from '../lib/config/values.ts';
 
 /** Where a tracker with an identity answers who has none: load balancers, Prometheus. */
 export const DEFAULT_ADMIN = { host: '127.0.0.1', port: 65006 } as const;
@@ -38,6 +38,10 @@ export const trackerConfig = z.object({
   caDir: setting(z.string().min(1).default(defaultDataDir('ca')), {
     argument: '<folder>',
     help: `the cluster's authority, as "damselfly ca init" makes it (default: ${defaultDataDir('ca')})`,
+  }),
+  peerStore: setting(redisUrl().optional(), {
+    argument: '<memory|url>',
+    help: 'where trackers share who has what, and leases: redis://:PASSWORD@host:6379/0, rediss:// or unix:///path; any of them then answers for any blob (default: memory, each by itself)',
   }),
   joinToken: settings.joinToken,
   enroll: settings.enroll,

@@ -13,6 +13,7 @@ import {
   MAX_PEERS_PER_MESSAGE,
 } from '../lib/wire/control-messages.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import type { PeerStore, PeerStoreHost } from './peer-store/peer-store.ts';
 
 /**
  * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
@@ -51,10 +52,14 @@ export interface MembersDeps {
   readonly clock: Clock;
   readonly core: TrackerCore;
   readonly metrics: TrackerMetrics;
+  readonly peerStore: PeerStore;
 }
 
+/** When members of other trackers turn out to share a blob, so many of ours hear of it at once; others when they ask. */
+const MOST_TOLD_MORE = 32;
+
 /** Who is connected: keeps the core informed of joins, leaves and silence, and members of new sets of supernodes. */
-export class Members {
+export class Members implements PeerStoreHost {
   readonly #deps: MembersDeps;
   readonly #members = new Map<string, Member>();
   /** Connections without a hello -> since when; the oldest first. */
@@ -70,6 +75,7 @@ export class Members {
     this.#deps = deps;
     this.#sweptAtMs = deps.clock.now();
     this.#cancelSweep = every(deps.clock, SWEEP_MS, () => this.#sweep());
+    deps.peerStore.start(this);
   }
 
   /** A connection is there, whose hello is to come. */
@@ -100,6 +106,7 @@ export class Members {
     const role = core.member(id)?.role;
     this.#members.delete(id);
     core.leave(id, clock.now());
+    this.#deps.peerStore.left(id);
     log[role === 'supernode' ? 'info' : 'debug']({ id }, 'member left');
     this.#changed();
   }
@@ -110,12 +117,13 @@ export class Members {
 
   /** @returns the neighbours of each blob that the member lacks, were it nobody: a member waits for its answer */
   announce(id: string, blobs: readonly BlobAnnouncement[]): BlobNeighbours[] {
-    const { core, clock, metrics } = this.#deps;
+    const { core, clock, metrics, peerStore } = this.#deps;
     const now = clock.now();
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
     for (const { digest, ...state } of blobs) {
       const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
+      peerStore.announced(id, digest, state.have);
       if (state.have === 'all') continue;
       found.push({ digest, peers, ...(core.owners(digest).length > 0 ? { owned: true } : {}) });
     }
@@ -123,13 +131,12 @@ export class Members {
   }
 
   /** May the member read, or go on reading, what it asks for? */
-  lease(id: string, message: LeaseQuestion): LeaseReply {
-    const { core, clock, metrics } = this.#deps;
-    const now = clock.now();
+  async lease(id: string, message: LeaseQuestion): Promise<LeaseReply> {
+    const { metrics, peerStore } = this.#deps;
     const answer =
       message.type === 'renew'
-        ? core.renewLease(id, message.token, now)
-        : core.lease(id, { ...message, aside: message.aside === true }, now);
+        ? await peerStore.renewLease(id, message.token)
+        : await peerStore.lease(id, { ...message, aside: message.aside === true });
     if (answer.kind === 'granted') {
       if (message.type === 'lease') metrics.leaseAnswers.inc({ answer: 'granted' });
       const { stripe, token, ttlMs } = answer;
@@ -141,7 +148,7 @@ export class Members {
   }
 
   releaseLease(id: string, token: number, read: boolean): void {
-    this.#deps.core.releaseLease(id, token, read, this.#deps.clock.now());
+    this.#deps.peerStore.releaseLease(id, token, read);
   }
 
   /** Whether the member has announced the blob. */
@@ -151,6 +158,37 @@ export class Members {
 
   withdraw(id: string, digests: readonly Digest[]): void {
     for (const digest of digests) this.#deps.core.withdraw(id, digest);
+    this.#deps.peerStore.withdrawn(id, digests);
+  }
+
+  isConnected(id: string): boolean {
+    return this.#members.has(id);
+  }
+
+  get connected(): number {
+    return this.#members.size;
+  }
+
+  /** Others share the blob than were known: members that lack it hear of them. */
+  found(digest: Digest): void {
+    const { core, clock } = this.#deps;
+    let told = 0;
+    for (const { have, info } of core.sharers(digest)) {
+      const session = have === 'all' ? undefined : this.#members.get(info.id)?.session;
+      if (session === undefined) continue;
+      const peers = core.announce(info.id, digest, { have }, clock.now()).slice(0, MAX_NEIGHBOURS_PER_BLOB);
+      const owned = core.owners(digest).length > 0 ? ({ owned: true } as const) : {};
+      session.sendText(encodeControl({ type: 'neighbours', blobs: [{ digest, peers, ...owned }] }));
+      if (++told >= MOST_TOLD_MORE) return;
+    }
+  }
+
+  supernodesChanged(): void {
+    this.#changed();
+  }
+
+  toldSettings(settings: ClusterSettings): void {
+    this.#spread(settings, 'another tracker');
   }
 
   /** Those that are there now, as many as a message holds. */
@@ -165,6 +203,12 @@ export class Members {
 
   /** A member tells settings; everybody hears of them when they are news. */
   set(settings: ClusterSettings, id: string): void {
+    if (!isNewer(settings, this.#settings)) return;
+    this.#deps.peerStore.tellSettings(settings);
+    this.#spread(settings, id);
+  }
+
+  #spread(settings: ClusterSettings, id: string): void {
     if (!isNewer(settings, this.#settings)) return;
     this.#settings = settings;
     this.#deps.log.warn({ id, settings }, 'new settings of the cluster');
@@ -193,9 +237,13 @@ export class Members {
       this.#expected.delete(session);
       session.end('no hello in time');
     }
-    for (const id of core.expire(now, ({ role }) => SILENT_HEARTBEATS * HEARTBEAT_MS[role])) {
+    // Members of other trackers are judged there.
+    const silentMs = ({ id, role }: PeerInfo): number =>
+      this.#members.has(id) ? SILENT_HEARTBEATS * HEARTBEAT_MS[role] : Number.POSITIVE_INFINITY;
+    for (const id of core.expire(now, silentMs)) {
       const member = this.#members.get(id);
       this.#members.delete(id);
+      this.#deps.peerStore.left(id);
       metrics.cleaned.inc({ what: 'member' });
       member?.session.end('silent for too long');
     }
@@ -205,8 +253,8 @@ export class Members {
 
   #changed(): void {
     const { core, clock, metrics } = this.#deps;
-    const { leases, members, swarms } = core.counts;
-    metrics.members.set({ protocol: 'damselfly' }, members);
+    const { leases, swarms } = core.counts;
+    metrics.members.set({ protocol: 'damselfly' }, this.#members.size);
     metrics.leases.set(leases);
     metrics.supernodes.set(core.supernodes.length);
     metrics.swarms.set({ protocol: 'damselfly' }, swarms);

@@ -15,6 +15,8 @@ import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
+import { createMemoryPeerStore } from './peer-store/memory-peer-store.ts';
+import { createRedisPeerStore } from './peer-store/redis-peer-store.ts';
 
 /** No tracker grants as many. */
 const LEASES_PER_MS = 1000;
@@ -40,6 +42,8 @@ export interface TrackerOptions {
   readonly udpListen?: ListenAddress | false | undefined;
   /** Health and metrics besides: whoever asks for them has no certificate. @default none */
   readonly adminListen?: ListenAddress | undefined;
+  /** URL of the Redis through which trackers share peers and leases, with its password. @default none: memory alone */
+  readonly peerStore?: string | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
@@ -62,7 +66,11 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   metrics.insecure.set(credentials === undefined ? 1 : 0);
   // Larger than any token of a tracker that this one takes the place of.
   const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
-  const members = new Members({ log, clock, metrics, core });
+  const peerStore =
+    options.peerStore === undefined
+      ? createMemoryPeerStore(core, clock)
+      : await createRedisPeerStore({ core, clock, rng, log, metrics }, options.peerStore);
+  const members = new Members({ log, clock, metrics, core, peerStore });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
@@ -70,7 +78,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let admin: AdminServer | undefined;
   try {
     control = await createControlServer(
-      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials },
+      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, peerStore },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
@@ -89,6 +97,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
         ...options.adminListen,
         registry,
         checks: () => ({ listening: true }),
+        moreNotes: () => peerStore.notes,
       });
     }
   } catch (error) {
@@ -96,12 +105,14 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     await announce?.close();
     announcements.close();
     members.close();
+    await peerStore.close();
     throw error;
   }
   const addresses = { ...addressesOf(control.address, announce), ...(admin && { admin: admin.address }) };
   log.info(addresses, 'tracker runs');
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    await peerStore.close();
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     announcements.close();
     members.close();
