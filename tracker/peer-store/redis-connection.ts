@@ -49,7 +49,7 @@ export async function connectRedis(
   events: RedisConnectionEvents,
 ): Promise<RedisConnection> {
   // Loaded by trackers that share, and by nobody else.
-  const { Redis } = await import('ioredis');
+  const { Redis } = (await import('ioredis')).default;
   const options = {
     lazyConnect: true,
     // What cannot be sent now is not worth sending later: the tracker goes on from memory at once.

@@ -222,16 +222,18 @@ class RedisPeerStore implements PeerStore {
     this.#problem = problem;
     this.#writes.clear();
     metrics.peerStoreUp.set({ store: 'redis' }, 0);
-    if (!this.#told)
-      {log.warn({ problem }, 'nothing is shared through Redis: this tracker goes on from memory');}
+    if (!this.#told) {
+      log.warn({ problem }, 'nothing is shared through Redis: this tracker goes on from memory');
+    }
     this.#told = true;
   }
 
   #beatSoon(): void {
     const { clock } = this.#deps;
     if (this.#closed || !this.#started) return;
-    if (this.#problem !== undefined && clock.now() - this.#goneSinceMs > BELIEVED_MS)
-      {this.#heardOf(new Map());}
+    if (this.#problem !== undefined && clock.now() - this.#goneSinceMs > BELIEVED_MS) {
+      this.#heardOf(new Map());
+    }
     if (this.#beating || !this.#redis.ready) return;
     this.#beating = true;
     void this.#beat()

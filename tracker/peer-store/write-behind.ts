@@ -7,7 +7,7 @@ const MOST_WAITING = 100_000;
 /** Of them in one batch: a few milliseconds of this process. */
 const MOST_A_BATCH = 2_000;
 /** What nobody writes again for so long is of a tracker that is gone, milliseconds. */
-export const KEPT_MS = 2 * 60 * 60_000;
+const KEPT_MS = 2 * 60 * 60_000;
 
 /** Who shares what, on its way to Redis: the newest word on each node and blob, in batches. */
 export class WriteBehind {
