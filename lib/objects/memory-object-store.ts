@@ -4,10 +4,14 @@ import { MIN_PART_BYTES, type ObjectStore } from './object-store.ts';
 /** The twin of an object store in memory. */
 export class MemoryObjectStore implements ObjectStore {
   readonly objects = new Map<string, Uint8Array>();
-  /** Uploads that were begun, and neither completed nor aborted. */
+  /** Uploads that were ever begun. */
+  begun = 0;
+  /** Of them, those that were neither completed nor aborted. */
   open = 0;
   /** While set, nothing works. */
   failing = false;
+  /** It fails once so much more was read. */
+  failsAfterBytes = Number.POSITIVE_INFINITY;
 
   async get(key: string): Promise<Uint8Array | undefined> {
     this.#check();
@@ -20,12 +24,17 @@ export class MemoryObjectStore implements ObjectStore {
   ): Promise<AsyncIterable<Uint8Array> | undefined> {
     this.#check();
     const bytes = this.objects.get(key)?.subarray(start, end);
-    const check = (): void => this.#check();
+    const take = (length: number): void => {
+      this.failsAfterBytes -= length;
+      if (this.failsAfterBytes < 0) this.failing = true;
+      this.#check();
+    };
     if (bytes === undefined) return undefined;
     return (async function* () {
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-        check();
-        yield bytes.subarray(at, at + CHUNK_BYTES);
+        const chunk = bytes.subarray(at, at + CHUNK_BYTES);
+        take(chunk.length);
+        yield chunk;
       }
     })();
   }
@@ -38,6 +47,7 @@ export class MemoryObjectStore implements ObjectStore {
   async begin(key: string) {
     this.#check();
     this.open++;
+    this.begun++;
     const parts: Uint8Array[] = [];
     let given = false;
     return {
