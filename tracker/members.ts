@@ -105,8 +105,8 @@ export class Members implements PeerStoreHost {
     if (id === undefined || this.#members.get(id)?.session !== session) return;
     const role = core.member(id)?.role;
     this.#members.delete(id);
-    core.leave(id, clock.now());
     this.#deps.peerStore.left(id);
+    core.leave(id, clock.now());
     log[role === 'supernode' ? 'info' : 'debug']({ id }, 'member left');
     this.#changed();
   }
@@ -157,8 +157,8 @@ export class Members implements PeerStoreHost {
   }
 
   withdraw(id: string, digests: readonly Digest[]): void {
-    for (const digest of digests) this.#deps.core.withdraw(id, digest);
     this.#deps.peerStore.withdrawn(id, digests);
+    for (const digest of digests) this.#deps.core.withdraw(id, digest);
   }
 
   isConnected(id: string): boolean {

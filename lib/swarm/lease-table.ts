@@ -111,6 +111,14 @@ export class LeaseTable {
     }
   }
 
+  /** Tokens of the holder's leases, of one blob or of all. */
+  tokensOf(holder: string, digest?: string): number[] {
+    const leases = [...(this.#byHolder.get(holder) ?? [])];
+    return leases
+      .filter((lease) => digest === undefined || lease.digest === digest)
+      .map(({ token }) => token);
+  }
+
   /** The newest token that was granted, here or as far as is known. */
   get lastToken(): number {
     return this.#lastToken;

@@ -104,6 +104,7 @@ export function peerStoreContract(t: Test, open: TwoOffices): void {
     const { a, b } = await open(t);
     const [gone, changed, next] = [await a.join('gone'), await a.join('changed'), await b.join('next')];
     changed.announce('none');
+    await until(() => changed.answered(), 'the tracker knows that it shares the blob');
     granted(await gone.ask({ stripes: [0] }));
     const { token } = granted(await changed.ask({ stripes: [1] }));
     changed.discovery.leases.release(refTo(token), true);

@@ -61,6 +61,8 @@ export async function startOffice(t: Test, peerStore?: string, logLines?: string
     return {
       peer,
       discovery,
+      /** Whether the tracker has answered what it announced. */
+      answered: (digest: Digest = layer(1)) => told.has(digest),
       /** Whether it was told of the other for the blob. */
       knows: (other: { readonly peer: PeerInfo }, digest: Digest = layer(1)) =>
         told.get(digest)?.has(other.peer.id) === true,

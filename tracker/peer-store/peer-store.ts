@@ -13,9 +13,9 @@ export interface PeerStore {
   start(host: PeerStoreHost): void;
   /** A member of this tracker shares the blob. */
   announced(id: string, digest: Digest, have: BlobAnnouncement['have']): void;
-  /** It shares these no more: others may read what it did. */
+  /** It is about to share these no more: others may read what it did. */
   withdrawn(id: string, digests: readonly Digest[]): void;
-  /** It is gone. */
+  /** It is gone; the core is about to hear of it. */
   left(id: string): void;
   /** May the member read one of these stripes from its registry? Never rejects. */
   lease(id: string, wish: LeaseWish): Promise<LeaseAnswer>;

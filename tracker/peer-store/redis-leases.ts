@@ -46,19 +46,18 @@ export class RedisLeases {
     return { kind: 'refused', reason: kind, retryMs: Number(first), holders };
   }
 
-  async renew(holder: string, token: number): Promise<LeaseAnswer> {
-    const stripe = await this.#redis.run('renew', [holder, token, LEASE_TTL_MS]);
-    if (stripe === null) return { kind: 'refused', reason: 'lost', retryMs: 0, holders: [] };
-    return { kind: 'granted', stripe: Number(stripe), token, ttlMs: LEASE_TTL_MS };
+  /** @returns the lease that goes on; undefined when it is lost */
+  async renew(holder: string, token: number): Promise<KnownLease | undefined> {
+    const told = (await this.#redis.run('renew', [holder, token, LEASE_TTL_MS])) as
+      | [stripe: string, digest: string, upstream: string, aside: string]
+      | null;
+    if (told === null) return undefined;
+    const [stripe, digest, upstream, aside] = told;
+    return { holder, token, stripe: Number(stripe), digest, upstream, aside: aside === '1' };
   }
 
   async release(holder: string, token: number, read: boolean): Promise<void> {
     await this.#redis.run('release', [holder, token, read ? 1 : 0, READ_KEPT_MS]);
-  }
-
-  /** @param digests of blobs; none: all of the holder's leases end */
-  async forget(holder: string, digests: readonly string[]): Promise<void> {
-    await this.#redis.run('forget', [holder, ...digests]);
   }
 
   /** A lease given away while Redis was gone. Whoever has the stripe in Redis keeps it, and the next renewal tells. */

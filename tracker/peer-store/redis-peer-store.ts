@@ -2,10 +2,10 @@ import { type ClusterSettings, isNewer } from '../../lib/core/cluster-settings.t
 import type { Digest } from '../../lib/core/digest.ts';
 import { describeError } from '../../lib/core/errors.ts';
 import type { LeaseAnswer, LeaseWish } from '../../lib/core/lease.ts';
-import type { PeerInfo } from '../../lib/core/node.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import { type Clock, every } from '../../lib/runtime/clock.ts';
 import { type Rng, randomHex } from '../../lib/runtime/rng.ts';
+import { LEASE_TTL_MS } from '../../lib/swarm/lease-table.ts';
 import type { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { decodeControl, encodeControl, settingsOf } from '../../lib/wire/control-codec.ts';
 import { MAX_PEERS_PER_MESSAGE } from '../../lib/wire/control-messages.ts';
@@ -14,6 +14,7 @@ import type { PeerStore, PeerStoreHost } from './peer-store.ts';
 import { connectRedis, type RedisConnection } from './redis-connection.ts';
 import { RedisLeases } from './redis-leases.ts';
 import { RemoteSharers } from './remote-sharers.ts';
+import { RemoteSupernodes } from './remote-supernodes.ts';
 import { decodeReport, encodeReport, type TrackerReport } from './shared-peer.ts';
 import { WriteBehind } from './write-behind.ts';
 
@@ -67,7 +68,7 @@ class RedisPeerStore implements PeerStore {
   /** This tracker among those that share. */
   #incarnation: string;
   #others: ReadonlyMap<string, TrackerReport> = new Map();
-  readonly #remoteSupernodes = new Set<string>();
+  #supernodes!: RemoteSupernodes;
   /** Why this tracker is by itself. */
   #problem: string | undefined = 'not connected yet';
   #told = false;
@@ -77,6 +78,8 @@ class RedisPeerStore implements PeerStore {
   #anewStep = ANEW_SLOW;
   #anewAtMs = 0;
   #started = false;
+  /** More news came than is kept: everything is to be written anew, under another name. */
+  #startOver = false;
   #toldEpoch = -1;
   #beating = false;
   #flushing = false;
@@ -101,6 +104,7 @@ class RedisPeerStore implements PeerStore {
     const { clock, core } = this.#deps;
     this.#host = host;
     this.#remote = new RemoteSharers(core, (id) => host.isConnected(id));
+    this.#supernodes = new RemoteSupernodes(core, (id) => host.isConnected(id));
     const stopBeat = every(clock, BEAT_MS, () => this.#beatSoon());
     const stopFlush = every(clock, FLUSH_MS, () => this.#flushSoon());
     this.#stop = () => {
@@ -135,11 +139,18 @@ class RedisPeerStore implements PeerStore {
   }
 
   withdrawn(id: string, digests: readonly Digest[]): void {
-    if (this.#shared) void this.#try(() => this.#leases.forget(id, digests));
+    for (const digest of digests) this.#giveUp(id, digest);
   }
 
   left(id: string): void {
-    if (this.#shared) void this.#try(() => this.#leases.forget(id, []));
+    this.#giveUp(id);
+  }
+
+  /** Ends leases of which this tracker knows: a node that is connected to others goes on with those that it has there. */
+  #giveUp(id: string, digest?: Digest): void {
+    for (const token of this.#deps.core.leases.tokensOf(id, digest)) {
+      void this.#try(() => this.#leases.release(id, token, false));
+    }
   }
 
   async lease(id: string, wish: LeaseWish): Promise<LeaseAnswer> {
@@ -159,13 +170,16 @@ class RedisPeerStore implements PeerStore {
 
   async renewLease(id: string, token: number): Promise<LeaseAnswer> {
     const { clock, core } = this.#deps;
-    const answer = await this.#try(() => this.#leases.renew(id, token));
-    if (answer === undefined || answer.kind === 'granted') {
-      const own = core.renewLease(id, token, clock.now());
-      return answer ?? own;
+    const renewed = await this.#try(async () => ({ lease: await this.#leases.renew(id, token) }));
+    if (renewed === undefined) return core.renewLease(id, token, clock.now());
+    const { lease } = renewed;
+    if (lease === undefined) {
+      core.releaseLease(id, token, false, clock.now());
+      return { kind: 'refused', reason: 'lost', retryMs: 0, holders: [] };
     }
-    core.releaseLease(id, token, false, clock.now());
-    return answer;
+    // It may have been given away by a tracker that is gone.
+    if (core.member(id) !== undefined) core.leases.adopt(lease, LEASE_TTL_MS, clock.now());
+    return { kind: 'granted', stripe: lease.stripe, token, ttlMs: LEASE_TTL_MS };
   }
 
   releaseLease(id: string, token: number, read: boolean): void {
@@ -245,7 +259,9 @@ class RedisPeerStore implements PeerStore {
 
   async #beat(): Promise<void> {
     const { core, metrics } = this.#deps;
-    if (this.#problem !== undefined) this.#incarnation = randomHex(this.#deps.rng, 8);
+    const anew = this.#problem !== undefined || this.#startOver;
+    this.#startOver = false;
+    if (anew) this.#incarnation = randomHex(this.#deps.rng, 8);
     const { epoch } = core;
     const told = [this.#incarnation, encodeReport(this.#own()), SILENT_MS, FORGOTTEN_MS];
     const [live, settings] = (await this.#redis.run('beat', told)) as [string[], string | null];
@@ -262,6 +278,9 @@ class RedisPeerStore implements PeerStore {
     metrics.remoteNodes.set(this.#remote.nodes);
     await this.#agreeOnSettings(settings);
     if (this.#problem !== undefined) await this.#comeBack();
+    if (!anew) return;
+    this.#anew = core.blobs();
+    this.#anewStep = ANEW_FAST;
   }
 
   /** Redis answers: writes everything anew, and what leases were given away meanwhile. */
@@ -273,37 +292,20 @@ class RedisPeerStore implements PeerStore {
     }
     this.#problem = undefined;
     this.#told = false;
-    this.#anew = core.blobs();
-    this.#anewStep = ANEW_FAST;
     metrics.peerStoreUp.set({ store: 'redis' }, 1);
     log.info({ trackers: this.#others.size + 1 }, 'peers and leases are shared through Redis');
   }
 
   /** These other trackers live, and have these supernodes. */
   #heardOf(others: ReadonlyMap<string, TrackerReport>): void {
-    const { clock, core } = this.#deps;
+    const { clock } = this.#deps;
     const before = this.#others;
     this.#others = others;
     if ([...before.keys()].some((incarnation) => !others.has(incarnation))) {
       this.#remote.keepOnly((incarnation) => others.has(incarnation));
     }
-    const supernodes = new Map<string, PeerInfo>();
-    for (const report of others.values()) {
-      for (const each of report.supernodes) {
-        if (each.role === 'supernode' && !this.#host.isConnected(each.id)) supernodes.set(each.id, each);
-      }
-    }
-    const { epoch } = core;
-    for (const info of supernodes.values()) {
-      this.#remoteSupernodes.add(info.id);
-      core.join(info, clock.now());
-    }
-    for (const id of this.#remoteSupernodes) {
-      if (supernodes.has(id)) continue;
-      this.#remoteSupernodes.delete(id);
-      if (!this.#host.isConnected(id)) core.leave(id, clock.now());
-    }
-    if (core.epoch !== epoch) this.#host.supernodesChanged();
+    const supernodes = [...others.values()].flatMap((report) => report.supernodes);
+    if (this.#supernodes.set(supernodes, clock.now())) this.#host.supernodesChanged();
   }
 
   async #agreeOnSettings(text: string | null): Promise<void> {
@@ -329,8 +331,8 @@ class RedisPeerStore implements PeerStore {
   async #flush(): Promise<void> {
     const { clock, metrics } = this.#deps;
     if (this.#writes.takeOverflow()) {
-      this.#alone('more news than can be written');
-      return;
+      this.#startOver = true;
+      this.#beatSoon();
     }
     this.#writeAnew();
     const written = await this.#writes.flush(this.#redis, this.#incarnation);

@@ -94,7 +94,7 @@ local function grant(stripe, key)
   else redis.call('HSET', key, 'holder', holder, 'peer', peer, 'token', token, 'read', '0') end
   redis.call('PEXPIRE', key, ttl)
   local k = p .. 'lease-token:' .. token
-  redis.call('HSET', k, 'key', key, 'holder', holder, 'aside', ARGV[6], 'stripe', stripe, 'digest', digest)
+  redis.call('HSET', k, 'key', key, 'holder', holder, 'aside', ARGV[6], 'stripe', stripe, 'digest', digest, 'upstream', upstream)
   redis.call('PEXPIRE', k, ttl)
   redis.call('SADD', mine, token)
   redis.call('PEXPIRE', mine, 120000)
@@ -131,10 +131,10 @@ end
 return { reason, math.max(retry, 0), unpack(named) }
 `;
 
-/** holder, token, lease ms -> stripe, or false when the lease is lost */
+/** holder, token, lease ms -> [stripe, digest, upstream, aside 0/1], or false when the lease is lost */
 const RENEW = `${NOW}
 local k = p .. 'lease-token:' .. ARGV[3]
-local l = redis.call('HMGET', k, 'key', 'holder', 'aside', 'stripe')
+local l = redis.call('HMGET', k, 'key', 'holder', 'aside', 'stripe', 'digest', 'upstream')
 if not l[1] or l[2] ~= ARGV[2] then return false end
 if l[3] == '1' then
   local score = redis.call('ZSCORE', l[1], ARGV[3])
@@ -146,7 +146,7 @@ else
 end
 redis.call('PEXPIRE', l[1], ARGV[4])
 redis.call('PEXPIRE', k, ARGV[4])
-return l[4]
+return { l[4], l[5], l[6], l[3] }
 `;
 
 /** holder, token, read 0/1, ms that what was read is not read again */
@@ -161,18 +161,6 @@ redis.call('PEXPIRE', l[1], ARGV[5])
 redis.call('PEXPIRE', k, ARGV[5])
 `;
 
-/** holder, digests; without any: all leases of the holder */
-const FORGET = `${NOW}${END_LEASE}
-local mine = p .. 'holder:' .. ARGV[2]
-local of = {}
-for i = 3, #ARGV do of[ARGV[i]] = true end
-for _, token in ipairs(redis.call('SMEMBERS', mine)) do
-  local digest = redis.call('HGET', p .. 'lease-token:' .. token, 'digest')
-  if not digest then redis.call('SREM', mine, token)
-  elseif #ARGV < 3 or of[digest] then endLease(token) end
-end
-`;
-
 /** holder, how others reach it, digest, upstream, aside 0/1, token, ms left, stripe, read 0/1: unless somebody else has it */
 const RESTORE = `${NOW}
 local holder, digest, token, ttl = ARGV[2], ARGV[4], ARGV[7], tonumber(ARGV[8])
@@ -185,7 +173,8 @@ elseif redis.call('EXISTS', key) == 1 then return
 else redis.call('HSET', key, 'holder', holder, 'peer', ARGV[3], 'token', token, 'read', ARGV[10]) end
 redis.call('PEXPIRE', key, ttl)
 local k = p .. 'lease-token:' .. token
-redis.call('HSET', k, 'key', key, 'holder', holder, 'aside', ARGV[6], 'stripe', ARGV[9], 'digest', digest)
+redis.call('HSET', k, 'key', key, 'holder', holder, 'aside', ARGV[6], 'stripe', ARGV[9], 'digest', digest,
+  'upstream', ARGV[5])
 redis.call('PEXPIRE', k, ttl)
 redis.call('SADD', p .. 'holder:' .. holder, token)
 redis.call('PEXPIRE', p .. 'holder:' .. holder, 120000)
@@ -197,7 +186,6 @@ export const SCRIPTS = {
   ask: ASK,
   renew: RENEW,
   release: RELEASE,
-  forget: FORGET,
   restore: RESTORE,
 } as const;
 
