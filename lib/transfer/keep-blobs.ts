@@ -65,10 +65,10 @@ export class KeepBlobs {
     else if (first) this.#begin(blob.info, false, 0);
   }
 
-  /** The whole digest has matched. */
-  complete(blob: SharedBlob, first: boolean): void {
-    const sending = this.#sending.get(blob.digest);
-    if (sending === undefined) this.#begin(blob.info, true, first ? 0 : OTHERS_MS);
+  /** The whole digest has matched, now or long ago. */
+  complete(info: BlobInfo, first: boolean): void {
+    const sending = this.#sending.get(info.digest);
+    if (sending === undefined) this.#begin(info, true, first ? 0 : OTHERS_MS);
     else {
       sending.complete = true;
       sending.wake();

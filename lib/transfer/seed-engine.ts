@@ -73,7 +73,7 @@ export class SeedEngine {
       dropsEverywhere: true,
       complete: (blob) => {
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]);
-        this.#kept?.keep.complete(blob, this.#coOwners.mine(blob, 0));
+        this.#kept?.keep.complete(blob.info, this.#coOwners.mine(blob, 0));
       },
       wrong: (blob, generations) => this.#startOver(blob, generations),
     });
@@ -256,6 +256,8 @@ export class SeedEngine {
     return this.#blobs.activate(digest, open, (stored) => {
       const { clock, metrics, trace } = this.#deps;
       const held = stored.have.count;
+      // It may be older than the object store, or the store failed when it came.
+      if (stored.complete) this.#kept?.keep.complete(stored.info, false);
       trace?.(clock.now(), { kind: 'blob-open', digest, held, pieces: stored.info.pieces });
       metrics.swarms.set(this.#blobs.size + 1);
       return { slot: this.#decisions.core.addBlob(stored.info.pieces, stored.have), nowMs: clock.now() };

@@ -77,6 +77,20 @@ t.test('what was sent while the store failed is sent again', async (t) => {
   t.ok(await kept());
 });
 
+t.test('what the disk had before is kept once a node asks for it', async (t) => {
+  const objects = new MemoryObjectStore();
+  objects.failing = true;
+  const { cluster, digest, kept, pull } = await setUp(objects, { seed: 8, size: 300_000 });
+  t.equal(await pull(0), digest);
+  await cluster.run(10 * OTHERS_MS);
+  objects.failing = false;
+  await cluster.run(OTHERS_MS);
+  t.notOk(objects.objects.has(indexKey(digest)), 'it was given up');
+  t.equal(await pull(1), digest);
+  await cluster.run(OTHERS_MS);
+  t.ok(await kept());
+});
+
 /** Changes a byte of what is kept, and of its index, so that each piece looks right. */
 function forge(objects: MemoryObjectStore, digest: Digest): void {
   const bytes = objects.objects.get(bytesKey(digest))!;
