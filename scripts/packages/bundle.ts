@@ -35,7 +35,7 @@ const lateRequires: Plugin = {
 export async function bundle(folder: string): Promise<void> {
   await build({
     absWorkingDir: ROOT,
-    entryPoints: { damselfly: 'damselfly/main.ts', dfget: 'dfget/main.ts' },
+    entryPoints: { damselfly: 'damselfly/main.js', dfget: 'dfget/main.js' },
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     chunkNames: 'part-[hash]',
