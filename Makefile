@@ -1,7 +1,7 @@
 # Everything a newcomer needs, with nothing but make and npm (any Node from 20 on: the project brings its own runtime).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check clean
+.PHONY: help demo test soak dist check clean
 
 # Installed again only when the lock file is newer.
 node_modules/.package-lock.json: package-lock.json
@@ -19,6 +19,9 @@ test: node_modules/.package-lock.json ## all tests, with real container clients;
 
 soak: node_modules/.package-lock.json ## every fault of the fault suite with five seeds on real processes, for hours; writes docs/benchmarks/chaos.md
 	@npm run --silent test:chaos -- --seeds 5 --record
+
+dist: node_modules/.package-lock.json ## packages in dist/: what npm installs, and one file for machines without Node
+	@npm run --silent dist
 
 check: node_modules/.package-lock.json ## types, lint, format, dead code
 	@npm run --silent check

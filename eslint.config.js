@@ -11,6 +11,7 @@ const ADAPTERS = [
   'lib/discovery/tracker/*.ts',
   'lib/origin/http/*.ts',
   'lib/security/system/*.ts',
+  'lib/objects/s3/*.ts',
   'lib/observe/admin-server.ts',
   'lib/observe/connection-limits.ts',
   'lib/observe/lazy-server.ts',
@@ -57,7 +58,7 @@ const OUTSIDE_MODULES = [
 }));
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', '.tap/', 'stubs/', '*.js'] },
+  { ignores: ['dist/', 'node_modules/', '.tap/', 'stubs/', '*.js', '**/*.cjs'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

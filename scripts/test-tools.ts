@@ -19,6 +19,7 @@ const TOOLS = [
   { program: 'ip', debian: 'iproute2' },
   { program: 'iptables', debian: 'iptables' },
   { program: 'faketime', debian: 'faketime' },
+  { program: 'redis-server', debian: 'redis-server' },
   { program: 'systemd-socket-activate', debian: 'systemd' },
   { program: 'promtool', debian: 'prometheus' },
   { program: 'chromium', debian: 'chromium' },

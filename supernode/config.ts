@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { dataDirs, dhtListen, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import { address } from '../lib/config/values.ts';
+import { address, objectStoreUrl } from '../lib/config/values.ts';
 
 /** Settings of `damselfly supernode`: flag, DAMSELFLY_* variable or /etc/damselfly/supernode.yaml. */
 export const supernodeConfig = z.object({
@@ -22,6 +22,10 @@ export const supernodeConfig = z.object({
   upstream: settings.upstream,
   authFile: settings.authFile,
   dataDir: dataDirs('supernode'),
+  blobStore: setting(objectStoreUrl().optional(), {
+    argument: '<disk|s3://bucket/prefix>',
+    help: "where blobs are kept for good, the disk being a cache in front: a bucket, such as s3://blobs/damselfly?endpoint=https://rgw.corp&region=eu-1; credentials as Amazon's SDK finds them (default: disk, nowhere else)",
+  }),
   storeMax: settings.storeMax,
   storeHigh: settings.storeHigh,
   storeLow: settings.storeLow,

@@ -1,5 +1,6 @@
 import { LiveSettings } from '../lib/command/live-settings.ts';
 import type { SettingsSources } from '../lib/command/process-command.ts';
+import { openS3 } from '../lib/objects/s3/s3-object-store.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
 import { openPeerHost, type PeerHost, type PeerHostDeps } from '../lib/transfer/peer-host.ts';
@@ -15,7 +16,15 @@ export async function createSupernode(
   config: SupernodeConfig,
   sources?: SettingsSources<SupernodeConfig>,
 ): Promise<RunningProcess> {
-  const host = await openPeerHost(deps, config, 'supernode', (parts) => new SeedEngine(parts));
+  const objects = config.blobStore === undefined ? undefined : await openS3(config.blobStore);
+  let host: PeerHost<SeedEngine>;
+  try {
+    host = await openPeerHost(deps, config, 'supernode', (parts) => new SeedEngine({ ...parts, objects }));
+  } catch (error) {
+    objects?.close();
+    throw error;
+  }
+  host.addNotes(() => host.engine.notes);
   if (sources !== undefined) followFile(deps, config, sources, host);
   const { id } = host.self();
   const { adminAddress: admin, peerAddress: peer } = host;
@@ -26,6 +35,7 @@ export async function createSupernode(
     close: async () => {
       await host.engine.drain();
       await host.close();
+      objects?.close();
     },
   };
 }

@@ -16,6 +16,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   'lib/store': 2,
   'lib/oci': 2,
   'lib/config': 2,
+  'lib/objects': 2,
   'lib/security': 2,
   'lib/swarm': 3,
   'lib/origin': 3,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import { address, refuse } from '../lib/config/values.ts';
+import { address, redisUrl, refuse } from '../lib/config/values.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
 
@@ -82,6 +82,10 @@ export const trackerConfig = z.object({
   apiKeyFile: setting(z.string().min(1).optional(), {
     argument: '<path>',
     help: 'keys for the API: lines "bearer TOKEN", "basic USER:PASSWORD" or "header NAME: VALUE"; read again when it changes (default: only members and this machine may use it)',
+  }),
+  peerStore: setting(redisUrl().optional(), {
+    argument: '<memory|url>',
+    help: 'where trackers share who has what, and leases: redis://:PASSWORD@host:6379/0, rediss:// or unix:///path; any of them then answers for any blob (default: memory, each by itself)',
   }),
   joinToken: settings.joinToken,
   enroll: settings.enroll,

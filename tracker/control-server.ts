@@ -13,6 +13,7 @@ import { handshakeRefusal, mutualTls, shownCertificate } from '../lib/security/s
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
+import type { PeerStore } from './peer-store/peer-store.ts';
 
 /** How long members have to answer a closing handshake before their sockets are cut. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -38,7 +39,7 @@ export interface ControlServer {
  * @throws CONFIG_INVALID when the address cannot be listened on
  */
 export async function createControlServer(
-  deps: ControlSessionDeps,
+  deps: ControlSessionDeps & { readonly peerStore: Pick<PeerStore, 'notes'> },
   address: ListenAddress,
 ): Promise<ControlServer> {
   const { log, metrics, clock, credentials } = deps;
@@ -67,7 +68,7 @@ export async function createControlServer(
       return endJson(response, listening ? 200 : 503, {
         status,
         checks: { listening },
-        notes: credentials === undefined ? INSECURE : [],
+        notes: [...(credentials === undefined ? INSECURE : []), ...deps.peerStore.notes],
       });
     }
     if (path === '/metrics') {

@@ -155,8 +155,10 @@ export class ControlSession implements MemberSession, Announcer {
         return;
       case 'lease':
       case 'renew': {
-        const answer = members.lease(this.#id, message);
-        this.sendText(encodeControl({ ...answer, ask: message.ask }));
+        const { ask } = message;
+        void members
+          .lease(this.#id, message)
+          .then((answer) => this.sendText(encodeControl({ ...answer, ask })));
         return;
       }
       case 'release':

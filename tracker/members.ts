@@ -14,6 +14,7 @@ import {
 } from '../lib/wire/control-messages.ts';
 import type { ReportMessage } from '../lib/wire/report-messages.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import type { PeerStore, PeerStoreHost } from './peer-store/peer-store.ts';
 
 /**
  * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
@@ -61,10 +62,14 @@ export interface MembersDeps {
   readonly metrics: TrackerMetrics;
   /** A member is gone, and no other connection of it has taken its place. */
   readonly onLeft?: ((id: string) => void) | undefined;
+  readonly peerStore: PeerStore;
 }
 
+/** When members of other trackers turn out to share a blob, so many of ours hear of it at once; others when they ask. */
+const MOST_TOLD_MORE = 32;
+
 /** Who is connected: keeps the core informed of joins, leaves and silence, and members of new sets of supernodes. */
-export class Members {
+export class Members implements PeerStoreHost {
   readonly #deps: MembersDeps;
   readonly #members = new Map<string, Member>();
   /** Connections without a hello -> since when; the oldest first. */
@@ -81,6 +86,7 @@ export class Members {
     this.#deps = deps;
     this.#sweptAtMs = deps.clock.now();
     this.#cancelSweep = every(deps.clock, SWEEP_MS, () => this.#sweep());
+    deps.peerStore.start(this);
   }
 
   /** A connection is there, whose hello is to come. */
@@ -111,6 +117,7 @@ export class Members {
     if (id === undefined || this.#members.get(id)?.session !== session) return;
     const role = core.member(id)?.role;
     this.#members.delete(id);
+    this.#deps.peerStore.left(id);
     core.leave(id, clock.now());
     this.#deps.onLeft?.(id);
     log[role === 'supernode' ? 'info' : 'debug']({ id }, 'member left');
@@ -124,12 +131,13 @@ export class Members {
 
   /** @returns the neighbours of each blob that the member lacks, were it nobody: a member waits for its answer */
   announce(id: string, blobs: readonly BlobAnnouncement[]): BlobNeighbours[] {
-    const { core, clock, metrics } = this.#deps;
+    const { core, clock, metrics, peerStore } = this.#deps;
     const now = clock.now();
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
     for (const { digest, ...state } of blobs) {
       const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
+      peerStore.announced(id, digest, state.have);
       if (state.have === 'all') continue;
       found.push({ digest, peers, ...(core.owners(digest).length > 0 ? { owned: true } : {}) });
     }
@@ -137,13 +145,12 @@ export class Members {
   }
 
   /** May the member read, or go on reading, what it asks for? */
-  lease(id: string, message: LeaseQuestion): LeaseReply {
-    const { core, clock, metrics } = this.#deps;
-    const now = clock.now();
+  async lease(id: string, message: LeaseQuestion): Promise<LeaseReply> {
+    const { metrics, peerStore } = this.#deps;
     const answer =
       message.type === 'renew'
-        ? core.renewLease(id, message.token, now)
-        : core.lease(id, { ...message, aside: message.aside === true }, now);
+        ? await peerStore.renewLease(id, message.token)
+        : await peerStore.lease(id, { ...message, aside: message.aside === true });
     if (answer.kind === 'granted') {
       if (message.type === 'lease') metrics.leaseAnswers.inc({ answer: 'granted' });
       const { stripe, token, ttlMs } = answer;
@@ -155,7 +162,7 @@ export class Members {
   }
 
   releaseLease(id: string, token: number, read: boolean): void {
-    this.#deps.core.releaseLease(id, token, read, this.#deps.clock.now());
+    this.#deps.peerStore.releaseLease(id, token, read);
   }
 
   /** Whether the member has announced the blob. */
@@ -164,7 +171,38 @@ export class Members {
   }
 
   withdraw(id: string, digests: readonly Digest[]): void {
+    this.#deps.peerStore.withdrawn(id, digests);
     for (const digest of digests) this.#deps.core.withdraw(id, digest);
+  }
+
+  isConnected(id: string): boolean {
+    return this.#members.has(id);
+  }
+
+  get connected(): number {
+    return this.#members.size;
+  }
+
+  /** Others share the blob than were known: members that lack it hear of them. */
+  found(digest: Digest): void {
+    const { core, clock } = this.#deps;
+    let told = 0;
+    for (const { have, info } of core.sharers(digest)) {
+      const session = have === 'all' ? undefined : this.#members.get(info.id)?.session;
+      if (session === undefined) continue;
+      const peers = core.announce(info.id, digest, { have }, clock.now()).slice(0, MAX_NEIGHBOURS_PER_BLOB);
+      const owned = core.owners(digest).length > 0 ? ({ owned: true } as const) : {};
+      session.sendText(encodeControl({ type: 'neighbours', blobs: [{ digest, peers, ...owned }] }));
+      if (++told >= MOST_TOLD_MORE) return;
+    }
+  }
+
+  supernodesChanged(): void {
+    this.#changed();
+  }
+
+  toldSettings(settings: ClusterSettings): void {
+    this.#spread(settings, 'another tracker');
   }
 
   /** Those that are there now, as many as a message holds. */
@@ -179,6 +217,12 @@ export class Members {
 
   /** A member tells settings; everybody hears of them when they are news. */
   set(settings: ClusterSettings, id: string): void {
+    if (!isNewer(settings, this.#settings)) return;
+    this.#deps.peerStore.tellSettings(settings);
+    this.#spread(settings, id);
+  }
+
+  #spread(settings: ClusterSettings, id: string): void {
     if (!isNewer(settings, this.#settings)) return;
     this.#settings = settings;
     this.#deps.log.warn({ id, settings }, 'new settings of the cluster');
@@ -234,9 +278,13 @@ export class Members {
       this.#expected.delete(session);
       session.end('no hello in time');
     }
-    for (const id of core.expire(now, ({ role }) => SILENT_HEARTBEATS * HEARTBEAT_MS[role])) {
+    // Members of other trackers are judged there.
+    const silentMs = ({ id, role }: PeerInfo): number =>
+      this.#members.has(id) ? SILENT_HEARTBEATS * HEARTBEAT_MS[role] : Number.POSITIVE_INFINITY;
+    for (const id of core.expire(now, silentMs)) {
       const member = this.#members.get(id);
       this.#members.delete(id);
+      this.#deps.peerStore.left(id);
       metrics.cleaned.inc({ what: 'member' });
       this.#deps.onLeft?.(id);
       this.#listener?.left(id);
@@ -248,8 +296,8 @@ export class Members {
 
   #changed(): void {
     const { core, clock, metrics } = this.#deps;
-    const { leases, members, swarms } = core.counts;
-    metrics.members.set({ protocol: 'damselfly' }, members);
+    const { leases, swarms } = core.counts;
+    metrics.members.set({ protocol: 'damselfly' }, this.#members.size);
     metrics.leases.set(leases);
     metrics.supernodes.set(core.supernodes.length);
     metrics.swarms.set({ protocol: 'damselfly' }, swarms);

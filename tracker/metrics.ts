@@ -32,6 +32,13 @@ export function createTrackerMetrics(options: { readonly defaults?: boolean } = 
       ['answer'],
     ),
     cleaned: counter('cleaned_total', 'What had been left behind and was removed: lease, member', ['what']),
+    peerStoreUp: gauge(
+      'peer_store_up',
+      '1 while trackers share peers and leases through --peer-store; 0 while this one goes on from memory alone',
+      ['store'],
+    ),
+    peerStoreWrites: counter('peer_store_writes_total', 'Words on nodes and blobs written to --peer-store'),
+    remoteNodes: gauge('remote_nodes', 'Nodes of other trackers that are named to nodes of this one'),
     controlMessages: counter('control_messages_total', 'Control messages received', ['type']),
     certificates: counter('certificates_total', 'Certificates given to members', ['role']),
     preheatOpen: gauge('preheat_jobs_open', 'Preheat jobs that are not over'),

@@ -20,6 +20,8 @@ import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
 import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
+import { createMemoryPeerStore } from './peer-store/memory-peer-store.ts';
+import { createRedisPeerStore } from './peer-store/redis-peer-store.ts';
 
 /** No tracker grants as many. */
 const LEASES_PER_MS = 1000;
@@ -51,6 +53,8 @@ export interface TrackerOptions extends ApiOptions {
   readonly adminTokenFile?: string | undefined;
   /** What who is not on this machine has to show to see the live page. @default nobody else sees it */
   readonly liveToken?: string | undefined;
+  /** URL of the Redis through which trackers share peers and leases, with its password. @default none: memory alone */
+  readonly peerStore?: string | undefined;
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
@@ -76,7 +80,11 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
   const { records } = deps;
   const api = await openApi({ log, clock, metrics, credentials, wallClockMs, records }, options);
-  const members = new Members({ log, clock, metrics, core, onLeft: (id) => api.jobs.left(id) });
+  const peerStore =
+    options.peerStore === undefined
+      ? createMemoryPeerStore(core, clock)
+      : await createRedisPeerStore({ core, clock, rng, log, metrics }, options.peerStore);
+  const members = new Members({ log, clock, metrics, core, peerStore, onLeft: (id) => api.jobs.left(id) });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
@@ -85,7 +93,10 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let live: LiveRoutes | undefined;
   try {
     control = await createControlServer(
-      { log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, preheat: api.jobs },
+      {
+        ...{ log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, peerStore },
+        preheat: api.jobs,
+      },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
@@ -115,6 +126,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
         token: loadAdminToken(options.adminTokenFile),
         registry,
         checks: () => ({ listening: true }),
+        moreNotes: () => peerStore.notes,
       });
     }
   } catch (error) {
@@ -124,6 +136,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     announcements.close();
     members.close();
     await api.close();
+    await peerStore.close();
     throw error;
   }
   const addresses = { ...addressesOf(control.address, announce), ...(admin && { admin: admin.address }) };
@@ -131,6 +144,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     live.close();
+    await peerStore.close();
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     announcements.close();
     members.close();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseS3Address, type S3Address } from '../core/s3-address.ts';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { parseBytes, parseDuration, parseRate } from './units.ts';
 
@@ -65,6 +66,26 @@ export const httpsUrl = () =>
       return refuse(context, 'a URL, such as https://tracker.corp:8401');
     }
     return url.origin;
+  });
+
+/** Where a Redis or Valkey listens; undefined for `memory`. May hold a password. */
+export const redisUrl = () =>
+  z.string().transform((text, context): string | undefined => {
+    if (text === 'memory') return undefined;
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url?.protocol === 'unix:' && url.host === '' && url.pathname.length > 1) return text;
+    if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '') {
+      return refuse(context, 'memory, or a URL such as redis://redis.corp:6379 or unix:///run/redis.sock');
+    }
+    return text;
+  });
+
+/** `s3://bucket/prefix?endpoint=https://rgw.corp`; undefined for `disk`. */
+export const objectStoreUrl = () =>
+  z.string().transform((text, context): S3Address | undefined => {
+    if (text === 'disk') return undefined;
+    const expected = 'disk, or a bucket such as s3://blobs/damselfly?endpoint=https://rgw.corp&region=eu-1';
+    return parseS3Address(text) ?? refuse(context, expected);
   });
 
 /** `24h`, `90s`; milliseconds. */

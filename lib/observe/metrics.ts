@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { addBuildInfo } from './build-info.ts';
 
 /** Where received bytes came from. */
-export type Source = 'origin' | 'supernode' | 'peer' | 'archive';
+export type Source = 'origin' | 'supernode' | 'peer' | 'archive' | 'object-store';
 
 /** The metrics of a process that moves blobs (node daemon, supernode); names and labels are public (docs/METRICS.md). */
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -30,6 +30,11 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'source',
     ]),
     sentBytes: counter('sent_bytes_total', 'Blob bytes sent', ['to']),
+    objectStore: counter(
+      'object_store_total',
+      'What was asked of --blob-store: the index of a blob, reads of its pieces, blobs to keep, blobs to remove because they were wrong; and how that went',
+      ['kind', 'outcome'],
+    ),
     pullSeconds: histogram('blob_pull_seconds', 'From a blob request to its last byte', ['outcome'], SECONDS),
     firstByteSeconds: histogram('first_byte_seconds', 'From a blob request to its first byte', [], SECONDS),
     pullEfficiency: histogram(

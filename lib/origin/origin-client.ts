@@ -124,6 +124,15 @@ export interface BlobBody {
   readonly size: number;
   /** The registry sends all of the blob: had a part been asked for, what is before it costs as much. */
   readonly whole: boolean;
+  /** Where it does not come from the registry but from where it was kept: what each piece must be. */
+  readonly kept?: KeptPieces | undefined;
   /** Exactly the bytes asked for, in order; throws UPSTREAM_BROKEN when the registry sends fewer or more. */
   readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+export interface KeptPieces {
+  /** SHA-256 of the piece. */
+  hash(index: number): Uint8Array;
+  /** A piece was another: what is kept is not used any more. */
+  wrong(): void;
 }

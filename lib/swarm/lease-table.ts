@@ -3,16 +3,16 @@ import type { LeaseAnswer, LeaseWish } from '../core/lease.ts';
 /** A lease runs out so long after it was granted or renewed, milliseconds: who reads shows progress far more often. */
 export const LEASE_TTL_MS = 2000;
 /** Who asks for a stripe that was read gets it from the swarm: so long, milliseconds, it is not read once more. */
-const READ_KEPT_MS = 30_000;
+export const READ_KEPT_MS = 30_000;
 /** When a crowd has stepped aside, asking again sooner is of no use, milliseconds. */
-const CROWD_RETRY_MS = 500;
+export const CROWD_RETRY_MS = 500;
 /** So many nodes may step aside at once from one registry, or this share of all when that is more. */
 const FEWEST_ASIDE = 4;
 const ASIDE_SHARE = 0.01;
 /** Leases of one holder; a node reads one stripe of a blob at a time. Bounds what a broken member can make us hold. */
-const MOST_PER_HOLDER = 256;
+export const MOST_PER_HOLDER = 256;
 /** Holders named to who is refused: enough to find one that answers. */
-const MOST_NAMED = 4;
+export const MOST_NAMED = 4;
 
 /** What a member asks for. */
 export interface Wish extends Omit<LeaseWish, 'digest'> {
@@ -23,13 +23,13 @@ export interface Wish extends Omit<LeaseWish, 'digest'> {
 /** Holders by their ids. */
 export type Grant = LeaseAnswer<string>;
 
-interface Lease {
-  readonly holder: string;
-  readonly digest: string;
-  readonly upstream: string;
+/** A lease as whoever keeps it tells others. */
+export interface KnownLease extends Omit<Wish, 'stripes'> {
   readonly stripe: number;
-  readonly aside: boolean;
   readonly token: number;
+}
+
+interface Lease extends KnownLease {
   /** The stripe has been read; until it runs out the lease keeps others from reading it again. */
   read: boolean;
   endsAt: number;
@@ -93,6 +93,37 @@ export class LeaseTable {
     }
   }
 
+  /** Another table granted it. It takes the place of what is here for that stripe, unless that is newer. */
+  adopt(lease: KnownLease, ttlMs: number, now: number): void {
+    this.#lastToken = Math.max(this.#lastToken, lease.token);
+    const other = lease.aside ? undefined : this.#byStripe.get(stripeKey(lease.digest, lease.stripe));
+    if (other !== undefined) {
+      if (other.token > lease.token) return;
+      this.#end(other);
+    }
+    this.#keep({ ...lease, read: false, endsAt: now + ttlMs });
+  }
+
+  /** Leases that hold now, with what is left of them in milliseconds. */
+  *held(now: number): Iterable<KnownLease & { readonly read: boolean; readonly ttlMs: number }> {
+    for (const { endsAt, ...lease } of this.#byToken.values()) {
+      if (endsAt > now) yield { ...lease, ttlMs: endsAt - now };
+    }
+  }
+
+  /** Tokens of the holder's leases, of one blob or of all. */
+  tokensOf(holder: string, digest?: string): number[] {
+    const leases = [...(this.#byHolder.get(holder) ?? [])];
+    return leases
+      .filter((lease) => digest === undefined || lease.digest === digest)
+      .map(({ token }) => token);
+  }
+
+  /** The newest token that was granted, here or as far as is known. */
+  get lastToken(): number {
+    return this.#lastToken;
+  }
+
   /** Removes what has run out. @returns how many leases that were */
   expire(now: number): number {
     let gone = 0;
@@ -146,12 +177,15 @@ export class LeaseTable {
   #grant({ holder, digest, upstream, aside }: Wish, stripe: number, now: number): Grant {
     const token = ++this.#lastToken;
     const endsAt = now + LEASE_TTL_MS;
-    const lease: Lease = { holder, digest, upstream, stripe, aside, token, read: false, endsAt };
-    this.#byToken.set(token, lease);
-    if (aside) add(this.#aside, upstream, lease);
-    else this.#byStripe.set(stripeKey(digest, stripe), lease);
-    add(this.#byHolder, holder, lease);
+    this.#keep({ holder, digest, upstream, stripe, aside, token, read: false, endsAt });
     return { kind: 'granted', stripe, token, ttlMs: LEASE_TTL_MS };
+  }
+
+  #keep(lease: Lease): void {
+    this.#byToken.set(lease.token, lease);
+    if (lease.aside) add(this.#aside, lease.upstream, lease);
+    else this.#byStripe.set(stripeKey(lease.digest, lease.stripe), lease);
+    add(this.#byHolder, lease.holder, lease);
   }
 
   #end(lease: Lease): void {

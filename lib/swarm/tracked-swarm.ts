@@ -59,6 +59,11 @@ export class TrackedSwarm {
     return this.#zones.get(zone) ?? [];
   }
 
+  /** All nodes that share it. */
+  *places(): Iterable<Place> {
+    for (const list of this.#zones.values()) yield* list;
+  }
+
   enter(member: Member): Place {
     let list = this.#zones.get(member.info.zone);
     if (list === undefined) {

@@ -62,7 +62,10 @@ export class TrackerCore {
   readonly #rng: Rng;
   readonly #members = new Map<string, Member>();
   readonly #swarms = new Map<string, TrackedSwarm>();
-  readonly #leases: LeaseTable;
+  /** Who reads what from registries. */
+  readonly leases: LeaseTable;
+  /** Called when a node shares a blob no more, however that came. */
+  onExit: (id: string, digestKey: string) => void = () => {};
   #supernodes: readonly PeerInfo[] = [];
   #epoch = 0;
   #links = 0;
@@ -72,7 +75,7 @@ export class TrackerCore {
   constructor(options: Partial<TrackerCoreOptions>, rng: Rng) {
     this.#options = { ...DEFAULT_OPTIONS, ...options };
     this.#rng = rng;
-    this.#leases = new LeaseTable(this.#options.firstLeaseToken);
+    this.leases = new LeaseTable(this.#options.firstLeaseToken);
   }
 
   /** Adds the member, or updates its address; a known one keeps its swarms unless its zone or role changed. */
@@ -99,7 +102,7 @@ export class TrackerCore {
     if (member === undefined) return;
     for (const place of [...member.places.values()]) this.#exit(place);
     this.#members.delete(id);
-    this.#leases.forget(id);
+    this.leases.forget(id);
     if (member.info.role === 'supernode') this.#supernodesChanged();
   }
 
@@ -150,28 +153,54 @@ export class TrackerCore {
   withdraw(id: string, digestKey: string): void {
     const place = this.#members.get(id)?.places.get(digestKey);
     if (place !== undefined) this.#exit(place);
-    this.#leases.forget(id, digestKey);
+    this.leases.forget(id, digestKey);
+  }
+
+  /** The node shares the blob, as somebody else has heard from it: others may be linked to it. */
+  note(id: string, digestKey: string, have: AnnounceState['have']): void {
+    const member = this.#members.get(id);
+    if (member === undefined || member.info.role === 'supernode') return;
+    const place = member.places.get(digestKey) ?? this.#enter(member, digestKey, Number.POSITIVE_INFINITY);
+    place.have = have;
+  }
+
+  /** Takes back what {@link note} said. */
+  unnote(id: string, digestKey: string): void {
+    const place = this.#members.get(id)?.places.get(digestKey);
+    if (place !== undefined) this.#exit(place);
+  }
+
+  /** Blobs that nodes share. */
+  blobs(): IterableIterator<string> {
+    return this.#swarms.keys();
+  }
+
+  /** The nodes that share the blob, and what they have of it. */
+  *sharers(digestKey: string): Iterable<{ readonly info: PeerInfo; readonly have: AnnounceState['have'] }> {
+    for (const { have, member } of this.#swarms.get(digestKey)?.places() ?? []) {
+      yield { info: member.info, have };
+    }
   }
 
   /** May the member read one of these stripes from the registry? */
   lease(id: string, wish: LeaseWish, now: number): LeaseAnswer {
     const nodes = this.#members.size - this.#supernodes.length;
-    return this.#named(this.#leases.ask({ ...wish, holder: id }, nodes, now));
+    return this.#named(this.leases.ask({ ...wish, holder: id }, nodes, now));
   }
 
   /** The member makes progress with what it reads under a lease. */
   renewLease(id: string, token: number, now: number): LeaseAnswer {
-    return this.#named(this.#leases.renew(id, token, now));
+    return this.#named(this.leases.renew(id, token, now));
   }
 
   /** It has ended. @param read whether nothing of the stripe is left to read */
   releaseLease(id: string, token: number, read: boolean, now: number): void {
-    this.#leases.release(id, token, read, now);
+    this.leases.release(id, token, read, now);
   }
 
   /** Removes leases that have run out. @returns how many */
   expireLeases(now: number): number {
-    return this.#leases.expire(now);
+    return this.leases.expire(now);
   }
 
   #named(grant: Grant): LeaseAnswer {
@@ -181,7 +210,12 @@ export class TrackerCore {
 
   /** Whether the member has announced the blob. */
   shares(id: string, digestKey: string): boolean {
-    return this.#members.get(id)?.places.has(digestKey) === true;
+    return this.haveOf(id, digestKey) !== undefined;
+  }
+
+  /** What the node has of the blob; undefined when it does not share it. */
+  haveOf(id: string, digestKey: string): AnnounceState['have'] | undefined {
+    return this.#members.get(id)?.places.get(digestKey)?.have;
   }
 
   member(id: string): PeerInfo | undefined {
@@ -218,7 +252,7 @@ export class TrackerCore {
     readonly leases: number;
   } {
     const { size: members } = this.#members;
-    return { members, swarms: this.#swarms.size, links: this.#links, leases: this.#leases.size };
+    return { members, swarms: this.#swarms.size, links: this.#links, leases: this.leases.size };
   }
 
   #enter(member: Member, digestKey: string, size: number): Place {
@@ -232,6 +266,7 @@ export class TrackerCore {
 
   #exit(place: Place): void {
     this.#links -= place.swarm.exit(place);
+    this.onExit(place.member.info.id, place.swarm.key);
     if (place.swarm.size > 0) return;
     this.#swarms.delete(place.swarm.key);
   }

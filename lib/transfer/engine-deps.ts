@@ -1,5 +1,6 @@
 import type { PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
@@ -22,6 +23,8 @@ export interface EngineDeps {
   readonly pool: BufferPool;
   /** @default none */
   readonly limits?: Limits | undefined;
+  /** Keeps the blobs that a supernode has read. @default none */
+  readonly objects?: ObjectStore | undefined;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;

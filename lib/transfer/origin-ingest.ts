@@ -2,7 +2,7 @@ import { pieceHash } from '../core/digest.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
 import { type BlobInfo, pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
-import type { PieceProof } from '../core/proof.ts';
+import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
 import { attemptsWorth, isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
@@ -147,8 +147,17 @@ async function readRun(
   let filled = 0;
   const land = async (at: number, full: PieceBuffer): Promise<void> => {
     try {
-      const proof = { index: at, hash: pieceHash(full.bytes), generation, signature: new Uint8Array() };
-      await sink.accept(blob, proof, full, 'origin');
+      const hash = pieceHash(full.bytes);
+      const { kept } = body;
+      if (kept !== undefined && !sameBytes(hash, kept.hash(at))) {
+        kept.wrong();
+        throw new DamselflyError('UPSTREAM_BROKEN', 'other bytes than were kept', {
+          digest: blob.digest,
+          piece: at,
+        });
+      }
+      const proof = { index: at, hash, generation, signature: new Uint8Array() };
+      await sink.accept(blob, proof, full, kept === undefined ? 'origin' : 'object-store');
       host.landed(at);
     } finally {
       full.release();

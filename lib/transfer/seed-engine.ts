@@ -18,6 +18,8 @@ import { CoOwners } from './co-owners.ts';
 import { Decisions } from './decisions.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
+import { KeepBlobs } from './keep-blobs.ts';
+import { KeptReads } from './kept-reads.ts';
 import { Limits } from './limits.ts';
 import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
@@ -50,6 +52,8 @@ export class SeedEngine {
   readonly #nodes: NodeRequests;
   readonly #sink: PieceSink;
   readonly #uploads: Uploads;
+  /** What is kept in the object store, if there is one. */
+  readonly #kept: { readonly reads: KeptReads; readonly keep: KeepBlobs } | undefined;
   #stopTicks = (): void => {};
 
   constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}) {
@@ -69,8 +73,10 @@ export class SeedEngine {
     );
     this.#sink = new PieceSink(deps, {
       dropsEverywhere: true,
-      complete: (blob) =>
-        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
+      complete: (blob) => {
+        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]);
+        this.#kept?.keep.complete(blob.info, this.#coOwners.mine(blob, 0));
+      },
       wrong: (blob, generations) => this.#startOver(blob, generations),
     });
     const limits = deps.limits ?? new Limits(deps.clock);
@@ -85,7 +91,13 @@ export class SeedEngine {
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
-    const guarded = { ...deps, origin: guardedOrigin(deps), pace: limits.download };
+    const { objects } = deps;
+    const registries = guardedOrigin(deps);
+    if (objects !== undefined) {
+      const reads = new KeptReads({ ...deps, objects }, registries);
+      this.#kept = { reads, keep: new KeepBlobs({ ...deps, objects }, reads) };
+    }
+    const guarded = { ...deps, origin: this.#kept?.reads ?? registries, pace: limits.download };
     this.#reads = new RegistryReads(guarded, this.#sink, this.#coOwners, {
       selfId: () => deps.self().id,
       has: (blob, piece) => this.#decisions.core.has(blob.slot, piece),
@@ -179,6 +191,12 @@ export class SeedEngine {
     return await heldSmallBlobs(this.#deps, { blobs }, read);
   }
 
+  /** For `/readyz`. */
+  get notes(): readonly string[] {
+    const problem = this.#kept?.reads.problem;
+    return problem === undefined ? [] : [`object store: ${problem}: blobs are read from registries`];
+  }
+
   /**
    * Brings a whole blob here before any node asks for it, if it is ours to read; else its owners have the same order.
    * @throws UPSTREAM_*, STORE_*, DIGEST_MISMATCH, ABORTED
@@ -257,6 +275,8 @@ export class SeedEngine {
     return this.#blobs.activate(digest, open, (stored) => {
       const { clock, metrics, trace } = this.#deps;
       const held = stored.have.count;
+      // It may be older than the object store, or the store failed when it came.
+      if (stored.complete) this.#kept?.keep.complete(stored.info, false);
       trace?.(clock.now(), { kind: 'blob-open', digest, held, pieces: stored.info.pieces });
       metrics.swarms.set(this.#blobs.size + 1);
       return { slot: this.#decisions.core.addBlob(stored.info.pieces, stored.have), nowMs: clock.now() };
@@ -279,6 +299,7 @@ export class SeedEngine {
   #landed(blob: SharedBlob, piece: number): void {
     this.#decisions.decide((core, now) => core.landed(blob.slot, piece, now));
     this.#coOwners.landed(blob, piece);
+    this.#kept?.keep.landed(blob, this.#coOwners.mine(blob, 0));
   }
 
   /** Every piece turned out wrong: whoever shares the blob hears which reads of the registry are to blame. */
@@ -286,6 +307,8 @@ export class SeedEngine {
     this.#decisions.decide((core) => core.lost(blob.slot));
     this.#coOwners.forget(blob);
     this.#reads.wrong(blob);
+    this.#kept?.keep.wrong(blob);
+    this.#kept?.reads.forget(blob.digest);
     for (const neighbour of this.#neighbours.all()) {
       if (neighbour.sharesWithUs(blob.digest)) {
         neighbour.send({ type: 'wrong', handle: blob.handle, generations });
@@ -322,6 +345,7 @@ export class SeedEngine {
 
   #retire(blob: SharedBlob): void {
     this.#blobs.retire(blob);
+    this.#kept?.keep.retired(blob);
     this.#decisions.decide((core) => core.removeBlob(blob.slot));
     for (const neighbour of this.#neighbours.all()) neighbour.closeOurs(blob.handle, blob.digest);
     if (!blob.stored.complete) this.#deps.discovery.withdraw([blob.digest]);
@@ -371,6 +395,7 @@ export class SeedEngine {
     this.#stopTicks();
     const reading = this.#reads.close();
     this.#neighbours.close();
+    await this.#kept?.keep.close();
     await reading;
     for (const blob of this.#blobs.all()) await blob.stored.close();
   }

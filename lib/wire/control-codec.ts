@@ -50,7 +50,8 @@ const zone = z
   .regex(/^[0-9A-Za-z._-]*$/);
 const count = z.int().min(0);
 const protocol = z.int().min(1).max(MAX_PROTOCOL);
-const peer = z.object({
+/** A process as others reach it. */
+export const peer = z.object({
   id,
   role: z.enum(ROLES),
   host: host.min(1),

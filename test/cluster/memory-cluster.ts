@@ -4,6 +4,7 @@ import { digestOf } from '../../lib/core/digest.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
+import type { ObjectStore } from '../../lib/objects/object-store.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import type { TraceEvent } from '../../lib/observe/trace.ts';
@@ -54,6 +55,8 @@ export interface ClusterOptions {
   readonly habits?: NodeHabits;
   /** Nodes also share what lies in {@link BORROWED} on their disks. @default false */
   readonly borrows?: boolean;
+  /** Where supernodes keep blobs. @default nowhere */
+  readonly objects?: ObjectStore;
   /** Of the process of that name. @default none */
   readonly limits?: (name: string) => ConstructorParameters<typeof Limits>[1];
 }
@@ -98,7 +101,10 @@ export class MemoryCluster {
   }
 
   async addSupernode(name: string): Promise<Member<SeedEngine>> {
-    return await this.#add(name, 'supernode', '', (deps) => new SeedEngine(deps));
+    return await this.#add(name, 'supernode', '', (deps) => {
+      const { objects } = this.#options;
+      return new SeedEngine({ ...deps, objects });
+    });
   }
 
   async addNode(name: string, index = 0, disk = createMemoryDisk()): Promise<Member<PeerEngine>> {

@@ -5,6 +5,7 @@ import { AnnounceQueue } from '../../tracker/announce-queue.ts';
 import { ControlSession } from '../../tracker/control-session.ts';
 import { Members } from '../../tracker/members.ts';
 import { createTrackerMetrics } from '../../tracker/metrics.ts';
+import { createMemoryPeerStore } from '../../tracker/peer-store/memory-peer-store.ts';
 import { acceptSimControl } from './sim-control.ts';
 import { processNetwork } from './sim-network.ts';
 import { SimProcess } from './sim-process.ts';
@@ -33,7 +34,8 @@ export class SimTracker {
     this.process = process;
     const { clock } = process;
     const metrics = createTrackerMetrics({ defaults: false });
-    const members = new Members({ log, clock, metrics, core: new TrackerCore({}, this.#rng) });
+    const core = new TrackerCore({}, this.#rng);
+    const members = new Members({ log, clock, metrics, core, peerStore: createMemoryPeerStore(core, clock) });
     const announcements = new AnnounceQueue(clock);
     const trackerId = randomHex(this.#rng, 20);
     const sessionDeps = { log, clock, members, announcements, metrics, trackerId, wallClockMs };

@@ -1,0 +1,36 @@
+/**
+ * Bytes by name, far away and for good: S3, or what speaks like it. Every method rejects with STORE_FAILED when the
+ * store cannot be reached or refuses, with ABORTED when the signal fires first.
+ */
+export interface ObjectStore {
+  /** The whole object; undefined when it is not there, or only after it was thawed. For small ones. */
+  get(key: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  /** Its bytes from `start` to `end`, exclusive; undefined as for {@link get}. Nothing is verified here. */
+  read(
+    key: string,
+    range: { readonly start: number; readonly end: number },
+    options: { readonly signal: AbortSignal },
+  ): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** Replaces what is there. */
+  put(key: string, bytes: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Begins an object that comes in parts; nobody sees it before it is completed. */
+  begin(key: string, options: { readonly signal: AbortSignal }): Promise<PartsUpload>;
+  /** Whether or not it is there. */
+  remove(key: string, options: { readonly signal: AbortSignal }): Promise<void>;
+  close(): void;
+}
+
+/** An object on its way; each but the last part has at least {@link MIN_PART_BYTES}. */
+export interface PartsUpload {
+  /** @param number from 1 on */
+  part(number: number, bytes: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** The object is there, with the parts in the order of their numbers. */
+  complete(options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Forgets the parts. */
+  abort(options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+/** S3 takes no smaller part, but for the last one. */
+export const MIN_PART_BYTES = 5 * 1024 * 1024;
+/** S3 takes no more parts of one object. */
+export const MOST_PARTS = 10_000;

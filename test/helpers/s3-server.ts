@@ -1,0 +1,35 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import S3rver from '@20minutes/s3rver';
+
+export interface S3Server {
+  /** For `--blob-store`. */
+  readonly url: string;
+  readonly bucket: string;
+  /** A second call is harmless. */
+  close(): Promise<void>;
+}
+
+/** Its only user; for the environment of whoever speaks to it. */
+export const S3_CREDENTIALS = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' } as const;
+
+/** A small S3 server with one bucket, which checks signatures, on a free port. */
+export async function startS3(): Promise<S3Server> {
+  const folder = mkdtempSync(join(tmpdir(), 'damselfly-s3-'));
+  const bucket = 'blobs';
+  const options = { address: '127.0.0.1', port: 0, silent: true, directory: folder };
+  const server = new S3rver({ ...options, configureBuckets: [{ name: bucket, configs: [] }] });
+  const { port } = await server.run();
+  let closed = false;
+  return {
+    url: `s3://${bucket}/cluster?endpoint=http://127.0.0.1:${port}`,
+    bucket,
+    async close() {
+      if (closed) return;
+      closed = true;
+      await server.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
