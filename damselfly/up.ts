@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -42,6 +43,10 @@ export const upConfig = z.object({
   supernodeAdminListen: supernode.adminListen,
   trackerListen: tracker.listen,
   trackerHttpListen: tracker.httpListen,
+  btUdp: tracker.btUdp,
+  btListen: node.btListen,
+  btTracker: node.btTracker,
+  btUploadRate: node.btUploadRate,
   trackerAdminListen: setting(address().default(DEFAULT_ADMIN), {
     argument: '<host:port>',
     help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
@@ -122,10 +127,13 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         listen: config.trackerListen,
         httpListen: config.trackerHttpListen,
         adminListen: config.trackerAdminListen,
-        udpListen: false,
+        btUdp: config.btUdp,
       });
     });
     const scheme = config.insecure ? 'ws' : 'wss';
+    // Others reach it by the name that is in its certificate.
+    const name = config.advertise?.host ?? hostname();
+    const announceUrl = `${config.insecure ? 'http' : 'https'}://${name}:${httpAddress.port}`;
     const shared = {
       ...config,
       ...identity,
@@ -152,6 +160,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         ...shared,
         dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
         upgrade: false,
+        btTracker: config.btTracker.length > 0 ? config.btTracker : [announceUrl],
       }),
     );
     const others = config.insecure

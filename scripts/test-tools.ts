@@ -19,6 +19,9 @@ const TOOLS = [
   { program: 'ip', debian: 'iproute2' },
   { program: 'iptables', debian: 'iptables' },
   { program: 'faketime', debian: 'faketime' },
+  { program: 'aria2c', debian: 'aria2' },
+  { program: 'transmission-cli', debian: 'transmission-cli' },
+  { program: 'transmission-create', debian: 'transmission-cli' },
   { program: 'systemd-socket-activate', debian: 'systemd' },
 ] as const;
 

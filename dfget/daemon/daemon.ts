@@ -126,8 +126,8 @@ class Daemon implements RunningProcess, HandoverHost {
     const handover = handsOver ? { handover: new Handover(this.#deps, this) } : {};
     const pause = (): Node['pause'] => this.#node.pause;
     const cached = (): CacheApiDeps => {
-      const { engine, images, store } = this.#node;
-      return { images, store, cache: engine.cache };
+      const { engine, images, shares, store } = this.#node;
+      return { images, shares, store, cache: engine.cache };
     };
     const status = (): object => describeDaemon(this.#node, proxy, config);
     this.#api = await startLocalApi(
@@ -136,6 +136,7 @@ class Daemon implements RunningProcess, HandoverHost {
         origin,
         pause,
         cached,
+        shares: () => this.#node.shares,
         status,
         clock,
         log,

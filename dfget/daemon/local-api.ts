@@ -19,6 +19,8 @@ import {
   type SettingsChange,
   type UpgradeAnswer,
 } from '../local-protocol.ts';
+import { addShareApi } from '../torrent/share-api.ts';
+import type { Shares } from '../torrent/shares.ts';
 import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
 import { goneSignal } from './gone-signal.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
@@ -32,6 +34,7 @@ export interface LocalApiDeps {
   readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
+  readonly shares: () => Shares;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   /** Settings while the daemon runs; absent: they cannot be changed. */
@@ -125,6 +128,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   // Blobs come as they are.
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   addCacheApi(server, deps.cached);
+  addShareApi(server, deps.shares);
 
   server.get('/v1/status', async () => deps.status());
 

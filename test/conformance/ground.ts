@@ -75,7 +75,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     const host = options.host ?? '127.0.0.1';
     const at = host.includes(':') ? `[${host}]:0` : `${host}:0`;
     const listen = { host, port: 0 };
-    const tracker = await createTracker(deps, { listen, httpListen: listen, udpListen: false });
+    const tracker = await createTracker(deps, { listen, httpListen: listen });
     cleanup.defer(() => tracker.close());
     const upstream = Object.entries(options.upstreams).map(([name, given]) =>
       typeof given === 'string' ? `${name}=${given}` : { name, ...given },

@@ -8,6 +8,7 @@ import { createSuccessorSource } from '../../dfget/daemon/handover/successor-sou
 import { loadImportedImages } from '../../dfget/daemon/imported-images.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
+import { Shares } from '../../dfget/torrent/shares.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
@@ -95,17 +96,22 @@ async function listen(t: Test) {
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
   const images = await loadImportedImages({ log, store }, folder);
-  const cached = { cache: engine.cache, images, store };
+  const shares = await Shares.open(
+    { clock, log, metrics, store, owner: () => 'x' },
+    { folder, listen: { host: '127.0.0.1', port: 0 }, announceTo: [], publishTo: [] },
+  );
+  const cached = { cache: engine.cache, images, shares, store };
   const status = (): object => ({ id: 'x' });
   const deps = {
     ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
-    ...{ status, clock, log },
+    ...{ shares: () => shares, status, clock, log },
   };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);
   t.teardown(async () => {
     await client.close();
     await api.close();
+    await shares.close();
     await engine.close();
     rmSync(folder, { recursive: true });
   });

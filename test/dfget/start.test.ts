@@ -69,7 +69,7 @@ t.test('the DHT is loaded by a daemon that needs it, or when a peer does, and no
   const anyPort = { host: '127.0.0.1', port: 0 };
   const tracker = await createTracker(
     { log: silentLog(), clock: createSystemClock(), rng: createSystemRng() },
-    { listen: anyPort, httpListen: anyPort, udpListen: false, processMetrics: false },
+    { listen: anyPort, httpListen: anyPort, processMetrics: false },
   );
   t.teardown(() => tracker.close());
   const url = `ws://127.0.0.1:${tracker.controlAddress.port}`;

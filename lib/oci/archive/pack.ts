@@ -11,6 +11,24 @@ export interface FileToPack {
 /** The same archive for the same files, whenever and by whomever it is made. */
 const FIXED = { type: 'file', mode: 0o644, mtime: new Date(0), uid: 0, gid: 0 } as const;
 
+const BLOCK_BYTES = 512;
+/** Two empty blocks, as {@link packArchive} ends. */
+export const ARCHIVE_END = new Uint8Array(2 * BLOCK_BYTES);
+
+/** What comes before a file's content in the archive that {@link packArchive} makes, byte for byte. */
+export async function archiveHeader({ name, size }: Omit<FileToPack, 'content'>): Promise<Uint8Array> {
+  const archive = pack();
+  archive.entry({ ...FIXED, name, size }).on('error', () => {});
+  // Leaving ends the archive, of which no more is wanted.
+  for await (const chunk of archive as AsyncIterable<Uint8Array>) return chunk;
+  throw new Error('no header');
+}
+
+/** What comes behind it: zeros up to the next block. */
+export function archivePadding(size: number): Uint8Array {
+  return new Uint8Array((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
+}
+
 /**
  * A tar archive of the files, in their order. At any time one chunk is on its way, whatever the files' sizes.
  * @throws whatever `files` or a content throws; Error when a content has another size than its file says
