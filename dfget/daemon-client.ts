@@ -80,7 +80,10 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    { body, method }: { readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'; readonly body: string | Readable | null } = {
+    {
+      body,
+      method,
+    }: { readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'; readonly body: string | Readable | null } = {
       method: 'GET',
       body: null,
     },

@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { DEFAULT_SOCKET, dataDirs, dhtListen, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
-import { address, cacheAfterPull, duration, httpUrl, proxyListener, rate, toggle } from '../../lib/config/values.ts';
+import {
+  address,
+  cacheAfterPull,
+  duration,
+  httpUrl,
+  proxyListener,
+  rate,
+  toggle,
+} from '../../lib/config/values.ts';
 import { isRegistryHost } from '../../lib/oci/names.ts';
 import { canonicalRegistry } from '../../lib/oci/reference.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';

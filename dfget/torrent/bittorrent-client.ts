@@ -26,7 +26,7 @@ export interface BittorrentClientOptions {
 export interface BittorrentClient {
   readonly client: WebTorrent;
   /** The cluster's authority is another one. */
-  trust(authority: string): void;
+  readonly trust: (authority: string) => void;
 }
 
 export function createBittorrentClient(options: BittorrentClientOptions): BittorrentClient {

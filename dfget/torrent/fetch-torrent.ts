@@ -68,7 +68,10 @@ export async function fetchTorrent(
     const file = await download(clock, torrent, { ...wanted, path: partial }, events, signal);
     const digest = await sha256Of(partial, signal);
     if (expected !== undefined && expected !== digest) {
-      throw new DamselflyError('DIGEST_MISMATCH', 'the torrent holds other bytes', { expected, actual: digest });
+      throw new DamselflyError('DIGEST_MISMATCH', 'the torrent holds other bytes', {
+        expected,
+        actual: digest,
+      });
     }
     const bytes = createReadStream(partial, { highWaterMark: READ_BYTES });
     const isNew = await client.putBlob(digest, file.size, bytes, signal);

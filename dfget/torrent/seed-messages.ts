@@ -31,7 +31,13 @@ export type FromSeeder =
   /** Cannot listen, or cannot go on. */
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'seeding'; readonly infoHash: string }
-  | { readonly type: 'read'; readonly id: number; readonly infoHash: string; readonly offset: number; readonly length: number }
+  | {
+      readonly type: 'read';
+      readonly id: number;
+      readonly infoHash: string;
+      readonly offset: number;
+      readonly length: number;
+    }
   /** Bytes of the file that clients were sent since the last of these. */
   | { readonly type: 'sent'; readonly infoHash: string; readonly bytes: number; readonly clients: number }
   | { readonly type: 'announced'; readonly infoHash: string }

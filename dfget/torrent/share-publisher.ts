@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { describeError } from '../../lib/core/errors.ts';
 import type { Logger } from '../../lib/observe/log.ts';
@@ -40,8 +40,9 @@ export class SharePublisher {
   /** Tells them what is shared now; never rejects. The last "nothing" is told once. */
   async publish(): Promise<void> {
     const shares = this.#deps.shares();
-    if (shares.length > 0) this.#cancelNext ??= every(this.#deps.clock, SHARES_EVERY_MS, () => void this.publish());
-    else {
+    if (shares.length > 0) {
+      this.#cancelNext ??= every(this.#deps.clock, SHARES_EVERY_MS, () => void this.publish());
+    } else {
       this.#cancelNext?.();
       this.#cancelNext = undefined;
       if (!this.#told) return;

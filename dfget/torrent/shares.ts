@@ -10,11 +10,11 @@ import { createSerial } from '../../lib/store/serial.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
 import { ANNOUNCE_PATH, MAX_SHARES } from '../../lib/wire/bittorrent-messages.ts';
 import { magnetLink } from './magnet-link.ts';
-import { SharePublisher } from './share-publisher.ts';
+import { Seeder } from './seeder.ts';
 import type { Share, ShareRequest } from './share-protocol.ts';
+import { SharePublisher } from './share-publisher.ts';
 import { readShares, removeShare, type ShareRecord, writeShare } from './share-record.ts';
 import { type Part, SharedContent } from './shared-content.ts';
-import { Seeder } from './seeder.ts';
 
 export interface SharesDeps {
   readonly clock: Clock;

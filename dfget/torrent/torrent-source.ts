@@ -31,7 +31,11 @@ export async function readTorrent(
   }
 }
 
-async function download(url: string, authority: string | undefined, signal: AbortSignal): Promise<Uint8Array> {
+async function download(
+  url: string,
+  authority: string | undefined,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const { Agent, request } = await import('undici');
   const { rootCertificates } = await import('node:tls');
   const connect = authority === undefined ? {} : { connect: { ca: [...rootCertificates, authority] } };

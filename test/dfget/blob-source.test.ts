@@ -8,8 +8,8 @@ import { createSuccessorSource } from '../../dfget/daemon/handover/successor-sou
 import { loadImportedImages } from '../../dfget/daemon/imported-images.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
-import { Shares } from '../../dfget/torrent/shares.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
+import { Shares } from '../../dfget/torrent/shares.ts';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';

@@ -21,16 +21,16 @@ const DFGET = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
 const DAMSELFLY = join(import.meta.dirname, '..', '..', 'bin', 'damselfly');
 const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-/** One node on a machine of its own: transmission speaks to nobody at a loopback address. */
+/** A node that is reached by an address of its own: transmission speaks to nobody at a loopback address. */
 async function createGround(name: string, options: { readonly secure?: boolean } = {}) {
   const stage = await createStage(name, { image: { totalBytes: 12 * MIB, layers: 2 } });
-  const network = await createNetwork({ nodes: 1, bytesPerSecond: 400 * MIB });
+  const network = await createNetwork({ nodes: 0, bytesPerSecond: 400 * MIB });
   stage.cleanup.defer(() => network.remove());
-  const cluster = await stage.startCluster({ nodes: 1, supernodes: 0, network, ...options });
+  const daemonFlags = ['--bt-listen', `${network.host}:0`];
+  const cluster = await stage.startCluster({ nodes: 1, supernodes: 0, network, daemonFlags, ...options });
   stage.cleanup.defer(() => cluster.stop());
   const socket = cluster.daemons[0]?.ready.socket ?? '';
-  const inside = ['netns', 'exec', network.nodes[0]?.namespace ?? '', DFGET];
-  const dfget = (...args: string[]) => run('ip', [...inside, ...args, '--socket', socket]);
+  const dfget = (...args: string[]) => run(DFGET, [...args, '--socket', socket]);
   const ok = async (...args: string[]): Promise<string> => {
     const { code, output, stdout } = await dfget(...args);
     if (code !== 0) throw new Error(`dfget ${args.join(' ')} ended with ${code}: ${output}`);
@@ -46,7 +46,7 @@ async function createGround(name: string, options: { readonly secure?: boolean }
 
 t.test('aria2 and transmission each download from us and seed to us', { skip }, async (t) => {
   const { held, network, ok, shares, stage } = await createGround('bittorrent');
-  await using _ = stage;
+  t.teardown(() => stage[Symbol.asyncDispose]());
   const image = `${NAMESPACE}/${stage.repository}:${stage.image.tag}`;
   await ok('pull', image);
   const layer = stage.image.layers[0]?.digest ?? '';
@@ -64,12 +64,20 @@ t.test('aria2 and transmission each download from us and seed to us', { skip }, 
   const fromUs = async (client: (typeof CLIENTS)[number]): Promise<void> => {
     const folder = await stage.makeFolder(`from-us-${client.name}`);
     await client.download(torrent, folder);
-    t.equal(digestOf(await readFile(join(folder, layer.replace(':', '-')))), layer, `${client.name}: the layer`);
+    t.equal(
+      digestOf(await readFile(join(folder, layer.replace(':', '-')))),
+      layer,
+      `${client.name}: the layer`,
+    );
   };
   const byLink = async (): Promise<void> => {
     const folder = await stage.makeFolder('by-link');
     await aria2.download(archive.magnet, folder);
-    t.equal(digestOf(await readFile(join(folder, archive.name))), archive.digest, 'aria2: the image, by its link');
+    t.equal(
+      digestOf(await readFile(join(folder, archive.name))),
+      archive.digest,
+      'aria2: the image, by its link',
+    );
   };
 
   // To us: a torrent that the client has made, on a tracker that is not ours.
@@ -109,7 +117,7 @@ t.test('aria2 and transmission each download from us and seed to us', { skip }, 
 
 t.test('with identities: passkeys, a restart, and the end of sharing', { skip }, async (t) => {
   const { cluster, dfget, held, ok, shares, stage } = await createGround('bt-secure', { secure: true });
-  await using _ = stage;
+  t.teardown(() => stage[Symbol.asyncDispose]());
   const image = `${NAMESPACE}/${stage.repository}:${stage.image.tag}`;
   await ok('pull', image);
   const [layer = '', other = ''] = stage.image.layers.map(({ digest }) => digest);
@@ -140,7 +148,10 @@ t.test('with identities: passkeys, a restart, and the end of sharing', { skip },
   const elsewhere = join(stage.folder, 'elsewhere');
   await mkdir(elsewhere);
   const fetched = join(elsewhere, 'layer');
-  t.match(await ok('cache', 'fetch', '--ca', ca, '-o', fetched, '--digest', layer, torrent), 'was in the store');
+  t.match(
+    await ok('cache', 'fetch', '--ca', ca, '-o', fetched, '--digest', layer, torrent),
+    'was in the store',
+  );
   t.equal(digestOf(await readFile(fetched)), layer);
   const wrong = await dfget('cache', 'fetch', '--ca', ca, '--digest', `sha256:${'1'.repeat(64)}`, second);
   t.match(wrong.output, /DIGEST_MISMATCH/);
@@ -149,7 +160,11 @@ t.test('with identities: passkeys, a restart, and the end of sharing', { skip },
   t.same(await readdir(elsewhere), ['layer'], 'nothing is left behind');
   const folder = await stage.makeFolder('by-passkey');
   await aria2.download(second, folder, { trustsAnyTracker: true });
-  t.equal(digestOf(await readFile(join(folder, other.replace(':', '-')))), other, 'by a passkey of the authority');
+  t.equal(
+    digestOf(await readFile(join(folder, other.replace(':', '-')))),
+    other,
+    'by a passkey of the authority',
+  );
 
   await ok('cache', 'unshare', layer);
   t.equal((await shares()).length, 1);

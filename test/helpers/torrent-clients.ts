@@ -42,8 +42,19 @@ export const aria2: TorrentClient = {
 
 function aria2Args(folder: string): readonly string[] {
   return [
-    ...['--no-conf', `--dir=${folder}`, '--listen-port=20000-29999', '--enable-dht=false', '--enable-dht6=false'],
-    ...['--bt-enable-lpd=false', '--console-log-level=notice', '--summary-interval=0', '--enable-color=false'],
+    ...[
+      '--no-conf',
+      `--dir=${folder}`,
+      '--listen-port=20000-29999',
+      '--enable-dht=false',
+      '--enable-dht6=false',
+    ],
+    ...[
+      '--bt-enable-lpd=false',
+      '--console-log-level=notice',
+      '--summary-interval=0',
+      '--enable-color=false',
+    ],
   ];
 }
 

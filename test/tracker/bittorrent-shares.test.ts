@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { request } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
+import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
 import { createAnnouncePasskey, readAnnouncePasskey } from '../../lib/security/announce-passkey.ts';
 import { MAX_SHARES } from '../../lib/wire/bittorrent-messages.ts';
-import { silentLog } from '../../lib/observe/log.ts';
-import { createRng } from '../../lib/runtime/rng.ts';
 import { BittorrentShares } from '../../tracker/bittorrent-shares.ts';
 import { parseNetworks } from '../../tracker/networks.ts';
 import { createTracker } from '../../tracker/tracker.ts';
@@ -175,7 +175,11 @@ t.test('over UDP only what is shared, and only from the networks of --bt-udp', a
   t.equal((await ask(packet(id, 1, 98, A))).readUInt32BE(0), 3, 'an error: it is not shared');
   await putShares(inside.base, [{ infoHash: A, passkey: PASSKEY }]);
   t.equal((await ask(packet(id, 1, 98, A))).readUInt32BE(0), 1);
-  t.equal((await ask(packet(id, 2, 36, B))).readUInt32BE(8), 0, 'a scrape of what is not shared finds nobody');
+  t.equal(
+    (await ask(packet(id, 2, 36, B))).readUInt32BE(8),
+    0,
+    'a scrape of what is not shared finds nobody',
+  );
 
   const outside = await started('192.0.2.0/24');
   outside.socket.on('message', () => t.fail('answered from outside its networks'));

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { buffer } from 'node:stream/consumers';
 import { type Pack, pack } from 'tar-stream';
 
 /** A file of an archive that is being written: exactly `size` bytes. */
@@ -17,11 +18,22 @@ export const ARCHIVE_END = new Uint8Array(2 * BLOCK_BYTES);
 
 /** What comes before a file's content in the archive that {@link packArchive} makes, byte for byte. */
 export async function archiveHeader({ name, size }: Omit<FileToPack, 'content'>): Promise<Uint8Array> {
+  // One block, or several for a name that does not fit into one: as many as for an empty file.
+  const empty = pack();
+  empty.entry({ ...FIXED, name, size: 0 }).end(null);
+  empty.finalize();
+  const bytes = (await buffer(empty)).length - ARCHIVE_END.length;
   const archive = pack();
   archive.entry({ ...FIXED, name, size }).on('error', () => {});
-  // Leaving ends the archive, of which no more is wanted.
-  for await (const chunk of archive as AsyncIterable<Uint8Array>) return chunk;
-  throw new Error('no header');
+  const blocks: Uint8Array[] = [];
+  let held = 0;
+  for await (const block of archive as AsyncIterable<Uint8Array>) {
+    blocks.push(block);
+    held += block.length;
+    // Leaving ends the archive, of which no more is wanted.
+    if (held === bytes) break;
+  }
+  return Buffer.concat(blocks);
 }
 
 /** What comes behind it: zeros up to the next block. */
