@@ -21,13 +21,20 @@ const DFGET = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
 const DAMSELFLY = join(import.meta.dirname, '..', '..', 'bin', 'damselfly');
 const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-/** A node that is reached by an address of its own: transmission speaks to nobody at a loopback address. */
-async function createGround(name: string, options: { readonly secure?: boolean } = {}) {
+/**
+ * A node, and namespaces for clients: transmission speaks to nobody at a loopback address, and to one client at an
+ * address.
+ */
+async function createGround(name: string, clients: number, options: { readonly secure?: boolean } = {}) {
   const stage = await createStage(name, { image: { totalBytes: 12 * MIB, layers: 2 } });
-  const network = await createNetwork({ nodes: 0, bytesPerSecond: 400 * MIB });
+  const network = await createNetwork({ nodes: clients, bytesPerSecond: 400 * MIB });
   stage.cleanup.defer(() => network.remove());
   const daemonFlags = ['--bt-listen', `${network.host}:0`];
-  const cluster = await stage.startCluster({ nodes: 1, supernodes: 0, network, daemonFlags, ...options });
+  const here = { ...network, nodes: [] };
+  const cluster = await stage.startCluster({
+    ...{ nodes: 1, supernodes: 0, network: here, daemonFlags },
+    ...options,
+  });
   stage.cleanup.defer(() => cluster.stop());
   const socket = cluster.daemons[0]?.ready.socket ?? '';
   const dfget = (...args: string[]) => run(DFGET, [...args, '--socket', socket]);
@@ -45,11 +52,13 @@ async function createGround(name: string, options: { readonly secure?: boolean }
 }
 
 t.test('aria2 and transmission each download from us and seed to us', { skip }, async (t) => {
-  const { held, network, ok, shares, stage } = await createGround('bittorrent');
+  const { held, network, ok, shares, stage } = await createGround('bittorrent', 5);
   t.teardown(() => stage[Symbol.asyncDispose]());
   const image = `${NAMESPACE}/${stage.repository}:${stage.image.tag}`;
   await ok('pull', image);
   const layer = stage.image.layers[0]?.digest ?? '';
+
+  const places = network.nodes.map(({ namespace }) => namespace);
 
   // From us: a blob by its torrent, and the image's archive by its link.
   const torrent = join(stage.folder, 'layer.torrent');
@@ -63,7 +72,7 @@ t.test('aria2 and transmission each download from us and seed to us', { skip }, 
 
   const fromUs = async (client: (typeof CLIENTS)[number]): Promise<void> => {
     const folder = await stage.makeFolder(`from-us-${client.name}`);
-    await client.download(torrent, folder);
+    await client.download(torrent, folder, { inside: places.pop() });
     t.equal(
       digestOf(await readFile(join(folder, layer.replace(':', '-')))),
       layer,
@@ -72,7 +81,7 @@ t.test('aria2 and transmission each download from us and seed to us', { skip }, 
   };
   const byLink = async (): Promise<void> => {
     const folder = await stage.makeFolder('by-link');
-    await aria2.download(archive.magnet, folder);
+    await aria2.download(archive.magnet, folder, { inside: places.pop() });
     t.equal(
       digestOf(await readFile(join(folder, archive.name))),
       archive.digest,
@@ -96,7 +105,7 @@ t.test('aria2 and transmission each download from us and seed to us', { skip }, 
     const flags = client === aria2 ? [] : ['--private'];
     const created = await run('transmission-create', [...flags, '--tracker', url, '--outfile', made, file]);
     t.equal(created.code, 0, created.output);
-    const seeding = await client.seed(made, folder);
+    const seeding = await client.seed(made, folder, { inside: places.pop() });
     try {
       const output = join(stage.folder, `${client.name}.out`);
       t.match(await ok('cache', 'fetch', '-o', output, made), digestOf(bytes));
@@ -115,8 +124,11 @@ t.test('aria2 and transmission each download from us and seed to us', { skip }, 
   }
 });
 
+const names = (shares: readonly Share[]): string[] =>
+  shares.map(({ announce, infoHash }) => `${infoHash} ${announce.join()}`).sort();
+
 t.test('with identities: passkeys, a restart, and the end of sharing', { skip }, async (t) => {
-  const { cluster, dfget, held, ok, shares, stage } = await createGround('bt-secure', { secure: true });
+  const { cluster, dfget, held, ok, shares, stage } = await createGround('bt-secure', 0, { secure: true });
   t.teardown(() => stage[Symbol.asyncDispose]());
   const image = `${NAMESPACE}/${stage.repository}:${stage.image.tag}`;
   await ok('pull', image);
@@ -132,17 +144,13 @@ t.test('with identities: passkeys, a restart, and the end of sharing', { skip },
   await ok('cache', 'share', '-o', torrent, layer.slice(0, 20));
   await ok('cache', 'share', '-o', second, '--passkey', passkey, other);
   t.match((await readFile(second)).toString('latin1'), `/announce/${passkey}`);
-  const before = await shares();
+  const before = names(await shares());
   t.match((await dfget('cache', 'rm', layer)).output, /is shared with BitTorrent clients/);
 
   // Sharing goes on after a kill, with nothing hashed and nothing made anew.
   await cluster.daemons[0]?.kill('SIGKILL');
   await cluster.restartDaemon(0);
-  const after = await shares();
-  t.same(
-    after.map((share) => [share.infoHash, share.announce]),
-    before.map((share) => [share.infoHash, share.announce]),
-  );
+  t.same(names(await shares()), before);
 
   // By another site's dfget, and by aria2: the tracker's certificate is of the cluster's own authority.
   const elsewhere = join(stage.folder, 'elsewhere');
