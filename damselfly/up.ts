@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -49,6 +50,10 @@ export const upConfig = z.object({
   trackerListen: tracker.listen,
   trackerHttpListen: tracker.httpListen,
   liveToken: tracker.liveToken,
+  btUdp: tracker.btUdp,
+  btListen: node.btListen,
+  btTracker: node.btTracker,
+  btUploadRate: node.btUploadRate,
   trackerAdminListen: setting(address().default(DEFAULT_ADMIN), {
     argument: '<host:port>',
     help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
@@ -137,7 +142,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
           httpListen: config.trackerHttpListen,
           adminListen: config.trackerAdminListen,
           adminTokenFile: config.adminTokenFile,
-          udpListen: false,
+          btUdp: config.btUdp,
           // In URLs of its notifications a registry has the name that we reach it by.
           preheatRegistry: config.upstream.map(({ name, url }) => ({ name, alias: URL.parse(url)?.host })),
           preheatNodes: config.preheatNodes,
@@ -147,6 +152,9 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
       );
     });
     const scheme = config.insecure ? 'ws' : 'wss';
+    // Others reach it by the name that is in its certificate.
+    const name = config.advertise?.host ?? hostname();
+    const announceUrl = `${config.insecure ? 'http' : 'https'}://${name}:${httpAddress.port}`;
     const shared = {
       ...config,
       ...identity,
@@ -173,6 +181,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         ...shared,
         dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
         upgrade: false,
+        btTracker: config.btTracker.length > 0 ? config.btTracker : [announceUrl],
       }),
     );
     const others = config.insecure

@@ -23,6 +23,7 @@ import {
   type UpgradeAnswer,
 } from './local-protocol.ts';
 import type { PauseAction } from './paused-names.ts';
+import type { Share, ShareRequest, Unshared } from './torrent/share-protocol.ts';
 
 /** Digests in one question, well below what a request line may hold. */
 const MAX_NAMED = 100;
@@ -76,6 +77,11 @@ export interface DaemonClient extends BlobSource {
   ): Promise<boolean>;
   /** Gives blobs of the store the name of an image, and pins them. @throws BLOB_UNKNOWN, REFERENCE_INVALID */
   keepImage(image: ImageToKeep, signal: AbortSignal): Promise<ImportedImage>;
+  /** What is shared with BitTorrent clients. */
+  shares(signal: AbortSignal): Promise<readonly Share[]>;
+  /** @throws BLOB_UNKNOWN, CONFIG_INVALID, STORE_*, PIECE_MISMATCH */
+  share(what: ShareRequest, signal: AbortSignal): Promise<Share>;
+  unshare(infoHash: string, signal: AbortSignal): Promise<Unshared>;
   close(): Promise<void>;
 }
 
@@ -87,7 +93,10 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    { body, method }: { readonly method: 'GET' | 'POST' | 'PUT'; readonly body: string | Readable | null } = {
+    {
+      body,
+      method,
+    }: { readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'; readonly body: string | Readable | null } = {
       method: 'GET',
       body: null,
     },
@@ -174,6 +183,12 @@ export function createDaemonClient(socketPath: string): DaemonClient {
         done();
       }
     },
+    shares: async (signal) => (await askJson('/v1/shares', signal)) as Share[],
+    share: async (what, signal) => (await askJson('/v1/shares', signal, what)) as Share,
+    unshare: async (infoHash, signal) =>
+      (await jsonOf(
+        await ask(`/v1/shares/${infoHash}`, {}, signal, { method: 'DELETE', body: null }),
+      )) as Unshared,
     async manifest(query, signal) {
       const { done, response } = await ask(
         `/v1/manifest?${new URLSearchParams(query).toString()}`,

@@ -104,10 +104,13 @@ export interface ImageToKeep {
   readonly mediaType: string;
 }
 
-/** Answer of `POST /v1/cache/remove`, for each digest that was asked for; `imported`: an imported image needs it. */
+/**
+ * Answer of `POST /v1/cache/remove`, for each digest that was asked for; `imported`: an imported image needs it,
+ * `shared`: BitTorrent clients do.
+ */
 export interface RemovedBlob {
   readonly digest: string;
-  readonly outcome: 'removed' | 'unknown' | 'in-use' | 'borrowed' | 'imported';
+  readonly outcome: 'removed' | 'unknown' | 'in-use' | 'borrowed' | 'imported' | 'shared';
   /** Bytes that were held. */
   readonly bytes: number;
 }

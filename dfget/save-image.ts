@@ -1,8 +1,8 @@
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { blobFile, layoutFiles, listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { type FileToPack, packArchive } from '../lib/oci/archive/pack.ts';
-import { formatReference, parseReference } from '../lib/oci/reference.ts';
-import { type ManifestSource, resolveImage } from '../lib/origin/resolve-image.ts';
+import { formatReference, parseReference, type Reference } from '../lib/oci/reference.ts';
+import { type ManifestSource, type ResolvedImage, resolveImage } from '../lib/origin/resolve-image.ts';
 import type { PulledImage, WantedImage } from './pull-image.ts';
 import { type BlobEvents, readChecked, readWhole } from './read-blob.ts';
 import { writeFileWhole } from './write-file.ts';
@@ -35,10 +35,9 @@ export async function saveImage(
   };
 
   async function* files(): AsyncGenerator<FileToPack> {
-    for (const { name, text } of layoutFiles({ reference, ...resolved })) {
-      yield inMemory(name, Buffer.from(text));
+    for (const { bytes, name } of smallFiles(reference, resolved)) {
+      yield { name, size: bytes.length, content: [bytes] };
     }
-    for (const { bytes, digest } of manifests) yield inMemory(blobFile(digest), bytes);
     for (const next of blobs.slice(1, AHEAD)) begin(next);
     for (const [index, request] of blobs.entries()) {
       begin(blobs[index + AHEAD]);
@@ -56,8 +55,15 @@ export async function saveImage(
   return { image: formatReference(reference), digest: root.digest, blobs: blobs.length, bytes };
 }
 
-function inMemory(name: string, bytes: Uint8Array): FileToPack {
-  return { name, size: bytes.length, content: [bytes] };
+/** Of an image's archive what comes before the blobs: the files that make it one, and the manifests. */
+export function smallFiles(
+  reference: Reference,
+  resolved: ResolvedImage,
+): readonly { readonly name: string; readonly bytes: Uint8Array }[] {
+  return [
+    ...layoutFiles({ reference, ...resolved }).map(({ name, text }) => ({ name, bytes: Buffer.from(text) })),
+    ...resolved.manifests.map(({ bytes, digest }) => ({ name: blobFile(digest), bytes })),
+  ];
 }
 
 /** Makes the daemon fetch a blob, which goes on without a reader. Whatever goes wrong, its turn to be read will tell. */

@@ -8,6 +8,9 @@ import type { Logger } from '../lib/observe/log.ts';
 import { type Clock, every } from '../lib/runtime/clock.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import { mutualTls } from '../lib/security/system/mutual-tls.ts';
+import { ANNOUNCE_PATH } from '../lib/wire/bittorrent-messages.ts';
+import { type AnnounceGate, NOT_SHARED, readAnnouncePath } from './announce-gate.ts';
+import type { BittorrentShares } from './bittorrent-shares.ts';
 import {
   ANNOUNCE_INTERVAL_MS,
   BITTORRENT_EVENTS,
@@ -17,6 +20,7 @@ import {
 import { httpScrape } from './http-scrape.ts';
 import { listen } from './listen.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import type { Networks } from './networks.ts';
 import { admitUdp, listenUdp } from './udp-announce.ts';
 import { createUdpConnectionIds } from './udp-connection-ids.ts';
 
@@ -33,6 +37,9 @@ export interface AnnounceServerDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly swarms: BittorrentSwarms;
+  /** What may be announced, and by whom. */
+  readonly shares: BittorrentShares;
+  readonly gate: AnnounceGate;
   readonly metrics: TrackerMetrics;
   /** Who we are: the port is HTTPS. Without it the port is plain. */
   readonly credentials?: Credentials | undefined;
@@ -48,16 +55,20 @@ export interface AnnounceServer {
 }
 
 /**
- * The tracker for standard BitTorrent clients: `/announce` and `/scrape` over HTTP (BEP 3, 7, 23, 48) and the same
- * over UDP (BEP 15). The sockets are ours, the protocol is the library's.
- * @param options.udp false for none; default: the same host and port as HTTP
+ * The tracker for standard BitTorrent clients: `/announce/PASSKEY` and `/scrape/PASSKEY` over HTTP (BEP 3, 7, 23, 48)
+ * and, without a passkey, over UDP (BEP 15), for torrents that nodes of the cluster share. The sockets are ours, the
+ * protocol is the library's.
+ * @param options.udp from which networks it answers over UDP; `at` defaults to the host and port of HTTP
  * @throws CONFIG_INVALID when an address cannot be listened on
  */
 export async function createAnnounceServer(
   deps: AnnounceServerDeps,
-  options: { readonly http: ListenAddress; readonly udp?: ListenAddress | false | undefined },
+  options: {
+    readonly http: ListenAddress;
+    readonly udp?: { readonly from: Networks; readonly at?: ListenAddress | undefined } | undefined;
+  },
 ): Promise<AnnounceServer> {
-  const { log, clock, swarms, metrics } = deps;
+  const { clock, gate, log, metrics, shares, swarms } = deps;
   const tracker = new BittorrentServer({
     http: false,
     udp: false,
@@ -65,7 +76,11 @@ export async function createAnnounceServer(
     stats: false,
     interval: ANNOUNCE_INTERVAL_MS,
   });
-  tracker.getSwarm = (infoHash, callback) => callback(null, swarmOf(infoHash, deps));
+  /** Of announces that the library works on. */
+  const passkeys = new WeakMap<IncomingMessage, string>();
+  const mayAnnounce = (infoHash: string, { httpReq }: AnnounceParams): boolean =>
+    httpReq === undefined ? shares.has(infoHash) : gate.admits(infoHash, passkeys.get(httpReq) ?? '');
+  tracker.getSwarm = (infoHash, callback) => callback(null, swarmOf(infoHash, { ...deps, mayAnnounce }));
   tracker.on('warning', (error) => {
     metrics.refused.inc({ reason: 'bittorrent' });
     log.debug({ problem: describeError(error) }, 'announce refused');
@@ -73,16 +88,20 @@ export async function createAnnounceServer(
 
   const server = createPublicServer(deps.credentials, (request, response) => {
     if (deps.alsoAnswers?.(request, response) === true) return;
-    const [path, query = ''] = (request.url ?? '').split('?');
+    const [path = '', query = ''] = (request.url ?? '').split('?');
+    const asked = readAnnouncePath(path);
     response.setHeader('content-type', 'text/plain');
     if (request.method !== 'GET') {
       response.writeHead(405).end('only GET\n');
-    } else if (path === '/announce') {
+    } else if (asked === undefined) {
+      response.writeHead(404).end('nothing here; BitTorrent clients use /announce/PASSKEY\n');
+    } else if (asked.action === 'announce') {
+      passkeys.set(request, asked.passkey);
+      // The library knows no passkeys, and repeats addresses that it does not understand.
+      request.url = `${ANNOUNCE_PATH}?${query}`;
       tracker.onHttpRequest(request, response);
-    } else if (path === '/scrape') {
-      response.end(httpScrape(query, swarms));
     } else {
-      response.writeHead(404).end('nothing here; BitTorrent clients use /announce and /scrape\n');
+      response.end(httpScrape(query, swarms, (infoHash) => gate.admits(infoHash, asked.passkey)));
     }
   });
   limitConnections(server, MAX_CONNECTIONS);
@@ -90,8 +109,9 @@ export async function createAnnounceServer(
   server.on('error', (error) => log.error({ problem: describeError(error) }, 'announce port failed'));
 
   let udpAddress: ListenAddress | undefined;
-  if (options.udp !== false) {
-    const wanted = options.udp ?? { host: httpAddress.host, port: options.http.port };
+  if (options.udp !== undefined) {
+    const { at, from: networks } = options.udp;
+    const wanted = at ?? { host: httpAddress.host, port: options.http.port };
     const udp = await listenUdp(wanted).catch((error: unknown) => {
       server.close();
       throw error;
@@ -101,7 +121,7 @@ export async function createAnnounceServer(
     tracker.udp4 = tracker.udp6 = udp.socket;
     udp.socket.on('error', (error) => log.debug({ problem: describeError(error) }, 'udp announce failed'));
     udp.socket.on('message', (message, from) => {
-      const admitted = admitUdp(message, from, ids);
+      const admitted = networks.includes(from.address) ? admitUdp(message, from, ids) : 'drop';
       if (admitted === 'pass') tracker.onUdpRequest(message, from);
       else if (admitted === 'drop') metrics.refused.inc({ reason: 'bittorrent' });
       else udp.socket.send(admitted, from.port, from.address);
@@ -109,6 +129,7 @@ export async function createAnnounceServer(
   }
 
   const cancelSweep = every(clock, SWEEP_MS, () => {
+    shares.expire();
     swarms.expire();
     metrics.members.set({ protocol: 'bittorrent' }, swarms.peers);
     metrics.swarms.set({ protocol: 'bittorrent' }, swarms.swarms);
@@ -156,7 +177,17 @@ function createPublicServer(
 }
 
 /** One swarm as the library asks for it; it holds no state, so unknown hashes cost nothing. */
-export function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServerDeps): Swarm {
+export function swarmOf(
+  infoHash: string,
+  {
+    swarms,
+    metrics,
+    log,
+    mayAnnounce,
+  }: Pick<AnnounceServerDeps, 'swarms' | 'metrics' | 'log'> & {
+    readonly mayAnnounce: (infoHash: string, params: AnnounceParams) => boolean;
+  },
+): Swarm {
   return {
     announce: (params, callback) =>
       guarded(log, callback, () => {
@@ -165,6 +196,7 @@ export function swarmOf(infoHash: string, { swarms, metrics, log }: AnnounceServ
         if (!/^[0-9a-f]{40}$/.test(infoHash) || !/^[0-9a-f]{40}$/.test(params.peer_id)) {
           throw new Error('invalid info_hash or peer_id');
         }
+        if (!mayAnnounce(infoHash, params)) throw new Error(NOT_SHARED);
         // Which form is asked for is advisory (BEP 23), and the library writes peer ids of the long one as UTF-8 text.
         params.compact = 1;
         metrics.announces.inc({ transport: params.type });

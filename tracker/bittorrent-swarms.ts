@@ -100,6 +100,15 @@ export class BittorrentSwarms {
     return { complete, incomplete: (swarm?.entries.length ?? 0) - complete };
   }
 
+  /** Forgets a swarm that nobody may know of any more. */
+  forget(infoHash: string): void {
+    for (const { ip, port } of [...(this.#swarms.get(infoHash)?.entries ?? [])]) {
+      const key = `${infoHash} ${ip} ${port}`;
+      const entry = this.#entries.get(key);
+      if (entry !== undefined) this.#remove(key, entry);
+    }
+  }
+
   /** Forgets clients that did not come back; announcements do so themselves. */
   expire(): void {
     const oldestMs = this.#clock.now() - PEER_TTL_MS;

@@ -15,6 +15,8 @@ declare module 'bittorrent-tracker/server' {
     readonly left: number;
     /** At most 82, but not always a positive integer. */
     readonly numwant: number;
+    /** The request that carries it; absent over UDP. */
+    readonly httpReq?: IncomingMessage;
     /** As the client sent it; HTTP may carry anything, even an array. */
     readonly event: unknown;
     /** 1: six bytes a peer; 0: dictionaries. */

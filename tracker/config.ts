@@ -4,6 +4,7 @@ import { setting } from '../lib/config/load.ts';
 import { address, redisUrl, refuse } from '../lib/config/values.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
+import { type Networks, parseNetworks } from './networks.ts';
 
 /** Where a tracker with an identity answers who has none: load balancers, Prometheus. */
 export const DEFAULT_ADMIN = { host: '127.0.0.1', port: 65006 } as const;
@@ -19,6 +20,14 @@ const parsed = <T>(parse: (text: string) => T) =>
   });
 /** Not to be guessed, and as it is in a header, a cookie and an address. */
 const TOKEN = /^[0-9A-Za-z._~-]{16,256}$/;
+/** `10.0.0.0/8,fd00::/8` */
+const networks = () =>
+  z
+    .string()
+    .transform(
+      (text, context): Networks =>
+        parseNetworks(text) ?? refuse(context, 'networks, such as 10.0.0.0/8,fd00::/8'),
+    );
 
 /** Settings of `damselfly tracker`: flag, DAMSELFLY_* variable or /etc/damselfly/tracker.yaml. */
 export const trackerConfig = z.object({
@@ -30,17 +39,14 @@ export const trackerConfig = z.object({
     argument: '<host:port>',
     help: 'enrolment, announce and scrape of BitTorrent clients: HTTPS, with --insecure HTTP (default: 0.0.0.0:8401)',
   }),
-  udpListen: setting(
-    z
-      .union([z.literal('off').transform((): false => false), address()], {
-        error: 'expected host:port, such as 0.0.0.0:8401, or off',
-      })
-      .optional(),
-    {
-      argument: '<host:port|off>',
-      help: 'UDP announce of BitTorrent clients (default: off; with --insecure as --http-listen)',
-    },
-  ),
+  btUdp: setting(networks().optional(), {
+    argument: '<cidr,...>',
+    help: 'take announces of BitTorrent clients over UDP too, from these networks, for what "dfget cache share" has published; there is no passkey (default: off)',
+  }),
+  udpListen: setting(address().optional(), {
+    argument: '<host:port>',
+    help: 'where --bt-udp listens (default: as --http-listen)',
+  }),
   adminListen: setting(address().optional(), {
     argument: '<host:port>',
     help: `health and metrics (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port}; with --insecure the control port alone)`,

@@ -10,9 +10,11 @@ import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import type { KeyValue } from '../lib/store/key-value/key-value.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
+import { AnnounceGate } from './announce-gate.ts';
 import { AnnounceQueue } from './announce-queue.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
 import { type ApiOptions, openApi } from './api/open-api.ts';
+import { BittorrentShares } from './bittorrent-shares.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
@@ -22,6 +24,8 @@ import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
 import { createMemoryPeerStore } from './peer-store/memory-peer-store.ts';
 import { createRedisPeerStore } from './peer-store/redis-peer-store.ts';
+import type { Networks } from './networks.ts';
+import { createShareRoutes } from './share-routes.ts';
 
 /** No tracker grants as many. */
 const LEASES_PER_MS = 1000;
@@ -45,8 +49,10 @@ export interface TrackerOptions extends ApiOptions {
   readonly listen: ListenAddress;
   /** HTTP announce of BitTorrent clients. */
   readonly httpListen: ListenAddress;
-  /** UDP announce of BitTorrent clients; false for none. @default host and port of `httpListen` */
-  readonly udpListen?: ListenAddress | false | undefined;
+  /** From where BitTorrent clients may announce over UDP, where nobody can prove anything. @default nowhere */
+  readonly btUdp?: Networks | undefined;
+  /** @default host and port of `httpListen` */
+  readonly udpListen?: ListenAddress | undefined;
   /** Health and metrics besides: whoever asks for them has no certificate. @default none */
   readonly adminListen?: ListenAddress | undefined;
   /** File with the token of its metrics. */
@@ -104,20 +110,24 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     members.listen(cluster);
     live = createLiveRoutes({ clock, cluster, log, token: options.liveToken });
     const { answers: showsCluster } = live;
+    const shares = new BittorrentShares({ clock, ended: (infoHash) => swarms.forget(infoHash) });
+    const gate = new AnnounceGate({ shares, credentials, wallClockMs });
     const enrols =
       authority &&
       credentials &&
       createEnrolmentRoutes({ authority, credentials, log, metrics, wallClockMs });
+    const takesShares = createShareRoutes({ shares, credentials, log, metrics });
+    const { btUdp, httpListen, udpListen } = options;
     announce = await createAnnounceServer(
       {
-        ...{ log, clock, swarms, metrics, credentials },
+        ...{ clock, credentials, gate, log, metrics, shares, swarms },
         alsoAnswers: (request, response) =>
           showsCluster(request, response) ||
           api.answer(request, response) ||
+          takesShares(request, response) ||
           enrols?.(request, response) === true,
       },
-      // Over UDP nobody can prove anything: where identities count it is there only for those who ask for it.
-      { http: options.httpListen, udp: options.udpListen ?? (credentials === undefined ? undefined : false) },
+      { http: httpListen, udp: btUdp && { from: btUdp, at: udpListen } },
     );
     if (options.adminListen !== undefined) {
       const { registry } = metrics;
@@ -158,9 +168,9 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     ready: { process: 'tracker', pid: process.pid, ...addresses },
     summary:
       (credentials === undefined
-        ? `tracker: control on ws://${addresses.listen}, announce on http://${addresses.http}/announce`
+        ? `tracker: control on ws://${addresses.listen}, announce on http://${addresses.http}`
         : `tracker: control on wss://${addresses.listen}, enrolment and announce on https://${addresses.http}`) +
-      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}/announce`) +
+      (addresses.udp === undefined ? '' : ` and udp://${addresses.udp}`) +
       `\n  live page on ${livePage(announce.httpAddress, credentials !== undefined)}`,
     close: () => {
       closing ??= close();

@@ -13,7 +13,7 @@ export function startTracker(folder: string, signal: AbortSignal): Promise<Child
     command: process.execPath,
     args: [
       ...[join(ROOT, 'damselfly', 'main.js'), 'tracker', '--json', '--insecure', '--log-level', 'warn'],
-      ...['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0', '--udp-listen', 'off'],
+      ...['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0'],
       ...['--data-dir', join(folder, 'tracker')],
     ],
     logFile: join(folder, 'tracker.log'),

@@ -5,6 +5,7 @@ import { EXIT } from '../../lib/runtime/system-process.ts';
 import type { CacheListing, ImportedImage, RemovedBlob } from '../local-protocol.ts';
 import { blobsNamed } from '../named-blobs.ts';
 import { exportCommand, importCommand } from './cache-archives.ts';
+import { fetchCommand, shareCommand, unshareCommand } from './cache-torrents.ts';
 import { type DaemonFlags, withDaemon } from './with-daemon.ts';
 
 /** `dfget cache` */
@@ -17,6 +18,9 @@ export function cacheCommand(): Command {
     collectCommand(),
     exportCommand(),
     importCommand(),
+    shareCommand(),
+    unshareCommand(),
+    fetchCommand(),
   ];
   const cache = new Command('cache')
     .description(
@@ -33,6 +37,7 @@ Examples:
   dfget cache rm sha256:0123ab
   dfget cache export -o app.tar harbor.corp/team/app:v1
   dfget cache import app.tar
+  dfget cache share harbor.corp/team/app:v1
 `,
     );
   for (const command of commands) cache.addCommand(withSocket(command));
@@ -89,6 +94,7 @@ const OUTCOMES: Readonly<Record<RemovedBlob['outcome'], string>> = {
   unknown: 'is not here',
   'in-use': 'is being read or fetched: try again later',
   borrowed: "is in containerd's store, which is only read",
+  shared: 'is shared with BitTorrent clients: "dfget cache unshare" ends that',
   imported: 'belongs to an imported image: remove that by its name',
 };
 

@@ -6,6 +6,7 @@ import { MAX_BLOB_BYTES } from '../../lib/core/geometry.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
 import type { NodeCache } from '../../lib/transfer/node-cache.ts';
 import type { CacheListing, Collected, ImportedImage, RemovedBlob } from '../local-protocol.ts';
+import type { Shares } from '../torrent/shares.ts';
 import { goneSignal } from './gone-signal.ts';
 import type { ImportedImages } from './imported-images.ts';
 
@@ -13,6 +14,7 @@ export interface CacheApiDeps {
   readonly store: BlobStore;
   readonly cache: NodeCache;
   readonly images: ImportedImages;
+  readonly shares: Pick<Shares, 'needs'>;
 }
 
 const digests = z.array(z.string()).max(100_000);
@@ -33,12 +35,16 @@ export function addCacheApi(server: FastifyInstance, held: () => CacheApiDeps): 
   });
 
   server.post('/v1/cache/remove', async (request): Promise<RemovedBlob[]> => {
-    const { cache, images, store } = held();
+    const { cache, images, shares, store } = held();
     const { digests: wanted, image } = removeBody.parse(request.body);
     const removed: RemovedBlob[] = [];
     for (const digest of wanted.map(parseDigest)) {
       const bytes = store.get(digest)?.bytes ?? 0;
-      const outcome = images.needs(digest, image) ? 'imported' : await cache.remove(digest);
+      const outcome = images.needs(digest, image)
+        ? 'imported'
+        : shares.needs(digest)
+          ? 'shared'
+          : await cache.remove(digest);
       removed.push({ digest, outcome, bytes: outcome === 'removed' ? bytes : 0 });
     }
     if (image !== undefined) await images.forget(image);

@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { DEFAULT_SOCKET, dataDirs, dhtListen, settings } from '../../lib/config/common.ts';
 import { setting } from '../../lib/config/load.ts';
-import { address, cacheAfterPull, duration, proxyListener, toggle } from '../../lib/config/values.ts';
+import {
+  address,
+  cacheAfterPull,
+  duration,
+  httpUrl,
+  proxyListener,
+  rate,
+  toggle,
+} from '../../lib/config/values.ts';
 import { isRegistryHost } from '../../lib/oci/names.ts';
 import { canonicalRegistry } from '../../lib/oci/reference.ts';
 import { type ForwardRule, parseRule, rule } from '../../registry-proxy/forward/rules.ts';
@@ -141,6 +149,19 @@ export const daemonConfig = z.object({
   registryRate: settings.registryRate,
   maxConnections: settings.maxConnections,
   background: settings.background,
+  btListen: setting(address().default({ host: '0.0.0.0', port: 65007 }), {
+    argument: '<host:port>',
+    help: 'where BitTorrent clients connect, while something is shared with them (default: 0.0.0.0:65007)',
+  }),
+  btTracker: setting(z.array(httpUrl()).default([]), {
+    argument: '<url>',
+    repeat: true,
+    help: "where BitTorrent clients announce what is shared: a tracker's public port as they reach it; repeatable (default: as --enroll, or port 8401 of each tracker)",
+  }),
+  btUploadRate: setting(rate().optional(), {
+    argument: '<rate>',
+    help: 'most that is sent to BitTorrent clients, such as 100MB/s (default: none)',
+  }),
   advertise: settings.advertise,
   zone: settings.zone,
   label: settings.label,

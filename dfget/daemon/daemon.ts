@@ -130,8 +130,8 @@ class Daemon implements RunningProcess, HandoverHost {
     const handover = handsOver ? { handover: new Handover(this.#deps, this) } : {};
     const pause = (): Node['pause'] => this.#node.pause;
     const cached = (): CacheApiDeps => {
-      const { engine, images, store } = this.#node;
-      return { images, store, cache: engine.cache };
+      const { engine, images, shares, store } = this.#node;
+      return { images, shares, store, cache: engine.cache };
     };
     const preheats = (): Node['preheat']['questions'] => this.#node.preheat.questions;
     const status = (): object => describeDaemon(this.#node, proxy, config);
@@ -142,6 +142,7 @@ class Daemon implements RunningProcess, HandoverHost {
         pause,
         cached,
         preheats,
+        shares: () => this.#node.shares,
         status,
         trace: () => this.#node.traced,
         clock,

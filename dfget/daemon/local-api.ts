@@ -21,6 +21,8 @@ import {
   type SettingsChange,
   type UpgradeAnswer,
 } from '../local-protocol.ts';
+import { addShareApi } from '../torrent/share-api.ts';
+import type { Shares } from '../torrent/shares.ts';
 import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
 import { goneSignal } from './gone-signal.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
@@ -38,6 +40,7 @@ export interface LocalApiDeps {
   readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
   /** What happened lately. */
   readonly trace: () => TraceApiDeps;
+  readonly shares: () => Shares;
   /** Answer of `/v1/status`. */
   readonly status: () => object;
   /** Settings while the daemon runs; absent: they cannot be changed. */
@@ -134,6 +137,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   addCacheApi(server, deps.cached);
   addPreheatApi(server, deps.preheats);
   addTraceApi(server, deps.trace);
+  addShareApi(server, deps.shares);
 
   server.get('/v1/status', async () => deps.status());
 

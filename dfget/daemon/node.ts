@@ -8,6 +8,8 @@ import {
   type PeerHostDeps,
 } from '../../lib/transfer/peer-host.ts';
 import { Spool } from '../../lib/transfer/spool.ts';
+import { shareOptions } from '../torrent/share-options.ts';
+import { Shares } from '../torrent/shares.ts';
 import { type ClusterState, loadClusterState } from './cluster-state.ts';
 import type { DaemonConfig } from './config.ts';
 import { type ImportedImages, loadImportedImages } from './imported-images.ts';
@@ -18,6 +20,7 @@ export interface Node extends PeerHost<PeerEngine> {
   readonly pause: Pause;
   readonly cluster: ClusterState;
   readonly images: ImportedImages;
+  readonly shares: Shares;
 }
 
 /** Whether there is somebody to tell what is meant for all. The DHT is as good: settings go from member to member. */
@@ -49,11 +52,19 @@ export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: 
     );
     host.preheat.obeyPause((upstream) => pause.isPaused(upstream));
     const images = await loadImportedImages({ log: deps.log, store }, folder);
+    const owner = (): string => host.self().id;
+    const { credentials } = deps;
+    const shares = await Shares.open(
+      { ...deps, metrics, owner, store },
+      { folder, ...shareOptions(config, credentials !== undefined) },
+    );
+    host.onClose(() => shares.close());
     host.addNotes(() => pause.paused.map((name) => `paused: pulls of ${name} go straight to the registry`));
     return Object.defineProperties(host, {
       pause: { value: pause },
       cluster: { value: cluster },
       images: { value: images },
+      shares: { value: shares },
     }) as Node;
   } catch (error) {
     await host.close();

@@ -88,6 +88,16 @@ export const objectStoreUrl = () =>
     return parseS3Address(text) ?? refuse(context, expected);
   });
 
+/** `https://host:port` or `http://host:port` */
+export const httpUrl = () =>
+  z.string().transform((text, context): string => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol) || url.hostname === '') {
+      return refuse(context, 'a URL, such as https://tracker.corp:8401');
+    }
+    return url.origin;
+  });
+
 /** `24h`, `90s`; milliseconds. */
 export const duration = () =>
   z

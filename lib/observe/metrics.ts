@@ -103,6 +103,8 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'Bytes of blobs that orders to preheat asked for and that are here',
       [],
     ),
+    bittorrentShares: gauge('bittorrent_shares', 'Files shared with BitTorrent clients'),
+    bittorrentSentBytes: counter('bittorrent_sent_bytes_total', 'Bytes sent to BitTorrent clients', []),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     discoveryAnswers: counter('discovery_answers_total', 'Times that peers were named for a blob', ['from']),

@@ -79,7 +79,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     const at = host.includes(':') ? `[${host}]:0` : `${host}:0`;
     const listen = { host, port: 0 };
     const tracker = await createTracker(deps, {
-      ...{ listen, httpListen: listen, udpListen: false },
+      ...{ listen, httpListen: listen },
       ...options.tracker,
     });
     cleanup.defer(() => tracker.close());

@@ -9,6 +9,7 @@ import { loadImportedImages } from '../../dfget/daemon/imported-images.ts';
 import { startLocalApi } from '../../dfget/daemon/local-api.ts';
 import { loadPause } from '../../dfget/daemon/pause.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
+import { Shares } from '../../dfget/torrent/shares.ts';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
@@ -98,7 +99,11 @@ async function listen(t: Test) {
     { folder, upstreams: ['registry.test'], hasTracker: false },
   );
   const images = await loadImportedImages({ log, store }, folder);
-  const cached = { cache: engine.cache, images, store };
+  const shares = await Shares.open(
+    { clock, log, metrics, store, owner: () => 'x' },
+    { folder, listen: { host: '127.0.0.1', port: 0 }, announceTo: [], publishTo: [] },
+  );
+  const cached = { cache: engine.cache, images, shares, store };
   const status = (): object => ({ id: 'x' });
   const self = { id: 'x', role: 'node', host: '', port: 1, zone: '' } as const;
   const ring = new TraceRing();
@@ -106,6 +111,7 @@ async function listen(t: Test) {
   const deps = {
     ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
     preheats: () => new PreheatQuestions(clock),
+    shares: () => shares,
     ...{ status, clock, log, trace },
   };
   const api = await startLocalApi(deps, path);
@@ -113,6 +119,7 @@ async function listen(t: Test) {
   t.teardown(async () => {
     await client.close();
     await api.close();
+    await shares.close();
     await engine.close();
     rmSync(folder, { recursive: true });
   });

@@ -2,9 +2,12 @@ import { mkdtemp, readFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { jsonReady, startChild } from '../../bench/fixtures/child.ts';
 import type { DaemonReady } from '../../bench/fixtures/cluster.ts';
+import { createDaemonClient } from '../../dfget/daemon-client.ts';
+import { digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createSystemRng } from '../../lib/runtime/system-rng.ts';
@@ -69,7 +72,7 @@ t.test('the DHT is loaded by a daemon that needs it, or when a peer does, and no
   const anyPort = { host: '127.0.0.1', port: 0 };
   const tracker = await createTracker(
     { log: silentLog(), clock: createSystemClock(), rng: createSystemRng() },
-    { listen: anyPort, httpListen: anyPort, udpListen: false, processMetrics: false },
+    { listen: anyPort, httpListen: anyPort, processMetrics: false },
   );
   t.teardown(() => tracker.close());
   const url = `ws://127.0.0.1:${tracker.controlAddress.port}`;
@@ -90,4 +93,31 @@ t.test('the DHT is loaded by a daemon that needs it, or when a peer does, and no
   const peer = alone.ready.peer.split(':');
   t.equal(await get({ host: peer[0], port: peer[1], path: '/v1/dht' }), 404, 'never in one');
   t.notOk((await alone.loaded()).has('libp2p'));
+});
+
+t.test('what serves BitTorrent clients is loaded when something is shared with them', async (t) => {
+  const bt = ['--bt-listen', '127.0.0.1:0', '--bt-tracker', 'http://127.0.0.1:1'];
+  const { loaded, ready } = await startDaemon(t, bt);
+  const client = createDaemonClient(ready.socket);
+  t.teardown(() => client.close());
+  const signal = AbortSignal.timeout(30_000);
+  const bytes = Buffer.from('a blob');
+  const digest = digestOf(bytes);
+  await client.putBlob(digest, bytes.length, Readable.from([bytes]), signal);
+  const needed = ['webtorrent', 'bencode', 'bittorrent-tracker'];
+  const before = await loaded();
+  t.same(
+    needed.filter((name) => before.has(name)),
+    [],
+  );
+  const parts = [{ digest, size: bytes.length }];
+  const { infoHash, port } = await client.share({ source: digest, name: 'blob', parts }, signal);
+  t.ok((port ?? 0) > 0);
+  const after = await loaded();
+  t.same(
+    needed.filter((name) => after.has(name)),
+    needed,
+  );
+  t.same(await client.unshare(infoHash, signal), { removed: true });
+  t.same(await client.shares(signal), []);
 });

@@ -29,7 +29,7 @@ async function start(t: Test, role: Role): Promise<Half> {
   const log = silentLog();
   const tracker = await createTracker(
     { log, clock: trackerClock, rng: createRng(1) },
-    { listen: anyPort, httpListen: anyPort, udpListen: false, processMetrics: false },
+    { listen: anyPort, httpListen: anyPort, processMetrics: false },
   );
   const relay = await startTcpRelay(t, tracker.controlAddress.port);
   const join = (name: string, port: number, itsRole: Role, itsClock: FakeClock): Discovery => {

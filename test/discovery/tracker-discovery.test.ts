@@ -24,7 +24,6 @@ function startTracker(port = 0): Promise<Tracker> {
   return createTracker(deps, {
     listen: { host: '127.0.0.1', port },
     httpListen: anyPort,
-    udpListen: false,
     processMetrics: false,
   });
 }

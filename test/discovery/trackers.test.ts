@@ -34,7 +34,6 @@ async function setUp(t: Test) {
     createTracker(deps, {
       listen: { host: '127.0.0.1', port },
       httpListen: { host: '127.0.0.1', port: 0 },
-      udpListen: false,
       processMetrics: false,
     });
   const trackers = await Promise.all(Array.from({ length: TRACKERS }, () => startTracker()));

@@ -71,7 +71,7 @@ t.test(
     };
     const deps = { clock, rng: createSystemRng(), log, wallClockMs: Date.now };
     const listen = { host: '127.0.0.1', port: 0 };
-    const tracker = await createTracker(deps, { listen, httpListen: listen, udpListen: false });
+    const tracker = await createTracker(deps, { listen, httpListen: listen });
     cleanup.defer(() => tracker.close());
     const shared = {
       ...{ tracker: [`ws://127.0.0.1:${tracker.controlAddress.port}`], insecure: true },

@@ -7,31 +7,38 @@ import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { ANNOUNCE_INTERVAL_MS, BittorrentSwarms } from '../../tracker/bittorrent-swarms.ts';
+import { parseNetworks } from '../../tracker/networks.ts';
 import { createTracker } from '../../tracker/tracker.ts';
+import { putShares } from './put-shares.ts';
 
 const anyPort = { host: '127.0.0.1', port: 0 };
 const INFO_HASH = 'a1f0'.repeat(10);
+const PASSKEY = 'a-passkey-of-the-share';
 const PEER_ID = '2d5452333030302d'.padEnd(40, '0');
 
+/** A tracker that knows of one shared torrent. */
 async function start(t: Test) {
   const deps = { log: silentLog(), clock: createSystemClock(), rng: createRng(3) };
   const tracker = await createTracker(deps, {
     listen: anyPort,
     httpListen: anyPort,
+    btUdp: parseNetworks('127.0.0.1'),
     processMetrics: false,
   });
   t.teardown(() => tracker.close());
   const http = `http://127.0.0.1:${tracker.httpAddress.port}`;
+  const shared = await putShares(http, [{ infoHash: INFO_HASH, passkey: PASSKEY }]);
+  if (shared !== 204) throw new Error(`the share was refused: ${shared}`);
   const client = (transport: 'http' | 'udp', port: number, peerId = PEER_ID): Client => {
     const url = transport === 'http' ? http : `udp://127.0.0.1:${tracker.udpAddress?.port}`;
-    const made = new Client({ infoHash: INFO_HASH, peerId, announce: [`${url}/announce`], port });
+    const made = new Client({ infoHash: INFO_HASH, peerId, announce: [`${url}/announce/${PASSKEY}`], port });
     made.on('error', (error: Error) => t.fail(error));
     made.on('warning', (error: Error) => t.fail(error));
     t.teardown(() => made.destroy());
     return made;
   };
   /** Raw announce; the answer as bytes read as latin1. */
-  const get = async (query: string, path = '/announce'): Promise<string> =>
+  const get = async (query: string, path = `/announce/${PASSKEY}`): Promise<string> =>
     Buffer.from(await (await fetch(`${http}${path}?${query}`)).arrayBuffer()).toString('latin1');
   const announce = (change: Record<string, string> = {}): Promise<string> => {
     const query = {
@@ -66,13 +73,19 @@ async function started(client: Client, left: number): Promise<string[]> {
 
 for (const transport of ['http', 'udp'] as const) {
   t.test(`a standard client over ${transport} finds the others, scrapes and leaves`, async (t) => {
-    const { client } = await start(t);
+    const { client, get } = await start(t);
     t.same(await started(client(transport, 6001), 0), [], 'alone at first');
     const second = client(transport, 6002);
     t.same(await started(second, 10), ['127.0.0.1:6001']);
     const third = client(transport, 6003);
     t.same((await started(third, 10)).sort(), ['127.0.0.1:6001', '127.0.0.1:6002']);
     const scrape = async (): Promise<unknown> => {
+      if (transport === 'http') {
+        // By the convention of BEP 48 clients do not scrape where the announce URL ends in a passkey.
+        const text = await get(`info_hash=${percent(INFO_HASH)}`, `/scrape/${PASSKEY}`);
+        const [, complete, incomplete] = /completei(\d+)e.*incompletei(\d+)e/.exec(text) ?? [];
+        return { complete: Number(complete), incomplete: Number(incomplete) };
+      }
       third.scrape();
       const [{ complete, incomplete }] = (await once(third, 'scrape')) as [
         { complete: number; incomplete: number },
@@ -105,7 +118,7 @@ t.test('answers are byte for byte what BEP 23, 3 and 48 ask for', async (t) => {
   t.match(compact, `8:intervali${ANNOUNCE_INTERVAL_MS / 1000}e`);
   t.match(await announce({ port: '6003', compact: '0' }), '5:peers12:', 'the compact form in any case');
   const hash = Buffer.from(INFO_HASH, 'hex').toString('latin1');
-  const scraped = await get(`info_hash=${percent(INFO_HASH)}`, '/scrape');
+  const scraped = await get(`info_hash=${percent(INFO_HASH)}`, `/scrape/${PASSKEY}`);
   t.ok(scraped.startsWith(`d5:filesd20:${hash}d8:completei1e10:downloadedi1e10:incompletei2ee`), scraped);
 });
 
@@ -132,13 +145,15 @@ t.test('case 60: what is not an announce is refused and ends nothing', async (t)
   for (const event of ['constructor', '__proto__', 'error', 'started&event=started']) {
     t.match(await announce({ event }), refused, `event ${event}`);
   }
-  t.match(await get('', '/scrape'), refused, 'a scrape of everything');
+  t.match(await get('', `/scrape/${PASSKEY}`), refused, 'a scrape of everything');
   t.match(
-    await get(`info_hash=${percent(INFO_HASH)}&info_hash=%01`, '/scrape'),
+    await get(`info_hash=${percent(INFO_HASH)}&info_hash=%01`, `/scrape/${PASSKEY}`),
     refused,
     'a scrape of half a hash',
   );
   t.match(await get('', '/announce'), refused, 'nothing at all');
+  t.equal((await fetch(`${http}/announce/${'x'.repeat(161)}`)).status, 404);
+  t.equal((await fetch(`${http}/announce/a/b`)).status, 404);
   t.equal((await fetch(`${http}/stats`)).status, 404);
   t.equal((await fetch(`${http}/announce`, { method: 'POST', body: 'x' })).status, 405);
   t.match(
@@ -148,60 +163,58 @@ t.test('case 60: what is not an announce is refused and ends nothing', async (t)
   );
 });
 
-t.test(
-  'case 61: over UDP an announce counts only from the address that asked for a connection id',
-  async (t) => {
-    const { tracker } = await start(t);
-    const port = tracker.udpAddress?.port ?? 0;
-    const socket = createSocket('udp4');
-    t.teardown(() => socket.close());
-    const ask = async (packet: Buffer): Promise<Buffer> => {
-      socket.send(packet, port, '127.0.0.1');
-      return ((await once(socket, 'message')) as [Buffer])[0];
-    };
-    const packet = (id: Buffer, action: number, bytes: number): Buffer => {
-      const made = Buffer.alloc(bytes);
-      id.copy(made);
-      made.writeUInt32BE(action, 8);
-      made.writeUInt32BE(77, 12);
-      return made;
-    };
-    const magic = Buffer.from('0000041727101980', 'hex');
-    const announceWith = (id: Buffer, listenPort: number): Buffer => {
-      const made = packet(id, 1, 98);
-      made.fill(1, 16, 56);
-      made.writeUInt32BE(2, 80);
-      made.writeUInt32BE(0x08080808, 84);
-      made.writeInt32BE(-1, 92);
-      made.writeUInt16BE(listenPort, 96);
-      return made;
-    };
-    // None of these gets an answer, or ends the tracker: the connect that follows does get its own.
-    for (const nonsense of [
-      Buffer.alloc(0),
-      Buffer.alloc(15),
-      packet(magic, 1, 98),
-      packet(magic, 7, 16),
-      packet(Buffer.alloc(8), 0, 16),
-    ]) {
-      socket.send(nonsense, port, '127.0.0.1');
-    }
-    const connected = await ask(packet(magic, 0, 16));
-    t.equal(connected.length, 16);
-    t.equal(connected.readUInt32BE(4), 77, 'the transaction asked for');
-    const id = connected.subarray(8);
-    t.notSame(id, magic);
-    socket.send(packet(id, 1, 97), port, '127.0.0.1');
-    socket.send(packet(id, 2, 16 + 20 * 75), port, '127.0.0.1');
-    t.equal((await ask(announceWith(id, 9001))).length, 20, 'alone');
-    const second = await ask(announceWith(id, 9002));
-    t.same(
-      [...second.subarray(20)],
-      [127, 0, 0, 1, 9001 >> 8, 9001 & 255],
-      'the address it came from, not the one it named',
-    );
-  },
-);
+t.test('case 61: over UDP an announce counts only from the address that asked for a connection id', async (t) => {
+  const { tracker } = await start(t);
+  const port = tracker.udpAddress?.port ?? 0;
+  const socket = createSocket('udp4');
+  t.teardown(() => socket.close());
+  const ask = async (packet: Buffer): Promise<Buffer> => {
+    socket.send(packet, port, '127.0.0.1');
+    return ((await once(socket, 'message')) as [Buffer])[0];
+  };
+  const packet = (id: Buffer, action: number, bytes: number): Buffer => {
+    const made = Buffer.alloc(bytes);
+    id.copy(made);
+    made.writeUInt32BE(action, 8);
+    made.writeUInt32BE(77, 12);
+    return made;
+  };
+  const magic = Buffer.from('0000041727101980', 'hex');
+  const announceWith = (id: Buffer, listenPort: number): Buffer => {
+    const made = packet(id, 1, 98);
+    Buffer.from(INFO_HASH, 'hex').copy(made, 16);
+    made.fill(1, 36, 56);
+    made.writeUInt32BE(2, 80);
+    made.writeUInt32BE(0x08080808, 84);
+    made.writeInt32BE(-1, 92);
+    made.writeUInt16BE(listenPort, 96);
+    return made;
+  };
+  // None of these gets an answer, or ends the tracker: the connect that follows does get its own.
+  for (const nonsense of [
+    Buffer.alloc(0),
+    Buffer.alloc(15),
+    packet(magic, 1, 98),
+    packet(magic, 7, 16),
+    packet(Buffer.alloc(8), 0, 16),
+  ]) {
+    socket.send(nonsense, port, '127.0.0.1');
+  }
+  const connected = await ask(packet(magic, 0, 16));
+  t.equal(connected.length, 16);
+  t.equal(connected.readUInt32BE(4), 77, 'the transaction asked for');
+  const id = connected.subarray(8);
+  t.notSame(id, magic);
+  socket.send(packet(id, 1, 97), port, '127.0.0.1');
+  socket.send(packet(id, 2, 16 + 20 * 75), port, '127.0.0.1');
+  t.equal((await ask(announceWith(id, 9001))).length, 20, 'alone');
+  const second = await ask(announceWith(id, 9002));
+  t.same(
+    [...second.subarray(20)],
+    [127, 0, 0, 1, 9001 >> 8, 9001 & 255],
+    'the address it came from, not the one it named',
+  );
+});
 
 t.test('swarms forget who does not come back, and hold no more peers than they may', async (t) => {
   const clock = new FakeClock();

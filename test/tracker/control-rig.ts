@@ -28,7 +28,6 @@ export async function start(t: Test, clock: Clock = systemClock) {
   const tracker = await createTracker(deps, {
     listen: anyPort,
     httpListen: anyPort,
-    udpListen: false,
     processMetrics: false,
   });
   t.teardown(() => tracker.close());

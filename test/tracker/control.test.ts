@@ -240,14 +240,19 @@ t.test('settings default to the documented ports', async (t) => {
   t.match(trackerConfig.parse({}), {
     listen: { host: '0.0.0.0', port: 8400 },
     httpListen: { host: '0.0.0.0', port: 8401 },
-    udpListen: undefined,
+    btUdp: undefined,
     logLevel: 'info',
     insecure: false,
   });
-  t.equal(trackerConfig.parse({ udpListen: 'off' }).udpListen, false);
   t.same(trackerConfig.parse({ udpListen: ':3' }).udpListen, { host: '0.0.0.0', port: 3 });
-  t.throws(
-    () => trackerConfig.parse({ udpListen: 'yes' }),
-    /expected host:port, such as 0.0.0.0:8401, or off/,
-  );
+  const { btUdp } = trackerConfig.parse({ btUdp: '10.0.0.0/8, 192.0.2.7,fd00::/8' });
+  for (const inside of ['10.255.0.1', '::ffff:10.0.0.1', '192.0.2.7', 'fd00::1']) {
+    t.ok(btUdp?.includes(inside), inside);
+  }
+  for (const outside of ['11.0.0.1', '192.0.2.8', 'fe80::1', '::ffff:11.0.0.1', 'nothing']) {
+    t.notOk(btUdp?.includes(outside), outside);
+  }
+  for (const wrong of ['yes', '10.0.0.0/33', '10.0.0.0/', '', '10.0.0.0/8,', 'fd00::/129']) {
+    t.throws(() => trackerConfig.parse({ btUdp: wrong }), /expected networks, such as 10.0.0.0/, wrong);
+  }
 });

@@ -147,7 +147,6 @@ t.test('who may see the page', async (t) => {
       {
         listen: anyPort,
         httpListen: anyPort,
-        udpListen: false,
         processMetrics: false,
         liveToken: TOKEN,
       } as const,

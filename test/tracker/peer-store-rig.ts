@@ -36,7 +36,6 @@ export async function startOffice(t: Test, peerStore?: string, logLines?: string
     {
       listen: { host: '127.0.0.1', port: 0 },
       httpListen: { host: '127.0.0.1', port: 0 },
-      udpListen: false,
       processMetrics: false,
       peerStore,
     },
