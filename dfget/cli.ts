@@ -3,6 +3,7 @@ import { VERSION } from '../lib/core/version.ts';
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
+  get: async () => (await import('./commands/get.ts')).getCommand(),
   pull: async () => (await import('./commands/pull.ts')).pullCommand(),
   upgrade: async () => (await import('./commands/upgrade.ts')).upgradeCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
@@ -13,6 +14,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
   resume: async () => (await import('./commands/pause.ts')).resumeCommand(),
 };
+
+/** Names of the commands. */
+export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
 
 /**
  * The `dfget` command: what a node does, and what people ask of it.

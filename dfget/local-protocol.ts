@@ -59,6 +59,37 @@ export interface UpgradeAnswer {
   readonly pid: number;
 }
 
+/** What `POST /v1/files` takes: a file at a URL, and what its caller shows the source. */
+export interface FileToFind {
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Names of query parameters that do not tell files apart. */
+  readonly filtered?: readonly string[] | undefined;
+  /** Tells it from the same file for another purpose. */
+  readonly identifier?: string | undefined;
+  /** Of the whole file, where it is known. */
+  readonly digest?: string | undefined;
+}
+
+/**
+ * Answer of `POST /v1/files`, once the source has said yes to the caller: what `/v1/blobs/` is to be asked for, or why the
+ * swarm cannot have the file.
+ */
+export type FoundFile =
+  | {
+      readonly shared: true;
+      /** A digest, or the file's key. */
+      readonly digest: string;
+      /** `url:…`, which changes when the source says that the file did; absent when it says too little. */
+      readonly key?: string | undefined;
+      readonly size: number;
+      readonly upstream: string;
+      readonly repository: string;
+      /** For {@link ORIGIN_AUTHORIZATION}. A secret. */
+      readonly authorization?: string | undefined;
+    }
+  | { readonly shared: false; readonly why: string };
+
 /** Answer of `GET /v1/cache`. */
 export interface CacheListing {
   readonly blobs: readonly CachedBlob[];

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
-import { parseDigest } from '../../lib/core/digest.ts';
+import { parseBlobKey } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
 import { parseRange } from '../../lib/core/range.ts';
 import { createLazyServer } from '../../lib/observe/lazy-server.ts';
@@ -13,6 +13,7 @@ import type { Clock } from '../../lib/runtime/clock.ts';
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { Drain } from '../../registry-proxy/drain.ts';
 import {
+  type FoundFile,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
   type SettingsAnswer,
@@ -20,6 +21,7 @@ import {
   type UpgradeAnswer,
 } from '../local-protocol.ts';
 import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
+import { findFile } from './find-file.ts';
 import { goneSignal } from './gone-signal.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
 import type { Handover } from './handover/hand-over.ts';
@@ -29,7 +31,7 @@ import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
   readonly blobs: BlobSource;
-  readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
+  readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'trust' | 'upstreams'>;
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   /** Answer of `/v1/status`. */
@@ -71,6 +73,13 @@ const settingsBody = z.strictObject({
   unset: z.array(z.string()).optional(),
 });
 const pauseBody = z.object({ upstream: z.string(), scope: z.enum(['node', 'cluster']).optional() });
+const fileBody = z.strictObject({
+  url: z.string(),
+  headers: z.record(z.string(), z.string()).optional(),
+  filtered: z.array(z.string()).optional(),
+  identifier: z.string().optional(),
+  digest: z.string().optional(),
+});
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
 
 /**
@@ -160,8 +169,13 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
       .send(Buffer.from(manifest.bytes));
   });
 
+  server.post('/v1/files', async (request, reply): Promise<FoundFile> => {
+    const isPaused = (upstream: string): boolean => pause().isPaused(upstream);
+    return await findFile(registry, isPaused, fileBody.parse(request.body), goneSignal(reply));
+  });
+
   server.get('/v1/blobs/:digest', async (request, reply) => {
-    const digest = parseDigest((request.params as { digest: string }).digest);
+    const digest = parseBlobKey((request.params as { digest: string }).digest);
     const { rangeIs, repository, size, upstream } = blobQuery.parse(request.query);
     const secret = request.headers[ORIGIN_AUTHORIZATION];
     const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
