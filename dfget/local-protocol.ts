@@ -149,6 +149,14 @@ export interface Collected {
   readonly freedBytes: number;
 }
 
+/** Blob bytes that a daemon has moved since it was started. */
+export interface Traffic {
+  /** By where they came from: `origin`, `supernode`, `peer`, `archive`. */
+  readonly received: Readonly<Record<string, number>>;
+  /** By whom they went to: `peer`, `client`. */
+  readonly sent: Readonly<Record<string, number>>;
+}
+
 /** Answer of `GET /v1/status`. */
 export interface DaemonStatus {
   readonly id: string;
@@ -173,6 +181,8 @@ export interface DaemonStatus {
   /** Where its store is; of several data directories, the first that works. */
   readonly dataDir: string;
   readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };
+  /** Absent from a daemon before an upgrade. */
+  readonly traffic?: Traffic;
   readonly neighbours: readonly {
     readonly id: string;
     readonly role: string;

@@ -20,6 +20,8 @@ const TOOLS = [
   { program: 'iptables', debian: 'iptables' },
   { program: 'faketime', debian: 'faketime' },
   { program: 'systemd-socket-activate', debian: 'systemd' },
+  { program: 'zsh', debian: 'zsh' },
+  { program: 'fish', debian: 'fish' },
 ] as const;
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */

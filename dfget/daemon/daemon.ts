@@ -13,6 +13,7 @@ import {
   type RegistryProxyConfig,
 } from '../../registry-proxy/server.ts';
 import { createDaemonClient } from '../daemon-client.ts';
+import type { DaemonStatus } from '../local-protocol.ts';
 import type { CacheApiDeps } from './cache-api.ts';
 import type { DaemonConfig } from './config.ts';
 import { describeDaemon, describeListeners } from './describe.ts';
@@ -26,6 +27,7 @@ import { hasCluster, type Node, openNode } from './node.ts';
 import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
 import { DaemonSettings } from './settings.ts';
+import { trafficOf } from './traffic.ts';
 
 /** After an upgrade: a client that takes longer over one answer resumes by Range. */
 const RETIRED_MS = 60 * 60_000;
@@ -129,7 +131,10 @@ class Daemon implements RunningProcess, HandoverHost {
       const { engine, images, store } = this.#node;
       return { images, store, cache: engine.cache };
     };
-    const status = (): object => describeDaemon(this.#node, proxy, config);
+    const status = async (): Promise<DaemonStatus> => ({
+      ...describeDaemon(this.#node, proxy, config),
+      traffic: await trafficOf(metrics),
+    });
     this.#api = await startLocalApi(
       {
         blobs: this.#blobs,

@@ -7,9 +7,9 @@ import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { isHttp } from '../../lib/origin/upstream.ts';
 import type { FileToFind, FoundFile } from '../local-protocol.ts';
 
-/** As long as the wire takes them. */
+/** As the wire takes them, and with room beside them in the head of an HTTP request. */
 const MAX_LOCATOR_BYTES = 1024;
-const MAX_RIGHTS_BYTES = 16 * 1024;
+const MAX_RIGHTS_BYTES = 12 * 1024;
 
 /**
  * Asks the source of a file with what its caller shows, each time anew: who is refused there gets nothing of what store and

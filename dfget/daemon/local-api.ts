@@ -35,7 +35,7 @@ export interface LocalApiDeps {
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   /** Answer of `/v1/status`. */
-  readonly status: () => object;
+  readonly status: () => object | Promise<object>;
   /** Settings while the daemon runs; absent: they cannot be changed. */
   readonly settings?: LocalSettings;
   /** Leaves the work to another daemon; absent: this one cannot. */
@@ -55,6 +55,9 @@ export interface LocalApi {
   /** Takes no more connections, and cuts what is not answered by then. @default at once */
   close(options?: { readonly deadlineMs: number }): Promise<void>;
 }
+
+/** More than the longest digest has. */
+const MAX_PARAMETER_CHARS = 200;
 
 const blobQuery = z.object({
   size: z.coerce.number().int().min(0),
@@ -129,13 +132,14 @@ export async function startLocalApi(
 async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { blobs, clock, log, origin: registry, pause } = deps;
   const { default: fastify } = await import('fastify');
-  const server = fastify({ logger: false });
+  // A sha512 digest is longer than what a parameter may be by default.
+  const server = fastify({ logger: false, routerOptions: { maxParamLength: MAX_PARAMETER_CHARS } });
 
   // Blobs come as they are.
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   addCacheApi(server, deps.cached);
 
-  server.get('/v1/status', async () => deps.status());
+  server.get('/v1/status', async () => await deps.status());
 
   server.get('/v1/registries', async (_request, reply) => askRegistries(registry, goneSignal(reply)));
 

@@ -48,7 +48,9 @@ function drawn(file: string, direct: (why: string) => void): FetchEvents & { sto
       bytes = here;
       all = size ?? 0;
       const format =
-        size === undefined ? '{file}  {done}' : '{file} [{bar}] {percentage}%  {done} of {all}  {eta_formatted}';
+        size === undefined
+          ? '{file}  {done}'
+          : '{file} [{bar}] {percentage}%  {done} of {all}  {eta_formatted}';
       shown = new SingleBar(
         { format, hideCursor: true, stream: process.stderr, noTTYOutput: true },
         Presets.shades_grey,

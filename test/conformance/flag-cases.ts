@@ -151,13 +151,14 @@ export const flagCases: readonly ScriptedCase[] = [
           const [name = '', value] = flags.split(' ').slice(flags.startsWith('--') ? 0 : 1);
           return value === undefined ? [name] : [name, '1'];
         });
-        const where =
-          generation === 1 ? ['-u', address, '-o', output] : [address, '-O', output, '--console'];
+        const where = generation === 1 ? ['-u', address, '-o', output] : [address, '-O', output, '--console'];
         const socket = generation === 1 ? ['--socket', ground.socket] : ['-e', ground.socket];
         const { code, output: said } = await run(DFGET, [...where, ...socket, ...words]);
         t.equal(code, 0, said);
         t.equal(digestOf(await readFile(output)), digestOf(bytes));
-        for (const word of words.filter((each) => each.startsWith('-'))) t.match(said, `${word} has no effect`);
+        for (const word of words.filter((each) => each.startsWith('--'))) {
+          t.match(said, `${word} has no effect`);
+        }
       }
     },
   },

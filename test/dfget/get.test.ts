@@ -148,7 +148,9 @@ t.test('headers are for the source alone, and not for where it sends us', async 
   }
   t.ok(files.seen.some((each) => each.headers['x-api-key'] === 'secret'));
   t.ok(elsewhere.seen.length > 1);
-  for (const { headers } of elsewhere.seen) t.notMatch(headers, { 'x-api-key': String, authorization: String });
+  for (const seen of elsewhere.seen) {
+    t.same([seen.headers['x-api-key'], seen.headers.authorization], [undefined, undefined]);
+  }
 });
 
 t.test('a redirect to a link-local address is not followed', async (t) => {
@@ -335,5 +337,8 @@ t.test("Dragonfly's closing line", async (t) => {
     /^download SUCCESS\(0\) cost:\d+\.\d{3}s length:1000 reason:0$/,
   );
   t.match(await line(...words, '-p', 'source'), /^download SUCCESS\(0\) .* length:1000 reason:100$/);
-  t.match(await line('-u', `${files.url}/none`, '-o', output, '--socket', ground.socket), /^download FAIL\(1\) /);
+  t.match(
+    await line('-u', `${files.url}/none`, '-o', output, '--socket', ground.socket),
+    /^download FAIL\(1\) /,
+  );
 });
