@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { type CommandResult, run } from '../../bench/fixtures/child.ts';
+import { type CommandResult, jsonReady, run, startChild } from '../../bench/fixtures/child.ts';
 import { createDaemonClient } from '../../dfget/daemon-client.ts';
 import { digestOf } from '../../lib/core/digest.ts';
 import { type Ground, startGround } from '../conformance/ground.ts';
@@ -294,6 +294,56 @@ t.test('what has come of a file that was interrupted is used by the next attempt
     t.equal(files.seen.at(-1)?.headers.range, `bytes=${length}-`);
   }
 });
+
+t.test('a beginning from the swarm is used as well', async (t) => {
+  const bytes = randomBytes(4 * MIB);
+  const path = serve(bytes);
+  const place = await mkdtemp(join(folder, 'swarm-'));
+  const words = ['-o', join(place, 'file'), '--json', '--socket', ground.socket, `${files.url}${path}`];
+  const first = await run(DFGET, [...words, '--locallimit', '1MiB/s', '--timeout', '1s']);
+  t.equal(first.code, 1, first.output);
+  const second = await run(DFGET, words);
+  t.match(doneOf(second), { from: 'swarm', bytes: bytes.length }, second.output);
+  t.ok(doneOf(second).resumed > 0);
+  t.ok((await readFile(join(place, 'file'))).equals(bytes));
+});
+
+t.test('a daemon that is killed in the middle costs nothing that has come', async (t) => {
+  const bytes = randomBytes(6 * MIB);
+  const path = serve(bytes);
+  const place = await mkdtemp(join(folder, 'killed-'));
+  const socket = join(place, 'socket');
+  const anywhere = ['--proxy-listen', '--peer-listen', '--admin-listen'].flatMap((flag) => [
+    flag,
+    '127.0.0.1:0',
+  ]);
+  const daemon = await startChild({
+    command: DFGET,
+    args: [
+      ...['daemon', '--insecure', '--json', '--data-dir', join(place, 'data'), '--socket', socket],
+      ...['--upstream', `${files.host}=${files.url}`, ...anywhere],
+    ],
+    logFile: join(place, 'daemon.log'),
+    ready: jsonReady('daemon'),
+  });
+  t.teardown(() => daemon.stop());
+  const output = join(place, 'file');
+  const words = [`${files.url}${path}`, '-o', output, '--json', '--socket', socket];
+  const running = run(DFGET, [...words, '--locallimit', '2MiB/s']);
+  const deadline = AbortSignal.timeout(20_000);
+  while (!(await hasBeginning(place, MIB))) deadline.throwIfAborted();
+  await daemon.kill('SIGKILL');
+  const ended = await running;
+  t.match(doneOf(ended), { from: 'source', reason: 3, bytes: bytes.length }, ended.output);
+  t.ok(doneOf(ended).resumed >= MIB);
+  t.ok((await readFile(output)).equals(bytes));
+});
+
+/** Whether so much of a file is there, under the name of a beginning. */
+async function hasBeginning(place: string, bytes: number): Promise<boolean> {
+  const name = (await readdir(place)).find((each) => each.endsWith('.partial'));
+  return name !== undefined && (await stat(join(place, name))).size >= bytes;
+}
 
 t.test('a beginning that was changed is noticed by the digest', async (t) => {
   const bytes = randomBytes(2 * MIB);
