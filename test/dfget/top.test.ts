@@ -31,7 +31,10 @@ function status(held: number, traffic: DaemonStatus['traffic'], more = {}): Daem
   };
 }
 
-const BEFORE = { status: status(40, { received: { peer: 0, origin: 5 * MIB }, sent: { peer: 0 } }), atMs: 1000 };
+const BEFORE = {
+  status: status(40, { received: { peer: 0, origin: 5 * MIB }, sent: { peer: 0 } }),
+  atMs: 1000,
+};
 const NOW = {
   status: status(60, { received: { peer: 40 * MIB, origin: 5 * MIB }, sent: { peer: 10 * MIB } }),
   atMs: 3000,
@@ -73,7 +76,10 @@ t.test('a picture fits its terminal', async (t) => {
     t.ok(lines.length <= rows && lines.every((line) => line.length <= columns), `${columns}x${rows}`);
   }
   t.match(drawTop(view, { columns: 80, rows: 8 }).at(-1), 'and 2 more');
-  t.match(topLine(view), /^in 20.0 MiB\/s \(peer\); out 5.0 MiB\/s \(peer\); 1 of 3 blobs move, 3 neighbours$/);
+  t.match(
+    topLine(view),
+    /^in 20.0 MiB\/s \(peer\); out 5.0 MiB\/s \(peer\); 1 of 3 blobs move, 3 neighbours$/,
+  );
 });
 
 t.test('of a daemon that runs', async (t) => {
@@ -83,7 +89,10 @@ t.test('of a daemon that runs', async (t) => {
     run(DFGET, ['top', '--socket', ground.socket, '--interval', '100ms', '--count', '2', ...flags]);
   const json = await top('--json');
   t.equal(json.code, 0, json.output);
-  const events = json.stdout.trim().split('\n').map((line) => JSON.parse(line) as object);
+  const events = json.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object);
   t.equal(events.length, 2);
   t.match(events, [{ event: 'top', peersBy: 'tracker', blobs: [] }, { receiving: {} }]);
   const plain = await top();
