@@ -8,10 +8,12 @@ import { DamselflyError } from '../../lib/core/errors.ts';
 const READ_BYTES = 1024 * 1024;
 /** Digits of a key in the name of a beginning. */
 const KEY_DIGITS = 16;
+/** What follows the name of the file: key, and the process that writes, or wrote, it. */
+const BEGINNING = /^([0-9a-f]{16})-(\d{1,10})\.partial$/;
 
 /**
  * A file on its way to `path`: under another name in the same folder until it is whole. The beginning of one that has a key is
- * kept, and found again by who comes for the same file.
+ * kept, and found again by who comes for the same file once its writer has gone: no two processes write one.
  */
 export class PartialFile {
   readonly #target: string;
@@ -38,7 +40,8 @@ export class PartialFile {
    */
   static async open(target: string, key: string | undefined): Promise<PartialFile> {
     if (key !== undefined) {
-      const path = partialPath(target, nameOfKey(key));
+      const path = partialPath(target, `${nameOfKey(key)}-${process.pid}`);
+      await claim(target, nameOfKey(key), path);
       const found = await openOwn(path).catch((error: unknown) => {
         throw failed(target, error);
       });
@@ -139,15 +142,44 @@ async function openOwn(path: string): Promise<{ file: FileHandle; bytes: number 
   return { file, bytes: mtimeMs < startedMs ? 0 : size };
 }
 
-/** Beginnings of what the file was before. */
+/** Gives a beginning that nobody writes any more our name for it. A rename succeeds for one process alone. */
+async function claim(target: string, keyName: string, own: string): Promise<void> {
+  for (const { keyName: found, path } of await abandoned(target)) {
+    if (found !== keyName) continue;
+    const claimed = await rename(path, own).then(
+      () => true,
+      () => false,
+    );
+    if (claimed) return;
+  }
+}
+
+/** Removes beginnings of what the file was before. It is there: what cannot be tidied up is no failure. */
 async function removeOlder(target: string): Promise<void> {
+  for (const { path } of await abandoned(target)) await rm(path, { force: true }).catch(() => {});
+}
+
+/** Beginnings of the file whose writers have gone. */
+async function abandoned(target: string): Promise<{ keyName: string; path: string }[]> {
   const prefix = `.${basename(target)}.`;
-  const isBeginning = (name: string): boolean =>
-    name.startsWith(prefix) && /^[0-9a-f]{16}\.partial$/.test(name.slice(prefix.length));
   const folder = dirname(target);
-  // The file is there: what cannot be tidied up is no failure.
   const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter(isBeginning)) await rm(join(folder, name), { force: true }).catch(() => {});
+  return names.flatMap((name) => {
+    const match = name.startsWith(prefix) ? BEGINNING.exec(name.slice(prefix.length)) : null;
+    const [, keyName = '', pid = ''] = match ?? [];
+    return match === null || isRunning(Number(pid)) ? [] : [{ keyName, path: join(folder, name) }];
+  });
+}
+
+/** Whether another process of that id runs. */
+function isRunning(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 function failed(path: string, error: unknown): DamselflyError {

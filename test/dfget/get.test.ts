@@ -284,7 +284,7 @@ t.test('what has come of a file that was interrupted is used by the next attempt
     const first = await attempt('--locallimit', '1MiB/s', '--timeout', '1s');
     t.equal(first.code, 1, first.output);
     const [beginning = ''] = await readdir(place);
-    t.match(beginning, /^\.file\.[0-9a-f]{16}\.partial$/);
+    t.match(beginning, /^\.file\.[0-9a-f]{16}-\d+\.partial$/);
     const { length } = await readFile(join(place, beginning));
     t.ok(length > 0 && length < bytes.length, `${length} bytes`);
     const second = await attempt();
@@ -344,6 +344,21 @@ async function hasBeginning(place: string, bytes: number): Promise<boolean> {
   const name = (await readdir(place)).find((each) => each.endsWith('.partial'));
   return name !== undefined && (await stat(join(place, name))).size >= bytes;
 }
+
+t.test('two that write the same file at once do not disturb each other', async (t) => {
+  const bytes = randomBytes(3 * MIB);
+  const path = serve(bytes);
+  const place = await mkdtemp(join(folder, 'twice-'));
+  const words = ['-o', join(place, 'file'), '--pattern', 'source', `${files.url}${path}`];
+  const wrong = ['--digest', digestOf(Buffer.from('other'))];
+  const [right, other] = await Promise.all([
+    run(DFGET, [...words, '--locallimit', '3MiB/s']),
+    run(DFGET, [...words, ...wrong, '--locallimit', '6MiB/s']),
+  ]);
+  t.same([right.code, other.code], [0, 1], right.output + other.output);
+  t.ok((await readFile(join(place, 'file'))).equals(bytes));
+  t.same(await readdir(place), ['file']);
+});
 
 t.test('a beginning that was changed is noticed by the digest', async (t) => {
   const bytes = randomBytes(2 * MIB);
