@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { pauseCommand, resumeCommand } from '../dfget/commands/pause.ts';
+import { completionCommand } from '../lib/command/completion.ts';
+import { finishProgram } from '../lib/command/finish-program.ts';
 import { VERSION } from '../lib/core/version.ts';
 import { supernodeCommand } from '../supernode/command.ts';
 import { trackerCommand } from '../tracker/command.ts';
@@ -9,7 +11,7 @@ import { upCommand } from './up.ts';
 
 /** The `damselfly` command: the processes of a cluster. */
 export function damselflyCli(): Command {
-  return new Command('damselfly')
+  const program = new Command('damselfly')
     .description('Peer-to-peer container image distribution: thousands of pulls, one read from the registry.')
     .version(VERSION)
     .addCommand(upCommand())
@@ -19,6 +21,8 @@ export function damselflyCli(): Command {
     .addCommand(tokenCommand())
     .addCommand(pauseCommand())
     .addCommand(resumeCommand())
+    .addCommand(completionCommand('damselfly', async () => damselflyCli()))
     .addHelpText('after', '\nThe node daemon and everything asked of a node: dfget --help')
     .showHelpAfterError('(damselfly --help shows every command)');
+  return finishProgram(program);
 }

@@ -1,20 +1,30 @@
 import { Command } from 'commander';
+import { finishProgram } from '../lib/command/finish-program.ts';
 import { VERSION } from '../lib/core/version.ts';
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   daemon: async () => (await import('./daemon/command.ts')).daemonCommand(),
+  get: async () => (await import('./commands/get.ts')).getCommand(),
   pull: async () => (await import('./commands/pull.ts')).pullCommand(),
   preheat: async () => (await import('./commands/preheat.ts')).preheatCommand(),
   upgrade: async () => (await import('./commands/upgrade.ts')).upgradeCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   explain: async () => (await import('./commands/explain.ts')).explainCommand(),
+  top: async () => (await import('./commands/top.ts')).topCommand(),
   settings: async () => (await import('./commands/settings.ts')).settingsCommand(),
   cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
   setup: async () => (await import('./commands/setup.ts')).setupCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
   resume: async () => (await import('./commands/pause.ts')).resumeCommand(),
+  completion: async () => {
+    const { completionCommand } = await import('../lib/command/completion.ts');
+    return completionCommand('dfget', () => dfgetCli(undefined));
+  },
 };
+
+/** Names of the commands. */
+export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
 
 /**
  * The `dfget` command: what a node does, and what people ask of it.
@@ -28,5 +38,5 @@ export async function dfgetCli(asked: string | undefined): Promise<Command> {
   for (const [name, load] of Object.entries(COMMANDS)) {
     if (asked === name || asked === undefined || !(asked in COMMANDS)) cli.addCommand(await load());
   }
-  return cli;
+  return finishProgram(cli);
 }

@@ -10,6 +10,8 @@ import {
   type CacheListing,
   type Collected,
   type DaemonStatus,
+  type FileToFind,
+  type FoundFile,
   type ImageToKeep,
   type ImportedImage,
   MAX_SOCKET_PATH_BYTES,
@@ -48,6 +50,8 @@ export interface DaemonClient extends BlobSource {
   ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string; readonly digest: string }>;
   /** What happened to these blobs lately, as JSON lines: docs/TRACE.md. */
   trace(digests: readonly string[], signal: AbortSignal): Promise<string>;
+  /** Asks the source of a file whether its caller may have it, and what to ask {@link open} for. @throws UPSTREAM_* */
+  findFile(file: FileToFind, signal: AbortSignal): Promise<FoundFile>;
   /** What the store of the daemon holds. */
   cache(signal: AbortSignal): Promise<CacheListing>;
   /** Removes blobs, whatever of each is here; with `image` also the name of an imported one. */
@@ -156,6 +160,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       (await askJson(`/v1/${action}`, signal, question)) as PauseAnswer,
     settings: async (change, signal) => (await askJson('/v1/settings', signal, change)) as SettingsAnswer,
     upgrade: async (program, signal) => (await askJson('/v1/upgrade', signal, { program })) as UpgradeAnswer,
+    findFile: async (file, signal) => (await askJson('/v1/files', signal, file)) as FoundFile,
     cache: async (signal) => (await askJson('/v1/cache', signal)) as CacheListing,
     removeBlobs: async (what, signal) => (await askJson('/v1/cache/remove', signal, what)) as RemovedBlob[],
     setPinned: async (action, digests, signal) =>

@@ -59,6 +59,37 @@ export interface UpgradeAnswer {
   readonly pid: number;
 }
 
+/** What `POST /v1/files` takes: a file at a URL, and what its caller shows the source. */
+export interface FileToFind {
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Names of query parameters that do not tell files apart. */
+  readonly filtered?: readonly string[] | undefined;
+  /** Tells it from the same file for another purpose. */
+  readonly identifier?: string | undefined;
+  /** Of the whole file, where it is known. */
+  readonly digest?: string | undefined;
+}
+
+/**
+ * Answer of `POST /v1/files`, once the source has said yes to the caller: what `/v1/blobs/` is to be asked for, or why the
+ * swarm cannot have the file.
+ */
+export type FoundFile =
+  | {
+      readonly shared: true;
+      /** A digest, or the file's key. */
+      readonly digest: string;
+      /** `url:…`, which changes when the source says that the file did; absent when it says too little. */
+      readonly key?: string | undefined;
+      readonly size: number;
+      readonly upstream: string;
+      readonly repository: string;
+      /** For {@link ORIGIN_AUTHORIZATION}. A secret. */
+      readonly authorization?: string | undefined;
+    }
+  | { readonly shared: false; readonly why: string };
+
 /** Answer of `GET /v1/cache`. */
 export interface CacheListing {
   readonly blobs: readonly CachedBlob[];
@@ -121,6 +152,14 @@ export interface Collected {
   readonly freedBytes: number;
 }
 
+/** Blob bytes that a daemon has moved since it was started. */
+export interface Traffic {
+  /** By where they came from: `origin`, `supernode`, `peer`, `archive`. */
+  readonly received: Readonly<Record<string, number>>;
+  /** By whom they went to: `peer`, `client`. */
+  readonly sent: Readonly<Record<string, number>>;
+}
+
 /** Answer of `GET /v1/status`. */
 export interface DaemonStatus {
   readonly id: string;
@@ -145,6 +184,8 @@ export interface DaemonStatus {
   /** Where its store is; of several data directories, the first that works. */
   readonly dataDir: string;
   readonly store: { readonly blobs: number; readonly complete: number; readonly bytes: number };
+  /** Absent from a daemon before an upgrade. */
+  readonly traffic?: Traffic;
   readonly neighbours: readonly {
     readonly id: string;
     readonly role: string;

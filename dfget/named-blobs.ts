@@ -1,4 +1,4 @@
-import { isDigest } from '../lib/core/digest.ts';
+import { isBlobKey } from '../lib/core/digest.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { formatReference, parseReference } from '../lib/oci/reference.ts';
@@ -32,7 +32,7 @@ export async function blobsNamed(
   name: string,
   signal: AbortSignal,
 ): Promise<NamedBlobs> {
-  if (isDigest(name)) return { digests: [name] };
+  if (isBlobKey(name)) return { digests: [name] };
   if (isDigestPrefix(name)) {
     const meant = blobs.filter(({ digest }) => digest.startsWith(name)).map(({ digest }) => digest);
     if (meant.length === 1) return { digests: meant };

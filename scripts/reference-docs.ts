@@ -14,13 +14,17 @@ import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
 import { supernodeConfig } from '../supernode/config.ts';
 import { trackerConfig } from '../tracker/config.ts';
 import { createTrackerMetrics } from '../tracker/metrics.ts';
+import { commandLine, NOTE } from './command-line-docs.ts';
 
 /** The pages under docs/ that are written from the code itself, by file name. A test holds them equal to it. */
 export async function referenceDocs(): Promise<Record<string, string>> {
-  return { 'ERRORS.md': errors(), 'CONFIGURATION.md': configuration(), 'METRICS.md': await metrics() };
+  return {
+    'CLI.md': await commandLine(),
+    'ERRORS.md': errors(),
+    'CONFIGURATION.md': configuration(),
+    'METRICS.md': await metrics(),
+  };
 }
-
-const NOTE = '<!-- Written by `npm run docs` from the code: change it there. -->';
 
 function errors(): string {
   const rows = Object.entries(ERROR_CODES).map(
@@ -81,7 +85,7 @@ zone: eu-1
 ## Upstreams
 
 The registries that are served, and no others: a request that names one which is not on the list is answered 404, whichever
-way it names it (\`?ns=\`, \`X-Dragonfly-Registry\`, the path). On the command line an upstream is \`NAME=URL\`, with or without
+way it names it (\`?ns=\`, \`X-Dragonfly-Registry\`, the path). Files of \`dfget URL\` come from these hosts too, and from no others. On the command line an upstream is \`NAME=URL\`, with or without
 \`user:password@\` in the URL; in the file it may be an object of these:
 
 | name | meaning |

@@ -26,6 +26,8 @@ const TOOLS = [
   { program: 'systemd-socket-activate', debian: 'systemd' },
   { program: 'promtool', debian: 'prometheus' },
   { program: 'chromium', debian: 'chromium' },
+  { program: 'zsh', debian: 'zsh' },
+  { program: 'fish', debian: 'fish' },
 ] as const;
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */

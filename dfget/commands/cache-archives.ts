@@ -28,6 +28,7 @@ export function exportCommand(): Command {
     .addOption(
       new Option('--all-platforms', 'the whole index of a multi-platform image').conflicts('platform'),
     )
+    .addHelpText('after', '\nExamples:\n  dfget cache export -o app.tar harbor.corp/team/app:v1\n')
     .action(async (image: string, flags: ExportFlags) =>
       withDaemon(flags, async (client, signal) => {
         const { allPlatforms, json, output } = flags;
@@ -60,6 +61,10 @@ export function importCommand(): Command {
     .addHelpText(
       'after',
       `
+Examples:
+  dfget cache import app.tar
+  dfget cache import --name harbor.corp/team/app:v1 app.tar
+
 Where there is no registry: run the daemon that imports with --offline-registry harbor.corp and a mirror that others
 reach (--proxy-listen 0.0.0.0:65001); the others with --upstream harbor.corp=http://THAT-MACHINE:65001.
 `,

@@ -56,6 +56,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
 function listCommand(): Command {
   return new Command('ls')
     .description('Blobs in the store, those used last first, and images that were imported.')
+    .addHelpText('after', '\nExamples:\n  dfget cache ls\n')
     .action(async (flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         const listing = await client.cache(signal);
@@ -102,7 +103,10 @@ function removeCommand(): Command {
   return new Command('rm')
     .description('Remove blobs from the store, pinned ones too, but none that is being read.')
     .argument('<digest|image...>')
-    .addHelpText('after', '\nExit codes: 0 they are gone; 1 some could not be removed, or were not here.\n')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dfget cache rm sha256:4f2e5c\n  dfget cache rm harbor.corp/team/app:v1\n\nIt fails when some could not be removed, or were not here.\n',
+    )
     .action(async (names: readonly string[], flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         const listing = await client.cache(signal);
@@ -127,7 +131,10 @@ function pinCommand(action: 'pin' | 'unpin', about: string): Command {
   return new Command(action)
     .description(about)
     .argument('<digest|image...>')
-    .addHelpText('after', '\nExit codes: 0 done; 1 some were not here.\n')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  dfget cache ${action} sha256:4f2e5c\n  dfget cache ${action} harbor.corp/team/app:v1\n\nIt fails when some were not here.\n`,
+    )
     .action(async (names: readonly string[], flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         const listing = await client.cache(signal);
@@ -151,6 +158,7 @@ function collectCommand(): Command {
     .description(
       'Remove at once what the collector would: blobs beyond --store-ttl and above --store-high, none that is pinned or in use.',
     )
+    .addHelpText('after', '\nExamples:\n  dfget cache gc\n')
     .action(async (flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         const collected = await client.collect(signal);

@@ -19,8 +19,8 @@ export function settingsCommand(): Command {
   const command = new Command('settings').description(
     'Settings of nodes that run, changed without a restart: of the whole cluster, of a zone or of one node. They win over what each node was started with, are kept by nodes and trackers, and hold for nodes that come later.',
   );
-  const add = (name: string, about: string, argument?: string): Command => {
-    const each = new Command(name).description(about);
+  const add = (name: string, about: string, examples: readonly string[], argument?: string): Command => {
+    const each = new Command(name).description(about).addHelpText('after', exampleText(examples));
     if (argument !== undefined) {
       each
         .argument(argument)
@@ -33,20 +33,31 @@ export function settingsCommand(): Command {
     command.addCommand(each);
     return each;
   };
-  add('get', 'What is in force on this node, and what the cluster has set.').action((flags: SettingsFlags) =>
-    ask(flags, undefined),
+  const { get, set, unset } = EXAMPLES;
+  add('get', 'What is in force on this node, and what the cluster has set.', get).action(
+    (flags: SettingsFlags) => ask(flags, undefined),
   );
-  add('set', 'Set values; a wrong one changes nothing anywhere.', '<name=value...>').action(
+  add('set', 'Set values; a wrong one changes nothing anywhere.', set, '<name=value...>').action(
     (texts: string[], flags: SettingsFlags) =>
       ask(flags, () => ({ set: parseValues(texts), ...targetOf(flags) })),
   );
-  add('unset', 'Let nodes go back to their own values.', '<name...>').action(
-    (unset: string[], flags: SettingsFlags) => ask(flags, () => ({ unset, ...targetOf(flags) })),
+  add('unset', 'Let nodes go back to their own values.', unset, '<name...>').action(
+    (names: string[], flags: SettingsFlags) => ask(flags, () => ({ unset: names, ...targetOf(flags) })),
   );
-  return command.addHelpText(
-    'after',
-    '\nExamples:\n  dfget settings get\n  dfget settings set upload-rate=20MB/s registry-rate=50MB/s\n  dfget settings set log-level=debug --node 2c5985ec\n  dfget settings unset upload-rate --zone eu-1\n',
-  );
+  return command.addHelpText('after', exampleText([...get, ...set, ...unset]));
+}
+
+const EXAMPLES = {
+  get: ['dfget settings get'],
+  set: [
+    'dfget settings set upload-rate=20MB/s registry-rate=50MB/s',
+    'dfget settings set log-level=debug --node 2c5985ec',
+  ],
+  unset: ['dfget settings unset upload-rate --zone eu-1'],
+} as const;
+
+function exampleText(lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }
 
 function targetOf({ node, zone }: SettingsFlags): Pick<SettingsChange, 'zone' | 'node'> {

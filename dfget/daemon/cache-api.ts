@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { parseDigest } from '../../lib/core/digest.ts';
+import { parseBlobKey, parseDigest } from '../../lib/core/digest.ts';
 import { MAX_BLOB_BYTES } from '../../lib/core/geometry.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
 import type { NodeCache } from '../../lib/transfer/node-cache.ts';
@@ -38,7 +38,7 @@ export function addCacheApi(server: FastifyInstance, held: () => CacheApiDeps): 
     const { cache, images, shares, store } = held();
     const { digests: wanted, image } = removeBody.parse(request.body);
     const removed: RemovedBlob[] = [];
-    for (const digest of wanted.map(parseDigest)) {
+    for (const digest of wanted.map(parseBlobKey)) {
       const bytes = store.get(digest)?.bytes ?? 0;
       const outcome = images.needs(digest, image)
         ? 'imported'
@@ -56,7 +56,7 @@ export function addCacheApi(server: FastifyInstance, held: () => CacheApiDeps): 
     server.post(`/v1/cache/${action}`, async (request): Promise<Record<string, boolean>> => {
       const { store } = held();
       const done: Record<string, boolean> = {};
-      for (const digest of pinBody.parse(request.body).digests.map(parseDigest)) {
+      for (const digest of pinBody.parse(request.body).digests.map(parseBlobKey)) {
         done[digest] = await store[action](digest);
       }
       return done;

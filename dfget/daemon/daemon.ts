@@ -13,6 +13,7 @@ import {
   type RegistryProxyConfig,
 } from '../../registry-proxy/server.ts';
 import { createDaemonClient } from '../daemon-client.ts';
+import type { DaemonStatus } from '../local-protocol.ts';
 import type { CacheApiDeps } from './cache-api.ts';
 import type { DaemonConfig } from './config.ts';
 import { describeDaemon, describeListeners } from './describe.ts';
@@ -27,6 +28,7 @@ import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
 import { loadProxyTls, plainProxyNotes } from './proxy-exposure.ts';
 import { DaemonSettings } from './settings.ts';
+import { trafficOf } from './traffic.ts';
 
 /** After an upgrade: a client that takes longer over one answer resumes by Range. */
 const RETIRED_MS = 60 * 60_000;
@@ -134,7 +136,10 @@ class Daemon implements RunningProcess, HandoverHost {
       return { images, shares, store, cache: engine.cache };
     };
     const preheats = (): Node['preheat']['questions'] => this.#node.preheat.questions;
-    const status = (): object => describeDaemon(this.#node, proxy, config);
+    const status = async (): Promise<DaemonStatus> => ({
+      ...describeDaemon(this.#node, proxy, config),
+      traffic: await trafficOf(metrics),
+    });
     this.#api = await startLocalApi(
       {
         blobs: this.#blobs,

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
-import { parseDigest } from '../../lib/core/digest.ts';
+import { parseBlobKey } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
 import { parseRange } from '../../lib/core/range.ts';
 import { createLazyServer } from '../../lib/observe/lazy-server.ts';
@@ -15,6 +15,7 @@ import { addTraceApi, type TraceApiDeps } from '../../lib/transfer/trace-api.ts'
 import { writeChunk } from '../../registry-proxy/answer.ts';
 import { Drain } from '../../registry-proxy/drain.ts';
 import {
+  type FoundFile,
   ORIGIN_AUTHORIZATION,
   type PauseAnswer,
   type SettingsAnswer,
@@ -24,6 +25,7 @@ import {
 import { addShareApi } from '../torrent/share-api.ts';
 import type { Shares } from '../torrent/shares.ts';
 import { addCacheApi, type CacheApiDeps } from './cache-api.ts';
+import { findFile } from './find-file.ts';
 import { goneSignal } from './gone-signal.ts';
 import { HANDOVER_PATH, HANDOVER_PROTOCOL } from './handover/conversation.ts';
 import type { Handover } from './handover/hand-over.ts';
@@ -34,7 +36,7 @@ import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
   readonly blobs: BlobSource;
-  readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'upstreams'>;
+  readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'trust' | 'upstreams'>;
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
@@ -42,7 +44,7 @@ export interface LocalApiDeps {
   readonly trace: () => TraceApiDeps;
   readonly shares: () => Shares;
   /** Answer of `/v1/status`. */
-  readonly status: () => object;
+  readonly status: () => object | Promise<object>;
   /** Settings while the daemon runs; absent: they cannot be changed. */
   readonly settings?: LocalSettings;
   /** Leaves the work to another daemon; absent: this one cannot. */
@@ -63,6 +65,9 @@ export interface LocalApi {
   close(options?: { readonly deadlineMs: number }): Promise<void>;
 }
 
+/** More than the longest digest has. */
+const MAX_PARAMETER_CHARS = 200;
+
 const blobQuery = z.object({
   size: z.coerce.number().int().min(0),
   upstream: z.string(),
@@ -80,6 +85,13 @@ const settingsBody = z.strictObject({
   unset: z.array(z.string()).optional(),
 });
 const pauseBody = z.object({ upstream: z.string(), scope: z.enum(['node', 'cluster']).optional() });
+const fileBody = z.strictObject({
+  url: z.string(),
+  headers: z.record(z.string(), z.string()).optional(),
+  filtered: z.array(z.string()).optional(),
+  identifier: z.string().optional(),
+  digest: z.string().optional(),
+});
 const manifestQuery = z.object({ upstream: z.string(), repository: z.string(), reference: z.string() });
 
 /**
@@ -130,7 +142,8 @@ export async function startLocalApi(
 async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { blobs, clock, log, origin: registry, pause } = deps;
   const { default: fastify } = await import('fastify');
-  const server = fastify({ logger: false });
+  // A sha512 digest is longer than what a parameter may be by default.
+  const server = fastify({ logger: false, routerOptions: { maxParamLength: MAX_PARAMETER_CHARS } });
 
   // Blobs come as they are.
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
@@ -139,7 +152,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   addTraceApi(server, deps.trace);
   addShareApi(server, deps.shares);
 
-  server.get('/v1/status', async () => deps.status());
+  server.get('/v1/status', async () => await deps.status());
 
   server.get('/v1/registries', async (_request, reply) => askRegistries(registry, goneSignal(reply)));
 
@@ -173,8 +186,13 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
       .send(Buffer.from(manifest.bytes));
   });
 
+  server.post('/v1/files', async (request, reply): Promise<FoundFile> => {
+    const isPaused = (upstream: string): boolean => pause().isPaused(upstream);
+    return await findFile(registry, isPaused, fileBody.parse(request.body), goneSignal(reply));
+  });
+
   server.get('/v1/blobs/:digest', async (request, reply) => {
-    const digest = parseDigest((request.params as { digest: string }).digest);
+    const digest = parseBlobKey((request.params as { digest: string }).digest);
     const { rangeIs, repository, size, upstream } = blobQuery.parse(request.query);
     const secret = request.headers[ORIGIN_AUTHORIZATION];
     const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };

@@ -1,7 +1,10 @@
 import { createHash, hash } from 'node:crypto';
 import { DamselflyError } from './errors.ts';
 
-/** `algorithm:hex` as in the OCI image-spec (descriptor.md, "Digests"), already validated. */
+/**
+ * `algorithm:hex` as in the OCI image-spec (descriptor.md, "Digests"), already validated. As the key of a blob in store and
+ * swarm it may be a file's: see {@link isFileKey}.
+ */
 export type Digest = string & { readonly __brand: 'Digest' };
 
 const HEX_LENGTH: Readonly<Record<string, number>> = { sha256: 64, sha512: 128 };
@@ -20,6 +23,29 @@ export function parseDigest(text: string): Digest {
     'DIGEST_INVALID',
     `not a sha256 or sha512 digest: ${JSON.stringify(text.slice(0, 200))}`,
   );
+}
+
+/**
+ * Whether it names a file whose digest nobody knows: `url:` and a SHA-256 over where the file is and what its source says
+ * of it (lib/origin/file.ts). No bytes can be checked against it; who reads from the source compares it with the answer.
+ */
+export function isFileKey(text: string): boolean {
+  return /^url:[0-9a-f]{64}$/.test(text);
+}
+
+/** Whether store and swarm can have a blob of that name. */
+export function isBlobKey(text: string): text is Digest {
+  return isDigest(text) || isFileKey(text);
+}
+
+/** @throws DIGEST_INVALID */
+export function parseBlobKey(text: string): Digest {
+  return isFileKey(text) ? (text as Digest) : parseDigest(text);
+}
+
+/** What the digits are of: `sha256`, `sha512`, `url`. */
+export function digestKind(digest: Digest): string {
+  return digest.slice(0, digest.indexOf(':'));
 }
 
 export function digestAlgorithm(digest: Digest): 'sha256' | 'sha512' {

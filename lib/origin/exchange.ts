@@ -12,6 +12,8 @@ export interface HttpRequest {
   readonly url: URL;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | string[]>>;
+  /** Names of headers that belong to the host they are meant for, besides Authorization and Cookie. */
+  readonly secret?: readonly string[];
   readonly body?: AsyncIterable<Uint8Array> | string;
 }
 
@@ -62,7 +64,8 @@ function redirected(request: HttpRequest, location: string, forbidden: (url: URL
   url.username = '';
   url.password = '';
   if (sameHost) return { ...request, url };
-  const kept = Object.entries(request.headers).filter(([name]) => !PRIVATE_HEADERS.includes(name));
+  const secret = [...PRIVATE_HEADERS, ...(request.secret ?? [])];
+  const kept = Object.entries(request.headers).filter(([name]) => !secret.includes(name));
   return { ...request, url, headers: Object.fromEntries(kept) };
 }
 

@@ -26,13 +26,13 @@ export interface OriginClient {
   }): boolean;
   /**
    * One HTTP exchange with the registry, under the rights that {@link trust} tells, redirects followed, for the registry
-   * proxy to relay. `path` starts with `/v2/`. The status is the registry's, whatever it is; a 429 or 503 has then been
+   * proxy to relay. `path` starts with `/v2/`, or is a file's. The status is the registry's, whatever it is; a 429 or 503 has then been
    * asked again for up to 4 s.
    * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, ABORTED
    */
   request(request: OriginRequest, options: { readonly signal: AbortSignal }): Promise<OriginResponse>;
   /**
-   * The bytes of a blob from `start` (to `end`, exclusive) on, with the newest Authorization of the caller. Whoever asks
+   * The bytes of a blob, or of a file (`lib/origin/file.ts`), from `start` (to `end`, exclusive) on, with the newest Authorization of the caller. Whoever asks
    * has had the right to read checked already: when that Authorization has run out meanwhile (401), or there is none,
    * the bytes are read from where the registry last sent us, or with the credentials configured for the upstream.
    * @throws UPSTREAM_UNKNOWN, UPSTREAM_UNREACHABLE, UPSTREAM_REFUSED (`facts.status`), UPSTREAM_BROKEN, ABORTED
@@ -89,6 +89,8 @@ export interface OriginRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string | string[]>>;
+  /** Names of headers that no other host is shown, besides Authorization and Cookie. */
+  readonly secret?: readonly string[];
   readonly body?: AsyncIterable<Uint8Array>;
 }
 

@@ -32,13 +32,15 @@ export async function readBlob(registry: Registry, read: BlobRead, signal: Abort
   }
 }
 
-function rangeHeader({ start = 0, end }: BlobRead): Record<string, string> {
+/** Range header of a read; none for all of it. */
+export function rangeHeader({ start = 0, end }: BlobRead): Record<string, string> {
   // An empty range cannot be written as a header; the registry then sends more, which is not read.
   if ((start === 0 && end === undefined) || (end !== undefined && end <= start)) return {};
   return { range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
 }
 
-function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead): BlobBody {
+/** The bytes asked for, from the answer to them. @throws UPSTREAM_BROKEN */
+export function blobBody(response: OriginResponse, { start = 0, end, digest }: BlobRead): BlobBody {
   const encoding = response.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') {
     throw definitelyBroken('the registry encoded a blob (Content-Encoding), though it was asked not to', {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { type Digest, digestAlgorithm, digestHex } from '../core/digest.ts';
+import { type Digest, digestHex, digestKind } from '../core/digest.ts';
 
 /*
  * The store's folder:
- *   blobs/sha256/ab/abcd…     a complete blob, named by its digest
+ *   blobs/sha256/ab/abcd…     a complete blob, named by its digest; a file without one is in blobs/url/
  *   ingest/sha256-abcd….part  a blob with holes: as long as the whole, sparse
  *   records/                  the key-value records (level)
  *   version                   which version of this layout it is
@@ -27,7 +27,7 @@ export function blobsFolder(folder: string): string {
 
 /** The folder of {@link blobPath}. */
 export function blobFolder(folder: string, digest: Digest): string {
-  return join(blobsFolder(folder), digestAlgorithm(digest), digestHex(digest).slice(0, 2));
+  return join(blobsFolder(folder), digestKind(digest), digestHex(digest).slice(0, 2));
 }
 
 /** File of a complete blob. */
@@ -37,7 +37,7 @@ export function blobPath(folder: string, digest: Digest): string {
 
 /** File of a partial blob. */
 export function ingestPath(folder: string, digest: Digest): string {
-  return join(ingestFolder(folder), `${digestAlgorithm(digest)}-${digestHex(digest)}.part`);
+  return join(ingestFolder(folder), `${digestKind(digest)}-${digestHex(digest)}.part`);
 }
 
 /** The digest in the name of an {@link ingestPath}; undefined when it is not one. */

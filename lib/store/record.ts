@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../core/digest.ts';
+import { type Digest, isBlobKey } from '../core/digest.ts';
 import { type BlobInfo, blobInfo, MAX_BLOB_BYTES, MAX_PIECE_BYTES } from '../core/geometry.ts';
 
 /*
@@ -86,7 +86,7 @@ export function encodeBlobRecord(record: BlobRecord): Uint8Array {
 export function decodeBlobRecord(key: string, bytes: Uint8Array): BlobRecord | undefined {
   // A text of its own: a slice would keep the key in memory too.
   const digest = Buffer.from(key, 'latin1').toString('latin1', BLOB_PREFIX.length);
-  if (!isDigest(digest) || bytes.length !== RECORD_BYTES || bytes[0] !== VERSION) return undefined;
+  if (!isBlobKey(digest) || bytes.length !== RECORD_BYTES || bytes[0] !== VERSION) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const flags = view.getUint8(1);
   const pieceBytes = view.getUint32(2, true);

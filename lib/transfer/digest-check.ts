@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type Digest, digestAlgorithm } from '../core/digest.ts';
+import { type Digest, digestAlgorithm, isFileKey } from '../core/digest.ts';
 import { pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { StoredBlob } from '../store/store.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
@@ -13,12 +13,14 @@ const MAX_AHEAD = 8;
 /**
  * The digest of a whole blob, computed along its contiguous prefix while pieces arrive in any order, so that the end
  * of a pull waits for at most the last piece. Pieces that come in order, or a little ahead of it, are hashed from
- * memory; the others are read back from the store once the gap before them is closed.
+ * memory; the others are read back from the store once the gap before them is closed. A file without a digest is whole when
+ * all its pieces are there.
  */
 export class DigestCheck {
   readonly #stored: StoredBlob;
   readonly #pool: BufferPool;
-  readonly #hash: Hash;
+  /** Absent for a file without a digest. */
+  readonly #hash: Hash | undefined;
   readonly #ahead = new Map<number, PieceBuffer>();
   #next = 0;
   #running = false;
@@ -27,12 +29,13 @@ export class DigestCheck {
   constructor(stored: StoredBlob, pool: BufferPool) {
     this.#stored = stored;
     this.#pool = pool;
-    this.#hash = createHash(digestAlgorithm(stored.info.digest));
+    const { digest } = stored.info;
+    this.#hash = isFileKey(digest) ? undefined : createHash(digestAlgorithm(digest));
   }
 
   /** Offers a stored piece that is still in memory; one that is not the next may be kept for its turn. */
   offer(index: number, piece: PieceBuffer): void {
-    if (index < this.#next || this.#stopped) return;
+    if (index < this.#next || this.#stopped || this.#hash === undefined) return;
     if (index === this.#next && !this.#running) this.#take(piece.bytes);
     else if (this.#ahead.size < MAX_AHEAD && !this.#ahead.has(index)) {
       const kept = piece.share();
@@ -49,7 +52,7 @@ export class DigestCheck {
   hashOf(bytes: number): Hash | undefined {
     const { info } = this.#stored;
     const here = this.#next < info.pieces && pieceOffset(info, this.#next) === bytes;
-    return here ? this.#hash.copy() : undefined;
+    return here ? this.#hash?.copy() : undefined;
   }
 
   /** Nobody waits for the digest any more: gives back what is kept. */
@@ -67,7 +70,8 @@ export class DigestCheck {
     try {
       while (!this.#stopped && have.has(this.#next)) {
         const kept = this.#ahead.get(this.#next);
-        if (kept === undefined) await this.#readBack();
+        if (this.#hash === undefined) this.#next++;
+        else if (kept === undefined) await this.#readBack();
         else this.#take(kept.bytes);
       }
     } finally {
@@ -75,6 +79,7 @@ export class DigestCheck {
     }
     if (this.#stopped || this.#next !== info.pieces) return undefined;
     this.#next = info.pieces + 1;
+    if (this.#hash === undefined) return info.digest;
     return `${digestAlgorithm(info.digest)}:${this.#hash.digest('hex')}` as Digest;
   }
 
@@ -91,7 +96,7 @@ export class DigestCheck {
 
   /** Hashes the next piece. It may have been offered while it was read back. */
   #take(bytes: Uint8Array): void {
-    this.#hash.update(bytes);
+    this.#hash?.update(bytes);
     this.#ahead.get(this.#next)?.release();
     this.#ahead.delete(this.#next++);
   }

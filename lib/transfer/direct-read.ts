@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BlobRequest } from '../core/blob-source.ts';
-import { digestAlgorithm } from '../core/digest.ts';
+import { digestAlgorithm, isFileKey } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import { endsWhole, HOLD_BACK_BYTES, wantedRange } from './blob-reader.ts';
@@ -31,7 +31,9 @@ export async function* readDirectly(
   const { digest, size } = request;
   const range = wantedRange(request);
   const read = { origin: request.origin, digest, size };
-  let hash = endsWhole(request) ? createHash(digestAlgorithm(digest)) : undefined;
+  // What a file without a digest is, the source's answer has told.
+  const checked = endsWhole(request) && !isFileKey(digest);
+  let hash = checked ? createHash(digestAlgorithm(digest)) : undefined;
   if (hash !== undefined && range.start > 0) {
     const before = await origin.readBlob({ ...read, start: 0, end: range.start }, { signal });
     for await (const chunk of before.bytes) hash.update(chunk);

@@ -1,5 +1,5 @@
 import type { BlobRequest } from '../core/blob-source.ts';
-import { type Digest, digestAlgorithm, digestOf, pieceHash } from '../core/digest.ts';
+import { type Digest, digestAlgorithm, digestOf, isFileKey, pieceHash } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { withAbort } from '../core/single-flight.ts';
@@ -98,7 +98,7 @@ export class SmallBlobs {
       const known = discovery.owner(digest);
       const owner = known === undefined || this.#host.banned(known.id) ? undefined : known;
       const hopeless = this.#closed || (owner === undefined && !discovery.reachable);
-      const elsewhere = !isSmall(request) || this.#host.shared(digest);
+      const elsewhere = !isSmall(request) || isFileKey(digest) || this.#host.shared(digest);
       if (hopeless || elsewhere || this.#wanted.has(digest)) continue;
       const wanted: Wanted = {
         ...{ request, result: Promise.withResolvers(), asked: new Set() },

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ClusterSettings } from '../core/cluster-settings.ts';
-import { type Digest, isDigest } from '../core/digest.ts';
+import { type Digest, isBlobKey } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
 import { LEASE_REFUSALS } from '../core/lease.ts';
@@ -38,7 +38,7 @@ const MAX_PROTOCOL = 65_535;
 const MAX_TIME_MS = 8.64e15;
 
 const id = z.string().regex(/^[0-9a-f]{40}$/);
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a digest');
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isBlobKey(value), 'not a digest');
 /** Names, IPv4 and IPv6 literals (with a scope); nothing that means something inside a URL. */
 const host = z
   .string()
@@ -262,7 +262,7 @@ function readAnnounce(message: { readonly blobs?: unknown }): ControlMessage | u
   for (const value of message.blobs as unknown[]) {
     if (typeof value !== 'object' || value === null) return undefined;
     const { digest, size, have, stalled } = value as Partial<Record<keyof BlobAnnouncement, unknown>>;
-    if (typeof digest !== 'string' || !isDigest(digest)) return undefined;
+    if (typeof digest !== 'string' || !isBlobKey(digest)) return undefined;
     if (!Number.isSafeInteger(size) || (size as number) < 0 || (size as number) > MAX_BLOB_BYTES) {
       return undefined;
     }

@@ -1,4 +1,4 @@
-import { isDigest } from '../core/digest.ts';
+import { isBlobKey } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
 import type { PieceProof } from '../core/proof.ts';
@@ -192,7 +192,7 @@ function readOpen(reader: ByteReader): PeerMessage {
   const digest = reader.text(MAX_DIGEST_BYTES);
   const size = reader.u64();
   const pieceBytes = reader.u32();
-  if (!isDigest(digest)) throw protocolError('not a digest');
+  if (!isBlobKey(digest)) throw protocolError('not a digest');
   if (size > MAX_BLOB_BYTES) throw protocolError(`a blob of ${size} bytes`);
   const powerOfTwo = (pieceBytes & (pieceBytes - 1)) === 0;
   if (!powerOfTwo || pieceBytes < MIN_WIRE_PIECE_BYTES || pieceBytes > MAX_WIRE_PIECE_BYTES) {

@@ -22,6 +22,8 @@ export interface Ground {
   readonly api: string;
   /** Of the daemon, for dfget's commands. */
   readonly socket: string;
+  /** Starts one more daemon. @returns its socket */
+  anotherNode(): Promise<string>;
   /** Makes it later for the daemon. */
   readonly clock: { shiftMs: number };
   /** Everything that was logged, at every level. */
@@ -43,6 +45,7 @@ interface DaemonReady {
   readonly proxy: readonly { readonly address: string }[];
   readonly forward: { readonly address: string; readonly ca: string };
   readonly admin: string;
+  readonly socket: string;
 }
 
 /** The node, in front of one registry that is called `registry.test`; the test puts both away at its end. */
@@ -97,22 +100,29 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     );
     cleanup.defer(() => supernode.close());
     const clock = shiftable(system);
-    const daemon = await createDaemon(
-      { ...deps, clock },
-      daemonConfig.parse({
-        ...{ ...shared, dataDir: [join(folder, 'node')], socket: join(folder, 'socket') },
-        ...{ proxyListen: [at], forwardProxy: at, forwardRule: options.forwardRules ?? [] },
-        ...(options.defaultUpstream === undefined ? {} : { defaultUpstream: options.defaultUpstream }),
-      }),
-    );
-    cleanup.defer(() => daemon.close());
-    const ready = daemon.ready as unknown as DaemonReady;
-    await trackerReached(ready.admin);
+    let nodes = 0;
+    const startNode = async (clock: Clock): Promise<DaemonReady> => {
+      const name = `node${++nodes}`;
+      const daemon = await createDaemon(
+        { ...deps, clock },
+        daemonConfig.parse({
+          ...{ ...shared, dataDir: [join(folder, name)], socket: join(folder, `${name}.socket`) },
+          ...{ proxyListen: [at], forwardProxy: at, forwardRule: options.forwardRules ?? [] },
+          ...(options.defaultUpstream === undefined ? {} : { defaultUpstream: options.defaultUpstream }),
+        }),
+      );
+      cleanup.defer(() => daemon.close());
+      const ready = daemon.ready as unknown as DaemonReady;
+      await trackerReached(ready.admin);
+      return ready;
+    };
+    const ready = await startNode(clock);
     return {
       port: portOf(ready.proxy[0]?.address ?? ''),
       forward: { port: portOf(ready.forward.address), ca: await readFile(ready.forward.ca, 'utf8') },
       api: `http://${shown}:${tracker.httpAddress.port}`,
-      socket: join(folder, 'socket'),
+      socket: ready.socket,
+      anotherNode: async () => (await startNode(system)).socket,
       clock,
       log: () => lines.join(''),
       metrics: async () => await (await fetch(`http://${ready.admin}/metrics`)).text(),

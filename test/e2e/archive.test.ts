@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -18,6 +18,7 @@ import {
   podmanLoad,
   skopeoInspect,
 } from '../helpers/clients/load-archive.ts';
+import { peakMemory } from '../helpers/peak-memory.ts';
 import { createStage, NAMESPACE, type Stage } from '../helpers/stage.ts';
 
 const skip = skipReason({ programs: ['docker-registry', 'busybox'] });
@@ -183,26 +184,6 @@ t.test(
     t.ok(big.bytes > 384 * MIB - 100_000);
   },
 );
-
-/** The most memory that a process had at any time, in MiB; waits for its end. */
-async function peakMemory(child: ChildProcess): Promise<number> {
-  let peakMib = 0;
-  let gone = false;
-  const closed = once(child, 'close').then(() => {
-    gone = true;
-  });
-  while (!gone) {
-    try {
-      const status = readFileSync(`/proc/${child.pid ?? 0}/status`, 'utf8');
-      peakMib = Math.max(peakMib, Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024);
-    } catch {
-      // It has just ended.
-    }
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  await closed;
-  return peakMib;
-}
 
 t.test(
   'a pull that is interrupted leaves nothing, and what it got is not fetched again',

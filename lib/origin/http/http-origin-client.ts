@@ -4,9 +4,11 @@ import type { Upstream } from '../../core/upstream.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { createSystemRng } from '../../runtime/system-rng.ts';
 import type { RequestKind } from '../exchange.ts';
+import { isFileLocator } from '../file.ts';
 import type { OriginClient, OriginRequest, OriginResponse } from '../origin-client.ts';
 import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
+import { readFile } from '../read-file.ts';
 import { readManifest } from '../read-manifest.ts';
 import { readTags } from '../read-tags.ts';
 import { askAsGiven, askAsOurselves, type Registry } from '../registry.ts';
@@ -83,9 +85,13 @@ export function createOriginClient(
       registryOf(upstream).grantsPull(authorization, repository, wallMs),
     async request(request, { signal }) {
       const registry = registryOf(request.upstream);
-      const { body, method, path } = request;
+      const { body, method, path, secret } = request;
       const headers = relayedHeaders(request);
-      const asked = { kind: kindOf(path), method, path, headers, ...(body === undefined ? {} : { body }) };
+      const asked = {
+        ...{ kind: kindOf(path), method, path, headers },
+        ...(secret === undefined ? {} : { secret }),
+        ...(body === undefined ? {} : { body }),
+      };
       const asNode =
         registry.trust === 'node' && headers['authorization'] === undefined && body === undefined;
       const ask = (): Promise<OriginResponse> =>
@@ -93,7 +99,9 @@ export function createOriginClient(
       return await (body === undefined ? askPatiently(registry, ask, signal) : ask());
     },
     async readBlob(read, { signal }) {
-      return await readBlob(registryOf(read.origin.upstream), read, signal);
+      const { repository, upstream } = read.origin;
+      const readIt = isFileLocator(repository) ? readFile : readBlob;
+      return await readIt(registryOf(upstream), read, signal);
     },
     async readManifest(read, { signal }) {
       return await readManifest(registryOf(read.origin.upstream), read, signal);

@@ -1,4 +1,4 @@
-import { isDigest } from '../../core/digest.ts';
+import { isBlobKey } from '../../core/digest.ts';
 import type { PieceRequest } from '../seams.ts';
 import { hostHeader } from './connect.ts';
 
@@ -31,7 +31,7 @@ export function parsePieceRequest(received: {
   const digest = received.path.slice(PIECE_PATH.length);
   const range = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(received.range ?? '');
   const from = received.node ?? '';
-  if (!isDigest(digest) || range === null || !/^[\w-]{1,64}$/.test(from)) return undefined;
+  if (!isBlobKey(digest) || range === null || !/^[\w-]{1,64}$/.test(from)) return undefined;
   const start = Number(range[1]);
   const end = Number(range[2]) + 1;
   if (start >= end || end - start > MAX_REQUEST_BYTES) return undefined;

@@ -1,0 +1,4 @@
+import { flagCases } from './flag-cases.ts';
+import { runScripted } from './scripted-suite.ts';
+
+await runScripted("flags of Dragonfly's dfget", flagCases);
