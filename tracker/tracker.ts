@@ -7,6 +7,7 @@ import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
+import { settingsOfNewAuthority } from '../lib/security/signed-settings.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceQueue } from './announce-queue.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
@@ -63,6 +64,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   // Larger than any token of a tracker that this one takes the place of.
   const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
   const members = new Members({ log, clock, metrics, core });
+  const forgetTrust = credentials && followTrust(credentials, members);
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
@@ -94,6 +96,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   } catch (error) {
     await control?.close();
     await announce?.close();
+    forgetTrust?.();
     announcements.close();
     members.close();
     throw error;
@@ -103,6 +106,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await Promise.all([control.close(), announce.close(), admin?.close()]);
+    forgetTrust?.();
     announcements.close();
     members.close();
     log.info('tracker closed');
@@ -121,6 +125,19 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       closing ??= close();
       return closing;
     },
+  };
+}
+
+/** Members hear of what the authority signs, and of settings that a new one vouches for. @returns ends it */
+function followTrust(credentials: Credentials, members: Members): () => void {
+  const forgetTrust = credentials.onTrust(() => members.tellAll({ type: 'trust', ...credentials.news }));
+  const forgetRenewed = credentials.onRenewed(() => {
+    const settings = members.settings && settingsOfNewAuthority(credentials, members.settings);
+    if (settings !== undefined) members.set(settings, credentials.id);
+  });
+  return () => {
+    forgetTrust();
+    forgetRenewed();
   };
 }
 

@@ -3,6 +3,7 @@ import { DamselflyError, describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { createFallbackDiscovery } from '../discovery/fallback-discovery.ts';
+import { createCertifiedMembers } from '../discovery/libp2p/certified-members.ts';
 import { type ClusterKeys, clusterKeys } from '../discovery/libp2p/cluster-keys.ts';
 import type { OpenDht } from '../discovery/libp2p/dht.ts';
 import { createDhtDiscovery, type DhtDiscovery } from '../discovery/libp2p/dht-discovery.ts';
@@ -43,7 +44,7 @@ export interface OpenDiscoveryDeps {
   readonly metrics: Metrics;
   readonly disk: Disk;
   readonly locator: DhtLocator;
-  /** Who we are, for trackers; the DHT has its own ways. */
+  /** Who we are, for trackers and members of the DHT. */
   readonly credentials?: Credentials | undefined;
 }
 
@@ -77,15 +78,21 @@ export async function openDiscovery(
     const by = (): 'tracker' | 'nobody' => (trackers.reachable ? 'tracker' : 'nobody');
     return { discovery: trackers, by, close: () => trackers.close() };
   }
-  const { clock, disk, locator, log, metrics, rng } = deps;
+  const { clock, credentials, disk, locator, log, metrics, rng } = deps;
   try {
     const keys = clusterKeys(await clusterKey(disk, config.clusterKeyFile));
+    const identities =
+      credentials &&
+      createCertifiedMembers({
+        ...{ credentials, log },
+        onStranger: (reason) => metrics.strangers.inc({ reason }),
+      });
     const remembered = await RememberedPeers.load(deps, folder);
     metrics.rememberedPeers.set(remembered.all.length);
     const openDht = (presumed: () => readonly PeerInfo[]): DhtDiscovery =>
       createDhtDiscovery(
         {
-          ...{ clock, keys, log, presumed, rng },
+          ...{ clock, identities, keys, log, presumed, rng },
           open: lazily(deps, config, peer.role, keys),
           seeds: () => [...bootstrap, ...remembered.all],
           locate: (seed, signal) => locator.locateDht(seed, { signal }),

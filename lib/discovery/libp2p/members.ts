@@ -1,4 +1,5 @@
-import { describeError } from '../../core/errors.ts';
+import type { ClusterSettings } from '../../core/cluster-settings.ts';
+import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
 import { type Clock, delay, every } from '../../runtime/clock.ts';
@@ -10,6 +11,7 @@ import {
   MAX_HINTS,
   type MemberAddress,
   type MemberAnswer,
+  type MemberProof,
   type MemberQuestion,
 } from '../../wire/member-codec.ts';
 import type { Dht, Heard, MemberId } from './dht.ts';
@@ -48,6 +50,18 @@ export interface MembersDeps {
   readonly seeds: () => readonly SeedAddress[];
   /** Asks a peer port where its process's DHT is. @throws PEER_UNREACHABLE, PEER_PROTOCOL, ABORTED */
   readonly locate: (seed: SeedAddress, signal: AbortSignal) => Promise<DhtDoor>;
+  /** @default everybody who is let into the DHT is believed */
+  readonly identities?: MemberIdentities | undefined;
+}
+
+/** Where members have certificates: that they are who they say, bound to their libp2p peer ids. */
+export interface MemberIdentities {
+  /** What this process says of itself. */
+  prove(member: MemberId): MemberProof;
+  /** Whether the member is this peer, and believed. Whoever is not is told to the log and the metrics there. */
+  believes(member: MemberId, peer: PeerInfo, proof: MemberProof | undefined): boolean;
+  /** Whether somebody has set them who may. */
+  obeys(settings: ClusterSettings): boolean;
 }
 
 export interface MembersHost {
@@ -153,7 +167,7 @@ export class Members {
     const dht = this.#dht;
     if (dht === undefined || this.#ending.signal.aborted) return undefined;
     try {
-      const question = { ...(await this.#ourself()), keys };
+      const question = { ...(await this.ourself()), keys };
       const { clock } = this.#deps;
       const heard = await withDeadline(clock, mostMs, this.#ending.signal, (signal) =>
         dht.ask(member, question, signal),
@@ -166,14 +180,17 @@ export class Members {
     }
   }
 
-  /** A member has asked us. @returns who it is */
+  /** A member has asked us. @returns who it is @throws PEER_UNTRUSTED */
   asked(member: MemberId, heard: Heard<MemberQuestion>): PeerInfo {
     return this.#meet(member, heard);
   }
 
   /** What every message of ours says. */
-  async #ourself(): Promise<Omit<MemberQuestion, 'keys'>> {
-    return { ...this.#host.self(), supernodes: await this.hints() };
+  async ourself(): Promise<Omit<MemberQuestion, 'keys'>> {
+    const own = this.#dht?.door.member;
+    const { identities } = this.#deps;
+    const proof = own === undefined || identities === undefined ? {} : { proof: identities.prove(own) };
+    return { ...this.#host.self(), ...proof, supernodes: await this.hints() };
   }
 
   /** Supernodes that we are connected with. */
@@ -192,8 +209,12 @@ export class Members {
 
   #meet(
     member: MemberId,
-    { host, message }: Heard<Pick<MemberQuestion, 'peer' | 'settings' | 'supernodes'>>,
+    { host, message }: Heard<Omit<MemberQuestion, 'keys'>>,
   ): PeerInfo {
+    const { identities } = this.#deps;
+    if (identities?.believes(member, message.peer, message.proof) === false) {
+      throw new DamselflyError('PEER_UNTRUSTED', 'a stranger in the DHT: it has not proved who it is');
+    }
     const peer = message.peer.host === '' ? { ...message.peer, host } : message.peer;
     if (this.#ending.signal.aborted || peer.id === this.#host.self().peer.id) return peer;
     const first = this.#here.size === 0 && this.#connected.has(member);
