@@ -272,7 +272,7 @@ t.test('doctor finds a cluster in order, and a daemon that is gone', { skip: noR
     'daemon',
     'mirror',
     `registry ${NAMESPACE}`,
-    `tracker ws://${cluster.tracker.ready.listen}`,
+    `tracker wss://${cluster.tracker.ready.listen}`,
     'supernodes',
   ]) {
     t.match(
