@@ -17,7 +17,11 @@ export function rotateCommand(): Command {
       'Replace the authority by a new one while the cluster works: its trackers tell all members, which then believe both; after the overlap the new one issues, and members renew their certificates by themselves; after another overlap the old one counts no more. Who was away all the time needs a new join token.',
     )
     .addOption(caDirOption())
-    .option('--overlap <time>', 'how long each of the two steps takes; no shorter than members may be away', '24h')
+    .option(
+      '--overlap <time>',
+      'how long each of the two steps takes; no shorter than members may be away',
+      '24h',
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExamples:\n  damselfly ca rotate\n  damselfly ca rotate --overlap 2h\n')
     .action(async ({ caDir, json = false, overlap }: RotateFlags) => {

@@ -156,11 +156,14 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     );
     const signSettings = setter && ((settings: ClusterSettings) => signSettingsAs(setter, settings));
     await startPart('daemon', 'node', (known) =>
-      createDaemon({ ...known, signSettings }, {
-        ...shared,
-        dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
-        upgrade: false,
-      }),
+      createDaemon(
+        { ...known, signSettings },
+        {
+          ...shared,
+          dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
+          upgrade: false,
+        },
+      ),
     );
     const others = config.insecure
       ? []

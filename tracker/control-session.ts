@@ -171,7 +171,10 @@ export class ControlSession implements MemberSession, Announcer {
     const checked = credentials && setterOf(credentials, settings);
     if (checked?.kind !== 'refused') return members.set(settings, id);
     metrics.refused.inc({ reason: 'identity' });
-    log.warn({ remoteHost: this.#remoteHost, id, reason: checked.reason }, 'settings of one who may not set any');
+    log.warn(
+      { remoteHost: this.#remoteHost, id, reason: checked.reason },
+      'settings of one who may not set any',
+    );
   }
 
   #greet(hello: ControlMessage & { type: 'hello' }): void {

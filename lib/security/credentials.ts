@@ -13,11 +13,7 @@ import { Trust, type TrustNews } from './trust.ts';
  * Where the next certificate comes from: undefined as long as there is no need for one.
  * @param outdated there is need, however young the certificate is: the cluster has a new authority
  */
-export type NextKeys = (
-  now: TlsKeys,
-  signal: AbortSignal,
-  outdated: boolean,
-) => Promise<TlsKeys | undefined>;
+export type NextKeys = (now: TlsKeys, signal: AbortSignal, outdated: boolean) => Promise<TlsKeys | undefined>;
 
 export interface CredentialsDeps {
   readonly clock: Clock;

@@ -76,6 +76,8 @@ export class MovingAuthority implements ClusterAuthority {
 
   get #issuing(): ClusterAuthority {
     const { current, next } = this.#state;
-    return next === undefined || phaseOf(next.rotation, this.#nowMs()) === 'announced' ? current : next.authority;
+    return next === undefined || phaseOf(next.rotation, this.#nowMs()) === 'announced'
+      ? current
+      : next.authority;
   }
 }

@@ -50,7 +50,11 @@ export function readRotation(text: string, believed: readonly string[]): Rotatio
     const isKnown = believed.some((pem) => new X509Certificate(pem).raw.equals(old.raw));
     const sameCluster = clusterOf(next) !== undefined && clusterOf(next) === clusterOf(old);
     const counts =
-      isKnown && next.ca && sameCluster && rotation.dropAtMs >= rotation.issueAtMs && !next.raw.equals(old.raw);
+      isKnown &&
+      next.ca &&
+      sameCluster &&
+      rotation.dropAtMs >= rotation.issueAtMs &&
+      !next.raw.equals(old.raw);
     return counts && isSignedBy(PREFIX, signed, old.publicKey) ? rotation : undefined;
   } catch {
     // Whatever it is, the authority would not have signed it.
@@ -68,7 +72,10 @@ export function believedDuring(
   rotation: Rotation | undefined,
   nowMs: number,
 ): readonly string[] {
-  if (rotation === undefined || !believed.some((pem) => isSame(pem, rotation.old) || isSame(pem, rotation.next))) {
+  if (
+    rotation === undefined ||
+    !believed.some((pem) => isSame(pem, rotation.old) || isSame(pem, rotation.next))
+  ) {
     return believed;
   }
   const others = believed.filter((pem) => !isSame(pem, rotation.old) && !isSame(pem, rotation.next));
@@ -78,9 +85,9 @@ export function believedDuring(
 
 /** The certificates in a PEM text, one text each. */
 export function certificatesIn(pem: string | Buffer): readonly string[] {
-  return (
-    pem.toString().match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-  ).map((text) => `${text}\n`);
+  return (pem.toString().match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map(
+    (text) => `${text}\n`,
+  );
 }
 
 function isSame(pem: string, other: string): boolean {

@@ -44,7 +44,9 @@ export function speakerOf(
   },
 ): SpeakerCheck {
   try {
-    const chain = certificatesIn(pem).slice(0, MAX_CHAIN).map((text) => new X509Certificate(text));
+    const chain = certificatesIn(pem)
+      .slice(0, MAX_CHAIN)
+      .map((text) => new X509Certificate(text));
     const [certificate] = chain;
     if (certificate === undefined) return { kind: 'refused', reason: 'no-certificate' };
     if (!isIssued(chain, credentials.keys.ca)) return { kind: 'refused', reason: 'other-cluster' };

@@ -71,7 +71,8 @@ export class Trust {
   /** @returns whether anything was news, and signed by an authority that counts; everything else changes nothing */
   take(news: TrustNews): boolean {
     // The authority first: it may have signed the list.
-    const alarm = (what: string): void => this.#deps.log.warn(`${what} that no authority of ours has signed: not believed`);
+    const alarm = (what: string): void =>
+      this.#deps.log.warn(`${what} that no authority of ours has signed: not believed`);
     const rotated = this.#takeRotation(news.rotation, () => alarm('a new authority'));
     const revoked = this.#takeRevocations(news.revocations, () => alarm('a list of revocations'));
     const changed = rotated || revoked;
@@ -133,7 +134,10 @@ export class Trust {
     if (list.number <= this.revoked.number) return false;
     this.#revoked = { text, is: list };
     const { members, number, serials } = list;
-    this.#deps.log.warn({ number, members: members.length, serials: serials.length }, 'revocations are in force');
+    this.#deps.log.warn(
+      { number, members: members.length, serials: serials.length },
+      'revocations are in force',
+    );
     return true;
   }
 

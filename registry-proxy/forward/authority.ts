@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { SingleFlight } from '../../lib/core/single-flight.ts';
-import { makeLeafCertificate, makeRootCertificate, type Validity } from '../../lib/security/make-certificate.ts';
+import {
+  makeLeafCertificate,
+  makeRootCertificate,
+  type Validity,
+} from '../../lib/security/make-certificate.ts';
 
 /** Our own certificate authority: what a client must trust so that we may answer in a registry's name. */
 export interface Authority {
@@ -121,7 +125,11 @@ async function writeWhole(path: string, text: string, mode: number): Promise<voi
 
 async function signLeaf(
   root: Root,
-  { host, nowMs, publicKey }: { readonly host: string; readonly publicKey: KeyObject; readonly nowMs: number },
+  {
+    host,
+    nowMs,
+    publicKey,
+  }: { readonly host: string; readonly publicKey: KeyObject; readonly nowMs: number },
 ): Promise<string> {
   return await makeLeafCertificate(root, {
     // A common name has room for 64 characters; the alternative name is what counts.

@@ -74,7 +74,15 @@ t.test(
       }),
     );
     const startedMs = performance.now();
-    const rotated = await run(DAMSELFLY, ['ca', 'rotate', '--json', '--ca-dir', caDir, '--overlap', `${OVERLAP_S}s`]);
+    const rotated = await run(DAMSELFLY, [
+      'ca',
+      'rotate',
+      '--json',
+      '--ca-dir',
+      caDir,
+      '--overlap',
+      `${OVERLAP_S}s`,
+    ]);
     t.equal(rotated.code, 0, rotated.output);
     const { dropsOld } = JSON.parse(rotated.stdout) as { dropsOld: string };
     const next = authority('next.crt');
@@ -90,7 +98,9 @@ t.test(
     const leftMs = Math.max(0, Date.parse(dropsOld) - Date.now());
     t.equal(leftMs, 0, 'which is over');
 
-    for (const port of ports) t.ok((await meet(port)).shown?.verify(next.publicKey), `${port}: a new certificate`);
+    for (const port of ports) {
+      t.ok((await meet(port)).shown?.verify(next.publicKey), `${port}: a new certificate`);
+    }
     t.equal((await meet(ports[2] ?? '', before)).answered, false, 'the old authority counts no more');
     const after = {
       key: readFileSync(join(identity, 'member.key')),

@@ -95,7 +95,11 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
   );
 
   await t.test('pushed to all nodes, to one, and taken back', async (t) => {
-    t.match(await settings('set', 'upload-rate=1MiB/s'), { code: 1, output: /IDENTITY_REFUSED/ }, 'not by a node');
+    t.match(
+      await settings('set', 'upload-rate=1MiB/s'),
+      { code: 1, output: /IDENTITY_REFUSED/ },
+      'not by a node',
+    );
     t.match(await operate('set', 'registry-rate=5MiB/s', 'upload-rate=6MiB/s'), { code: 0 });
     const wanted = all([6 * MIB, 5 * MIB] as const);
     t.same(await settled(limits, wanted), wanted, 'over flags and file');

@@ -47,26 +47,29 @@ t.test('of several trackers the median counts, and one that is wrong moves nothi
   t.equal(time.nowMs(), 1_800);
 });
 
-t.test('certificates end in cluster time, with a tolerance, on a machine whose clock is 10 minutes off', async (t) => {
-  const authority = await testAuthority();
-  for (const aheadMs of [10 * MINUTE_MS, -10 * MINUTE_MS]) {
-    const clock = new FakeClock();
-    const nowMs = Date.now();
-    const own = await testMember(authority, 'node', { nowMs });
-    const other = await testMember(authority, 'node', { nowMs });
-    const deps = { clock, log: silentLog(), wallClockMs: () => nowMs + clock.now() + aheadMs };
-    const credentials = new Credentials(deps, own.tls, async () => undefined);
-    t.teardown(() => credentials.close());
-    credentials.time.heard('tracker', nowMs, clock.now());
-    const reason = (): string => {
-      const checked = credentials.check(other.certificate, ['node']);
-      return checked.kind === 'refused' ? checked.reason : 'member';
-    };
-    t.equal(reason(), 'member', 'of an age of nothing');
-    // X.509 counts in seconds.
-    pass(clock, 24 * HOUR_MS + CLOCK_TOLERANCE_MS - 1_000);
-    t.equal(reason(), 'member', 'just within the tolerance');
-    pass(clock, 2_000);
-    t.equal(reason(), 'expired', 'just beyond it');
-  }
-});
+t.test(
+  'certificates end in cluster time, with a tolerance, on a machine whose clock is 10 minutes off',
+  async (t) => {
+    const authority = await testAuthority();
+    for (const aheadMs of [10 * MINUTE_MS, -10 * MINUTE_MS]) {
+      const clock = new FakeClock();
+      const nowMs = Date.now();
+      const own = await testMember(authority, 'node', { nowMs });
+      const other = await testMember(authority, 'node', { nowMs });
+      const deps = { clock, log: silentLog(), wallClockMs: () => nowMs + clock.now() + aheadMs };
+      const credentials = new Credentials(deps, own.tls, async () => undefined);
+      t.teardown(() => credentials.close());
+      credentials.time.heard('tracker', nowMs, clock.now());
+      const reason = (): string => {
+        const checked = credentials.check(other.certificate, ['node']);
+        return checked.kind === 'refused' ? checked.reason : 'member';
+      };
+      t.equal(reason(), 'member', 'of an age of nothing');
+      // X.509 counts in seconds.
+      pass(clock, 24 * HOUR_MS + CLOCK_TOLERANCE_MS - 1_000);
+      t.equal(reason(), 'member', 'just within the tolerance');
+      pass(clock, 2_000);
+      t.equal(reason(), 'expired', 'just beyond it');
+    }
+  },
+);

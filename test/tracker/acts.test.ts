@@ -28,7 +28,10 @@ function recordingLog(): Logger & { readonly lines: string[] } {
   });
 }
 
-const peerOf = ({ identity }: Pick<Awaited<ReturnType<typeof testMember>>, 'identity'>, role: PeerInfo['role']): PeerInfo => ({
+const peerOf = (
+  { identity }: Pick<Awaited<ReturnType<typeof testMember>>, 'identity'>,
+  role: PeerInfo['role'],
+): PeerInfo => ({
   id: peerIdOf(identity),
   role,
   host: '127.0.0.1',
@@ -43,7 +46,10 @@ async function say(
   keys: Partial<TlsKeys>,
   messages: readonly ControlMessage[],
 ): Promise<ControlMessage[]> {
-  const socket = new WebSocket(`${url}/control`, { ...keys, checkServerIdentity: (() => undefined) as () => never });
+  const socket = new WebSocket(`${url}/control`, {
+    ...keys,
+    checkServerIdentity: (() => undefined) as () => never,
+  });
   t.teardown(() => socket.terminate());
   const heard: ControlMessage[] = [];
   return await new Promise((resolve, reject) => {
@@ -87,7 +93,12 @@ t.test('who may not do it: nothing comes back, one line says why, and a metric c
   });
   log.lines.splice(0);
 
-  const hello = (peer: PeerInfo): ControlMessage => ({ type: 'hello', protocol: 1, peer, clusterTimeMs: Date.now() });
+  const hello = (peer: PeerInfo): ControlMessage => ({
+    type: 'hello',
+    protocol: 1,
+    peer,
+    clusterTimeMs: Date.now(),
+  });
   const asNode = hello(peerOf(node, 'node'));
   const pause: ClusterSettings = { atMs: Date.now(), paused: ['all'] };
   const deps = { clock: systemClock, log: silentLog(), wallClockMs: Date.now };
@@ -108,23 +119,71 @@ t.test('who may not do it: nothing comes back, one line says why, and a metric c
     readonly line: RegExp;
   }[] = [
     { who: 'no certificate', keys: { ca }, says: [asNode], line: /PEER_DID_NOT_RETURN_A_CERTIFICATE/ },
-    { who: 'another cluster', keys: { ...stranger.tls, ca }, says: [hello(peerOf(stranger, 'node'))], line: /UNABLE_TO|SELF_SIGNED|SIGNATURE/ },
+    {
+      who: 'another cluster',
+      keys: { ...stranger.tls, ca },
+      says: [hello(peerOf(stranger, 'node'))],
+      line: /UNABLE_TO|SELF_SIGNED|SIGNATURE/,
+    },
     { who: 'expired', keys: expired.tls, says: [hello(peerOf(expired, 'node'))], line: /CERT_HAS_EXPIRED/ },
     { who: 'revoked', keys: revoked.tls, says: [hello(peerOf(revoked, 'node'))], line: /"reason":"revoked"/ },
-    { who: 'a tracker that announces', keys: tracker.tls, says: [hello(peerOf(tracker, 'node'))], line: /"reason":"wrong-role"/ },
-    { who: 'a node that says it is a supernode', keys: node.tls, says: [hello(peerOf(node, 'supernode'))], line: /in the name of another/ },
-    { who: 'a node in the name of another', keys: node.tls, says: [hello(peerOf(revoked, 'node'))], line: /in the name of another/ },
-    { who: 'a node that pauses the cluster', keys: node.tls, says: [asNode, { type: 'settings', ...pause }], welcome: true, line: /"reason":"no-certificate".*may not set any/ },
-    { who: 'a node that signs what it sets', keys: node.tls, says: [asNode, { type: 'settings', ...signSettings(signer, pause) }], welcome: true, line: /"reason":"wrong-role"/ },
-    { who: 'a node that passes on what a foreign tracker has set', keys: node.tls, says: [asNode, { type: 'settings', ...signSettings(foreignSigner, pause) }], welcome: true, line: /"reason":"other-cluster"/ },
-    { who: 'a node that pushes revocations', keys: node.tls, says: [asNode, { type: 'trust', revocations: 'dfrevoked1_x.y' }], welcome: true, line: /unexpected trust/ },
+    {
+      who: 'a tracker that announces',
+      keys: tracker.tls,
+      says: [hello(peerOf(tracker, 'node'))],
+      line: /"reason":"wrong-role"/,
+    },
+    {
+      who: 'a node that says it is a supernode',
+      keys: node.tls,
+      says: [hello(peerOf(node, 'supernode'))],
+      line: /in the name of another/,
+    },
+    {
+      who: 'a node in the name of another',
+      keys: node.tls,
+      says: [hello(peerOf(revoked, 'node'))],
+      line: /in the name of another/,
+    },
+    {
+      who: 'a node that pauses the cluster',
+      keys: node.tls,
+      says: [asNode, { type: 'settings', ...pause }],
+      welcome: true,
+      line: /"reason":"no-certificate".*may not set any/,
+    },
+    {
+      who: 'a node that signs what it sets',
+      keys: node.tls,
+      says: [asNode, { type: 'settings', ...signSettings(signer, pause) }],
+      welcome: true,
+      line: /"reason":"wrong-role"/,
+    },
+    {
+      who: 'a node that passes on what a foreign tracker has set',
+      keys: node.tls,
+      says: [asNode, { type: 'settings', ...signSettings(foreignSigner, pause) }],
+      welcome: true,
+      line: /"reason":"other-cluster"/,
+    },
+    {
+      who: 'a node that pushes revocations',
+      keys: node.tls,
+      says: [asNode, { type: 'trust', revocations: 'dfrevoked1_x.y' }],
+      welcome: true,
+      line: /unexpected trust/,
+    },
   ];
   for (const { keys, line, says, welcome = false, who } of cases) {
     const before = await refused();
     const heard = await say(t, control, keys, says);
     const rest = heard.filter(({ type }) => type !== 'welcome' && type !== 'trust');
     t.same(rest, [], `${who}: nothing`);
-    t.equal(heard.some(({ type }) => type === 'welcome'), welcome, who);
+    t.equal(
+      heard.some(({ type }) => type === 'welcome'),
+      welcome,
+      who,
+    );
     t.equal(log.lines.length, 1, `${who}: one line`);
     t.match(log.lines.splice(0)[0] ?? '', line, who);
     t.equal(await refused(), before + 1, `${who}: counted`);
@@ -134,10 +193,16 @@ t.test('who may not do it: nothing comes back, one line says why, and a metric c
   t.teardown(() => trackerSigner.close());
   const right = signSettings(trackerSigner, pause);
   const heard = await say(t, control, node.tls, [asNode, { type: 'settings', ...right }]);
-  t.match(heard.find(({ type }) => type === 'settings'), { paused: ['all'] }, 'who passes on what a tracker has set is heard');
+  t.match(
+    heard.find(({ type }) => type === 'settings'),
+    { paused: ['all'] },
+    'who passes on what a tracker has set is heard',
+  );
   const bent = { ...right, paused: ['all', 'quay.io'], atMs: right.atMs + 1 };
   t.same(
-    (await say(t, control, node.tls, [asNode, { type: 'settings', ...bent }])).filter(({ type }) => type === 'settings'),
+    (await say(t, control, node.tls, [asNode, { type: 'settings', ...bent }])).filter(
+      ({ type }) => type === 'settings',
+    ),
     [],
     'not when it is other than it was signed',
   );

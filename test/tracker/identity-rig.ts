@@ -23,7 +23,10 @@ import { anyPort, systemClock } from './control-rig.ts';
 export async function startSecureTracker(
   t: Test,
   authority?: ClusterAuthority,
-  { log = silentLog(), wallClockMs = Date.now }: { readonly log?: Logger; readonly wallClockMs?: () => number } = {},
+  {
+    log = silentLog(),
+    wallClockMs = Date.now,
+  }: { readonly log?: Logger; readonly wallClockMs?: () => number } = {},
 ) {
   const own = authority ?? (await testAuthority());
   const { tls } = await testMember(own, 'tracker');

@@ -8,7 +8,12 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import type { Credentials } from '../../lib/security/credentials.ts';
 import { NOTHING_REVOKED, signRevocationList } from '../../lib/security/revocation-list.ts';
-import { initAuthority, requireAuthority, revoke, rotateAuthority } from '../../lib/security/system/authority-folder.ts';
+import {
+  initAuthority,
+  requireAuthority,
+  revoke,
+  rotateAuthority,
+} from '../../lib/security/system/authority-folder.ts';
 import { createHttpPeerNetwork } from '../../lib/transfer/http/http-peer-network.ts';
 import { followAuthority, followTrackers } from '../../tracker/follow-authority.ts';
 import { NEVER, servedBlob, within } from '../contract/peer-network-parts.ts';
@@ -59,7 +64,11 @@ t.test('a revocation reaches all members, who cut what is open and take no more'
   };
   const [nearNetwork, farNetwork, thirdNetwork] = [near, far, third].map((each) =>
     createHttpPeerNetwork(deps, { credentials: each }),
-  ) as [ReturnType<typeof createHttpPeerNetwork>, ReturnType<typeof createHttpPeerNetwork>, ReturnType<typeof createHttpPeerNetwork>];
+  ) as [
+    ReturnType<typeof createHttpPeerNetwork>,
+    ReturnType<typeof createHttpPeerNetwork>,
+    ReturnType<typeof createHttpPeerNetwork>,
+  ];
   let served = 0;
   const listener = await farNetwork.listen(anyPort, {
     piece: () => {
@@ -121,25 +130,28 @@ t.test('the time of the cluster is that of its tracker, 10 minutes away from our
   }
 });
 
-t.test('what is done in the folder of the authority is in force at trackers, with and without it', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'damselfly-authority-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  await initAuthority(folder, { cluster: 'damselfly', nowMs: Date.now() });
-  const authority = await requireAuthority(folder, Date.now);
-  const { credentials, enroll, open, token } = await startSecureTracker(t, authority);
-  const deps = { clock: systemClock, log: silentLog() };
-  // A tracker of a machine that holds no authority: a member like all others.
-  const other = await open({ joinToken: token('tracker'), role: 'tracker', name: 'other' });
-  await revoke(folder, authority, 'node/gone');
-  await rotateAuthority(folder, { nowMs: Date.now(), overlapMs: 60_000 });
-  const bothHear = Promise.all([told(credentials), told(other)]);
-  t.teardown(followAuthority(deps, { authority, caDir: folder, credentials }));
-  const hears = told(credentials);
-  await hears;
-  t.teardown(followTrackers(deps, { credentials: other, enroll: [enroll] }));
-  await bothHear;
-  for (const each of [credentials, other]) {
-    t.same(each.revoked.members, ['node/gone']);
-    t.match(each.news, { rotation: /^dfrotation1_/ });
-  }
-});
+t.test(
+  'what is done in the folder of the authority is in force at trackers, with and without it',
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'damselfly-authority-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    await initAuthority(folder, { cluster: 'damselfly', nowMs: Date.now() });
+    const authority = await requireAuthority(folder, Date.now);
+    const { credentials, enroll, open, token } = await startSecureTracker(t, authority);
+    const deps = { clock: systemClock, log: silentLog() };
+    // A tracker of a machine that holds no authority: a member like all others.
+    const other = await open({ joinToken: token('tracker'), role: 'tracker', name: 'other' });
+    await revoke(folder, authority, 'node/gone');
+    await rotateAuthority(folder, { nowMs: Date.now(), overlapMs: 60_000 });
+    const bothHear = Promise.all([told(credentials), told(other)]);
+    t.teardown(followAuthority(deps, { authority, caDir: folder, credentials }));
+    const hears = told(credentials);
+    await hears;
+    t.teardown(followTrackers(deps, { credentials: other, enroll: [enroll] }));
+    await bothHear;
+    for (const each of [credentials, other]) {
+      t.same(each.revoked.members, ['node/gone']);
+      t.match(each.news, { rotation: /^dfrotation1_/ });
+    }
+  },
+);

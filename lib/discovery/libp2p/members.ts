@@ -207,10 +207,7 @@ export class Members {
     for (const member of this.#here.keys()) void this.ask(member, []);
   }
 
-  #meet(
-    member: MemberId,
-    { host, message }: Heard<Omit<MemberQuestion, 'keys'>>,
-  ): PeerInfo {
+  #meet(member: MemberId, { host, message }: Heard<Omit<MemberQuestion, 'keys'>>): PeerInfo {
     const { identities } = this.#deps;
     if (identities?.believes(member, message.peer, message.proof) === false) {
       throw new DamselflyError('PEER_UNTRUSTED', 'a stranger in the DHT: it has not proved who it is');

@@ -238,7 +238,10 @@ class TrackerDiscovery implements Discovery {
     const { credentials, log } = this.#deps;
     const checked = credentials && setterOf(credentials, settings);
     if (checked?.kind !== 'refused') return true;
-    log.warn({ tracker: link.id, reason: checked.reason }, 'settings that no tracker of the cluster has signed');
+    log.warn(
+      { tracker: link.id, reason: checked.reason },
+      'settings that no tracker of the cluster has signed',
+    );
     return false;
   }
 

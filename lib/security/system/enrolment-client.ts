@@ -107,7 +107,9 @@ function parseNews(text: string): TrustNews {
 /** For `checkServerIdentity`: which address a tracker is reached by does not matter, that it is one does. */
 function mustBeTracker(_host: string, { raw }: { readonly raw: Buffer }): Error | undefined {
   const role = identityOf(new X509Certificate(raw))?.role;
-  return role !== undefined && may(role, 'certify') ? undefined : new Error(`a ${role ?? 'stranger'} answers, not a tracker`);
+  return role !== undefined && may(role, 'certify')
+    ? undefined
+    : new Error(`a ${role ?? 'stranger'} answers, not a tracker`);
 }
 
 function parseEnrolled(base: string, text: string): Enrolled {

@@ -23,7 +23,10 @@ export async function openTrustFolder(folder: string, log: Logger): Promise<Trus
       writing = writing
         .then(() => write(news))
         .catch((error: unknown) => {
-          log.error({ problem: describeError(error) }, 'what the authority says is not kept for the next start');
+          log.error(
+            { problem: describeError(error) },
+            'what the authority says is not kept for the next start',
+          );
         });
     },
   };

@@ -55,8 +55,9 @@ export function createSmallBlobTransport(deps: {
       request.on('socket', (socket) => {
         const send = (): void => {
           // Credentials of a caller go to supernodes alone.
-          if (question.origin !== undefined && !mayHear(socket)) request.destroy(new Error('it is no supernode'));
-          else request.end(body);
+          if (question.origin !== undefined && !mayHear(socket)) {
+            request.destroy(new Error('it is no supernode'));
+          } else request.end(body);
         };
         if (socket.connecting) onceConnected(socket, send);
         else send();
