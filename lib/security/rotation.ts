@@ -22,7 +22,7 @@ export type RotationPhase = 'announced' | 'issuing' | 'done';
 
 const PREFIX = 'dfrotation1';
 /** Two certificates of some 700 bytes each. */
-export const MAX_ROTATION_CHARS = 16_384;
+const MAX_ROTATION_CHARS = 16_384;
 
 const time = z.int().min(0).max(8.64e15);
 const certificate = z.string().max(4096);

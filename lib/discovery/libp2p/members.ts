@@ -80,6 +80,8 @@ export class Members {
   readonly #host: MembersHost;
   readonly #ending = new AbortController();
   readonly #connected = new Set<MemberId>();
+  /** Those of them that have proved it, where there is a proof. */
+  readonly #proven = new Set<MemberId>();
   /** Those of them that have said who they are. */
   readonly #here = new Map<MemberId, PeerInfo>();
   readonly #supernodes = new Map<MemberId, PeerInfo>();
@@ -142,6 +144,7 @@ export class Members {
   disconnected(member: MemberId): void {
     const { clock } = this.#deps;
     this.#connected.delete(member);
+    this.#proven.delete(member);
     if (this.#here.delete(member) && this.#here.size === 0) {
       this.#host.reachable(false);
       this.#join(MIN_REJOIN_MS);
@@ -164,10 +167,22 @@ export class Members {
 
   /** Asks a member which of the blobs it shares; undefined when it does not answer. */
   async ask(member: MemberId, keys: readonly BlobKey[], mostMs = ASK_MS): Promise<MemberAnswer | undefined> {
+    // Who has not proved who it is hears who we are, and no more.
+    const isKnown = this.#deps.identities === undefined || this.#proven.has(member);
+    if (!isKnown && (await this.#exchange(member, this.#introduction(), mostMs)) === undefined) {
+      return undefined;
+    }
+    return await this.#exchange(member, { ...(await this.ourself()), keys }, mostMs);
+  }
+
+  async #exchange(
+    member: MemberId,
+    question: MemberQuestion,
+    mostMs: number,
+  ): Promise<MemberAnswer | undefined> {
     const dht = this.#dht;
     if (dht === undefined || this.#ending.signal.aborted) return undefined;
     try {
-      const question = { ...(await this.ourself()), keys };
       const { clock } = this.#deps;
       const heard = await withDeadline(clock, mostMs, this.#ending.signal, (signal) =>
         dht.ask(member, question, signal),
@@ -185,12 +200,18 @@ export class Members {
     return this.#meet(member, heard);
   }
 
-  /** What every message of ours says. */
-  async ourself(): Promise<Omit<MemberQuestion, 'keys'>> {
+  /** A question that says who we are. */
+  #introduction(): MemberQuestion {
     const own = this.#dht?.door.member;
     const { identities } = this.#deps;
     const proof = own === undefined || identities === undefined ? {} : { proof: identities.prove(own) };
-    return { ...this.#host.self(), ...proof, supernodes: await this.hints() };
+    return { peer: this.#host.self().peer, ...proof, keys: [], supernodes: [] };
+  }
+
+  /** What every message of ours says, once it is known to whom. */
+  async ourself(): Promise<Omit<MemberQuestion, 'keys'>> {
+    const { peer, proof } = this.#introduction();
+    return { ...this.#host.self(), peer, ...(proof && { proof }), supernodes: await this.hints() };
   }
 
   /** Supernodes that we are connected with. */
@@ -210,8 +231,10 @@ export class Members {
   #meet(member: MemberId, { host, message }: Heard<Omit<MemberQuestion, 'keys'>>): PeerInfo {
     const { identities } = this.#deps;
     if (identities?.believes(member, message.peer, message.proof) === false) {
+      this.#proven.delete(member);
       throw new DamselflyError('PEER_UNTRUSTED', 'a stranger in the DHT: it has not proved who it is');
     }
+    if (this.#connected.has(member)) this.#proven.add(member);
     const peer = message.peer.host === '' ? { ...message.peer, host } : message.peer;
     if (this.#ending.signal.aborted || peer.id === this.#host.self().peer.id) return peer;
     const first = this.#here.size === 0 && this.#connected.has(member);
