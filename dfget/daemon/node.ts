@@ -1,4 +1,6 @@
+import { join, resolve } from 'node:path';
 import { DamselflyError } from '../../lib/core/errors.ts';
+import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import {
   type HostParts,
@@ -6,6 +8,7 @@ import {
   type PeerHost,
   type PeerHostDeps,
 } from '../../lib/transfer/peer-host.ts';
+import { Spool } from '../../lib/transfer/spool.ts';
 import type { SignSettings } from '../cluster-changes.ts';
 import { type ClusterState, loadClusterState } from './cluster-state.ts';
 import type { DaemonConfig } from './config.ts';
@@ -31,10 +34,16 @@ export interface NodeDeps extends PeerHostDeps {
 
 /** @throws CONFIG_INVALID, STORE_* */
 export async function openNode(deps: NodeDeps, config: DaemonConfig, parts: HostParts): Promise<Node> {
-  const { cacheAfterPull: cacheAfterPullMs, prefetch } = config;
-  const habits = { cacheAfterPullMs, prefetch: prefetch === 'image' };
+  const { cacheAfterPull: cacheAfterPullMs, dataDir, prefetch, verify } = config;
+  const spool = new Spool(
+    { ...deps, disk: createNodeDisk() },
+    join(resolve(dataDir[0]?.folder ?? ''), 'spool'),
+  );
+  const wholeBlobs = verify === 'whole-blob' ? spool : undefined;
+  const habits = { cacheAfterPullMs, prefetch: prefetch === 'image', wholeBlobs };
   const host = await openPeerHost(deps, config, 'node', (each) => new PeerEngine(each, {}, habits), parts);
   try {
+    await wholeBlobs?.clear();
     const { discovery, metrics, origin, stateFolder: folder, store } = host;
     const cluster = await loadClusterState({ ...deps, discovery, sign: signerFor(deps) }, folder);
     const pause = await loadPause(
