@@ -7,6 +7,7 @@ import {
   revoke as revokeIn,
 } from '../lib/security/system/authority-folder.ts';
 import { caDirOption } from './ca-dir.ts';
+import { rotateCommand } from './ca-rotate.ts';
 
 interface InitFlags {
   readonly caDir: string;
@@ -14,7 +15,7 @@ interface InitFlags {
   readonly json?: boolean;
 }
 
-/** `damselfly ca init`, `damselfly ca revoke` */
+/** `damselfly ca init|revoke|rotate` */
 export function caCommand(): Command {
   const init = new Command('init')
     .description(
@@ -43,7 +44,7 @@ export function caCommand(): Command {
     });
   const revoke = new Command('revoke')
     .description(
-      'Take a membership back: within seconds trackers accept no new connection of it, and renew it no more; other members do until its certificate expires.',
+      'Take a membership back: within seconds trackers know, tell all members, and whoever has a connection to it cuts it.',
     )
     .argument('<what>', 'a member as ROLE/NAME, such as node/NAME, or the serial number of a certificate')
     .addOption(caDirOption())
@@ -56,7 +57,7 @@ export function caCommand(): Command {
       const { caDir } = flags;
       const json = flags.json === true;
       await orFail(json, async () => {
-        const list = await revokeIn(caDir, await requireAuthority(caDir), what);
+        const list = await revokeIn(caDir, await requireAuthority(caDir, Date.now), what);
         const revoked = [...list.members, ...list.serials];
         process.stdout.write(json ? `${JSON.stringify(list)}\n` : `revoked: ${revoked.join(', ')}\n`);
       });
@@ -64,5 +65,6 @@ export function caCommand(): Command {
   return new Command('ca')
     .description("The cluster's certificate authority.")
     .addCommand(init)
-    .addCommand(revoke);
+    .addCommand(revoke)
+    .addCommand(rotateCommand());
 }

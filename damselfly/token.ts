@@ -1,12 +1,11 @@
 import { Command, Option } from 'commander';
 import { orFail } from '../lib/command/fail.ts';
-import { parseDuration } from '../lib/config/units.ts';
-import { DamselflyError } from '../lib/core/errors.ts';
 import { createAnnouncePasskey, readAnnouncePasskey } from '../lib/security/announce-passkey.ts';
 import { MEMBER_ROLES, type MemberRole } from '../lib/security/identity.ts';
 import { createJoinToken, readJoinToken } from '../lib/security/join-token.ts';
 import { requireAuthority } from '../lib/security/system/authority-folder.ts';
 import { caDirOption } from './ca-dir.ts';
+import { durationOf } from './duration-flag.ts';
 
 interface CreateFlags {
   readonly role: MemberRole;
@@ -15,8 +14,6 @@ interface CreateFlags {
   readonly bittorrent?: boolean;
   readonly json?: boolean;
 }
-
-const MAX_TTL_MS = 366 * 24 * 60 * 60_000;
 
 /** `damselfly token create` */
 export function tokenCommand(): Command {
@@ -44,30 +41,18 @@ export function tokenCommand(): Command {
       const { caDir, role } = flags;
       const json = flags.json === true;
       await orFail(json, async () => {
-        const expiresAtMs = Date.now() + ttlOf(flags.ttl);
+        const expiresAtMs = Date.now() + durationOf('--ttl', flags.ttl);
         const expires = new Date(expiresAtMs).toISOString();
         if (flags.bittorrent === true) {
-          const passkey = createAnnouncePasskey(await requireAuthority(caDir), expiresAtMs);
+          const passkey = createAnnouncePasskey(await requireAuthority(caDir, Date.now), expiresAtMs);
           const { id } = readAnnouncePasskey(passkey);
           process.stdout.write(json ? `${JSON.stringify({ passkey, id, expires })}\n` : `${passkey}\n`);
           return;
         }
-        const token = createJoinToken(await requireAuthority(caDir), { role, expiresAtMs });
+        const token = createJoinToken(await requireAuthority(caDir, Date.now), { role, expiresAtMs });
         const { id } = readJoinToken(token);
         process.stdout.write(json ? `${JSON.stringify({ token, id, role, expires })}\n` : `${token}\n`);
       });
     });
   return new Command('token').description('Tokens that let processes join the cluster.').addCommand(create);
-}
-
-/** Milliseconds. @throws CONFIG_INVALID */
-function ttlOf(text: string): number {
-  let ttlMs: number;
-  try {
-    ttlMs = parseDuration(text);
-  } catch (error) {
-    throw new DamselflyError('CONFIG_INVALID', `--ttl: ${(error as Error).message}`);
-  }
-  if (ttlMs > 0 && ttlMs <= MAX_TTL_MS) return ttlMs;
-  throw new DamselflyError('CONFIG_INVALID', `--ttl: got ${text}; expected more than 0 and at most a year`);
 }

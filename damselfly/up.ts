@@ -9,15 +9,18 @@ import { startAsMember } from '../lib/command/start-as-member.ts';
 import { defaultDataDir } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { address } from '../lib/config/values.ts';
+import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
 import { type RunningProcess, STOP_MS } from '../lib/runtime/system-process.ts';
-import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
-import type { Credentials } from '../lib/security/credentials.ts';
+import { Credentials } from '../lib/security/credentials.ts';
 import type { MemberRole } from '../lib/security/identity.ts';
+import type { MovingAuthority } from '../lib/security/moving-authority.ts';
+import { signSettings as signSettingsAs } from '../lib/security/signed-settings.ts';
 import { ensureAuthority } from '../lib/security/system/authority-folder.ts';
+import { keysFromAuthority } from '../lib/security/system/credential-sources.ts';
 import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
 import { DEFAULT_ADMIN, trackerConfig } from '../tracker/config.ts';
-import { followRevocations } from '../tracker/follow-revocations.ts';
+import { endingWith, followAuthority } from '../tracker/follow-authority.ts';
 import { openJobRecords } from '../tracker/preheat/open-job-records.ts';
 import { createTracker } from '../tracker/tracker.ts';
 
@@ -103,17 +106,19 @@ export function upCommand(): Command {
 
 interface MemberDeps extends ProcessDeps {
   readonly credentials: Credentials | undefined;
-  readonly authority: ClusterAuthority | undefined;
+  readonly authority: MovingAuthority | undefined;
 }
 
 async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): Promise<RunningProcess> {
   const { dataDir, insecure, zone } = config;
   const caDir = join(dataDir, 'ca');
-  const authority = insecure ? undefined : await ensureAuthority(caDir, deps.wallClockMs());
+  const authority = insecure ? undefined : await ensureAuthority(caDir, deps.wallClockMs);
   const identity = { insecure, zone, enroll: [], tracker: [] };
+  const setter = authority && (await trackerOf(deps, authority));
   const started: RunningProcess[] = [];
   const close = async (): Promise<void> => {
     for (const part of started.reverse().splice(0)) await part.close();
+    setter?.close();
   };
   /** Starts a part as a member of this machine's own cluster. */
   const startPart = async <Part extends RunningProcess>(
@@ -133,9 +138,8 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
   };
   try {
     const { controlAddress, httpAddress } = await startPart('tracker', 'tracker', async (known) => {
-      followRevocations(known, caDir);
       const records = await openJobRecords(known.log, join(dataDir, 'tracker'));
-      return await createTracker(
+      const tracker = await createTracker(
         { ...known, records },
         {
           listen: config.trackerListen,
@@ -150,6 +154,9 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
           liveToken: config.liveToken,
         },
       );
+      const { credentials } = known;
+      if (authority === undefined || credentials === undefined) return tracker;
+      return endingWith(tracker, followAuthority(deps, { authority, caDir, credentials }));
     });
     const scheme = config.insecure ? 'ws' : 'wss';
     // Others reach it by the name that is in its certificate.
@@ -176,13 +183,17 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
         advertise: config.advertise === undefined ? undefined : { host: config.advertise.host },
       }),
     );
+    const signSettings = setter && ((settings: ClusterSettings) => signSettingsAs(setter, settings));
     await startPart('daemon', 'node', (known) =>
-      createDaemon(known, {
-        ...shared,
-        dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
-        upgrade: false,
-        btTracker: config.btTracker.length > 0 ? config.btTracker : [announceUrl],
-      }),
+      createDaemon(
+        { ...known, signSettings },
+        {
+          ...shared,
+          dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
+          upgrade: false,
+          btTracker: config.btTracker.length > 0 ? config.btTracker : [announceUrl],
+        },
+      ),
     );
     const others = config.insecure
       ? []
@@ -197,4 +208,10 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     await close();
     throw error;
   }
+}
+
+/** In whose name the node sets something for all: the authority is on this machine. */
+async function trackerOf(deps: ProcessDeps, authority: MovingAuthority): Promise<Credentials> {
+  const { keys, next } = await keysFromAuthority(authority, { role: 'tracker', zone: '' }, deps.wallClockMs);
+  return new Credentials(deps, keys, next);
 }

@@ -9,7 +9,12 @@ export interface ClusterChangesDeps {
   readonly discovery: Pick<Discovery, 'settings' | 'shareSettings' | 'listenSettings'>;
   readonly clock: Clock;
   readonly wallClockMs: () => number;
+  /** Signs them in the name of who may set any. @default as they are: the others believe everybody */
+  readonly sign?: SignSettings | undefined;
 }
+
+/** @throws IDENTITY_REFUSED when this process may not set anything for all */
+export type SignSettings = (settings: ClusterSettings) => ClusterSettings;
 
 /** The settings of all nodes, as trackers tell them and as this process sets them. */
 export class ClusterChanges {
@@ -34,10 +39,10 @@ export class ClusterChanges {
     readonly settings: ClusterSettings;
     readonly confirmed: Promise<boolean>;
   } {
-    const { discovery, wallClockMs } = this.#deps;
+    const { discovery, sign = (unsigned) => unsigned, wallClockMs } = this.#deps;
     const { settings: before } = this;
     const atMs = settingsTime(wallClockMs(), discovery.settings);
-    const settings = { ...before, ...change(before), atMs };
+    const settings = sign({ ...before, ...change(before), atMs });
     const confirmed = this.#confirmed();
     discovery.shareSettings(settings);
     return { settings, confirmed };

@@ -145,8 +145,18 @@ away for longer needs a token again. A further tracker has a copy of the authori
 \`tracker\` and then enrols nobody.
 
 \`damselfly ca revoke ROLE/NAME\` takes a membership back (\`dfget status --json\` shows the name as \`id\`). A tracker that has the
-authority's folder heeds it within ten seconds: it accepts no new connection of that member and gives it no certificate. Other
-members believe its certificate until that expires, a day at most; stop the process, too.
+authority's folder heeds it within two seconds, one without it within ten, and tells all members: they cut what is open to that
+member and take no more of it, also after a restart. It gets no certificate any more.
+
+\`damselfly ca rotate\` replaces the authority while the cluster works. The new one is in the folder as \`next.crt\` and \`next.key\`
+(copy them, \`rotation\` and \`revocations\` to wherever trackers have a copy of the folder), and all members hear of it at once. After \`--overlap\`
+(24 h) it issues, and members renew their certificates by themselves; after another overlap the old one counts no more. A member
+that was away all the time, and a join token that was made before the new one began to issue, count no more then either; a process that
+has joined may keep its old token in its settings. A key that was stolen cannot be taken back so, because who has it can rotate
+too: then \`damselfly ca init\` in another folder, and new tokens for all.
+
+Certificates, tokens and rotations end by the clocks of the trackers, of which members hear when they connect: a member's own clock may be
+an hour behind or eight ahead, which is as much as TLS puts up with.
 
 Certificates of an authority of your own are taken with \`--tls-cert\`, \`--tls-key\` and \`--tls-ca\`: both for TLS servers and
 clients, with one URI name \`spiffe://CLUSTER/ROLE/NAME\`, the same CLUSTER everywhere, and ROLE node, supernode or tracker.
@@ -193,12 +203,13 @@ that is not *live*, nothing changes; the reason is in the log and at \`/readyz\`
 \`damselfly_settings_changes_total{source="file",outcome="refused"}\` counts it. For settings that are not live, \`dfget upgrade\`
 puts a node daemon in the place of itself without a request being dropped.
 
-Live settings of many nodes are set through any node daemon. The trackers pass them on, and nodes keep them: also those that
-were away, and those that start later, have them.
+Live settings of many nodes are set by who holds the cluster's authority, with \`--tracker\` and \`--ca-dir\`: they are signed with it. With
+\`--insecure\`, and on the machine of \`damselfly up\`, any node daemon will do. The trackers pass them on, and nodes keep them: also
+those that were away, and those that start later, have them. In clusters with \`--tls-ca\` nobody can set any; each node has its file.
 
 \`\`\`sh
 dfget settings get
-dfget settings set upload-rate=20MB/s registry-rate=50MB/s
+dfget settings set upload-rate=20MB/s registry-rate=50MB/s --tracker wss://tracker.corp:8400 --ca-dir /var/lib/damselfly/ca
 dfget settings set log-level=debug --node 2c5985ec
 dfget settings set upload-rate=5MB/s --zone eu-1
 dfget settings unset upload-rate --zone eu-1

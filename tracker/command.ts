@@ -5,7 +5,7 @@ import { startAsMember } from '../lib/command/start-as-member.ts';
 import { DamselflyError, hasCode } from '../lib/core/errors.ts';
 import { loadAuthority } from '../lib/security/system/authority-folder.ts';
 import { DEFAULT_ADMIN, trackerConfig } from './config.ts';
-import { followRevocations } from './follow-revocations.ts';
+import { endingWith, followAuthority, followTrackers } from './follow-authority.ts';
 import { openJobRecords } from './preheat/open-job-records.ts';
 import { createTracker } from './tracker.ts';
 
@@ -24,16 +24,20 @@ export function trackerCommand(): Command {
       keepYoungHeapSmall();
       // An operator with certificates of another authority enrols members elsewhere.
       const issues = !config.insecure && config.tlsCert === undefined;
-      const authority = issues ? await loadAuthority(config.caDir) : undefined;
+      const authority = issues ? await loadAuthority(config.caDir, deps.wallClockMs) : undefined;
       const who = { ...config, tracker: [], zone: '' };
       const member = { folder: config.dataDir, role: 'tracker', authority } as const;
       try {
         return await startAsMember(deps, who, member, async (known) => {
-          const adminListen =
-            config.adminListen ?? (known.credentials === undefined ? undefined : DEFAULT_ADMIN);
-          followRevocations({ ...known, authority }, config.caDir);
+          const { credentials } = known;
+          const adminListen = config.adminListen ?? (credentials === undefined ? undefined : DEFAULT_ADMIN);
           const records = await openJobRecords(deps.log, config.dataDir);
-          return await createTracker({ ...known, authority, records }, { ...config, adminListen });
+          const tracker = await createTracker({ ...known, authority, records }, { ...config, adminListen });
+          const { caDir, enroll } = config;
+          if (credentials === undefined) return tracker;
+          return authority === undefined
+            ? endingWith(tracker, followTrackers(deps, { credentials, enroll }))
+            : endingWith(tracker, followAuthority(deps, { authority, caDir, credentials }));
         });
       } catch (error) {
         const first =

@@ -7,9 +7,11 @@ import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import { wsControlLink } from '../lib/discovery/tracker/ws-control-link.ts';
+import { ACTS } from '../lib/security/acts.ts';
 import type { MemberIdentity } from '../lib/security/identity.ts';
 import { identityOf } from '../lib/security/member.ts';
 import { handshakeRefusal, mutualTls, shownCertificate } from '../lib/security/system/mutual-tls.ts';
+import { createSocketGuard } from '../lib/security/system/socket-guard.ts';
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
@@ -117,7 +119,6 @@ function createPort(
     answer,
   );
   const forget = credentials.onRenewed(() => server.setSecureContext(mutualTls(credentials.keys)));
-  server.once('close', forget);
   const refuse = (socket: Socket, reason: string): void => {
     metrics.refused.inc({ reason: 'identity' });
     log.warn(
@@ -125,20 +126,23 @@ function createPort(
       'a control connection without the identity of a member',
     );
   };
+  const guard = createSocketGuard(credentials, refuse);
+  server.once('close', () => {
+    forget();
+    guard.close();
+  });
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
     const reason = handshakeRefusal(error, socket);
     if (reason !== undefined) refuse(socket, reason);
   });
   server.on('secureConnection', (socket) => {
-    const checked = credentials.check(shownCertificate(socket), MEMBERS);
-    if (checked.kind === 'member') return;
+    const checked = credentials.check(shownCertificate(socket), ACTS.announce);
+    if (checked.kind === 'member') return guard.watch(socket);
     refuse(socket, checked.reason);
     socket.destroy();
   });
   return server;
 }
-
-const MEMBERS = ['node', 'supernode'] as const;
 
 /** Who has proved to be at the other end; undefined where nobody has to. */
 function memberOf(socket: Socket): MemberIdentity | undefined {

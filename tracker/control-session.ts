@@ -1,9 +1,11 @@
+import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
 import { hasCode } from '../lib/core/errors.ts';
 import type { ControlLink } from '../lib/discovery/control-link.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import { type MemberIdentity, peerIdOf } from '../lib/security/identity.ts';
+import { setterOf } from '../lib/security/signed-settings.ts';
 import { decodeControl, encodeControl, settingsOf } from '../lib/wire/control-codec.ts';
 import {
   type BlobAnnouncement,
@@ -151,7 +153,7 @@ export class ControlSession implements MemberSession, Announcer {
         members.withdraw(this.#id, message.digests);
         return;
       case 'settings':
-        members.set(settingsOf(message), this.#id);
+        this.#set(settingsOf(message), this.#id);
         return;
       case 'lease':
       case 'renew': {
@@ -174,12 +176,25 @@ export class ControlSession implements MemberSession, Announcer {
       case 'epoch':
       case 'leased':
       case 'lease-refused':
-        this.#refuse('malformed', `unexpected ${message.type}`);
+      case 'trust':
+        this.#refuse(message.type === 'trust' ? 'identity' : 'malformed', `unexpected ${message.type}`);
     }
   }
 
+  /** Members repeat what they were told; it counts when a tracker of the cluster has signed it. */
+  #set(settings: ClusterSettings, id: string): void {
+    const { credentials, log, members, metrics } = this.#deps;
+    const checked = credentials && setterOf(credentials, settings);
+    if (checked?.kind !== 'refused') return members.set(settings, id);
+    metrics.refused.inc({ reason: 'identity' });
+    log.warn(
+      { remoteHost: this.#remoteHost, id, reason: checked.reason },
+      'settings of one who may not set any',
+    );
+  }
+
   #greet(hello: ControlMessage & { type: 'hello' }): void {
-    const { members, trackerId, wallClockMs } = this.#deps;
+    const { credentials, members, trackerId, wallClockMs } = this.#deps;
     const { peer } = hello;
     const member = this.#member;
     if (member !== undefined && (peerIdOf(member) !== peer.id || member.role !== peer.role)) {
@@ -202,6 +217,10 @@ export class ControlSession implements MemberSession, Announcer {
         ...(settings === undefined ? {} : { settings }),
       }),
     );
+    const { rotation, revocations } = credentials?.news ?? {};
+    if (rotation !== undefined || revocations !== undefined) {
+      this.sendText(encodeControl({ type: 'trust', ...credentials?.news }));
+    }
     this.#deps.preheat?.joined(seen, (text) => this.sendText(text));
   }
 

@@ -4,11 +4,17 @@ import { TLSSocket } from 'node:tls';
 import { z } from 'zod';
 import { DamselflyError, describeError, ERROR_CODES } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
-import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
+import { ACTS } from '../lib/security/acts.ts';
+import { bundleOf, type ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import { enrol, renew } from '../lib/security/enrolment.ts';
-import { CA_PATH, ENROLL_PATH, type Enrolled, RENEW_PATH } from '../lib/security/enrolment-messages.ts';
-import { MEMBER_ROLES } from '../lib/security/identity.ts';
+import {
+  CA_PATH,
+  ENROLL_PATH,
+  type Enrolled,
+  RENEW_PATH,
+  TRUST_PATH,
+} from '../lib/security/enrolment-messages.ts';
 import { shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import type { TrackerMetrics } from './metrics.ts';
 
@@ -53,7 +59,7 @@ export function createEnrolmentRoutes(
       log.debug({ ...made.identity }, 'a member has a new certificate');
     }
     metrics.certificates.inc({ role: made.identity.role });
-    return { certificate: made.certificate, authority: authority.certificate, clusterTimeMs: nowMs };
+    return { certificate: made.certificate, authority: bundleOf(authority), clusterTimeMs: nowMs };
   };
 
   const answer = async (path: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -82,7 +88,11 @@ export function createEnrolmentRoutes(
     const path = request.url ?? '';
     if (request.method === 'GET' && path === CA_PATH) {
       response.setHeader('content-type', 'application/x-pem-file');
-      response.end(authority.certificate);
+      response.end(bundleOf(authority));
+      return true;
+    }
+    if (request.method === 'GET' && path === TRUST_PATH) {
+      end(response, 200, credentials.news);
       return true;
     }
     if (request.method !== 'POST' || (path !== ENROLL_PATH && path !== RENEW_PATH)) return false;
@@ -97,7 +107,7 @@ export function createEnrolmentRoutes(
 /** The certificate of a member that asks for its next one. @throws IDENTITY_REFUSED */
 function memberOf({ credentials }: EnrolmentDeps, { socket }: IncomingMessage): X509Certificate {
   const shown = socket instanceof TLSSocket && socket.authorized ? shownCertificate(socket) : undefined;
-  const checked = credentials.check(shown, MEMBER_ROLES);
+  const checked = credentials.check(shown, ACTS.renew);
   if (checked.kind === 'member' && shown !== undefined) return shown;
   const reason = checked.kind === 'refused' ? checked.reason : 'no-certificate';
   throw new DamselflyError('IDENTITY_REFUSED', `a certificate that does not count: ${reason}`, { reason });

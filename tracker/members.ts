@@ -226,7 +226,12 @@ export class Members implements PeerStoreHost {
     if (!isNewer(settings, this.#settings)) return;
     this.#settings = settings;
     this.#deps.log.warn({ id, settings }, 'new settings of the cluster');
-    const text = encodeControl({ type: 'settings', ...settings });
+    this.tellAll({ type: 'settings', ...settings });
+  }
+
+  /** Tells all members that are there. */
+  tellAll(message: ControlMessage): void {
+    const text = encodeControl(message);
     for (const member of this.#members.values()) member.session.sendText(text);
   }
 

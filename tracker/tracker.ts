@@ -9,6 +9,7 @@ import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import type { KeyValue } from '../lib/store/key-value/key-value.ts';
+import { settingsOfNewAuthority } from '../lib/security/signed-settings.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceGate } from './announce-gate.ts';
 import { AnnounceQueue } from './announce-queue.ts';
@@ -91,6 +92,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       ? createMemoryPeerStore(core, clock)
       : await createRedisPeerStore({ core, clock, rng, log, metrics }, options.peerStore);
   const members = new Members({ log, clock, metrics, core, peerStore, onLeft: (id) => api.jobs.left(id) });
+  const forgetTrust = credentials && followTrust(credentials, members);
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;
@@ -143,6 +145,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     live?.close();
     await control?.close();
     await announce?.close();
+    forgetTrust?.();
     announcements.close();
     members.close();
     await api.close();
@@ -156,6 +159,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     live.close();
     await peerStore.close();
     await Promise.all([control.close(), announce.close(), admin?.close()]);
+    forgetTrust?.();
     announcements.close();
     members.close();
     await api.close();
@@ -176,6 +180,19 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       closing ??= close();
       return closing;
     },
+  };
+}
+
+/** Members hear of what the authority signs, and of settings that a new one vouches for. @returns ends it */
+function followTrust(credentials: Credentials, members: Members): () => void {
+  const forgetTrust = credentials.onTrust(() => members.tellAll({ type: 'trust', ...credentials.news }));
+  const forgetRenewed = credentials.onRenewed(() => {
+    const settings = members.settings && settingsOfNewAuthority(credentials, members.settings);
+    if (settings !== undefined) members.set(settings, credentials.id);
+  });
+  return () => {
+    forgetTrust();
+    forgetRenewed();
   };
 }
 

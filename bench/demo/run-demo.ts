@@ -78,7 +78,6 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
     nodes,
     supernodes,
     upstreams,
-    secure: true,
     defaultUpstream: UPSTREAM,
     signal,
   });

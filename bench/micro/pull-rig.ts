@@ -59,6 +59,7 @@ export async function createPullRig(options: PullRigOptions): Promise<PullRig> {
     made.defer(() => shaped.stop());
   }
   const cluster = await startCluster({
+    secure: false,
     ...{ folder, nodes, supernodes: 1, signal },
     ...{ upstreams: { [UPSTREAM]: registry.url }, defaultUpstream: UPSTREAM },
   });

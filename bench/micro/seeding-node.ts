@@ -43,6 +43,7 @@ export async function startSeedingNode(
   const registry = await startEmbeddedRegistry({ folder, layout, signal });
   cleanup.defer(() => registry.stop());
   const cluster = await startCluster({
+    secure: false,
     ...{ folder, nodes: 1, supernodes: 0, signal, daemonFlags },
     ...{ upstreams: { [UPSTREAM]: registry.url }, defaultUpstream: UPSTREAM },
   });

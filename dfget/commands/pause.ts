@@ -1,12 +1,13 @@
 import { Command } from 'commander';
 import { orFail } from '../../lib/command/fail.ts';
-import { DEFAULT_SOCKET, defaultDataDir } from '../../lib/config/common.ts';
+import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
+import { changeByTracker } from '../change-by-tracker.ts';
 import { createDaemonClient } from '../daemon-client.ts';
 import type { PauseAnswer } from '../local-protocol.ts';
-import type { PauseAction } from '../paused-names.ts';
-import { pauseByTracker } from './pause-by-tracker.ts';
+import { type PauseAction, switched } from '../paused-names.ts';
+import { caDirOption, trackerOption } from './by-tracker-options.ts';
 
 interface PauseFlags {
   readonly socket: string;
@@ -43,16 +44,8 @@ function switchCommand(action: PauseAction, about: string): Command {
     .description(about)
     .argument('[upstream]', 'a registry as images name it', 'all')
     .option('--this-node', 'this machine alone, whatever the cluster does (without trackers: always)')
-    .option(
-      '--tracker <url>',
-      'ask this tracker, not the daemon of this machine; repeatable',
-      (url: string, urls: readonly string[] = []) => [...urls, url],
-    )
-    .option(
-      '--ca-dir <folder>',
-      "with wss:// trackers: where the cluster's authority is",
-      process.env['DAMSELFLY_CA_DIR'] ?? defaultDataDir('ca'),
-    )
+    .addOption(trackerOption())
+    .addOption(caDirOption())
     .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
     .option('--json', 'print one JSON object')
     .addHelpText('after', `\nExamples:${examples.join('\n  ')}\n`)
@@ -69,7 +62,12 @@ function switchCommand(action: PauseAction, about: string): Command {
 async function ask(action: PauseAction, upstream: string, flags: PauseFlags): Promise<PauseAnswer> {
   const { caDir, socket, thisNode = false, tracker = [] } = flags;
   if (tracker.length > 0) {
-    if (!thisNode) return await pauseByTracker(action, upstream, tracker, caDir);
+    if (!thisNode) {
+      const { paused } = await changeByTracker(tracker, caDir, (before) => ({
+        paused: switched(before.paused, action, upstream),
+      }));
+      return { paused, otherSwitch: [], scope: 'cluster', confirmed: true };
+    }
     throw new DamselflyError('CONFIG_INVALID', '--this-node and --tracker: say one of them');
   }
   const client = createDaemonClient(socket);

@@ -1,14 +1,20 @@
 import { Command } from 'commander';
+import { orFail } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
+import { changeByTracker } from '../change-by-tracker.ts';
+import { ruleChange } from '../daemon/settings.ts';
 import type { SettingsAnswer, SettingsChange } from '../local-protocol.ts';
+import { caDirOption, trackerOption } from './by-tracker-options.ts';
 import { withDaemon } from './with-daemon.ts';
 
 interface SettingsFlags {
   readonly socket: string;
   readonly zone?: string;
   readonly node?: string;
+  readonly tracker?: readonly string[];
+  readonly caDir?: string;
   readonly json?: boolean;
 }
 
@@ -25,7 +31,9 @@ export function settingsCommand(): Command {
       each
         .argument(argument)
         .option('--zone <zone>', 'only nodes of this zone')
-        .option('--node <id>', 'only nodes whose id begins like this');
+        .option('--node <id>', 'only nodes whose id begins like this')
+        .addOption(trackerOption())
+        .addOption(caDirOption());
     }
     each
       .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
@@ -52,6 +60,7 @@ const EXAMPLES = {
   set: [
     'dfget settings set upload-rate=20MB/s registry-rate=50MB/s',
     'dfget settings set log-level=debug --node 2c5985ec',
+    'dfget settings set upload-rate=20MB/s --tracker wss://tracker.corp:8400 --ca-dir /etc/damselfly/ca',
   ],
   unset: ['dfget settings unset upload-rate --zone eu-1'],
 } as const;
@@ -75,10 +84,15 @@ function parseValues(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(values) as Record<string, string>;
 }
 
-async function ask(
-  { json = false, socket }: SettingsFlags,
-  change: (() => SettingsChange) | undefined,
-): Promise<void> {
+async function ask(flags: SettingsFlags, change: (() => SettingsChange) | undefined): Promise<void> {
+  const { caDir = '', json = false, socket, tracker = [] } = flags;
+  if (change !== undefined && tracker.length > 0) {
+    return await orFail(json, async () => {
+      const { rules = [] } = await changeByTracker(tracker, caDir, ruleChange(change()));
+      const text = describe({ confirmed: true, inForce: {}, refused: [], rules });
+      process.stdout.write(json ? `${JSON.stringify({ rules, confirmed: true })}\n` : text);
+    });
+  }
   await withDaemon({ json, socket }, async (client, signal) => {
     const answer = await client.settings(
       change?.(),

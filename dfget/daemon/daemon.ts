@@ -5,7 +5,7 @@ import { DamselflyError } from '../../lib/core/errors.ts';
 import { descriptorOf } from '../../lib/core/listen-place.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { type RunningProcess, STOP_MS } from '../../lib/runtime/system-process.ts';
-import { createHostParts, type HostParts, type PeerHostDeps } from '../../lib/transfer/peer-host.ts';
+import { createHostParts, type HostParts } from '../../lib/transfer/peer-host.ts';
 import { stalePolicy } from '../../registry-proxy/last-known.ts';
 import {
   createRegistryProxy,
@@ -23,7 +23,7 @@ import { createSuccessorSource } from './handover/successor-source.ts';
 import { type Takeover, takeOver } from './handover/take-over.ts';
 import { placeName, type SocketName } from './inherited-listeners.ts';
 import { type LocalApi, type LocalSettings, startLocalApi } from './local-api.ts';
-import { hasCluster, type Node, openNode } from './node.ts';
+import { hasCluster, type Node, type NodeDeps, openNode } from './node.ts';
 import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
 import { loadProxyTls, plainProxyNotes } from './proxy-exposure.ts';
@@ -46,7 +46,7 @@ export interface DaemonOptions {
  * @throws CONFIG_INVALID (also when an address cannot be listened on), STORE_*, UPGRADE_FAILED
  */
 export async function createDaemon(
-  deps: PeerHostDeps,
+  deps: NodeDeps,
   config: DaemonConfig,
   options: DaemonOptions = {},
 ): Promise<RunningProcess> {
@@ -64,7 +64,7 @@ export async function createDaemon(
 }
 
 class Daemon implements RunningProcess, HandoverHost {
-  readonly #deps: PeerHostDeps;
+  readonly #deps: NodeDeps;
   readonly #config: DaemonConfig;
   readonly #parts: HostParts;
   readonly #blobs: MovableSource;
@@ -80,7 +80,7 @@ class Daemon implements RunningProcess, HandoverHost {
   #closing = false;
   #settings: DaemonSettings | undefined;
 
-  constructor(deps: PeerHostDeps, config: DaemonConfig, parts: HostParts, node: Node) {
+  constructor(deps: NodeDeps, config: DaemonConfig, parts: HostParts, node: Node) {
     this.#deps = deps;
     this.#config = config;
     this.#parts = parts;

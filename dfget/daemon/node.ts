@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import {
@@ -8,6 +9,7 @@ import {
   type PeerHostDeps,
 } from '../../lib/transfer/peer-host.ts';
 import { Spool } from '../../lib/transfer/spool.ts';
+import type { SignSettings } from '../cluster-changes.ts';
 import { shareOptions } from '../torrent/share-options.ts';
 import { Shares } from '../torrent/shares.ts';
 import { type ClusterState, loadClusterState } from './cluster-state.ts';
@@ -28,8 +30,13 @@ export function hasCluster({ bootstrap, discovery, tracker }: DaemonConfig): boo
   return tracker.length > 0 || bootstrap.length > 0 || discovery === 'dht';
 }
 
+export interface NodeDeps extends PeerHostDeps {
+  /** Where the cluster's authority is beside the daemon: what is set for all is signed with it. */
+  readonly signSettings?: SignSettings | undefined;
+}
+
 /** @throws CONFIG_INVALID, STORE_* */
-export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: HostParts): Promise<Node> {
+export async function openNode(deps: NodeDeps, config: DaemonConfig, parts: HostParts): Promise<Node> {
   const { cacheAfterPull: cacheAfterPullMs, dataDir, prefetch, verify } = config;
   const spool = new Spool(
     { ...deps, disk: createNodeDisk() },
@@ -41,7 +48,7 @@ export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: 
   try {
     await wholeBlobs?.clear();
     const { discovery, metrics, origin, stateFolder: folder, store } = host;
-    const cluster = await loadClusterState({ ...deps, discovery }, folder);
+    const cluster = await loadClusterState({ ...deps, discovery, sign: signerFor(deps) }, folder);
     const pause = await loadPause(
       { log: deps.log, metrics, cluster },
       {
@@ -70,4 +77,16 @@ export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: 
     await host.close();
     throw error;
   }
+}
+
+/** A node of a cluster with identities may set something for itself alone. */
+function signerFor({ credentials, signSettings }: NodeDeps): SignSettings | undefined {
+  if (credentials === undefined) return undefined;
+  return signSettings ?? refuse;
+}
+
+function refuse(): never {
+  const message =
+    "only who holds the cluster's authority may set something for all nodes: say --tracker wss://HOST:8400 and --ca-dir FOLDER, where that is; dfget pause --this-node is for this one";
+  throw new DamselflyError('IDENTITY_REFUSED', message, { reason: 'wrong-role' });
 }

@@ -79,22 +79,8 @@ export class DaemonSettings {
    * Sets something for all nodes, or for some.
    * @throws CONFIG_INVALID, and nothing is changed anywhere
    */
-  async change(cluster: ClusterState, { node, set, unset, zone }: SettingsChange): Promise<SettingsAnswer> {
-    requireLive([...Object.keys(set ?? {}), ...(unset ?? [])], this.#table);
-    for (const [name, value] of Object.entries(set ?? {})) {
-      checkSetting(daemonConfig, name, value);
-    }
-    const target: SettingsTarget = {
-      ...(zone === undefined ? {} : { zone }),
-      ...(node === undefined ? {} : { node }),
-    };
-    const confirmed = await cluster.change(({ rules = [] }) => {
-      const next = changedRules(rules, target, { ...(set && { set }), ...(unset && { unset }) });
-      const tooMany = next.some(({ values }) => Object.keys(values).length > MAX_SETTINGS_VALUES);
-      if (next.length <= MAX_SETTINGS_RULES && !tooMany) return { rules: next };
-      const message = `settings for at most ${MAX_SETTINGS_RULES} groups of nodes, ${MAX_SETTINGS_VALUES} for each: unset some`;
-      throw new DamselflyError('CONFIG_INVALID', message);
-    });
+  async change(cluster: ClusterState, change: SettingsChange): Promise<SettingsAnswer> {
+    const confirmed = await cluster.change(ruleChange(change));
     return { ...this.answer(cluster), confirmed };
   }
 
@@ -102,6 +88,36 @@ export class DaemonSettings {
     this.#stopWatching();
   }
 }
+
+/**
+ * What a change makes of the cluster's settings.
+ * @throws CONFIG_INVALID for what no node would take; so does what it returns when there would be too many
+ */
+export function ruleChange({
+  node,
+  set,
+  unset,
+  zone,
+}: SettingsChange): (settings: ClusterSettings) => Pick<ClusterSettings, 'rules'> {
+  requireLive([...Object.keys(set ?? {}), ...(unset ?? [])], liveDaemonSettings(NO_PARTS, { level: '' }));
+  for (const [name, value] of Object.entries(set ?? {})) {
+    checkSetting(daemonConfig, name, value);
+  }
+  const target: SettingsTarget = {
+    ...(zone === undefined ? {} : { zone }),
+    ...(node === undefined ? {} : { node }),
+  };
+  return ({ rules = [] }) => {
+    const next = changedRules(rules, target, { ...(set && { set }), ...(unset && { unset }) });
+    const tooMany = next.some(({ values }) => Object.keys(values).length > MAX_SETTINGS_VALUES);
+    if (next.length <= MAX_SETTINGS_RULES && !tooMany) return { rules: next };
+    const message = `settings for at most ${MAX_SETTINGS_RULES} groups of nodes, ${MAX_SETTINGS_VALUES} for each: unset some`;
+    throw new DamselflyError('CONFIG_INVALID', message);
+  };
+}
+
+/** Of the table only the names are looked at. */
+const NO_PARTS = {} as Pick<HostParts, 'limits' | 'pool'>;
 
 function shown(value: unknown): string | number {
   if (value === undefined) return 'default';

@@ -8,6 +8,15 @@ export interface ClusterSettings {
   readonly paused: readonly string[];
   /** Settings of nodes that win over their own; of rules that fit a node, a later one wins. */
   readonly rules?: readonly SettingsRule[];
+  /** Who set them; absent where nobody proves who he is. See lib/security/signed-settings.ts. */
+  readonly by?: SettingsSigner;
+}
+
+export interface SettingsSigner {
+  /** PEM. */
+  readonly certificate: string;
+  /** base64url */
+  readonly signature: string;
 }
 
 /** Settings for some nodes. */

@@ -1,13 +1,7 @@
-import {
-  createPrivateKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-  X509Certificate,
-} from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { DamselflyError } from '../core/errors.ts';
 import { formatIdentity, isClusterName, type MemberIdentity, uriNames } from './identity.ts';
-import { algorithmOf, loadX509, publicKeyOf, signingKeyOf } from './x509.ts';
+import { makeLeafCertificate, makeRootCertificate } from './make-certificate.ts';
 
 /** Certificate and key, PEM. */
 export interface KeyPair {
@@ -32,6 +26,8 @@ export interface ClusterAuthority {
   /** Signs tokens and revocation lists. */
   readonly key: KeyObject;
   readonly publicKey: KeyObject;
+  /** Whose signatures count, this one's first: two of them while one takes the place of the other. */
+  readonly trusted: readonly ClusterAuthority[];
   /**
    * A certificate for a member of this cluster, valid for {@link MEMBER_LIFE_MS}. PEM.
    * @param member.hostNames DNS names by which clients that look at names reach it
@@ -54,27 +50,13 @@ export async function createClusterAuthority(options: {
     const message = `not a cluster name: ${JSON.stringify(cluster)}; use lower-case letters, digits, dots and dashes`;
     throw new DamselflyError('CONFIG_INVALID', message);
   }
-  const x509 = await loadX509();
   const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const name = `CN=Damselfly cluster ${cluster}`;
-  const made = await x509.X509CertificateGenerator.create({
-    serialNumber: newSerial(),
-    subject: name,
-    issuer: name,
-    notBefore: new Date(nowMs - BACKDATED_MS),
-    notAfter: new Date(nowMs + AUTHORITY_LIFE_MS),
-    publicKey: await publicKeyOf(publicKey),
-    signingKey: await signingKeyOf(key),
-    signingAlgorithm: algorithmOf(key),
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: `spiffe://${cluster}` }]),
-      await x509.SubjectKeyIdentifierExtension.create(await publicKeyOf(publicKey)),
-    ],
+  const certificate = await makeRootCertificate({
+    ...{ name: `Damselfly cluster ${cluster}`, uri: `spiffe://${cluster}`, key, publicKey },
+    validity: { fromMs: nowMs - BACKDATED_MS, untilMs: nowMs + AUTHORITY_LIFE_MS },
   });
   return {
-    certificate: `${made.toString('pem')}\n`,
+    certificate,
     key: key.export({ type: 'pkcs8', format: 'pem' }) as string,
   };
 }
@@ -84,14 +66,23 @@ export function openClusterAuthority(pair: KeyPair): ClusterAuthority {
   const { certificate, key } = readPair(pair);
   const cluster = clusterOf(certificate);
   if (!certificate.ca || cluster === undefined || !certificate.checkPrivateKey(key)) throw unusable();
-  return {
+  const authority: ClusterAuthority = {
     cluster,
     certificate: pair.certificate,
     fingerprint: fingerprintOf(certificate),
     key,
     publicKey: certificate.publicKey,
+    get trusted() {
+      return [authority];
+    },
     issue: (member) => issue({ certificate, key }, member),
   };
+  return authority;
+}
+
+/** Certificates of all authorities that count, PEM: what members believe others by. */
+export function bundleOf({ trusted }: Pick<ClusterAuthority, 'trusted'>): string {
+  return trusted.map(({ certificate }) => certificate).join('');
 }
 
 /** SHA-256 of a certificate, 32 bytes. */
@@ -100,7 +91,7 @@ export function fingerprintOf(certificate: X509Certificate): Buffer {
 }
 
 /** The cluster whose authority this is: the one URI name of its certificate is the trust domain. */
-function clusterOf(certificate: X509Certificate): string | undefined {
+export function clusterOf(certificate: X509Certificate): string | undefined {
   const [name = '', ...more] = uriNames(certificate);
   const cluster = /^spiffe:\/\/([^/]+)$/.exec(name)?.[1];
   return more.length === 0 && cluster !== undefined && isClusterName(cluster) ? cluster : undefined;
@@ -127,38 +118,18 @@ async function issue(
   member: Parameters<ClusterAuthority['issue']>[0],
 ): Promise<string> {
   const { hostNames = [], identity, nowMs, publicKey } = member;
-  const x509 = await loadX509();
-  const issuer = new x509.X509Certificate(certificate.raw);
   const names = [
     { type: 'url' as const, value: formatIdentity(identity) },
     ...hostNames.map((value) => ({ type: 'dns' as const, value })),
   ];
-  const made = await x509.X509CertificateGenerator.create({
-    serialNumber: newSerial(),
-    subject: new x509.Name([{ CN: [identity.name] }]).toString(),
-    issuer: issuer.subject,
-    notBefore: new Date(nowMs - BACKDATED_MS),
-    notAfter: new Date(Math.min(nowMs + MEMBER_LIFE_MS, certificate.validToDate.getTime())),
-    publicKey: await publicKeyOf(publicKey),
-    signingKey: await signingKeyOf(key),
-    signingAlgorithm: algorithmOf(key),
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([
-        x509.ExtendedKeyUsage.serverAuth,
-        x509.ExtendedKeyUsage.clientAuth,
-      ]),
-      new x509.SubjectAlternativeNameExtension(names),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer),
-    ],
-  });
-  return `${made.toString('pem')}\n`;
-}
-
-/** 16 random bytes as hex, the first between 0x40 and 0x7f: positive, and always of the same length. */
-function newSerial(): string {
-  const bytes = randomBytes(16);
-  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return bytes.toString('hex');
+  return await makeLeafCertificate(
+    { certificate: certificate.raw, key },
+    {
+      ...{ name: identity.name, names, publicKey, use: ['server', 'client'] },
+      validity: {
+        fromMs: nowMs - BACKDATED_MS,
+        untilMs: Math.min(nowMs + MEMBER_LIFE_MS, certificate.validToDate.getTime()),
+      },
+    },
+  );
 }

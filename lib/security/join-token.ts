@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { DamselflyError } from '../core/errors.ts';
 import type { ClusterAuthority } from './cluster-authority.ts';
+import { CLOCK_TOLERANCE_MS } from './cluster-time.ts';
 import { MEMBER_ROLES, type MemberRole } from './identity.ts';
 import { isSignedBy, type SignedText, signText, splitSignedText } from './signed-text.ts';
 
@@ -17,9 +18,6 @@ export interface JoinToken {
   /** SHA-256 of the authority's certificate, 32 bytes. */
   readonly authority: Buffer;
 }
-
-/** Clocks of the cluster may differ by so much. */
-const CLOCK_TOLERANCE_MS = 30_000;
 
 const PREFIX = 'dfjoin1';
 /** Role 1, expiry in milliseconds 6, id 8, fingerprint 32. */
@@ -60,13 +58,14 @@ export function verifyJoinToken(authority: ClusterAuthority, text: string, clust
   const read = parse(text);
   if (read === undefined) throw refused('malformed', 'this is no join token');
   const { signed, token } = read;
-  if (!token.authority.equals(authority.fingerprint)) {
+  const signer = authority.trusted.find(({ fingerprint }) => token.authority.equals(fingerprint));
+  if (signer === undefined) {
     throw refused(
       'other-cluster',
       'the join token is for another cluster, or for an older authority of this one',
     );
   }
-  if (!isSignedBy(PREFIX, signed, authority.publicKey)) {
+  if (!isSignedBy(PREFIX, signed, signer.publicKey)) {
     throw refused('forged', "the join token was not signed by this cluster's authority");
   }
   if (clusterTimeMs > token.expiresAtMs + CLOCK_TOLERANCE_MS) {

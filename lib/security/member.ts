@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { CLOCK_TOLERANCE_MS } from './cluster-time.ts';
 import { type MemberIdentity, type MemberRole, parseIdentity, uriNames } from './identity.ts';
 import { isRevoked, type RevocationList } from './revocation-list.ts';
 
@@ -27,7 +28,7 @@ export function identityOf(certificate: Pick<X509Certificate, 'subjectAltName'>)
 /**
  * Whether the holder of a certificate may do what members of these roles do. That the certificate is of the cluster's
  * authority TLS has checked before.
- * @param wanted.nowMs milliseconds since the epoch: a connection may outlive the certificate it began with
+ * @param wanted.nowMs cluster time, milliseconds since the epoch: a connection may outlive the certificate it began with
  */
 export function checkMember(
   certificate: ShownCertificate | undefined,
@@ -48,6 +49,8 @@ export function checkMember(
   if (wanted.revoked.serials.includes(serial) || isRevoked(wanted.revoked, role, name)) {
     return { kind: 'refused', reason: 'revoked' };
   }
-  if (certificate.validToDate.getTime() < wanted.nowMs) return { kind: 'refused', reason: 'expired' };
+  if (certificate.validToDate.getTime() + CLOCK_TOLERANCE_MS < wanted.nowMs) {
+    return { kind: 'refused', reason: 'expired' };
+  }
   return { kind: 'member', identity };
 }

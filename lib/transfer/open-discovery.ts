@@ -3,6 +3,7 @@ import { DamselflyError, describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { createFallbackDiscovery, type FoundBy } from '../discovery/fallback-discovery.ts';
+import { createCertifiedMembers } from '../discovery/libp2p/certified-members.ts';
 import { type ClusterKeys, clusterKeys } from '../discovery/libp2p/cluster-keys.ts';
 import type { OpenDht } from '../discovery/libp2p/dht.ts';
 import { createDhtDiscovery, type DhtDiscovery } from '../discovery/libp2p/dht-discovery.ts';
@@ -47,7 +48,7 @@ export interface OpenDiscoveryDeps {
   readonly locator: DhtLocator;
   /** Tells trackers what this process does when somebody watches there. */
   readonly reporter?: TrackerLinkDeps['reporter'];
-  /** Who we are, for trackers; the DHT has its own ways. */
+  /** Who we are, for trackers and members of the DHT. */
   readonly credentials?: Credentials | undefined;
   /** Takes orders of trackers to preheat. */
   readonly preheat?: PreheatPort | undefined;
@@ -83,15 +84,21 @@ export async function openDiscovery(
     const by = (): 'tracker' | 'nobody' => (trackers.reachable ? 'tracker' : 'nobody');
     return { discovery: trackers, by, close: () => trackers.close() };
   }
-  const { clock, disk, locator, log, metrics, rng } = deps;
+  const { clock, credentials, disk, locator, log, metrics, rng } = deps;
   try {
     const keys = clusterKeys(await clusterKey(disk, config.clusterKeyFile));
+    const identities =
+      credentials &&
+      createCertifiedMembers({
+        ...{ credentials, log },
+        onStranger: (reason) => metrics.strangers.inc({ reason }),
+      });
     const remembered = await RememberedPeers.load(deps, folder);
     metrics.rememberedPeers.set(remembered.all.length);
     const openDht = (presumed: () => readonly PeerInfo[]): DhtDiscovery =>
       createDhtDiscovery(
         {
-          ...{ clock, keys, log, presumed, rng },
+          ...{ clock, identities, keys, log, presumed, rng },
           open: lazily(deps, config, peer.role, keys),
           seeds: () => [...bootstrap, ...remembered.all],
           locate: (seed, signal) => locator.locateDht(seed, { signal }),

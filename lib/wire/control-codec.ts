@@ -30,7 +30,13 @@ const MAX_HOST_CHARS = 253;
 const MAX_ZONE_CHARS = 64;
 /** Room for a PEM chain of three certificates. */
 const MAX_IDENTITY_CHARS = 16 * 1024;
+/** RSA with 4,096 bits, in base64. */
+const MAX_SIGNATURE_CHARS = 684;
 const MAX_TYPE_CHARS = 64;
+/** Two certificates and a signature, in base64 twice over. */
+const MAX_ROTATION_CHARS = 16 * 1024;
+/** The longest list, in base64. */
+const MAX_REVOCATION_CHARS = 900_000;
 const MIN_HEARTBEAT_MS = 100;
 const MAX_HEARTBEAT_MS = 60_000;
 const MAX_PROTOCOL = 65_535;
@@ -84,10 +90,16 @@ const settingsRule = z.object({
     .record(settingName, settingText)
     .refine((values) => Object.keys(values).length <= MAX_SETTINGS_VALUES, 'too many values'),
 });
+/** What a member says, checkable by those who have it from others. */
+export const statement = z.object({
+  certificate: z.string().max(MAX_IDENTITY_CHARS),
+  signature: z.string().max(MAX_SIGNATURE_CHARS),
+});
 export const settingsFields = {
   atMs: count.max(MAX_TIME_MS),
   paused: z.array(upstream).max(MAX_PAUSED),
   rules: z.array(settingsRule).max(MAX_SETTINGS_RULES).exactOptional(),
+  by: statement.exactOptional(),
 };
 const settings = z.object({ type: z.literal('settings'), ...settingsFields });
 const hello = z.object({
@@ -171,6 +183,11 @@ const leaseRefused = z.object({
   retryMs: count.max(MAX_LEASE_MS),
   holders: z.array(peer).max(MAX_HOLDERS),
 });
+const trust = z.object({
+  type: z.literal('trust'),
+  rotation: z.string().max(MAX_ROTATION_CHARS).exactOptional(),
+  revocations: z.string().max(MAX_REVOCATION_CHARS).exactOptional(),
+});
 const heartbeat = z.object({ type: z.literal('heartbeat') });
 
 const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
@@ -189,6 +206,7 @@ const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
     'lease-refused': leaseRefused,
     watch,
     report,
+    trust,
     heartbeat,
     ...preheatSchemas,
   }),

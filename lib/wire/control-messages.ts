@@ -137,6 +137,11 @@ export type ControlMessage =
       readonly retryMs: number;
       readonly holders: readonly PeerInfo[];
     }
+  /**
+   * Tracker to member, behind the welcome and whenever there is news: what the cluster's authority has signed for
+   * everybody. `rotation`: how another one takes its place; `revocations`: which members and certificates count no more.
+   */
+  | { readonly type: 'trust'; readonly rotation?: string; readonly revocations?: string }
   /** Tracker to member, and what it answers for a while: see report-messages.ts. */
   | WatchMessage
   | ReportMessage

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ClusterSettings } from '../core/cluster-settings.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
-import { joiningPeer, settingsFields } from './control-codec.ts';
+import { joiningPeer, settingsFields, statement } from './control-codec.ts';
 
 /**
  * What members of the DHT ask each other, over one stream a question. Blobs go by their keys (see BlobKey), so that who
@@ -36,6 +36,15 @@ export interface MemberQuestion {
   readonly supernodes: readonly MemberAddress[];
   /** The newest settings of the cluster that it knows. */
   readonly settings?: ClusterSettings;
+  /** That the asker is `peer`, said of its libp2p peer id with the key of its certificate; absent without identities. */
+  readonly proof?: MemberProof;
+}
+
+export interface MemberProof {
+  /** PEM. */
+  readonly certificate: string;
+  /** base64url */
+  readonly signature: string;
 }
 
 export interface MemberAnswer extends Omit<MemberQuestion, 'keys'> {
@@ -66,8 +75,9 @@ const address = door.extend({
     .regex(/^[0-9A-Za-z._:-]+$/),
 });
 const supernodes = z.array(address).max(MAX_HINTS);
-const question = z.object({ peer: joiningPeer, keys, supernodes, settings });
-const answer = z.object({ peer: joiningPeer, shares: keys, supernodes, settings });
+const proof = statement.exactOptional();
+const question = z.object({ peer: joiningPeer, keys, supernodes, settings, proof });
+const answer = z.object({ peer: joiningPeer, shares: keys, supernodes, settings, proof });
 
 export function encodeMember(message: MemberQuestion | MemberAnswer | DhtDoor): string {
   return JSON.stringify(message);

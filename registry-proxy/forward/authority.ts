@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { SingleFlight } from '../../lib/core/single-flight.ts';
-import { algorithmOf, loadX509, publicKeyOf, signingKeyOf } from '../../lib/security/x509.ts';
+import {
+  makeLeafCertificate,
+  makeRootCertificate,
+  type Validity,
+} from '../../lib/security/make-certificate.ts';
 
 /** Our own certificate authority: what a client must trust so that we may answer in a registry's name. */
 export interface Authority {
@@ -52,7 +56,7 @@ export async function openAuthority(
   const make = async (host: string): Promise<SecureContext> => {
     const nowMs = wallClockMs();
     const cert = await signLeaf(root, { host, publicKey, nowMs });
-    const context = createSecureContext({ key, cert: `${cert}\n${root.certificate}` });
+    const context = createSecureContext({ key, cert: `${cert}${root.certificate}` });
     if (leaves.size >= MAX_LEAVES) leaves.delete(leaves.keys().next().value ?? '');
     leaves.set(host, { context, untilMs: nowMs + LEAF_USED_DAYS * DAY_MS });
     return context;
@@ -98,28 +102,16 @@ async function textOf(path: string): Promise<string | undefined> {
 }
 
 async function makeRoot(folder: string, nowMs: number): Promise<Root> {
-  const x509 = await loadX509();
   const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE });
-  const name = 'CN=Damselfly forward proxy of this node';
-  const made = await x509.X509CertificateGenerator.create({
-    subject: name,
-    issuer: name,
-    ...validity(nowMs, ROOT_DAYS),
-    publicKey: await publicKeyOf(publicKey),
-    signingKey: await signingKeyOf(key),
-    signingAlgorithm: algorithmOf(key),
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(await publicKeyOf(publicKey)),
-    ],
+  const certificate = await makeRootCertificate({
+    ...{ name: 'Damselfly forward proxy of this node', key, publicKey },
+    validity: validity(nowMs, ROOT_DAYS),
   });
-  const certificate = made.toString('pem');
   const pem = key.export({ type: 'pkcs8', format: 'pem' }) as string;
   try {
     await mkdir(folder, { recursive: true });
     await writeWhole(join(folder, 'ca.key'), pem, 0o600);
-    await writeWhole(join(folder, 'ca.crt'), `${certificate}\n`, 0o644);
+    await writeWhole(join(folder, 'ca.crt'), certificate, 0o644);
   } catch (error) {
     throw new DamselflyError('CONFIG_INVALID', `cannot write to ${folder}: ${(error as Error).message}`);
   }
@@ -133,30 +125,20 @@ async function writeWhole(path: string, text: string, mode: number): Promise<voi
 
 async function signLeaf(
   root: Root,
-  leaf: { readonly host: string; readonly publicKey: KeyObject; readonly nowMs: number },
+  {
+    host,
+    nowMs,
+    publicKey,
+  }: { readonly host: string; readonly publicKey: KeyObject; readonly nowMs: number },
 ): Promise<string> {
-  const x509 = await loadX509();
-  const issuer = new x509.X509Certificate(root.certificate);
-  const { host, nowMs } = leaf;
-  const made = await x509.X509CertificateGenerator.create({
+  return await makeLeafCertificate(root, {
     // A common name has room for 64 characters; the alternative name is what counts.
-    subject: new x509.Name([{ CN: [host.slice(0, 64)] }]).toString(),
-    issuer: issuer.subject,
-    ...validity(nowMs, LEAF_DAYS),
-    publicKey: await publicKeyOf(leaf.publicKey),
-    signingKey: await signingKeyOf(root.key),
-    signingAlgorithm: algorithmOf(root.key),
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension([{ type: isIP(host) === 0 ? 'dns' : 'ip', value: host }]),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer),
-    ],
+    name: host.slice(0, 64),
+    ...{ publicKey, use: ['server'], names: [{ type: isIP(host) === 0 ? 'dns' : 'ip', value: host }] },
+    validity: validity(nowMs, LEAF_DAYS),
   });
-  return made.toString('pem');
 }
 
-function validity(nowMs: number, days: number): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(nowMs - BACKDATED_DAYS * DAY_MS), notAfter: new Date(nowMs + days * DAY_MS) };
+function validity(nowMs: number, days: number): Validity {
+  return { fromMs: nowMs - BACKDATED_DAYS * DAY_MS, untilMs: nowMs + days * DAY_MS };
 }

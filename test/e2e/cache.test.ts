@@ -108,6 +108,8 @@ t.test(
     const inside = await stage.startCluster({
       ...{ folder, nodes: 1, supernodes: 0, upstreams: {}, daemonFlags },
       defaultUpstream: NAMESPACE,
+      // A second node joins by hand, without a token.
+      secure: false,
     });
     const [seed] = inside.daemons;
     if (seed === undefined) throw new Error('no daemon');

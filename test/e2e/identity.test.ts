@@ -38,7 +38,7 @@ t.test(
   async (t) => {
     await using stage = await createStage('identity', { image: { totalBytes: 12 * MIB, layers: 2 } });
     const { folder, image, registry, repository } = stage;
-    const cluster = await stage.startCluster({ nodes: 2, supernodes: 1, secure: true });
+    const cluster = await stage.startCluster({ nodes: 2, supernodes: 1 });
     const admins = cluster.daemons.map(({ ready }) => ready.admin);
     const tracker = `wss://${cluster.tracker.ready.listen}`;
 

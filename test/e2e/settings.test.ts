@@ -46,8 +46,12 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
     }
   };
   const all = <T>(value: T): T[] => [value, value, value];
+  const asOperator = [
+    ...['--tracker', `wss://${cluster.tracker.ready.listen}`, '--ca-dir', cluster.caDir ?? ''],
+  ];
   const settings = (...args: string[]) =>
     run(DFGET, ['settings', ...args, '--socket', cluster.daemons[0]?.ready.socket ?? '']);
+  const operate = (...args: string[]) => run(DFGET, ['settings', ...args, ...asOperator]);
   const refused = async (): Promise<number> =>
     Number(
       /^damselfly_settings_changes_total\{source="file",outcome="refused"\} (\d+)/m.exec(
@@ -91,13 +95,18 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
   );
 
   await t.test('pushed to all nodes, to one, and taken back', async (t) => {
-    t.match(await settings('set', 'registry-rate=5MiB/s', 'upload-rate=6MiB/s'), { code: 0 });
+    t.match(
+      await settings('set', 'upload-rate=1MiB/s'),
+      { code: 1, output: /IDENTITY_REFUSED/ },
+      'not by a node',
+    );
+    t.match(await operate('set', 'registry-rate=5MiB/s', 'upload-rate=6MiB/s'), { code: 0 });
     const wanted = all([6 * MIB, 5 * MIB] as const);
     t.same(await settled(limits, wanted), wanted, 'over flags and file');
     const { id } = JSON.parse(
       (await run(DFGET, ['status', '--json', '--socket', cluster.daemons[2]?.ready.socket ?? ''])).stdout,
     ) as { id: string };
-    t.match(await settings('set', 'upload-rate=1MiB/s', '--node', id.slice(0, 12)), { code: 0 });
+    t.match(await operate('set', 'upload-rate=1MiB/s', '--node', id.slice(0, 12)), { code: 0 });
     const other = [[6 * MIB, 5 * MIB] as const, [6 * MIB, 5 * MIB] as const, [MIB, 5 * MIB] as const];
     t.same(await settled(limits, other), other);
     t.match(JSON.parse((await settings('get', '--json')).stdout), {
@@ -112,14 +121,14 @@ t.test('settings change while nodes run, by file and by cluster: all of a change
     await cluster.restartDaemon(1);
     t.same(await settled(limits, other), other, 'a node that starts again has them too');
 
-    const bad = await settings('set', 'upload-rate=7MiB/s', 'max-connections=3');
+    const bad = await operate('set', 'upload-rate=7MiB/s', 'max-connections=3');
     t.match(bad, { code: 2, output: /CONFIG_INVALID: max-connections: got "3"; expected a whole number/ });
-    const fixed = await settings('set', 'upload-rate=7MiB/s', 'zone=x');
+    const fixed = await operate('set', 'upload-rate=7MiB/s', 'zone=x');
     t.match(fixed, { code: 2, output: /zone: cannot be changed while nodes run; what can be: upload-rate/ });
     t.same(await limits(), other, 'nothing of a wrong change is in force');
 
-    t.match(await settings('unset', 'upload-rate', '--node', id.slice(0, 12)), { code: 0 });
-    t.match(await settings('unset', 'upload-rate', 'registry-rate'), { code: 0 });
+    t.match(await operate('unset', 'upload-rate', '--node', id.slice(0, 12)), { code: 0 });
+    t.match(await operate('unset', 'upload-rate', 'registry-rate'), { code: 0 });
     const own = all([40 * MIB, 90 * MIB] as const);
     t.same(await settled(limits, own), own, 'their own again');
   });

@@ -31,7 +31,11 @@ async function start(name: string, config?: string): Promise<{ stage: Stage; clu
   }
   return {
     stage,
-    cluster: await stage.startCluster({ nodes: 1, supernodes: 1, daemonFlags, logLevel: 'info' }),
+    cluster: await stage.startCluster({
+      ...{ nodes: 1, supernodes: 1, daemonFlags, logLevel: 'info' },
+      // The successor is started by hand, without a token.
+      secure: false,
+    }),
   };
 }
 

@@ -7,6 +7,7 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createAnnouncePasskey, readAnnouncePasskey } from '../../lib/security/announce-passkey.ts';
+import { signRevocationList } from '../../lib/security/revocation-list.ts';
 import { MAX_SHARES } from '../../lib/wire/bittorrent-messages.ts';
 import { BittorrentShares } from '../../tracker/bittorrent-shares.ts';
 import { parseNetworks } from '../../tracker/networks.ts';
@@ -138,7 +139,8 @@ t.test('a passkey of the authority is for all that is shared, until it expires o
   t.match(await announce(A, foreign), REFUSED, 'of another authority');
   t.match(await announce(A, `${passkey.slice(0, -4)}AAAA`), REFUSED, 'forged');
   t.match(await announce(A, token()), REFUSED, 'a join token is none');
-  credentials.revoke({ number: 1, serials: [readAnnouncePasskey(passkey).id], members: [] });
+  const revoked = { number: 1, serials: [readAnnouncePasskey(passkey).id], members: [] };
+  credentials.trust({ revocations: signRevocationList(revoked, authority.key) });
   t.match(await announce(A, passkey), REFUSED, 'revoked');
   t.match(await announce(A, PASSKEY), NOBODY, 'that of the share counts all the while');
   t.throws(() => readAnnouncePasskey(token()), { code: 'CONFIG_INVALID' });

@@ -8,7 +8,7 @@ import { HOUR_MS } from '../../lib/security/cluster-authority.ts';
 import { createCertificateRequest, createMemberKey } from '../../lib/security/enrolment.ts';
 import { readJoinToken } from '../../lib/security/join-token.ts';
 import { signRevocationList } from '../../lib/security/revocation-list.ts';
-import { loadRevocations, revoke } from '../../lib/security/system/authority-folder.ts';
+import { readRevocations, revoke } from '../../lib/security/system/authority-folder.ts';
 import { joinCluster, renewMembership } from '../../lib/security/system/enrolment-client.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 import { helloOf, startSecureTracker } from './identity-rig.ts';
@@ -176,7 +176,7 @@ t.test(
       1,
       'once is enough',
     );
-    credentials.revoke(await loadRevocations(folder, authority));
+    credentials.trust({ revocations: (await readRevocations(folder, authority))?.text ?? '' });
     t.not(await helloOf(t, control, member.keys, peer), 'welcome');
     nowMs += 17 * HOUR_MS;
     await member.look();
@@ -185,7 +185,7 @@ t.test(
     await t.rejects(open({ joinToken: token() }), { code: 'IDENTITY_REFUSED', facts: { reason: 'revoked' } });
     writeFileSync(join(folder, 'revocations'), signRevocationList(list, (await testAuthority()).key));
     await t.rejects(
-      loadRevocations(folder, authority),
+      readRevocations(folder, authority),
       { code: 'CONFIG_INVALID' },
       'a list that others signed',
     );

@@ -20,11 +20,18 @@ import { testAuthority, testMember } from '../security/cluster.ts';
 import { anyPort, systemClock } from './control-rig.ts';
 
 /** A real tracker with an identity, and what a process needs to become a member of its cluster. */
-export async function startSecureTracker(t: Test, authority?: ClusterAuthority) {
+export async function startSecureTracker(
+  t: Test,
+  authority?: ClusterAuthority,
+  {
+    log = silentLog(),
+    wallClockMs = Date.now,
+  }: { readonly log?: Logger; readonly wallClockMs?: () => number } = {},
+) {
   const own = authority ?? (await testAuthority());
   const { tls } = await testMember(own, 'tracker');
   const credentials = steadyCredentials(tls);
-  const deps = { log: silentLog(), clock: systemClock, rng: createRng(5), authority: own, credentials };
+  const deps = { log, clock: systemClock, rng: createRng(5), authority: own, credentials, wallClockMs };
   const tracker = await createTracker(deps, {
     listen: anyPort,
     httpListen: anyPort,

@@ -46,7 +46,14 @@ async function idlePeak({ signal }: RowContext): Promise<number> {
   await using folder = await tempFolder('idle');
   await using made = new AsyncDisposableStack();
   const upstreams = { 'registry.bench': 'http://127.0.0.1:1' };
-  const cluster = await startCluster({ folder: folder.path, nodes: 1, supernodes: 1, upstreams, signal });
+  const cluster = await startCluster({
+    secure: false,
+    folder: folder.path,
+    nodes: 1,
+    supernodes: 1,
+    upstreams,
+    signal,
+  });
   made.defer(() => cluster.stop());
   await sleep(IDLE_MS, undefined, { signal });
   return (await usageOf([cluster.daemons[0]!.pid])).peakRssBytes / MIB;
@@ -68,6 +75,7 @@ async function underLoad({ say, signal }: RowContext): Promise<Pick<Figure, 'val
   made.defer(() => registry.stop());
   const { address, digest } = registry.ready;
   const cluster = await startCluster({
+    secure: false,
     ...{ folder: folder.path, nodes: 1, supernodes: 1, signal },
     ...{ upstreams: { 'registry.bench': `http://${address}` }, defaultUpstream: 'registry.bench' },
   });

@@ -43,6 +43,7 @@ async function measure(context: RowContext): Promise<readonly Figure[]> {
   const registry = await startEmbeddedRegistry({ folder, layout, repository: REPOSITORY, signal });
   cleanup.defer(() => registry.stop());
   const cluster = await startCluster({
+    secure: false,
     ...{ folder, nodes: 1, supernodes: 0, signal, defaultUpstream: UPSTREAM },
     upstreams: { [UPSTREAM]: registry.url },
   });

@@ -304,13 +304,7 @@ class MemberDiscovery implements DhtDiscovery {
       // Who lacks it shares it too.
       if (shared.announcement.have !== 'all' && peer.role === 'node') this.#found(shared, peer);
     }
-    const settings = this.#settings;
-    return {
-      peer: this.#options.peer,
-      shares,
-      supernodes: await this.#members.hints(),
-      ...(settings === undefined ? {} : { settings }),
-    };
+    return { ...(await this.#members.ourself()), shares };
   }
 
   #heard({ settings }: Pick<MemberQuestion, 'settings'>): void {
@@ -320,6 +314,7 @@ class MemberDiscovery implements DhtDiscovery {
     const news = isNewer(settings, known);
     // Older ones than ours: our own message carries better, and so will our next.
     if (!news && known !== undefined && isNewer(known, settings)) return;
+    if (this.#deps.identities?.obeys(settings) === false) return;
     this.#settings = settings;
     if (news) this.#members.tellAll();
     if (this.#toldSettings === undefined || isNewer(settings, this.#toldSettings)) {

@@ -1,4 +1,5 @@
-import { describeError } from '../../core/errors.ts';
+import type { ClusterSettings } from '../../core/cluster-settings.ts';
+import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
 import { type Clock, delay, every } from '../../runtime/clock.ts';
@@ -10,6 +11,7 @@ import {
   MAX_HINTS,
   type MemberAddress,
   type MemberAnswer,
+  type MemberProof,
   type MemberQuestion,
 } from '../../wire/member-codec.ts';
 import type { Dht, Heard, MemberId } from './dht.ts';
@@ -48,6 +50,18 @@ export interface MembersDeps {
   readonly seeds: () => readonly SeedAddress[];
   /** Asks a peer port where its process's DHT is. @throws PEER_UNREACHABLE, PEER_PROTOCOL, ABORTED */
   readonly locate: (seed: SeedAddress, signal: AbortSignal) => Promise<DhtDoor>;
+  /** @default everybody who is let into the DHT is believed */
+  readonly identities?: MemberIdentities | undefined;
+}
+
+/** Where members have certificates: that they are who they say, bound to their libp2p peer ids. */
+export interface MemberIdentities {
+  /** What this process says of itself. */
+  prove(member: MemberId): MemberProof;
+  /** Whether the member is this peer, and believed. Whoever is not is told to the log and the metrics there. */
+  believes(member: MemberId, peer: PeerInfo, proof: MemberProof | undefined): boolean;
+  /** Whether somebody has set them who may. */
+  obeys(settings: ClusterSettings): boolean;
 }
 
 export interface MembersHost {
@@ -66,6 +80,8 @@ export class Members {
   readonly #host: MembersHost;
   readonly #ending = new AbortController();
   readonly #connected = new Set<MemberId>();
+  /** Those of them that have proved it, where there is a proof. */
+  readonly #proven = new Set<MemberId>();
   /** Those of them that have said who they are. */
   readonly #here = new Map<MemberId, PeerInfo>();
   readonly #supernodes = new Map<MemberId, PeerInfo>();
@@ -128,6 +144,7 @@ export class Members {
   disconnected(member: MemberId): void {
     const { clock } = this.#deps;
     this.#connected.delete(member);
+    this.#proven.delete(member);
     if (this.#here.delete(member) && this.#here.size === 0) {
       this.#host.reachable(false);
       this.#join(MIN_REJOIN_MS);
@@ -150,10 +167,22 @@ export class Members {
 
   /** Asks a member which of the blobs it shares; undefined when it does not answer. */
   async ask(member: MemberId, keys: readonly BlobKey[], mostMs = ASK_MS): Promise<MemberAnswer | undefined> {
+    // Who has not proved who it is hears who we are, and no more.
+    const isKnown = this.#deps.identities === undefined || this.#proven.has(member);
+    if (!isKnown && (await this.#exchange(member, this.#introduction(), mostMs)) === undefined) {
+      return undefined;
+    }
+    return await this.#exchange(member, { ...(await this.ourself()), keys }, mostMs);
+  }
+
+  async #exchange(
+    member: MemberId,
+    question: MemberQuestion,
+    mostMs: number,
+  ): Promise<MemberAnswer | undefined> {
     const dht = this.#dht;
     if (dht === undefined || this.#ending.signal.aborted) return undefined;
     try {
-      const question = { ...(await this.#ourself()), keys };
       const { clock } = this.#deps;
       const heard = await withDeadline(clock, mostMs, this.#ending.signal, (signal) =>
         dht.ask(member, question, signal),
@@ -166,14 +195,23 @@ export class Members {
     }
   }
 
-  /** A member has asked us. @returns who it is */
+  /** A member has asked us. @returns who it is @throws PEER_UNTRUSTED */
   asked(member: MemberId, heard: Heard<MemberQuestion>): PeerInfo {
     return this.#meet(member, heard);
   }
 
-  /** What every message of ours says. */
-  async #ourself(): Promise<Omit<MemberQuestion, 'keys'>> {
-    return { ...this.#host.self(), supernodes: await this.hints() };
+  /** A question that says who we are. */
+  #introduction(): MemberQuestion {
+    const own = this.#dht?.door.member;
+    const { identities } = this.#deps;
+    const proof = own === undefined || identities === undefined ? {} : { proof: identities.prove(own) };
+    return { peer: this.#host.self().peer, ...proof, keys: [], supernodes: [] };
+  }
+
+  /** What every message of ours says, once it is known to whom. */
+  async ourself(): Promise<Omit<MemberQuestion, 'keys'>> {
+    const { peer, proof } = this.#introduction();
+    return { ...this.#host.self(), peer, ...(proof && { proof }), supernodes: await this.hints() };
   }
 
   /** Supernodes that we are connected with. */
@@ -190,10 +228,13 @@ export class Members {
     for (const member of this.#here.keys()) void this.ask(member, []);
   }
 
-  #meet(
-    member: MemberId,
-    { host, message }: Heard<Pick<MemberQuestion, 'peer' | 'settings' | 'supernodes'>>,
-  ): PeerInfo {
+  #meet(member: MemberId, { host, message }: Heard<Omit<MemberQuestion, 'keys'>>): PeerInfo {
+    const { identities } = this.#deps;
+    if (identities?.believes(member, message.peer, message.proof) === false) {
+      this.#proven.delete(member);
+      throw new DamselflyError('PEER_UNTRUSTED', 'a stranger in the DHT: it has not proved who it is');
+    }
+    if (this.#connected.has(member)) this.#proven.add(member);
     const peer = message.peer.host === '' ? { ...message.peer, host } : message.peer;
     if (this.#ending.signal.aborted || peer.id === this.#host.self().peer.id) return peer;
     const first = this.#here.size === 0 && this.#connected.has(member);

@@ -3,6 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
+import { setterOf } from '../../security/signed-settings.ts';
 import { settingsOf } from '../../wire/control-codec.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
 import { isPreheatMessage } from '../../wire/preheat-codec.ts';
@@ -229,7 +230,8 @@ class TrackerDiscovery implements Discovery {
   }
 
   /** A tracker says what it thinks is the newest; it, or the others, may not know better. */
-  #toldSettings(link: TrackerLink, settings: ClusterSettings | undefined): void {
+  #toldSettings(link: TrackerLink, told: ClusterSettings | undefined): void {
+    const settings = told !== undefined && this.#obeys(link, told) ? told : undefined;
     const known = this.#settings;
     if (known !== undefined && (settings === undefined || isNewer(known, settings))) {
       link.send({ type: 'settings', ...known });
@@ -240,6 +242,18 @@ class TrackerDiscovery implements Discovery {
       }
       this.#guard(() => this.#settingsListener(settings));
     }
+  }
+
+  /** Whether somebody has set them who may: a tracker passes on what it was told. */
+  #obeys(link: TrackerLink, settings: ClusterSettings): boolean {
+    const { credentials, log } = this.#deps;
+    const checked = credentials && setterOf(credentials, settings);
+    if (checked?.kind !== 'refused') return true;
+    log.warn(
+      { tracker: link.id, reason: checked.reason },
+      'settings that no tracker of the cluster has signed',
+    );
+    return false;
   }
 
   #lost(link: TrackerLink): void {

@@ -69,6 +69,7 @@ export class TrackerLink {
   #heardAtMs = 0;
   #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
+  #greetedAtMs = 0;
   readonly #answers: AnswerWatch;
   #onClosed: () => void = () => {};
 
@@ -133,6 +134,7 @@ export class TrackerLink {
     let problem = '';
     socket.listen({
       opened: () => {
+        this.#greetedAtMs = clock.now();
         const hello = { type: 'hello', protocol: CONTROL_PROTOCOL_VERSION, peer: this.#peer } as const;
         socket.send(encodeControl({ ...hello, clusterTimeMs: wallClockMs() }));
       },
@@ -184,11 +186,14 @@ export class TrackerLink {
         return;
       }
       this.#welcomed = true;
+      this.#deps.credentials?.time.heard(this.id, message.clusterTimeMs, this.#greetedAtMs);
       this.#supernodes = message.supernodes ?? [];
       this.#cancelTimer();
       this.#keepAlive(socket, message.heartbeatMs);
       this.#deps.log.info({ tracker: this.id }, 'tracker connected');
       this.#listener.welcomed(message.settings);
+    } else if (this.#welcomed && message.type === 'trust') {
+      this.#deps.credentials?.trust(message);
     } else if (this.#welcomed && message.type !== 'heartbeat') {
       if (message.type === 'epoch') this.#supernodes = message.supernodes ?? [];
       if (message.type === 'watch') {

@@ -1,5 +1,6 @@
 import { type RawData, WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
+import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
 import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
@@ -40,7 +41,7 @@ export function dialWsControl(url: string, credentials?: Credentials): ControlLi
     maxPayload: MAX_CONTROL_BYTES,
     perMessageDeflate: false,
     // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
-    ...(credentials && (checkedTls(credentials, ['tracker']) as object)),
+    ...(credentials && (checkedTls(credentials, ACTS.coordinate) as object)),
   });
   socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
   return wsControlLink(socket);

@@ -2,12 +2,13 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { DamselflyError, describeError } from '../../core/errors.ts';
-import { type ClusterAuthority, fingerprintOf } from '../cluster-authority.ts';
+import { bundleOf, type ClusterAuthority, fingerprintOf } from '../cluster-authority.ts';
 import { type NextKeys, renewAtMs } from '../credentials.ts';
 import { createCertificateRequest, createMemberKey, memberNameOf } from '../enrolment.ts';
 import type { MemberRole } from '../identity.ts';
 import { type JoinToken, readJoinToken } from '../join-token.ts';
 import { identityOf } from '../member.ts';
+import { certificatesIn } from '../rotation.ts';
 import { joinCluster, renewMembership } from './enrolment-client.ts';
 import type { TlsKeys } from './mutual-tls.ts';
 import { readIfThere, readRequired, writeWhole } from './secret-files.ts';
@@ -18,7 +19,8 @@ export interface CredentialSource {
   readonly next: NextKeys;
 }
 
-type WallClock = () => number;
+/** Cluster time, milliseconds since the epoch. */
+type NowMs = () => number;
 
 /** Files that somebody else keeps up to date: read again and again. @throws CONFIG_INVALID */
 export async function keysFromFiles(files: {
@@ -48,7 +50,7 @@ export async function keysFromFiles(files: {
 export async function keysFromAuthority(
   authority: ClusterAuthority,
   member: { readonly folder?: string; readonly role: MemberRole; readonly zone: string },
-  wallClockMs: WallClock,
+  nowMs: NowMs,
 ): Promise<CredentialSource> {
   const { folder, role, zone } = member;
   const key = folder === undefined ? newKey(role) : await loadKey(folder, role);
@@ -57,11 +59,18 @@ export async function keysFromAuthority(
   const hostNames = role === 'tracker' ? [hostname()] : [];
   const issue = async (): Promise<TlsKeys> => ({
     key,
-    cert: await authority.issue({ identity, publicKey, hostNames, nowMs: wallClockMs() }),
-    ca: authority.certificate,
+    cert: await authority.issue({ identity, publicKey, hostNames, nowMs: nowMs() }),
+    ca: bundleOf(authority),
   });
-  return { keys: await issue(), next: async (now) => (isDue(now, wallClockMs()) ? issue() : undefined) };
+  const isOfNow = ({ cert }: TlsKeys): boolean => new X509Certificate(cert).verify(authority.publicKey);
+  return {
+    keys: await issue(),
+    next: async (now) => (isDue(now, nowMs()) || !isOfNow(now) ? issue() : undefined),
+  };
 }
+
+/** The authority of the token that made us a member: the cluster may have another one by now. */
+const JOINED_BY = 'joined-by';
 
 export interface JoinOptions {
   /** Where key and certificate are kept. */
@@ -80,7 +89,7 @@ export interface JoinOptions {
  */
 export async function keysFromTracker(
   options: JoinOptions,
-  wallClockMs: WallClock,
+  nowMs: NowMs,
   signal: AbortSignal,
 ): Promise<CredentialSource> {
   const { folder, role, trackers, zone } = options;
@@ -89,7 +98,7 @@ export async function keysFromTracker(
     const message = `the join token is for a ${pinned.role}, this is a ${role}`;
     throw new DamselflyError('CONFIG_INVALID', message);
   }
-  const kept = await loadKept(folder, { role, pinned }, wallClockMs());
+  const kept = await loadKept(folder, { role, pinned }, nowMs());
   if (kept === undefined && pinned === undefined) throw needsToken(folder, role);
   const key = await loadKey(folder, role);
   const request = await loadRequest(folder, key);
@@ -105,15 +114,17 @@ export async function keysFromTracker(
     await writeWhole(join(folder, 'member.crt'), keys.cert, 0o644);
     return keys;
   };
-  const next: NextKeys = async (now, until) =>
-    isDue(now, wallClockMs())
+  const next: NextKeys = async (now, until, outdated) =>
+    outdated || isDue(now, nowMs())
       ? save(await askInTurn(trackers, (base) => renewMembership(base, { keys: now, request, zone }, until)))
       : undefined;
   if (kept !== undefined) return { keys: { ...kept, key }, next };
   const { token } = options;
   if (token === undefined || pinned === undefined) throw needsToken(folder, role);
   const asked = { token, pinned, request, zone };
-  return { keys: await save(await askInTurn(trackers, (base) => joinCluster(base, asked, signal))), next };
+  const keys = await save(await askInTurn(trackers, (base) => joinCluster(base, asked, signal)));
+  await writeWhole(join(folder, JOINED_BY), `${pinned.authority.toString('hex')}\n`, 0o644);
+  return { keys, next };
 }
 
 function needsToken(folder: string, role: MemberRole): DamselflyError {
@@ -148,8 +159,8 @@ async function loadKept(
   wanted: { readonly role: MemberRole; readonly pinned: JoinToken | undefined },
   nowMs: number,
 ): Promise<Omit<TlsKeys, 'key'> | undefined> {
-  const [cert, ca, key] = await Promise.all(
-    ['member.crt', 'ca.crt', 'member.key'].map((name) => readIfThere(join(folder, name))),
+  const [cert, ca, key, joinedBy] = await Promise.all(
+    ['member.crt', 'ca.crt', 'member.key', JOINED_BY].map((name) => readIfThere(join(folder, name))),
   );
   if (cert === undefined || ca === undefined || key === undefined) return undefined;
   if (!belongTogether({ cert, key })) return undefined;
@@ -158,7 +169,9 @@ async function loadKept(
   const counts =
     identityOf(certificate)?.role === role &&
     certificate.validToDate.getTime() > nowMs &&
-    (pinned === undefined || fingerprintOf(new X509Certificate(ca)).equals(pinned.authority));
+    (pinned === undefined ||
+      joinedBy?.trim() === pinned.authority.toString('hex') ||
+      certificatesIn(ca).some((pem) => fingerprintOf(new X509Certificate(pem)).equals(pinned.authority)));
   return counts ? { cert, ca } : undefined;
 }
 

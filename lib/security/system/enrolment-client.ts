@@ -3,15 +3,19 @@ import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { z } from 'zod';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
+import { may } from '../acts.ts';
 import { fingerprintOf } from '../cluster-authority.ts';
-import { CA_PATH, ENROLL_PATH, type Enrolled, RENEW_PATH } from '../enrolment-messages.ts';
+import { CA_PATH, ENROLL_PATH, type Enrolled, RENEW_PATH, TRUST_PATH } from '../enrolment-messages.ts';
 import type { JoinToken } from '../join-token.ts';
 import { identityOf } from '../member.ts';
+import { certificatesIn, readRotation } from '../rotation.ts';
+import type { TrustNews } from '../trust.ts';
 import { mutualTls, type TlsKeys } from './mutual-tls.ts';
 
-/** Certificates of a few KiB: whoever sends more is no tracker. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+/** Certificates of a few KiB, or the longest list of revocations: whoever sends more is no tracker. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
 
+const news = z.object({ rotation: z.string().exactOptional(), revocations: z.string().exactOptional() });
 const enrolled = z.object({ certificate: z.string(), authority: z.string(), clusterTimeMs: z.number() });
 
 /**
@@ -30,11 +34,7 @@ export async function joinCluster(
   },
   signal: AbortSignal,
 ): Promise<Enrolled> {
-  const authority = await exchange(base, { path: CA_PATH, signal, tls: { rejectUnauthorized: false } });
-  if (!isAuthority(authority, asked.pinned)) {
-    const message = `${base} is not of the cluster that the join token is for`;
-    throw new DamselflyError('IDENTITY_REFUSED', message, { reason: 'other-cluster' });
-  }
+  const authority = await believedBy(base, asked.pinned, signal);
   const { request, token, zone } = asked;
   const answer = await exchange(base, {
     path: ENROLL_PATH,
@@ -64,18 +64,52 @@ export async function renewMembership(
   return parseEnrolled(base, answer);
 }
 
-function isAuthority(pem: string, { authority }: JoinToken): boolean {
+/**
+ * The authorities, PEM, that the holder of a token may believe: the one that the token names, and the one that this one
+ * says takes its place.
+ */
+async function believedBy(base: string, { authority }: JoinToken, signal: AbortSignal): Promise<string> {
+  const tls = { rejectUnauthorized: false };
+  const shown = certificatesIn(await exchange(base, { path: CA_PATH, signal, tls }));
+  const at = shown.findIndex((pem) => isAuthority(pem, authority));
+  const named = shown[at];
+  if (named === undefined) {
+    const message = `${base} is not of the cluster that the join token is for`;
+    throw new DamselflyError('IDENTITY_REFUSED', message, { reason: 'other-cluster' });
+  }
+  if (at === 0) return named;
+  const { rotation = '' } = parseNews(await exchange(base, { path: TRUST_PATH, signal, tls }));
+  return `${named}${readRotation(rotation, [named])?.next ?? ''}`;
+}
+
+function isAuthority(pem: string, fingerprint: Buffer): boolean {
   try {
-    return fingerprintOf(new X509Certificate(pem)).equals(authority);
+    return fingerprintOf(new X509Certificate(pem)).equals(fingerprint);
   } catch {
     return false;
   }
 }
 
+/**
+ * What the authority has signed for everybody, as a tracker knows it: whoever answers, its signature says whether it
+ * counts.
+ * @throws TRACKER_UNREACHABLE, ABORTED
+ */
+export async function askForTrust(base: string, keys: TlsKeys, signal: AbortSignal): Promise<TrustNews> {
+  const tls = { ...mutualTls(keys), checkServerIdentity: mustBeTracker };
+  return parseNews(await exchange(base, { path: TRUST_PATH, signal, tls }));
+}
+
+function parseNews(text: string): TrustNews {
+  return news.safeParse(parseJson(text)).data ?? {};
+}
+
 /** For `checkServerIdentity`: which address a tracker is reached by does not matter, that it is one does. */
 function mustBeTracker(_host: string, { raw }: { readonly raw: Buffer }): Error | undefined {
   const role = identityOf(new X509Certificate(raw))?.role;
-  return role === 'tracker' ? undefined : new Error(`a ${role ?? 'stranger'} answers, not a tracker`);
+  return role !== undefined && may(role, 'certify')
+    ? undefined
+    : new Error(`a ${role ?? 'stranger'} answers, not a tracker`);
 }
 
 function parseEnrolled(base: string, text: string): Enrolled {

@@ -45,8 +45,14 @@ export function mustBe(credentials: Credentials, roles: readonly MemberRole[]): 
 
 /** The certificate that the other side showed; undefined when it showed none, or the connection is plain. */
 export function shownCertificate(socket: Socket): X509Certificate | undefined {
-  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  if (!(socket instanceof TLSSocket)) return undefined;
+  // On the side that dialled, Node tells it once and never again.
+  const known = shown.get(socket) ?? socket.getPeerX509Certificate();
+  if (known !== undefined) shown.set(socket, known);
+  return known;
 }
+
+const shown = new WeakMap<Socket, X509Certificate>();
 
 /**
  * Why a handshake that somebody began with us failed, as a stable code; undefined when they just went away, as a peer

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { DamselflyError, hasCode } from '../../core/errors.ts';
 import { delay } from '../../runtime/clock.ts';
 import type { ClusterAuthority } from '../cluster-authority.ts';
+import { ClusterTime } from '../cluster-time.ts';
 import { Credentials, type CredentialsDeps } from '../credentials.ts';
 import type { MemberRole } from '../identity.ts';
 import { ensureAuthority } from './authority-folder.ts';
@@ -12,6 +13,7 @@ import {
   keysFromFiles,
   keysFromTracker,
 } from './credential-sources.ts';
+import { openTrustFolder } from './trust-folder.ts';
 
 /** Settings of who a process is. */
 export interface CredentialsConfig {
@@ -34,6 +36,8 @@ export interface CredentialsConfig {
 const JOIN_PATIENCE_MS = 30_000;
 const JOIN_AGAIN_MS = 1_000;
 const PUBLIC_PORT = 8401;
+/** Who we are, in the data directory. */
+const IDENTITY = 'identity';
 
 /**
  * Finds out who this process is: files of the operator's own authority, the cluster's authority where this process
@@ -55,8 +59,10 @@ export async function openCredentials(
     deps.log.warn('insecure: connections between processes are neither encrypted nor authenticated');
     return undefined;
   }
-  const { keys, next } = await findSource(deps, config, member);
-  const credentials = new Credentials(deps, keys, next);
+  const time = deps.time ?? new ClusterTime(deps.clock, deps.wallClockMs);
+  const { keys, next } = await findSource({ ...deps, time }, config, member);
+  const folder = await openTrustFolder(join(member.folder, IDENTITY), deps.log);
+  const credentials = new Credentials({ ...deps, time }, keys, next, folder);
   const { identity } = credentials;
   if (identity.role !== member.role) {
     credentials.close();
@@ -68,7 +74,7 @@ export async function openCredentials(
 }
 
 async function findSource(
-  deps: CredentialsDeps,
+  deps: CredentialsDeps & { readonly time: ClusterTime },
   config: CredentialsConfig,
   { authority, folder, role }: Parameters<typeof openCredentials>[2],
 ): Promise<CredentialSource> {
@@ -82,13 +88,13 @@ async function findSource(
     }
     return await keysFromFiles({ cert, key, ca });
   }
-  const kept = join(folder, 'identity');
-  const own = { folder: kept, role, zone };
-  if (authority !== undefined) return await keysFromAuthority(authority, own, deps.wallClockMs);
+  const own = { folder: join(folder, IDENTITY), role, zone };
+  const nowMs = (): number => deps.time.nowMs();
+  if (authority !== undefined) return await keysFromAuthority(authority, own, nowMs);
   if (role !== 'tracker' && token === undefined && isAlone(config)) {
     deps.log.info('no tracker: this process is a cluster of its own');
-    const alone = await ensureAuthority(join(folder, 'ca'), deps.wallClockMs());
-    return await keysFromAuthority(alone, own, deps.wallClockMs);
+    const alone = await ensureAuthority(join(folder, 'ca'), nowMs);
+    return await keysFromAuthority(alone, own, nowMs);
   }
   const trackers = config.enroll.length > 0 ? config.enroll : config.tracker.map(publicUrl);
   return await joinPatiently(deps, { ...own, trackers, token });
@@ -98,15 +104,17 @@ function isAlone({ bootstrap = [], discovery, enroll, tracker }: CredentialsConf
   return tracker.length === 0 && enroll.length === 0 && bootstrap.length === 0 && discovery !== 'dht';
 }
 
-async function joinPatiently(deps: CredentialsDeps, options: JoinOptions): Promise<CredentialSource> {
-  const { clock, log, wallClockMs } = deps;
+async function joinPatiently(
+  { clock, log, time }: CredentialsDeps & { readonly time: ClusterTime },
+  options: JoinOptions,
+): Promise<CredentialSource> {
   const ending = new AbortController();
   const untilMs = clock.now() + JOIN_PATIENCE_MS;
   const cancel = clock.after(JOIN_PATIENCE_MS, () => ending.abort(new Error('no tracker in time')));
   try {
     for (let failures = 0; ; failures++) {
       try {
-        return await keysFromTracker(options, wallClockMs, ending.signal);
+        return await keysFromTracker(options, () => time.nowMs(), ending.signal);
       } catch (error) {
         const again = hasCode(error, 'TRACKER_UNREACHABLE') && clock.now() + JOIN_AGAIN_MS < untilMs;
         if (!again) throw hasCode(error, 'ABORTED') ? noTracker(options) : error;

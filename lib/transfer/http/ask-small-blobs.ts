@@ -1,5 +1,8 @@
 import { Agent, type ClientRequestArgs, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
+import { may } from '../../security/acts.ts';
 import {
   bytesOf,
   encodeSmallQuestion,
@@ -52,9 +55,9 @@ export function createSmallBlobTransport(deps: {
       request.on('socket', (socket) => {
         const send = (): void => {
           // Credentials of a caller go to supernodes alone.
-          const isNode = memberOf(socket)?.role === 'node';
-          if (isNode && question.origin !== undefined) request.destroy(new Error('it is no supernode'));
-          else request.end(body);
+          if (question.origin !== undefined && !mayHear(socket)) {
+            request.destroy(new Error('it is no supernode'));
+          } else request.end(body);
         };
         if (socket.connecting) onceConnected(socket, send);
         else send();
@@ -80,6 +83,12 @@ export function createSmallBlobTransport(deps: {
       agent.destroy();
     },
   };
+}
+
+/** Whether credentials may go there: on a plain connection nobody proves anything. */
+function mayHear(socket: Socket): boolean {
+  const role = memberOf(socket)?.role;
+  return role === undefined ? !(socket instanceof TLSSocket) : may(role, 'own');
 }
 
 /** The connection failed. */

@@ -1,6 +1,7 @@
 import { connect as netConnect } from 'node:net';
 import { DamselflyError } from '../../core/errors.ts';
 import type { Credentials } from '../../security/credentials.ts';
+import { createSocketGuard } from '../../security/system/socket-guard.ts';
 import { type BufferPool, createBufferPool } from '../buffer-pool.ts';
 import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
@@ -43,8 +44,14 @@ export function createHttpPeerNetwork(
     reusePort = false,
     credentials,
   } = options;
-  const connect: Connect =
-    options.connect ?? (credentials === undefined ? (to) => netConnect(to) : connectOverTls(credentials));
+  const guard =
+    credentials &&
+    createSocketGuard(credentials, ({ remoteAddress }, reason) => {
+      deps.onStranger?.(reason);
+      deps.log.warn({ peer: remoteAddress, reason }, 'a connection to a peer that is none any more');
+    });
+  const secured = credentials && guard && connectOverTls(credentials, guard);
+  const connect: Connect = options.connect ?? secured ?? ((to) => netConnect(to));
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
   const connections = createConnectionPool({ clock: deps.clock, connect });
   const smallBlobs = createSmallBlobTransport({ connect });
@@ -74,6 +81,7 @@ export function createHttpPeerNetwork(
     },
     async close() {
       closed = true;
+      guard?.close();
       smallBlobs.close();
       await connections.close();
       for (const link of dialled) link.terminate();

@@ -3,9 +3,10 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from '../../observe/log.ts';
+import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
 import { handshakeRefusal, mutualTls, shownCertificate } from '../../security/system/mutual-tls.ts';
-import { PEER_ROLES } from './peer-tls.ts';
+import { createSocketGuard } from '../../security/system/socket-guard.ts';
 
 /** Who has not proved by then who it is, is no peer. */
 const HANDSHAKE_TIMEOUT_MS = 5000;
@@ -24,18 +25,22 @@ export function createPeerServer(
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   });
   const forget = credentials.onRenewed(() => server.setSecureContext(mutualTls(credentials.keys)));
-  server.once('close', forget);
   const refuse = (socket: Socket, reason: string): void => {
     deps.onStranger?.(reason);
     deps.log.warn({ peer: socket.remoteAddress, reason }, 'a connection without the identity of a peer');
   };
+  const guard = createSocketGuard(credentials, refuse);
+  server.once('close', () => {
+    forget();
+    guard.close();
+  });
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
     const reason = handshakeRefusal(error, socket);
     if (reason !== undefined) refuse(socket, reason);
   });
   server.on('secureConnection', (socket) => {
-    const checked = credentials.check(shownCertificate(socket), PEER_ROLES);
-    if (checked.kind === 'member') return;
+    const checked = credentials.check(shownCertificate(socket), ACTS.share);
+    if (checked.kind === 'member') return guard.watch(socket);
     refuse(socket, checked.reason);
     socket.destroy();
   });

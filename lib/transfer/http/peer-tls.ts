@@ -1,21 +1,22 @@
 import { createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls';
 import { DamselflyError } from '../../core/errors.ts';
+import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
 import { mustBe, mutualTls, type TlsKeys } from '../../security/system/mutual-tls.ts';
+import type { SocketGuard } from '../../security/system/socket-guard.ts';
 import type { Connect } from './connect.ts';
 
-/** Who may be at the other end of a connection between peers. */
-export const PEER_ROLES = ['node', 'supernode'] as const;
-
 /** Dials over TLS, to peers of the same cluster alone. The keys are read once each time they change. */
-export function connectOverTls(credentials: Credentials): Connect {
-  const checkServerIdentity = mustBe(credentials, PEER_ROLES);
+export function connectOverTls(credentials: Credentials, guard?: SocketGuard): Connect {
+  const checkServerIdentity = mustBe(credentials, ACTS.share);
   let made: { readonly keys: TlsKeys; readonly secureContext: SecureContext } | undefined;
   return (to) => {
     const { keys } = credentials;
     if (made?.keys !== keys) made = { keys, secureContext: createSecureContext(mutualTls(keys)) };
     const { secureContext } = made;
-    return tlsConnect({ ...to, secureContext, rejectUnauthorized: true, checkServerIdentity });
+    const socket = tlsConnect({ ...to, secureContext, rejectUnauthorized: true, checkServerIdentity });
+    socket.once('secureConnect', () => guard?.watch(socket));
+    return socket;
   };
 }
 
