@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Cluster } from '../../bench/fixtures/cluster.ts';
 import { createStage } from './stage.ts';
 
 const MIB = 1024 * 1024;
@@ -49,7 +50,7 @@ export async function pullBesideCrowd(options: CrowdOptions): Promise<CrowdedMir
   const at = { host, port: Number(port) };
   const path = `/v2/${stage.repository}/blobs/${layer.digest}`;
   let right = true;
-  const pull = async ({ ready }: typeof daemon): Promise<number> => {
+  const pull = async ({ ready }: Cluster['daemons'][number]): Promise<number> => {
     const startMs = performance.now();
     const url = `http://${ready.proxy[0]?.address ?? ''}${path}`;
     const [response] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
