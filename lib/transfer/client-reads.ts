@@ -1,8 +1,7 @@
 import type { Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
-import type { DamselflyError } from '../core/errors.ts';
-import { hasCode } from '../core/errors.ts';
+import { type DamselflyError, hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Logger } from '../observe/log.ts';

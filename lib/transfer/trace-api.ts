@@ -16,10 +16,7 @@ export interface TraceApiDeps {
 }
 
 /** The trace of a process as text: JSON lines, first a {@link TraceHead}. @param digests of these blobs @default all */
-function traceText(
-  { clock, ring, self, wallClockMs }: TraceApiDeps,
-  digests?: ReadonlySet<string>,
-): string {
+function traceText({ clock, ring, self, wallClockMs }: TraceApiDeps, digests?: ReadonlySet<string>): string {
   const { id, role } = self();
   const times = { nowMs: clock.now(), wallMs: wallClockMs() };
   const head: TraceHead = { kind: 'trace', id, role, version: VERSION, ...times, lost: ring.lost };
