@@ -92,6 +92,10 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'Bytes of blobs that orders to preheat asked for and that are here',
       [],
     ),
+    unsharedBytes: gauge(
+      'unshared_bytes',
+      'Bytes that nodes wait for and only this supernode holds: without it they are read from the registry again',
+    ),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     discoveryAnswers: counter('discovery_answers_total', 'Times that peers were named for a blob', ['from']),

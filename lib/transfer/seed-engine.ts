@@ -1,7 +1,7 @@
 import type { BlobRequest } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
-import { blobInfo } from '../core/geometry.ts';
+import { blobInfo, pieceLength } from '../core/geometry.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { delay, every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
@@ -337,20 +337,26 @@ export class SeedEngine {
     const { clock } = this.#deps;
     const untilMs = clock.now() + DRAIN_MS;
     await this.#reads.close();
-    while (clock.now() < untilMs && this.#blobs.all().some((blob) => this.#isNeeded(blob))) {
+    while (clock.now() < untilMs && this.unsharedBytes() > 0) {
       await delay(clock, TICK_MS);
     }
   }
 
-  /** Nodes wait for pieces that are nowhere else. */
-  #isNeeded(blob: SharedBlob): boolean {
+  unsharedBytes(): number {
+    return this.#blobs.all().reduce((sum, blob) => sum + this.#unshared(blob), 0);
+  }
+
+  /** Bytes of pieces that nodes wait for and that are nowhere else. */
+  #unshared(blob: SharedBlob): number {
     const { core } = this.#decisions;
-    if (core.spread(blob.slot).lackers === 0) return false;
+    if (core.spread(blob.slot).lackers === 0) return 0;
+    let bytes = 0;
     for (let piece = 0; piece < blob.info.pieces; piece++) {
       if (!core.has(blob.slot, piece)) continue;
-      if (core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece) === 0) return true;
+      const holders = core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece);
+      if (holders === 0) bytes += pieceLength(blob.info, piece);
     }
-    return false;
+    return bytes;
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
