@@ -152,7 +152,8 @@ export class PeerEngine implements BlobSource {
       banned: (id) => this.#neighbours.banned(id),
       ban: (id, reason) => this.#neighbours.ban(id, reason),
     });
-    this.#reads = new ClientReads({ ...deps, limits, localFirst }, this.#sink, {
+    const { wholeBlobs } = habits;
+    this.#reads = new ClientReads({ ...deps, limits, localFirst, wholeBlobs }, this.#sink, {
       small: (request, signal) => this.#smallBlobs.get(request, signal),
       share: (request, sinceMs) => this.#blobs.share(request, sinceMs),
       passOn: (request, sinceMs) => this.#blobs.passOn(request, sinceMs),
