@@ -5,8 +5,12 @@ const { dirname, join } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 const LEAST_MAJOR = 24;
-/** Those that others send; what a terminal sends, it sends to the child too. */
+/**
+ * Those that others send; what a terminal sends, it sends to the child too.
+ * @type {NodeJS.Signals[]}
+ */
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'];
+/** @type {NodeJS.Signals[]} */
 const OF_TERMINALS = ['SIGINT', 'SIGQUIT'];
 
 function bundledNode() {
@@ -29,6 +33,7 @@ function inherited() {
   return { fds, env: count === 0 ? process.env : { ...process.env, LISTEN_PID: '' } };
 }
 
+/** @param {'damselfly' | 'dfget'} name */
 exports.launch = (name) => {
   const main = join(__dirname, '..', 'lib', `${name}.mjs`);
   if (Number(process.versions.node.split('.')[0]) >= LEAST_MAJOR) {
@@ -50,7 +55,7 @@ exports.launch = (name) => {
     process.exit(1);
   });
   child.on('exit', (code, signal) => {
-    if (signal === null) process.exit(code);
+    if (signal === null) process.exit(code ?? 1);
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   });

@@ -5,7 +5,10 @@ import { MemoryObjectStore } from '../../lib/objects/memory-object-store.ts';
 import { MemoryCluster } from './memory-cluster.ts';
 
 const MIB = 1024 * 1024;
-const SIZE = 3 * 16 * MIB + 5 * MIB + 17;
+/** Several parts of the object store. */
+const SIZE = 20 * MIB + 17;
+/** Stripes of three owners. */
+const STRIPED = 3 * 16 * MIB + 5 * MIB + 17;
 /** Owners that do not send a blob look after this time whether somebody did. */
 const OTHERS_MS = 60_000;
 
@@ -29,16 +32,16 @@ async function setUp(
 
 t.test('three owners keep one copy, and owners without anything read it from there', async (t) => {
   const objects = new MemoryObjectStore();
-  const first = await setUp(objects, { seed: 1, supernodes: 3 });
+  const first = await setUp(objects, { seed: 1, supernodes: 3, size: STRIPED });
   t.equal(await first.pull(), first.digest);
   t.ok(await first.kept());
   await first.cluster.run(2 * OTHERS_MS);
   t.equal(objects.begun, 1);
   t.equal(objects.open, 0);
-  t.equal(objects.objects.get(bytesKey(first.digest))?.length, SIZE);
+  t.equal(objects.objects.get(bytesKey(first.digest))?.length, STRIPED);
   t.ok(first.ratio() <= 1.001);
 
-  const second = await setUp(objects, { seed: 1, supernodes: 3 });
+  const second = await setUp(objects, { seed: 1, supernodes: 3, size: STRIPED });
   t.equal(second.digest, first.digest);
   t.equal(await second.pull(), second.digest);
   t.equal(second.ratio(), 0);
