@@ -33,9 +33,9 @@ export interface FileGround {
   readonly ground: Ground;
   readonly folder: string;
   /** Serves a file that no other test uses. @returns its path on the server */
-  serve(bytes: Buffer, more?: Partial<ServedFile>): string;
+  readonly serve: (bytes: Buffer, more?: Partial<ServedFile>) => string;
   /** `dfget URL` of a path on the server. */
-  get(path: string, ...flags: string[]): Promise<GetResult>;
+  readonly get: (path: string, ...flags: string[]) => Promise<GetResult>;
 }
 
 /** Goes away with the test. */
