@@ -4,9 +4,9 @@ import { type BlobExplanation, explainBlob, type SenderShare } from '../lib/obse
 import type { TraceHead, TraceLine } from '../lib/observe/trace.ts';
 import { listedBlobs } from '../lib/oci/archive/image-layout.ts';
 import { parseReference } from '../lib/oci/reference.ts';
+import { resolveImage, type WantedPlatform } from '../lib/origin/resolve-image.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { blobsNamed, isDigestPrefix } from './named-blobs.ts';
-import { resolveImage, type WantedPlatform } from '../lib/origin/resolve-image.ts';
 
 /** Why the pull of what was named took as long as it did. */
 export interface Explanation {

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { address, redisUrl, refuse } from '../lib/config/values.ts';
+import { type Networks, parseNetworks } from './networks.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
-import { type Networks, parseNetworks } from './networks.ts';
 
 /** Where a tracker with an identity answers who has none: load balancers, Prometheus. */
 export const DEFAULT_ADMIN = { host: '127.0.0.1', port: 65006 } as const;

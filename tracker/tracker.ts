@@ -8,8 +8,8 @@ import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
-import type { KeyValue } from '../lib/store/key-value/key-value.ts';
 import { settingsOfNewAuthority } from '../lib/security/signed-settings.ts';
+import type { KeyValue } from '../lib/store/key-value/key-value.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceGate } from './announce-gate.ts';
 import { AnnounceQueue } from './announce-queue.ts';
@@ -23,9 +23,9 @@ import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
 import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
+import type { Networks } from './networks.ts';
 import { createMemoryPeerStore } from './peer-store/memory-peer-store.ts';
 import { createRedisPeerStore } from './peer-store/redis-peer-store.ts';
-import type { Networks } from './networks.ts';
 import { createShareRoutes } from './share-routes.ts';
 
 /** No tracker grants as many. */

@@ -4,9 +4,9 @@ import { formatBytes, parseDuration } from '../../lib/config/units.ts';
 import { address } from '../../lib/config/values.ts';
 import { parseDigest } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError } from '../../lib/core/errors.ts';
+import { ALL_PLATFORMS } from '../../lib/origin/resolve-image.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
-import { ALL_PLATFORMS } from '../../lib/origin/resolve-image.ts';
 import type { Share } from '../torrent/share-protocol.ts';
 import { type DaemonFlags, withDaemon } from './with-daemon.ts';
 

@@ -3,9 +3,9 @@ import { DamselflyError } from '../../lib/core/errors.ts';
 import { blobFile, listedBlobs } from '../../lib/oci/archive/image-layout.ts';
 import { ARCHIVE_END, archiveHeader, archivePadding } from '../../lib/oci/archive/pack.ts';
 import { formatReference, parseReference } from '../../lib/oci/reference.ts';
+import { resolveImage, type WantedPlatform } from '../../lib/origin/resolve-image.ts';
 import type { DaemonClient } from '../daemon-client.ts';
 import { blobsNamed } from '../named-blobs.ts';
-import { resolveImage, type WantedPlatform } from '../../lib/origin/resolve-image.ts';
 import { smallFiles } from '../save-image.ts';
 import type { PartToShare, ShareRequest } from './share-protocol.ts';
 

@@ -14,8 +14,8 @@ import { endsWhole, HOLD_BACK_BYTES, readShared, readStored, wantedRange } from 
 import { requireEmpty, requireSize, sizeConflict } from './blob-size.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { type DirectFrom, readDirectly } from './direct-read.ts';
-import { readHurried } from './hurried-read.ts';
 import { DoubtedRepositories } from './doubted-repositories.ts';
+import { readHurried } from './hurried-read.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';

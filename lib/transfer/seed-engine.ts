@@ -1,7 +1,7 @@
 import type { BlobRequest } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
-import { blobInfo, pieceLength } from '../core/geometry.ts';
+import { blobInfo } from '../core/geometry.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { delay, every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
@@ -30,6 +30,7 @@ import { RegistryReads } from './registry-reads.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
+import { unsharedBytes } from './unshared-bytes.ts';
 import { Uploads } from './uploads.ts';
 
 const TICK_MS = 50;
@@ -368,26 +369,8 @@ export class SeedEngine {
   }
 
   unsharedBytes(): number {
-    return this.#blobs.all().reduce((sum, blob) => sum + this.#unshared(blob), 0);
-  }
-
-  /** Bytes of pieces that nodes wait for and that are nowhere else. */
-  #unshared(blob: SharedBlob): number {
     const { core } = this.#decisions;
-    if (core.spread(blob.slot).lackers === 0) return 0;
-    let bytes = 0;
-    for (let piece = 0; piece < blob.info.pieces; piece++) {
-      if (!core.has(blob.slot, piece)) continue;
-      const holders = core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece);
-      if (holders === 0) bytes += pieceLength(blob.info, piece);
-    }
-    return bytes;
-  }
-
-  /** What is going on, for people. */
-  status(): SwarmStatus {
-    const reads = { efficiency: () => null };
-    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), reads, this.#deps.clock.now());
+    return this.#blobs.all().reduce((sum, blob) => sum + unsharedBytes(blob, core, this.#coOwners), 0);
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */

@@ -157,7 +157,7 @@ t.test('who knows the cluster key and has no certificate meets nobody', { timeou
   friend.discovery.announce([{ digest, size: 7, have: 'none' }]);
   const found = async (): Promise<void> => {
     while (!friend.named.has(peerIdOf(first.identity)))
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      {await new Promise((resolve) => setTimeout(resolve, 5));}
   };
   await within(found(), 'a member is told who has it');
 });

@@ -22,13 +22,13 @@ async function start(t: Test, limits: ConnectionLimits, host = '127.0.0.1') {
   });
   return {
     waiting,
-    async open(): Promise<Socket> {
+    open: async (): Promise<Socket> {
       const socket = connect((server.address() as AddressInfo).port, host).on('error', () => {});
       sockets.push(socket);
       await Promise.all([once(socket, 'connect'), once(server, 'connection')]);
       return socket;
     },
-    async ask(socket: Socket): Promise<void> {
+    ask: async (socket: Socket): Promise<void> => {
       const before = waiting.length;
       socket.write(REQUEST);
       if (waiting.length === before) await once(server, 'request');

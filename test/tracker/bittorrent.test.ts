@@ -163,58 +163,61 @@ t.test('case 60: what is not an announce is refused and ends nothing', async (t)
   );
 });
 
-t.test('case 61: over UDP an announce counts only from the address that asked for a connection id', async (t) => {
-  const { tracker } = await start(t);
-  const port = tracker.udpAddress?.port ?? 0;
-  const socket = createSocket('udp4');
-  t.teardown(() => socket.close());
-  const ask = async (packet: Buffer): Promise<Buffer> => {
-    socket.send(packet, port, '127.0.0.1');
-    return ((await once(socket, 'message')) as [Buffer])[0];
-  };
-  const packet = (id: Buffer, action: number, bytes: number): Buffer => {
-    const made = Buffer.alloc(bytes);
-    id.copy(made);
-    made.writeUInt32BE(action, 8);
-    made.writeUInt32BE(77, 12);
-    return made;
-  };
-  const magic = Buffer.from('0000041727101980', 'hex');
-  const announceWith = (id: Buffer, listenPort: number): Buffer => {
-    const made = packet(id, 1, 98);
-    Buffer.from(INFO_HASH, 'hex').copy(made, 16);
-    made.fill(1, 36, 56);
-    made.writeUInt32BE(2, 80);
-    made.writeUInt32BE(0x08080808, 84);
-    made.writeInt32BE(-1, 92);
-    made.writeUInt16BE(listenPort, 96);
-    return made;
-  };
-  // None of these gets an answer, or ends the tracker: the connect that follows does get its own.
-  for (const nonsense of [
-    Buffer.alloc(0),
-    Buffer.alloc(15),
-    packet(magic, 1, 98),
-    packet(magic, 7, 16),
-    packet(Buffer.alloc(8), 0, 16),
-  ]) {
-    socket.send(nonsense, port, '127.0.0.1');
-  }
-  const connected = await ask(packet(magic, 0, 16));
-  t.equal(connected.length, 16);
-  t.equal(connected.readUInt32BE(4), 77, 'the transaction asked for');
-  const id = connected.subarray(8);
-  t.notSame(id, magic);
-  socket.send(packet(id, 1, 97), port, '127.0.0.1');
-  socket.send(packet(id, 2, 16 + 20 * 75), port, '127.0.0.1');
-  t.equal((await ask(announceWith(id, 9001))).length, 20, 'alone');
-  const second = await ask(announceWith(id, 9002));
-  t.same(
-    [...second.subarray(20)],
-    [127, 0, 0, 1, 9001 >> 8, 9001 & 255],
-    'the address it came from, not the one it named',
-  );
-});
+t.test(
+  'case 61: over UDP an announce counts only from the address that asked for a connection id',
+  async (t) => {
+    const { tracker } = await start(t);
+    const port = tracker.udpAddress?.port ?? 0;
+    const socket = createSocket('udp4');
+    t.teardown(() => socket.close());
+    const ask = async (packet: Buffer): Promise<Buffer> => {
+      socket.send(packet, port, '127.0.0.1');
+      return ((await once(socket, 'message')) as [Buffer])[0];
+    };
+    const packet = (id: Buffer, action: number, bytes: number): Buffer => {
+      const made = Buffer.alloc(bytes);
+      id.copy(made);
+      made.writeUInt32BE(action, 8);
+      made.writeUInt32BE(77, 12);
+      return made;
+    };
+    const magic = Buffer.from('0000041727101980', 'hex');
+    const announceWith = (id: Buffer, listenPort: number): Buffer => {
+      const made = packet(id, 1, 98);
+      Buffer.from(INFO_HASH, 'hex').copy(made, 16);
+      made.fill(1, 36, 56);
+      made.writeUInt32BE(2, 80);
+      made.writeUInt32BE(0x08080808, 84);
+      made.writeInt32BE(-1, 92);
+      made.writeUInt16BE(listenPort, 96);
+      return made;
+    };
+    // None of these gets an answer, or ends the tracker: the connect that follows does get its own.
+    for (const nonsense of [
+      Buffer.alloc(0),
+      Buffer.alloc(15),
+      packet(magic, 1, 98),
+      packet(magic, 7, 16),
+      packet(Buffer.alloc(8), 0, 16),
+    ]) {
+      socket.send(nonsense, port, '127.0.0.1');
+    }
+    const connected = await ask(packet(magic, 0, 16));
+    t.equal(connected.length, 16);
+    t.equal(connected.readUInt32BE(4), 77, 'the transaction asked for');
+    const id = connected.subarray(8);
+    t.notSame(id, magic);
+    socket.send(packet(id, 1, 97), port, '127.0.0.1');
+    socket.send(packet(id, 2, 16 + 20 * 75), port, '127.0.0.1');
+    t.equal((await ask(announceWith(id, 9001))).length, 20, 'alone');
+    const second = await ask(announceWith(id, 9002));
+    t.same(
+      [...second.subarray(20)],
+      [127, 0, 0, 1, 9001 >> 8, 9001 & 255],
+      'the address it came from, not the one it named',
+    );
+  },
+);
 
 t.test('swarms forget who does not come back, and hold no more peers than they may', async (t) => {
   const clock = new FakeClock();
