@@ -162,7 +162,7 @@ Examples:
  * @param name magnet link, URL or path of a `.torrent` file
  * @throws what `fetchTorrent` does
  */
-export async function fetchAndTell(
+async function fetchAndTell(
   name: string,
   flags: FetchFlags,
   client: Parameters<Parameters<typeof withDaemon>[1]>[0],
