@@ -162,7 +162,7 @@ Examples:
  * @param name magnet link, URL or path of a `.torrent` file
  * @throws what `fetchTorrent` does
  */
-export async function fetchAndTell(
+async function fetchAndTell(
   name: string,
   flags: FetchFlags,
   client: Parameters<Parameters<typeof withDaemon>[1]>[0],
@@ -178,7 +178,7 @@ export async function fetchAndTell(
     listen: listen === undefined ? undefined : listenAt(listen),
     idleMs: idleOf(idle),
   };
-  let size = 0;
+  let [size, told] = [0, 0];
   const events = {
     started(file: { readonly name: string; readonly size: number }): void {
       size = file.size;
@@ -186,6 +186,8 @@ export async function fetchAndTell(
       else process.stderr.write(`${file.name}, ${formatBytes(file.size)}\n`);
     },
     advanced(bytes: number, clients: number): void {
+      if (bytes === told) return;
+      told = bytes;
       if (json) print(JSON.stringify({ event: 'progress', bytes, clients }));
       else if (isTty) {
         const part = Math.floor((100 * bytes) / Math.max(size, 1));
@@ -194,16 +196,11 @@ export async function fetchAndTell(
     },
   };
   const clock = createSystemClock();
-  try {
-    const done = await fetchTorrent({ clock, client }, wanted, events, signal);
-    if (json) return print(JSON.stringify({ event: 'done', ...done, output }));
-    if (isTty) process.stderr.write('\n');
-    print(`${done.digest}\n${formatBytes(done.size)} verified, ${done.isNew ? '' : 'was '}in the store`);
-    if (output !== undefined) print(`in ${output}`);
-  } finally {
-    // Other clients keep their connections open for as long as they can.
-    setImmediate(() => process.exit());
-  }
+  const done = await fetchTorrent({ clock, client }, wanted, events, signal);
+  if (json) return print(JSON.stringify({ event: 'done', ...done, output }));
+  if (isTty) process.stderr.write('\n');
+  print(`${done.digest}\n${formatBytes(done.size)} verified, ${done.isNew ? '' : 'was '}in the store`);
+  if (output !== undefined) print(`in ${output}`);
 }
 
 async function readAuthority(path: string): Promise<string> {
@@ -224,6 +221,6 @@ function idleOf(text: string): number {
   try {
     return parseDuration(text);
   } catch (error) {
-    throw new DamselflyError('CONFIG_INVALID', `--idle: ${describeError(error)}`);
+    throw new DamselflyError('CONFIG_INVALID', `--idle: ${(error as Error).message}`);
   }
 }

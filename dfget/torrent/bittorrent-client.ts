@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity as isNamed, type PeerCertificate, rootCertificates } from 'node:tls';
-import { Agent } from 'undici';
-import WebTorrent, { type Torrent, type Wire } from 'webtorrent';
+import { Agent, install } from 'undici';
+import type WebTorrent from 'webtorrent';
+import type { Torrent, Wire } from 'webtorrent';
 import { identityOf } from '../../lib/security/member.ts';
 
 /** Connections to other clients, both ways, of all torrents together. */
@@ -29,7 +30,7 @@ export interface BittorrentClient {
   readonly trust: (authority: string) => void;
 }
 
-export function createBittorrentClient(options: BittorrentClientOptions): BittorrentClient {
+export async function createBittorrentClient(options: BittorrentClientOptions): Promise<BittorrentClient> {
   const { authority, listen, onProblem, uploadRate } = options;
   // The tracker client leaves one behind when an answer is cut off, which must not end the process.
   process.on('unhandledRejection', onProblem);
@@ -38,7 +39,10 @@ export function createBittorrentClient(options: BittorrentClientOptions): Bittor
     proxyOpts.httpsAgent = trackerAgent(pem);
   };
   if (authority !== undefined) trust(authority);
-  const client = new WebTorrent({
+  // The tracker client takes the fetch that is there when it is loaded; Node's own refuses an agent of the package.
+  install();
+  const { default: Client } = await import('webtorrent');
+  const client = new Client({
     torrentPort: listen,
     tracker: { wrtc: false, proxyOpts },
     ...{ dht: false, lsd: false, natUpnp: false, natPmp: false, utp: false, utPex: false, webSeeds: false },

@@ -92,7 +92,7 @@ async function download(
   // Half a second of loading that no other command needs.
   const { createBittorrentClient } = await import('./bittorrent-client.ts');
   let problem = 'no other client has answered';
-  const { client } = createBittorrentClient({
+  const { client } = await createBittorrentClient({
     listen: listen ?? { host: '0.0.0.0', port: 0 },
     authority,
     onProblem: (error) => {
@@ -154,7 +154,9 @@ async function download(
 }
 
 function textOf(error: Error | string): string {
-  return typeof error === 'string' ? error : describeError(error);
+  if (typeof error === 'string') return error;
+  // fetch says no more than that it failed.
+  return describeError(error.cause ?? error);
 }
 
 async function sha256Of(path: string, signal: AbortSignal): Promise<Digest> {

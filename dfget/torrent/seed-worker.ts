@@ -11,8 +11,11 @@ import type { FromSeeder, SeededFile, SeedOptions, ToSeeder } from './seed-messa
 const REPORT_MS = 1000;
 
 const { authority, listen, uploadRate } = workerData as SeedOptions;
+/** fetch says no more than that it failed. */
+const textOf = (error: Error | string): string =>
+  typeof error === 'string' ? error : ((error.cause as Error | undefined) ?? error).message;
 const tell = (message: FromSeeder): void => parentPort?.postMessage(message);
-const { client, trust } = createBittorrentClient({
+const { client, trust } = await createBittorrentClient({
   ...{ authority, listen, uploadRate },
   onProblem: (error) => tell({ type: 'warning', infoHash: '', message: String(error) }),
 });
@@ -45,11 +48,11 @@ function seed({ infoHash, pieceBytes, size, torrent: file }: SeededFile): void {
   torrent.on('trackerAnnounce', () => tell({ type: 'announced', infoHash }));
   torrent.on('upload', (bytes: number) => sent.set(infoHash, (sent.get(infoHash) ?? 0) + bytes));
   torrent.on('warning', (warning: Error | string) =>
-    tell({ type: 'warning', infoHash, message: typeof warning === 'string' ? warning : warning.message }),
+    tell({ type: 'warning', infoHash, message: textOf(warning) }),
   );
   torrent.on('error', (error: Error | string) => {
     torrents.delete(infoHash);
-    tell({ type: 'warning', infoHash, message: typeof error === 'string' ? error : error.message });
+    tell({ type: 'warning', infoHash, message: textOf(error) });
   });
 }
 

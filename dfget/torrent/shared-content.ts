@@ -11,7 +11,7 @@ export type Part =
 /** A blob that nobody has read for so long is closed, so that the store may do with it what it wants. */
 const IDLE_MS = 5_000;
 
-export function partSize(part: Part): number {
+function partSize(part: Part): number {
   return part.kind === 'blob' ? part.size : part.bytes.length;
 }
 
