@@ -162,7 +162,7 @@ Examples:
  * @param name magnet link, URL or path of a `.torrent` file
  * @throws what `fetchTorrent` does
  */
-async function fetchAndTell(
+export async function fetchAndTell(
   name: string,
   flags: FetchFlags,
   client: Parameters<Parameters<typeof withDaemon>[1]>[0],

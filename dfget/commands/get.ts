@@ -7,6 +7,7 @@ import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { formatChecksum } from '../file/checksum.ts';
 import { type FetchedFile, fetchFile, REASONS } from '../file/fetch-file.ts';
 import { createFileProgress } from '../file/progress.ts';
+import { isTorrent } from '../torrent/torrent-source.ts';
 import { takeNotedFlags } from './dragonfly-flags.ts';
 import { type GetFlags, type GetRequest, readGetFlags } from './get-flags.ts';
 import { withDaemon } from './with-daemon.ts';
@@ -24,6 +25,7 @@ Examples:
   dfget -H "Authorization: Bearer TOKEN" https://files.corp/private/model.bin
   dfget --filter "Signature&Expires" "https://bucket.corp/model.bin?Signature=abc&Expires=1"
   dfget -u https://files.corp/model.bin -o model.bin --showbar            as with Dragonfly's dfget 1
+  dfget https://files.corp/disk.qcow2.torrent -o disk.qcow2                as "dfget cache fetch"
 
 The host is to be an upstream of the daemon and of the supernodes (--upstream files.corp=https://files.corp); of any other, and
 without a daemon, the file comes straight from its source, which is said. What is there of a file that was interrupted is
@@ -68,12 +70,30 @@ export function getCommand(): Command {
   return command.action(async (argument: string | undefined, flags: Flags) => {
     const { json = false } = flags;
     await orFail(json, async () => {
+      if (argument !== undefined && isTorrent(argument)) {
+        await getTorrent(argument, flags);
+        return;
+      }
       const request = readGetFlags(argument, flags);
       await withDaemon({ json, socket: request.socket }, async (client, signal) => {
         await get(client, request, flags, signal);
       });
     });
   });
+}
+
+/** What BitTorrent clients share is fetched by its own protocol, and stored under its digest. */
+async function getTorrent(name: string, { json = false, output, socket }: Flags): Promise<void> {
+  const { fetchAndTell } = await import('./cache-torrents.ts');
+  const flags = {
+    socket: socket ?? DEFAULT_SOCKET,
+    json,
+    idle: '2m',
+    ...(output === undefined ? {} : { output }),
+  };
+  await withDaemon({ json, socket: flags.socket }, (client, signal) =>
+    fetchAndTell(name, flags, client, signal),
+  );
 }
 
 async function get(

@@ -373,6 +373,12 @@ export class SeedEngine {
     return this.#blobs.all().reduce((sum, blob) => sum + unsharedBytes(blob, core, this.#coOwners), 0);
   }
 
+  /** What is going on, for people. */
+  status(): SwarmStatus {
+    const reads = { efficiency: () => null };
+    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), reads, this.#deps.clock.now());
+  }
+
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
   async close(): Promise<void> {
     this.#stopTicks();

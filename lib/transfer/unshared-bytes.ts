@@ -4,11 +4,7 @@ import type { CoOwners } from './co-owners.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** Bytes of pieces of the blob that nodes wait for and that are with this supernode alone. */
-export function unsharedBytes(
-  blob: SharedBlob,
-  core: SeedCore,
-  coOwners: Pick<CoOwners, 'holders'>,
-): number {
+export function unsharedBytes(blob: SharedBlob, core: SeedCore, coOwners: Pick<CoOwners, 'holders'>): number {
   if (core.spread(blob.slot).lackers === 0) return 0;
   let bytes = 0;
   for (let piece = 0; piece < blob.info.pieces; piece++) {

@@ -23,8 +23,9 @@ async function setUp(
   const pull = (node = 0): Promise<unknown> =>
     cluster.until(cluster.pull(cluster.nodes[node]!, digest, size).catch((error: unknown) => error));
   const kept = async (): Promise<boolean> => {
-    for (let waited = 0; waited < 100 && !objects.objects.has(indexKey(digest)); waited++)
-      {await cluster.run(100);}
+    for (let waited = 0; waited < 100 && !objects.objects.has(indexKey(digest)); waited++) {
+      await cluster.run(100);
+    }
     return objects.objects.has(indexKey(digest));
   };
   return { cluster, digest, pull, kept, ratio: () => cluster.origin.ratio(digest) };

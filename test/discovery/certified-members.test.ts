@@ -156,8 +156,9 @@ t.test('who knows the cluster key and has no certificate meets nobody', { timeou
   const friend = await join(late, 'node', identitiesOf(t, late).identities);
   friend.discovery.announce([{ digest, size: 7, have: 'none' }]);
   const found = async (): Promise<void> => {
-    while (!friend.named.has(peerIdOf(first.identity)))
-      {await new Promise((resolve) => setTimeout(resolve, 5));}
+    while (!friend.named.has(peerIdOf(first.identity))) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   };
   await within(found(), 'a member is told who has it');
 });

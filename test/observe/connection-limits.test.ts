@@ -22,7 +22,7 @@ async function start(t: Test, limits: ConnectionLimits, host = '127.0.0.1') {
   });
   return {
     waiting,
-    open: async (): Promise<Socket> {
+    open: async (): Promise<Socket> => {
       const socket = connect((server.address() as AddressInfo).port, host).on('error', () => {});
       sockets.push(socket);
       await Promise.all([once(socket, 'connect'), once(server, 'connection')]);
