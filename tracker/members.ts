@@ -51,6 +51,8 @@ export interface MembersDeps {
   readonly clock: Clock;
   readonly core: TrackerCore;
   readonly metrics: TrackerMetrics;
+  /** By which others believe what the member reads of a blob. Absent in a cluster without identities. */
+  readonly warrantFor?: ((member: string, digest: Digest) => readonly string[]) | undefined;
 }
 
 /** Who is connected: keeps the core informed of joins, leaves and silence, and members of new sets of supernodes. */
@@ -124,7 +126,7 @@ export class Members {
 
   /** May the member read, or go on reading, what it asks for? */
   lease(id: string, message: LeaseQuestion): LeaseReply {
-    const { core, clock, metrics } = this.#deps;
+    const { core, clock, metrics, warrantFor } = this.#deps;
     const now = clock.now();
     const answer =
       message.type === 'renew'
@@ -133,7 +135,8 @@ export class Members {
     if (answer.kind === 'granted') {
       if (message.type === 'lease') metrics.leaseAnswers.inc({ answer: 'granted' });
       const { stripe, token, ttlMs } = answer;
-      return { type: 'leased', stripe, token, ttlMs };
+      const warrant = message.type === 'lease' ? warrantFor?.(id, message.digest) : undefined;
+      return { type: 'leased', stripe, token, ttlMs, ...(warrant === undefined ? {} : { warrant }) };
     }
     const { holders, reason, retryMs } = answer;
     metrics.leaseAnswers.inc({ answer: reason });

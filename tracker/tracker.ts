@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ListenAddress } from '../lib/config/values.ts';
+import type { Digest } from '../lib/core/digest.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
@@ -7,6 +8,8 @@ import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
+import { warrantPapers } from '../lib/security/read-warrant.ts';
+import { Signatures } from '../lib/security/signatures.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceQueue } from './announce-queue.ts';
 import { type AnnounceServer, createAnnounceServer } from './announce-server.ts';
@@ -62,7 +65,12 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   metrics.insecure.set(credentials === undefined ? 1 : 0);
   // Larger than any token of a tracker that this one takes the place of.
   const core = new TrackerCore({ firstLeaseToken: Date.now() * LEASES_PER_MS }, rng);
-  const members = new Members({ log, clock, metrics, core });
+  const signatures = credentials === undefined ? undefined : new Signatures(credentials);
+  const warrantFor =
+    signatures === undefined
+      ? undefined
+      : (node: string, digest: Digest) => warrantPapers(signatures, { digest, node, atMs: wallClockMs() });
+  const members = new Members({ log, clock, metrics, core, warrantFor });
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');
   let control: ControlServer | undefined;

@@ -62,6 +62,7 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'insecure',
       '1 while connections between processes are neither encrypted nor authenticated',
     ),
+    strikes: counter('strikes_total', 'Reads of members that signed pieces which are not in the blob', []),
     strangers: counter('strangers_total', 'Connections refused because they could not prove to be a peer', [
       'reason',
     ]),

@@ -4,12 +4,14 @@ import type { Clock } from '../runtime/clock.ts';
 import type { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** News of a blob goes out at once; what follows within this time waits for its end and travels together. */
 const HAVE_PAUSE_MS = 10;
 
 export interface ConversationHost {
+  readonly proofs: ProofTeller;
   /** Our free slots, as far as this neighbour may have them. */
   slots(neighbour: Neighbour): Slots;
   decide(event: (core: PeerCore, now: number) => void): void;
@@ -86,7 +88,8 @@ export class Conversation {
   }
 
   #sendHave(neighbour: Neighbour, blob: SharedBlob, indexes: readonly number[]): void {
-    const proofs = indexes.flatMap((index) => blob.stored.proof(index) ?? []);
+    const proofs = this.#host.proofs.prepare(neighbour, blob, indexes);
+    if (proofs.length === 0 && indexes.length > 0) return;
     neighbour.send({ type: 'have', handle: blob.handle, proofs, slots: this.#host.slots(neighbour) });
   }
 
@@ -113,10 +116,9 @@ export class Conversation {
       case 'have': {
         const blob = this.#meant(neighbour, message.handle);
         if (blob === undefined) return;
-        const trusted = neighbour.peer.role === 'supernode';
         host.decide((core, now) => {
           for (const proof of message.proofs) {
-            if (blob.learn(proof, trusted)) core.peerHas(neighbour.slot, blob.slot, proof.index, now);
+            if (blob.learn(proof, neighbour.peer)) core.peerHas(neighbour.slot, blob.slot, proof.index, now);
           }
         });
         return;
@@ -125,7 +127,7 @@ export class Conversation {
         const blob = this.#meant(neighbour, message.handle);
         const { proof } = message;
         if (blob === undefined || neighbour.peer.role !== 'supernode') return;
-        if (blob.learn(proof, true)) {
+        if (blob.learn(proof, neighbour.peer)) {
           host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now));
         } else {
           neighbour.send({
@@ -150,11 +152,13 @@ export class Conversation {
         if (blob?.owners.has(neighbour.peer.id) === true) host.disown(blob, message.generations);
         return;
       }
-      // A node is not asked to read a registry, takes no declines, and hellos are over.
+      // A node is not asked to read a registry and takes no declines; hellos are over, and papers have been seen.
       case 'hello':
       case 'slots':
       case 'decline':
       case 'origin':
+      case 'voucher':
+      case 'evidence':
     }
   }
 

@@ -10,6 +10,7 @@ import type { BlobStore } from '../store/store.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Limits } from './limits.ts';
 import type { PeerNetwork } from './seams.ts';
+import type { Vouching } from './vouching.ts';
 
 /** Everything outside that an engine touches; each has an in-memory twin, so that whole clusters run in one process. */
 export interface EngineDeps {
@@ -22,6 +23,8 @@ export interface EngineDeps {
   readonly pool: BufferPool;
   /** @default none */
   readonly limits?: Limits | undefined;
+  /** Signs proofs, and checks those of others. @default nobody signs */
+  readonly vouching?: Vouching | undefined;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;

@@ -11,6 +11,8 @@ export interface TheirBlob {
 
 /** Blobs one neighbour may share with us at once: beyond it, further `open`s are ignored. */
 const MAX_OPEN_BLOBS = 4096;
+/** Cards, warrants and pieces of evidence that one link may show: a few for each blob. */
+const MAX_PAPERS = 16_384;
 
 /**
  * A peer we are connected to. Each side names blobs by its own handles; a blob is exchanged once both sides have
@@ -25,6 +27,8 @@ export class Neighbour {
   readonly #holdsSome = new Set<Digest>();
   readonly #opened = new Set<Digest>();
   readonly #met = new Set<Digest>();
+  readonly #shown = new Set<string>();
+  #papersSeen = 0;
   readonly #send: (message: PeerMessage) => void;
 
   constructor(peer: PeerInfo, send: (message: PeerMessage) => void) {
@@ -34,6 +38,18 @@ export class Neighbour {
 
   send(message: PeerMessage): void {
     this.#send(message);
+  }
+
+  /** Shows it a card or a warrant, once. */
+  show(paper: string): void {
+    if (this.#shown.has(paper)) return;
+    this.#shown.add(paper);
+    this.send({ type: 'voucher', text: paper });
+  }
+
+  /** It shows us a card or a warrant. @returns whether to look at it: to check one costs more than to send one */
+  maySee(): boolean {
+    return ++this.#papersSeen <= MAX_PAPERS;
   }
 
   /** The blob the neighbour means by one of its handles. */

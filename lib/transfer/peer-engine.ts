@@ -31,6 +31,7 @@ import { NodeCache } from './node-cache.ts';
 import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
 import { Prefetch } from './prefetch.ts';
+import { ProofTrust } from './proof-trust.ts';
 import { RegistryFallback } from './registry-fallback.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -52,6 +53,7 @@ export class PeerEngine implements BlobSource {
   readonly #decisions: Decisions<PeerCore>;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
+  readonly #trust: ProofTrust;
   readonly #table: BlobTable;
   readonly #blobs: NodeBlobs;
   readonly #conversation: Conversation;
@@ -76,16 +78,25 @@ export class PeerEngine implements BlobSource {
     const decide = this.#decisions.decide.bind(this.#decisions);
     const limits = deps.limits ?? new Limits(deps.clock);
     const localFirst = new LocalFirst(deps.clock, limits.upload);
-    this.#table = new BlobTable(deps.pool);
+    this.#trust = new ProofTrust(deps, {
+      ban: (id, reason) => this.#neighbours.ban(id, reason),
+      neighbours: () => this.#neighbours.all(),
+      blob: (digest) => this.#table.get(digest),
+    });
+    const { judge } = this.#trust;
+    this.#table = new BlobTable(deps.pool, judge);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
         up: (neighbour, hello) => this.#up(neighbour, hello),
         down: (neighbour) => this.#down(neighbour),
-        message: (neighbour, message) => this.#conversation.hear(neighbour, message),
+        message: (neighbour, message) => {
+          if (!this.#trust.hear(neighbour, message)) this.#conversation.hear(neighbour, message);
+        },
       },
     );
     this.#conversation = new Conversation(deps, {
+      proofs: this.#trust.teller,
       slots: (neighbour) => this.#slots(neighbour),
       discoveryReachable: () => deps.discovery.reachable,
       decide,
@@ -102,7 +113,7 @@ export class PeerEngine implements BlobSource {
       neighbours: () => this.#neighbours.all(),
       dialling: () => this.#neighbours.dialling(),
     });
-    this.#sink = new PieceSink(deps, {
+    this.#sink = new PieceSink({ ...deps, judge }, {
       dropsEverywhere: false,
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
@@ -247,6 +258,7 @@ export class PeerEngine implements BlobSource {
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
     );
     this.#sendSlots(neighbour, false);
+    this.#trust.meet(neighbour);
     for (const blob of this.#table.all()) {
       if (!blob.stored.complete) this.#conversation.meet(neighbour, blob);
     }

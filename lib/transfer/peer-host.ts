@@ -12,6 +12,7 @@ import { tellTrust } from '../origin/tell-trust.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { Credentials } from '../security/credentials.ts';
+import { Signatures } from '../security/signatures.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
 import { containerdBlobs, openBorrowedBlobs } from '../store/borrowed-blobs.ts';
 import { createNodeDisk } from '../store/disk/node-disk.ts';
@@ -27,6 +28,7 @@ import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import type { PeerServerHandlers } from './seams.ts';
+import { Vouching } from './vouching.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
 export interface PeerHostConfig extends DiscoveryConfig {
@@ -180,7 +182,12 @@ export async function openPeerHost<E extends Engine>(
     closers.push(() => opened.close());
     late.opened = opened;
     const { discovery } = opened;
-    const parts = { ...deps, network, discovery, store, origin, pool, limits, metrics, self: () => self };
+    const vouching =
+      credentials === undefined
+        ? undefined
+        : new Vouching(new Signatures(credentials), { warrantsGiven: () => opened.by() === 'tracker' });
+    const shared = { network, discovery, store, origin, pool, limits, metrics, vouching };
+    const parts = { ...deps, ...shared, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
     engine.start();

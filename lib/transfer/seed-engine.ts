@@ -23,6 +23,7 @@ import type { Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { NodeRequests, refuseToRead } from './node-requests.ts';
 import { PieceSink } from './piece-sink.ts';
+import { ProofTrust } from './proof-trust.ts';
 import { RegistryReads } from './registry-reads.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -42,6 +43,7 @@ export class SeedEngine {
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
   readonly #zones = new Map<string, number>();
+  readonly #trust: ProofTrust;
   readonly #blobs: BlobTable;
   readonly #coOwners: CoOwners;
   readonly #reads: RegistryReads;
@@ -56,16 +58,24 @@ export class SeedEngine {
       this.#carryOut(actions, at),
     );
     const decide = this.#decisions.decide.bind(this.#decisions);
-    this.#blobs = new BlobTable(deps.pool);
+    this.#trust = new ProofTrust(deps, {
+      ban: (id, reason) => this.#neighbours.ban(id, reason),
+      neighbours: () => this.#neighbours.all(),
+      blob: (digest) => this.#blobs.get(digest),
+    });
+    const { judge, teller: proofs } = this.#trust;
+    this.#blobs = new BlobTable(deps.pool, judge);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
         up: (neighbour, hello) => this.#up(neighbour, hello),
         down: (neighbour) => this.#down(neighbour),
-        message: (neighbour, message) => this.#hear(neighbour, message),
+        message: (neighbour, message) => {
+          if (!this.#trust.hear(neighbour, message)) this.#hear(neighbour, message);
+        },
       },
     );
-    this.#sink = new PieceSink(deps, {
+    this.#sink = new PieceSink({ ...deps, judge }, {
       dropsEverywhere: true,
       complete: (blob) =>
         deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
@@ -73,6 +83,7 @@ export class SeedEngine {
     });
     const limits = deps.limits ?? new Limits(deps.clock);
     this.#coOwners = new CoOwners(deps, {
+      proofs,
       selfId: () => deps.self().id,
       slots: () => this.#slots(),
       linked: (id) => this.#neighbours.get(id),
@@ -99,6 +110,7 @@ export class SeedEngine {
       decide,
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
+      isBelievable: (proof, digest, { peer }) => judge?.standing(proof, digest, peer.id) !== undefined || judge === undefined,
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => this.#reads.start(blob, origin),
     });
@@ -192,6 +204,7 @@ export class SeedEngine {
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {
+    this.#trust.meet(neighbour);
     if (isSupernode(neighbour)) {
       this.#coOwners.up(neighbour, this.#blobs.all());
       return;
@@ -278,7 +291,7 @@ export class SeedEngine {
     const neighbour = this.#bySlot[actions.peer[at] ?? -1];
     const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
     if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) return;
-    const proof = blob.stored.proof(actions.piece[at] ?? -1);
+    const [proof] = this.#trust.teller.prepare(neighbour, blob, [actions.piece[at] ?? -1]);
     if (proof !== undefined) {
       neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
     }

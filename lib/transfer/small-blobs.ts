@@ -3,7 +3,6 @@ import { type Digest, digestAlgorithm, digestOf, pieceHash } from '../core/diges
 import { describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { withAbort } from '../core/single-flight.ts';
-import { randomHex } from '../runtime/rng.ts';
 import {
   MAX_SMALL_ANSWER_BYTES,
   MAX_SMALL_BLOBS,
@@ -14,6 +13,7 @@ import { unpooled } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { OneRead } from './vouching.ts';
 
 /** When the first one asked has not answered by then, others are asked too. */
 const HEDGE_MS = 25;
@@ -204,12 +204,11 @@ export class SmallBlobs {
 
   /** Stores the blob, and tells who may ask for it. */
   async #keep(request: BlobRequest, bytes: Uint8Array, from: PeerInfo): Promise<void> {
-    const { log, rng } = this.#deps;
+    const { log, rng, vouching } = this.#deps;
     try {
       const blob = await this.#host.share(request);
       if (blob === undefined) return;
-      const generation = randomHex(rng, 8);
-      const proof = { index: 0, hash: pieceHash(bytes), generation, signature: new Uint8Array() };
+      const proof = new OneRead({ rng, vouching }, blob.info).proof(0, pieceHash(bytes));
       const source = from.role === 'supernode' ? 'supernode' : 'peer';
       await this.#sink.accept(blob, proof, unpooled(bytes), source, from.id);
       this.#host.obtained(blob);

@@ -1,12 +1,12 @@
 import { isDigest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
-import { MAX_BLOB_BYTES } from '../core/geometry.ts';
-import type { PieceProof } from '../core/proof.ts';
+import { type BlobInfo, MAX_BLOB_BYTES } from '../core/geometry.ts';
+import { type PieceProof, SIGNATURE_BYTES } from '../core/proof.ts';
 import { ByteReader, ByteWriter, encodeText, protocolError } from './peer-codec-bytes.ts';
 import { decodeHello, encodeHello, MAX_HELLO_BYTES } from './peer-codec-hello.ts';
 import type { PeerMessage, Slots } from './peer-messages.ts';
 
-/** Proofs in one `have`: at most 437 KiB a message, so that a long list never holds up what comes after it. */
+/** Proofs in one `have`: at most 501 KiB a message, so that a long list never holds up what comes after it. */
 export const MAX_PROOFS_PER_MESSAGE = 4096;
 /** Piece indexes stay below this: a bitmap of one blob is at most 512 KiB. */
 export const MAX_PIECES = 2 ** 22;
@@ -19,11 +19,14 @@ const MAX_NAME_BYTES = 1024;
 const MAX_AUTHORIZATION_BYTES = 16 * 1024;
 const MAX_CODE_BYTES = 64;
 const MAX_REASON_BYTES = 1024;
+/** A card with a few certificates. */
+const MAX_VOUCHER_BYTES = 12 * 1024;
+/** Two contradict each other. */
+const MAX_EVIDENCE_PROOFS = 2;
 const HASH_BYTES = 32;
 const GENERATION_BYTES = 8;
 /** Reads of one blob in one message: each of its owners, and nodes that stepped in. */
 const MAX_GENERATIONS = 255;
-const SIGNATURE_BYTES = 64;
 const PROOF_BYTES = 4 + HASH_BYTES + GENERATION_BYTES + 1 + SIGNATURE_BYTES;
 
 /** First byte of every message. Numbers are never reused: an unknown one is skipped by older peers. */
@@ -38,6 +41,8 @@ const TYPE = {
   origin: 8,
   'origin-failed': 9,
   wrong: 10,
+  voucher: 11,
+  evidence: 12,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -77,6 +82,18 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
     case 'close':
       writer.u32(message.handle);
       break;
+    case 'voucher':
+      writer.text(message.text, MAX_VOUCHER_BYTES);
+      break;
+    case 'evidence': {
+      const shown = message.proofs.slice(0, MAX_EVIDENCE_PROOFS);
+      writer.text(message.digest, MAX_DIGEST_BYTES);
+      writer.u64(message.size);
+      writer.u32(message.pieceBytes);
+      writer.u8(shown.length);
+      for (const proof of shown) writeProof(writer, proof);
+      break;
+    }
     case 'have':
       if (proofs > MAX_PROOFS_PER_MESSAGE) {
         throw new DamselflyError('INTERNAL', `${proofs} proofs do not fit in a message`);
@@ -141,7 +158,15 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
     case TYPE.hello:
       return decodeHello(reader.rest());
     case TYPE.open:
-      return readOpen(reader);
+      return { type: 'open', handle: reader.u32(), ...readBlob(reader) };
+    case TYPE.voucher:
+      return { type: 'voucher', text: readHeaderText(reader, MAX_VOUCHER_BYTES) };
+    case TYPE.evidence: {
+      const blob = readBlob(reader);
+      const count = reader.u8();
+      if (count > MAX_EVIDENCE_PROOFS) throw protocolError(`${count} proofs as evidence`);
+      return { type: 'evidence', ...blob, proofs: readProofs(reader, count) };
+    }
     case TYPE.close:
       return { type: 'close', handle: reader.u32() };
     case TYPE.have: {
@@ -187,8 +212,8 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
   }
 }
 
-function readOpen(reader: ByteReader): PeerMessage {
-  const handle = reader.u32();
+/** Which blob, and how it is cut. */
+function readBlob(reader: ByteReader): Pick<BlobInfo, 'digest' | 'size' | 'pieceBytes'> {
   const digest = reader.text(MAX_DIGEST_BYTES);
   const size = reader.u64();
   const pieceBytes = reader.u32();
@@ -199,7 +224,7 @@ function readOpen(reader: ByteReader): PeerMessage {
     throw protocolError(`pieces of ${pieceBytes} bytes`);
   }
   if (size > pieceBytes * MAX_PIECES) throw protocolError('too many pieces');
-  return { type: 'open', handle, digest: digest, size, pieceBytes };
+  return { digest, size, pieceBytes };
 }
 
 function writeSlots(writer: ByteWriter, slots: Slots): void {

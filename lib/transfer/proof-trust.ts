@@ -1,0 +1,56 @@
+import type { Digest } from '../core/digest.ts';
+import type { PeerMessage } from '../wire/peer-messages.ts';
+import type { EngineDeps } from './engine-deps.ts';
+import type { Neighbour } from './neighbour.ts';
+import { ProofJudge } from './proof-judge.ts';
+import { ProofTeller } from './proof-teller.ts';
+import type { SharedBlob } from './shared-blob.ts';
+
+export interface ProofTrustHost {
+  ban(peerId: string, reason: string): void;
+  neighbours(): readonly Neighbour[];
+  blob(digest: Digest): SharedBlob | undefined;
+}
+
+/** Proofs between an engine and its neighbours: what is told, whom to believe, and the papers that show who signed. */
+export class ProofTrust {
+  readonly teller: ProofTeller;
+  /** Absent in a cluster without identities. */
+  readonly judge: ProofJudge | undefined;
+  readonly #deps: EngineDeps;
+
+  constructor(deps: EngineDeps, host: ProofTrustHost) {
+    const { log, metrics, vouching } = deps;
+    this.#deps = deps;
+    this.teller = new ProofTeller(deps);
+    if (vouching === undefined) return;
+    this.judge = new ProofJudge(
+      { vouching, log, metrics },
+      {
+        ban: (peerId, reason) => host.ban(peerId, reason),
+        tell: (evidence) => {
+          for (const neighbour of host.neighbours()) this.teller.accuse(neighbour, evidence);
+        },
+        rightProof: ({ digest, pieceBytes, size }, index) => {
+          const blob = host.blob(digest);
+          const same = blob?.verified === true && blob.info.size === size && blob.info.pieceBytes === pieceBytes;
+          return same ? blob.stored.proof(index) : undefined;
+        },
+      },
+    );
+  }
+
+  /** A link is there: what members have signed against themselves is shown to everybody. */
+  meet(neighbour: Neighbour): void {
+    for (const evidence of this.judge?.evidence ?? []) this.teller.accuse(neighbour, evidence);
+  }
+
+  /** @returns whether the message was about who signed what, and is dealt with */
+  hear(neighbour: Neighbour, message: PeerMessage): boolean {
+    if (message.type !== 'voucher' && message.type !== 'evidence') return false;
+    if (!neighbour.maySee()) return true;
+    if (message.type === 'voucher') this.#deps.vouching?.hear(message.text);
+    else this.judge?.hear(message, neighbour.peer.id);
+    return true;
+  }
+}
