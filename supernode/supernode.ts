@@ -15,7 +15,12 @@ export async function createSupernode(
   config: SupernodeConfig,
   sources?: SettingsSources<SupernodeConfig>,
 ): Promise<RunningProcess> {
-  const host = await openPeerHost(deps, config, 'supernode', (parts) => new SeedEngine(parts));
+  const host = await openPeerHost(
+    deps,
+    config,
+    'supernode',
+    (parts) => new SeedEngine(parts, {}, { sessionMaxMs: config.sessionMax }),
+  );
   if (sources !== undefined) followFile(deps, config, sources, host);
   const { id } = host.self();
   const { adminAddress: admin, peerAddress: peer } = host;

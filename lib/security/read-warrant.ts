@@ -29,7 +29,7 @@ export function warrantPapers(signatures: Signatures, warrant: ReadWarrant): rea
 }
 
 function issueWarrant(signatures: Signatures, { atMs, digest, node }: ReadWarrant): string {
-  const payload = Buffer.from(JSON.stringify({ digest, node, atMs }));
+  const payload = Buffer.from(JSON.stringify({ digest, node, atMs: Math.floor(atMs) }));
   const signature = Buffer.from(signatures.sign(statement(payload)));
   return `${PREFIX}${payload.toString('base64url')}.${signature.toString('base64url')}`;
 }

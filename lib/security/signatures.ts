@@ -1,6 +1,7 @@
-import { createPrivateKey, type KeyObject, sign, verify, type X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
 import { BoundedMap } from '../core/bounded-map.ts';
 import { SIGNATURE_BYTES, SIGNER_ID_BYTES } from '../core/proof.ts';
+import { fingerprintOf } from './cluster-authority.ts';
 import type { Credentials } from './credentials.ts';
 import { isRevoked } from './revocation-list.ts';
 import { certificatesIn, openSigningKey, readCard, type Signer, type SigningKey } from './signer-card.ts';
@@ -18,7 +19,7 @@ interface Known {
 export class Signatures {
   readonly #credentials: Credentials;
   readonly #known = new BoundedMap<Known>(MAX_SIGNERS);
-  #own: { readonly keys: TlsKeys; readonly key: SigningKey } | undefined;
+  #own: { readonly keys: TlsKeys; readonly key: SigningKey; readonly fingerprint: string } | undefined;
   #ownKey: KeyObject | undefined;
   #trusted: { readonly ca: TlsKeys['ca']; readonly authorities: readonly X509Certificate[] } | undefined;
 
@@ -29,17 +30,22 @@ export class Signatures {
 
   /** Our own card: see {@link SigningKey}. */
   get card(): string {
-    return this.#signing().card;
+    return this.#signing().key.card;
   }
 
   /** Our own name as a signer. */
   get id(): string {
-    return this.#signing().id;
+    return this.#signing().key.id;
+  }
+
+  /** SHA-256 of our certificate in force, hex. */
+  get fingerprint(): string {
+    return this.#signing().fingerprint;
   }
 
   /** Signs in our name: {@link SIGNATURE_BYTES}. */
   sign(statement: Uint8Array): Uint8Array {
-    const { id, privateKey } = this.#signing();
+    const { id, privateKey } = this.#signing().key;
     const signature = new Uint8Array(SIGNATURE_BYTES);
     Buffer.from(signature.buffer).write(id, 'hex');
     signature.set(sign(null, statement, privateKey), SIGNER_ID_BYTES);
@@ -85,21 +91,24 @@ export class Signatures {
     return isRevoked(revoked, role, name) || revoked.serials.includes(signer.serial) ? undefined : signer;
   }
 
-  #signing(): SigningKey {
+  #signing(): { readonly key: SigningKey; readonly fingerprint: string } {
     const { keys } = this.#credentials;
     if (this.#own?.keys !== keys) {
       if (this.#ownKey === undefined && createPrivateKey(keys.key).asymmetricKeyType !== 'ed25519') {
         this.#ownKey = openSigningKey(keys).privateKey;
       }
-      this.#own = { keys, key: openSigningKey(keys, this.#ownKey) };
+      const fingerprint = fingerprintOf(new X509Certificate(keys.cert)).toString('hex');
+      this.#own = { keys, key: openSigningKey(keys, this.#ownKey), fingerprint };
     }
-    return this.#own.key;
+    return this.#own;
   }
 }
 
 /** The signer that a signature names; an empty text for none. */
 export function signerIdIn(signature: Uint8Array): string {
-  return Buffer.from(signature.buffer, signature.byteOffset, Math.min(signature.length, SIGNER_ID_BYTES)).toString(
-    'hex',
-  );
+  return Buffer.from(
+    signature.buffer,
+    signature.byteOffset,
+    Math.min(signature.length, SIGNER_ID_BYTES),
+  ).toString('hex');
 }

@@ -59,7 +59,10 @@ export interface Signer {
 
 /** Name of a public key: the first 16 bytes of the SHA-256 of its 32, as hex. */
 export function signerIdOf(publicKey: KeyObject): string {
-  return createHash('sha256').update(rawKey(publicKey)).digest('hex').slice(0, 2 * SIGNER_ID_BYTES);
+  return createHash('sha256')
+    .update(rawKey(publicKey))
+    .digest('hex')
+    .slice(0, 2 * SIGNER_ID_BYTES);
 }
 
 /**
@@ -101,7 +104,14 @@ export function readCard(
     if (publicKey === undefined) return undefined;
     const serial = leaf.serialNumber.toLowerCase();
     const validUntilMs = leaf.validToDate.getTime();
-    return { id: signerIdOf(publicKey), publicKey, identity, peerId: peerIdOf(identity), serial, validUntilMs };
+    return {
+      id: signerIdOf(publicKey),
+      publicKey,
+      identity,
+      peerId: peerIdOf(identity),
+      serial,
+      validUntilMs,
+    };
   } catch {
     return undefined;
   }

@@ -4,6 +4,7 @@ import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
 import { DamselflyError, hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
+import { withAbort } from '../core/single-flight.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
@@ -45,13 +46,15 @@ const SHORT_BYTES = 1024 * 1024;
 const SHORT_WAIT_MS = 50;
 
 export interface ClientReadsHost {
+  /** Whether peers may give us the blob; undefined where nobody asks for a right to it. Never rejects. */
+  mayShare(request: BlobRequest): Promise<boolean> | undefined;
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
   small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /**
    * The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. Undefined when it
    * is there with another size.
    */
-  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
+  share(request: BlobRequest, sinceMs: number, right: boolean): Promise<SharedBlob | undefined>;
   /** The same for this client alone, when the disk does not take it; undefined when that cannot be. */
   passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
   /** The client has all bytes of the blob before `offset`. */
@@ -123,6 +126,7 @@ export class ClientReads implements BlobSource {
     }
     let sent = range.start;
     let sinceMs = this.#deps.clock.now();
+    let right = true;
     try {
       const kept = await this.#deps.store.open(request.digest);
       try {
@@ -141,7 +145,9 @@ export class ClientReads implements BlobSource {
         await kept?.close();
       }
       sinceMs = this.#deps.clock.now();
-      const bytes = await this.#host.small(request, signal);
+      const asked = this.#host.mayShare(request);
+      right = asked === undefined || (await withAbort(asked, signal));
+      const bytes = right ? await this.#host.small(request, signal) : undefined;
       if (bytes !== undefined) {
         turn.got();
         yield bytes.subarray(range.start, range.end);
@@ -164,13 +170,13 @@ export class ClientReads implements BlobSource {
       yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
       return;
     }
-    yield* this.#follow(request, { sent, sinceMs }, pull, signal);
+    yield* this.#follow(request, { sent, sinceMs, right }, pull, signal);
   }
 
   /** The bytes from where the client stands on, while the swarm fetches them. */
   async *#follow(
     request: BlobRequest,
-    from: { readonly sent: number; readonly sinceMs: number },
+    from: { readonly sent: number; readonly sinceMs: number; readonly right: boolean },
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
@@ -184,8 +190,10 @@ export class ClientReads implements BlobSource {
       try {
         const shared: SharedBlob | undefined =
           failure === undefined
-            ? await this.#host.share(request, from.sinceMs)
-            : await this.#host.passOn(request, from.sinceMs);
+            ? await this.#host.share(request, from.sinceMs, from.right)
+            : from.right
+              ? await this.#host.passOn(request, from.sinceMs)
+              : undefined;
         if (shared === undefined) {
           if (failure !== undefined) throw failure;
           yield* this.#pastOtherSize(request, sent, turn, signal);

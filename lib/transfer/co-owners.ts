@@ -152,6 +152,7 @@ export class CoOwners {
       case 'origin':
       case 'voucher':
       case 'evidence':
+      case 'capability':
     }
   }
 

@@ -12,6 +12,8 @@ const HAVE_PAUSE_MS = 10;
 
 export interface ConversationHost {
   readonly proofs: ProofTeller;
+  /** Shows the neighbour that we may get the blob, where that is asked. */
+  showRight(neighbour: Neighbour, blob: SharedBlob): void;
   /** Our free slots, as far as this neighbour may have them. */
   slots(neighbour: Neighbour): Slots;
   decide(event: (core: PeerCore, now: number) => void): void;
@@ -51,8 +53,10 @@ export class Conversation {
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
+    if (blob.noRight && !stored.complete) return;
     // A supernode that does not own the blob would read it from the registry a second time.
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
+    if (!neighbour.weShare(blob.digest)) this.#host.showRight(neighbour, blob);
     const news = neighbour.openOurs(blob.handle, info);
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       // One piece ahead of all others: it will hear which they are before it reads any of them.
@@ -159,6 +163,7 @@ export class Conversation {
       case 'origin':
       case 'voucher':
       case 'evidence':
+      case 'capability':
     }
   }
 

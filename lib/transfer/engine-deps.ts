@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { BlobStore } from '../store/store.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { Grants } from './grants.ts';
 import type { Limits } from './limits.ts';
 import type { PeerNetwork } from './seams.ts';
 import type { Vouching } from './vouching.ts';
@@ -23,6 +24,8 @@ export interface EngineDeps {
   readonly pool: BufferPool;
   /** @default none */
   readonly limits?: Limits | undefined;
+  /** Who may get blobs. @default whoever asks */
+  readonly grants?: Grants | undefined;
   /** Signs proofs, and checks those of others. @default nobody signs */
   readonly vouching?: Vouching | undefined;
   readonly clock: Clock;

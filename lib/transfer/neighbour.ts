@@ -1,5 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
+import type { GivenCapability } from '../wire/capability-codec.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
 
 /** What a neighbour told about a blob it shares. */
@@ -20,6 +21,8 @@ const MAX_PAPERS = 16_384;
  */
 export class Neighbour {
   readonly peer: PeerInfo;
+  /** SHA-256 of the certificate that it has shown, hex; undefined where nobody shows any. */
+  readonly fingerprint: string | undefined;
   /** Slot of this peer in our core, set by the engine. */
   slot = -1;
   readonly #theirs = new Map<number, TheirBlob>();
@@ -31,8 +34,9 @@ export class Neighbour {
   #papersSeen = 0;
   readonly #send: (message: PeerMessage) => void;
 
-  constructor(peer: PeerInfo, send: (message: PeerMessage) => void) {
+  constructor(peer: PeerInfo, send: (message: PeerMessage) => void, fingerprint?: string) {
     this.peer = peer;
+    this.fingerprint = fingerprint;
     this.#send = send;
   }
 
@@ -45,6 +49,18 @@ export class Neighbour {
     if (this.#shown.has(paper)) return;
     this.#shown.add(paper);
     this.send({ type: 'voucher', text: paper });
+  }
+
+  /** Shows it our right to some blobs, once. */
+  showCapability({
+    capability,
+    card,
+    digests,
+  }: Pick<GivenCapability, 'capability' | 'card' | 'digests'>): void {
+    if (this.#shown.has(capability)) return;
+    this.show(card);
+    this.#shown.add(capability);
+    this.send({ type: 'capability', text: capability, digests });
   }
 
   /** It shows us a card or a warrant. @returns whether to look at it: to check one costs more than to send one */

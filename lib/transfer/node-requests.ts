@@ -93,6 +93,7 @@ export class NodeRequests {
       case 'origin-failed':
       case 'voucher':
       case 'evidence':
+      case 'capability':
     }
   }
 

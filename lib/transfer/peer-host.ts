@@ -22,6 +22,7 @@ import type { BlobStore } from '../store/store.ts';
 import { storeError } from '../store/store-error.ts';
 import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { Grants } from './grants.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
 import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
@@ -162,6 +163,7 @@ export async function openPeerHost<E extends Engine>(
         if (door !== undefined) return door;
         throw new DamselflyError('PEER_UNREACHABLE', 'this process is in no DHT');
       },
+      capability: async (from, question, options) => await late.engine?.capability?.(from, question, options),
       smallBlobs: async (request, options) => (await late.engine?.smallBlobs?.(request, options)) ?? [],
     });
     closers.push(() => listener.close());
@@ -186,7 +188,9 @@ export async function openPeerHost<E extends Engine>(
       credentials === undefined
         ? undefined
         : new Vouching(new Signatures(credentials), { warrantsGiven: () => opened.by() === 'tracker' });
-    const shared = { network, discovery, store, origin, pool, limits, metrics, vouching };
+    const grants =
+      vouching === undefined ? undefined : new Grants({ ...deps, metrics, signatures: vouching.signatures });
+    const shared = { grants, network, discovery, store, origin, pool, limits, metrics, vouching };
     const parts = { ...deps, ...shared, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;

@@ -189,5 +189,7 @@ export class PieceSink {
 }
 
 function heldProofs({ info, stored }: SharedBlob): PieceProof[] {
-  return Array.from({ length: info.pieces }, (_, index) => stored.proof(index)).filter((each) => each !== undefined);
+  return Array.from({ length: info.pieces }, (_, index) => stored.proof(index)).filter(
+    (each) => each !== undefined,
+  );
 }

@@ -33,7 +33,8 @@ export class ProofTrust {
         },
         rightProof: ({ digest, pieceBytes, size }, index) => {
           const blob = host.blob(digest);
-          const same = blob?.verified === true && blob.info.size === size && blob.info.pieceBytes === pieceBytes;
+          const same =
+            blob?.verified === true && blob.info.size === size && blob.info.pieceBytes === pieceBytes;
           return same ? blob.stored.proof(index) : undefined;
         },
       },
@@ -47,9 +48,17 @@ export class ProofTrust {
 
   /** @returns whether the message was about who signed what, and is dealt with */
   hear(neighbour: Neighbour, message: PeerMessage): boolean {
-    if (message.type !== 'voucher' && message.type !== 'evidence') return false;
+    const { grants, vouching } = this.#deps;
+    if (message.type !== 'voucher' && message.type !== 'evidence' && message.type !== 'capability') {
+      return false;
+    }
     if (!neighbour.maySee()) return true;
-    if (message.type === 'voucher') this.#deps.vouching?.hear(message.text);
+    const { fingerprint, peer } = neighbour;
+    if (message.type === 'capability') {
+      if (fingerprint !== undefined) grants?.show({ id: peer.id, fingerprint }, message);
+      return true;
+    }
+    if (message.type === 'voucher') vouching?.hear(message.text);
     else this.judge?.hear(message, neighbour.peer.id);
     return true;
   }

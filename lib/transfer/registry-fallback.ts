@@ -70,7 +70,14 @@ export interface FallbackHost {
 /** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
 type Mode = 'lease' | 'aside' | 'at-once';
 
-type Reason = 'stalled' | 'no-peers' | 'supernode-failed' | 'hedge' | 'aside' | 'last-resort';
+type Reason =
+  | 'stalled'
+  | 'no-peers'
+  | 'supernode-failed'
+  | 'hedge'
+  | 'aside'
+  | 'last-resort'
+  | 'no-capability';
 
 interface Considered {
   /** Not looked at again before. */
@@ -123,6 +130,11 @@ export class RegistryFallback {
   consider(blob: SharedBlob): boolean {
     if (!this.#isWanted(blob) || !this.#isOpen(blob)) return false;
     const now = this.#deps.clock.now();
+    if (blob.noRight) {
+      if (blob.passing !== undefined) this.#endPassing(blob);
+      else if (now >= this.#consideredOf(blob).notBeforeMs) this.#start(blob, 'no-capability');
+      return false;
+    }
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) return false;
     if (blob.passing !== undefined) {
@@ -373,7 +385,7 @@ export class RegistryFallback {
 
 function modeOf(reason: Reason): Mode {
   if (reason === 'aside') return 'aside';
-  return reason === 'last-resort' ? 'at-once' : 'lease';
+  return reason === 'last-resort' || reason === 'no-capability' ? 'at-once' : 'lease';
 }
 
 function withoutLease(stripe: number): HeldLease {

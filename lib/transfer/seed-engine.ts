@@ -8,10 +8,12 @@ import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
+import type { CapabilityAnswer, CapabilityQuestion } from '../wire/capability-codec.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
+import { type CapabilityDesk, createDesk, type DeskHabits } from './capability-desk.ts';
 import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { CoOwners } from './co-owners.ts';
 import { Decisions } from './decisions.ts';
@@ -25,7 +27,14 @@ import { NodeRequests, refuseToRead } from './node-requests.ts';
 import { PieceSink } from './piece-sink.ts';
 import { ProofTrust } from './proof-trust.ts';
 import { RegistryReads } from './registry-reads.ts';
-import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
+import type {
+  Link,
+  PeerMember,
+  PieceAdmission,
+  PieceRequest,
+  SmallBlobsAnswer,
+  SmallBlobsRequest,
+} from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { Uploads } from './uploads.ts';
 
@@ -44,6 +53,7 @@ export class SeedEngine {
   readonly #bySlot: (Neighbour | undefined)[] = [];
   readonly #zones = new Map<string, number>();
   readonly #trust: ProofTrust;
+  readonly #desk: CapabilityDesk | undefined;
   readonly #blobs: BlobTable;
   readonly #coOwners: CoOwners;
   readonly #reads: RegistryReads;
@@ -52,7 +62,7 @@ export class SeedEngine {
   readonly #uploads: Uploads;
   #stopTicks = (): void => {};
 
-  constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}) {
+  constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}, habits: DeskHabits = {}) {
     this.#deps = deps;
     this.#decisions = new Decisions(new SeedCore(core, deps.rng), deps.clock, (actions, at) =>
       this.#carryOut(actions, at),
@@ -63,6 +73,7 @@ export class SeedEngine {
       neighbours: () => this.#neighbours.all(),
       blob: (digest) => this.#blobs.get(digest),
     });
+    this.#desk = createDesk(deps, habits);
     const { judge, teller: proofs } = this.#trust;
     this.#blobs = new BlobTable(deps.pool, judge);
     this.#neighbours = new Neighbours(
@@ -75,12 +86,15 @@ export class SeedEngine {
         },
       },
     );
-    this.#sink = new PieceSink({ ...deps, judge }, {
-      dropsEverywhere: true,
-      complete: (blob) =>
-        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
-      wrong: (blob, generations) => this.#startOver(blob, generations),
-    });
+    this.#sink = new PieceSink(
+      { ...deps, judge },
+      {
+        dropsEverywhere: true,
+        complete: (blob) =>
+          deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
+        wrong: (blob, generations) => this.#startOver(blob, generations),
+      },
+    );
     const limits = deps.limits ?? new Limits(deps.clock);
     this.#coOwners = new CoOwners(deps, {
       proofs,
@@ -110,7 +124,8 @@ export class SeedEngine {
       decide,
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
-      isBelievable: (proof, digest, { peer }) => judge?.standing(proof, digest, peer.id) !== undefined || judge === undefined,
+      isBelievable: (proof, digest, { peer }) =>
+        judge?.standing(proof, digest, peer.id) !== undefined || judge === undefined,
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => this.#reads.start(blob, origin),
     });
@@ -178,12 +193,22 @@ export class SeedEngine {
 
   /** For the peer server: a peer asks for small blobs. Those that we own and do not have are read. */
   async smallBlobs(
-    { blobs, from, origin }: Omit<SmallBlobsRequest, 'address'>,
+    question: Omit<SmallBlobsRequest, 'address'>,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<SmallBlobsAnswer> {
+    const { blobs, from, origin } = question;
     if (this.#neighbours.banned(from)) return blobs.map(() => undefined);
     const read = (blob: SmallBlob): Promise<void> => this.#readSmall(blob, origin, signal);
-    return await heldSmallBlobs(this.#deps, { blobs }, origin === undefined ? undefined : read);
+    return await heldSmallBlobs(this.#deps, question, origin === undefined ? undefined : read);
+  }
+
+  /** For the peer server: a node asks for the right to get blobs from peers. */
+  async capability(
+    from: PeerMember,
+    question: CapabilityQuestion,
+    options: { readonly signal: AbortSignal },
+  ): Promise<CapabilityAnswer | undefined> {
+    return this.#neighbours.banned(from.id) ? undefined : await this.#desk?.answer(from, question, options);
   }
 
   async #readSmall(

@@ -40,6 +40,8 @@ export class SharedBlob {
   readers = 0;
   /** Pieces of it on their way to neighbours. */
   uploads = 0;
+  /** Peers do not give it to us: we have nothing to show that we may have it. */
+  noRight = false;
   /** Fetched although no client has asked for it yet. */
   prefetched = false;
   /** The piece a client waits for, and since when. */

@@ -6,6 +6,7 @@ import { withAbort } from '../core/single-flight.ts';
 import {
   MAX_SMALL_ANSWER_BYTES,
   MAX_SMALL_BLOBS,
+  type ShownCapability,
   SMALL_BLOB_BYTES,
   type SmallBlob,
 } from '../wire/small-blobs-codec.ts';
@@ -25,6 +26,10 @@ const NAMING_MS = 100;
 const PATIENCE_MS = 500;
 
 export interface SmallBlobsHost {
+  /** Whether peers may give us the blob; undefined where nobody asks for a right to it. Never rejects. */
+  right(request: BlobRequest): Promise<boolean> | undefined;
+  /** What shows that. */
+  paperFor(digests: readonly Digest[]): ShownCapability | undefined;
   /** Whether the blob is in the swarm already: then it comes from there. */
   shared(digest: Digest): boolean;
   /** Takes it into the swarm. */
@@ -82,7 +87,10 @@ export class SmallBlobs {
     };
     try {
       const absent: BlobRequest[] = [];
-      for (const request of requests) if (isSmall(request) && !(await here(request))) absent.push(request);
+      for (const request of requests) {
+        if (!isSmall(request) || (await here(request))) continue;
+        if ((await this.#host.right(request)) !== false) absent.push(request);
+      }
       this.#fetch(absent);
     } catch (error) {
       // Whoever asks for one of them meets the same trouble, and is told.
@@ -146,7 +154,9 @@ export class SmallBlobs {
       const blobs = batch.map(({ request }) => request);
       // The owner reads what it does not have; anybody else is asked for what it has.
       const origin = role === 'supernode' ? { origin: blobs[0]!.origin } : {};
-      const asked = { address: { host, port }, from: self().id, blobs, ...origin };
+      const paper = this.#host.paperFor(blobs.map(({ digest }) => digest));
+      const shown = paper === undefined ? {} : { capability: paper };
+      const asked = { address: { host, port }, from: self().id, blobs, ...origin, ...shown };
       answer = await network.fetchSmall(asked, { signal: asking.signal });
     } catch (error) {
       if (!asking.signal.aborted) {

@@ -1,6 +1,6 @@
-import { type PieceProof, sameBytes } from '../core/proof.ts';
-import type { PeerInfo } from '../core/node.ts';
 import type { BlobInfo } from '../core/geometry.ts';
+import type { PeerInfo } from '../core/node.ts';
+import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { ProofJudge } from './proof-judge.ts';
 import { outranks } from './vouching.ts';
 
@@ -90,7 +90,8 @@ export class ToldProofs {
     const stands = judge.standing(before, digest, first.teller);
     // Of two supernodes the one that tells us itself.
     const goesBefore =
-      outranks(standing, stands) || (standing === stands && standing === 'supernode' && teller.role === 'supernode');
+      outranks(standing, stands) ||
+      (standing === stands && standing === 'supernode' && teller.role === 'supernode');
     if (!goesBefore) return false;
     this.#told.set(index, [told]);
     return true;

@@ -99,7 +99,9 @@ export class Vouching {
     if (signer === undefined) return [];
     const warrant = this.#warrants.get(keyOf(signer.peerId, digest));
     const trackerCard = warrant === undefined ? undefined : this.signatures.cardOf(warrant.trackerId);
-    return [this.signatures.cardOf(signer.id), trackerCard, warrant?.text].filter((each) => each !== undefined);
+    return [this.signatures.cardOf(signer.id), trackerCard, warrant?.text].filter(
+      (each) => each !== undefined,
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { isDigest } from '../core/digest.ts';
+import { type Digest, isDigest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { type BlobInfo, MAX_BLOB_BYTES } from '../core/geometry.ts';
 import { type PieceProof, SIGNATURE_BYTES } from '../core/proof.ts';
@@ -21,6 +21,8 @@ const MAX_CODE_BYTES = 64;
 const MAX_REASON_BYTES = 1024;
 /** A card with a few certificates. */
 const MAX_VOUCHER_BYTES = 12 * 1024;
+/** Digests in the list of a capability. */
+const MAX_LISTED = 512;
 /** Two contradict each other. */
 const MAX_EVIDENCE_PROOFS = 2;
 const HASH_BYTES = 32;
@@ -43,6 +45,7 @@ const TYPE = {
   wrong: 10,
   voucher: 11,
   evidence: 12,
+  capability: 13,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -84,6 +87,11 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
       break;
     case 'voucher':
       writer.text(message.text, MAX_VOUCHER_BYTES);
+      break;
+    case 'capability':
+      writer.text(message.text, MAX_VOUCHER_BYTES);
+      writer.u16(message.digests.length);
+      for (const digest of message.digests) writer.text(digest, MAX_DIGEST_BYTES);
       break;
     case 'evidence': {
       const shown = message.proofs.slice(0, MAX_EVIDENCE_PROOFS);
@@ -161,6 +169,12 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
       return { type: 'open', handle: reader.u32(), ...readBlob(reader) };
     case TYPE.voucher:
       return { type: 'voucher', text: readHeaderText(reader, MAX_VOUCHER_BYTES) };
+    case TYPE.capability: {
+      const text = readHeaderText(reader, MAX_VOUCHER_BYTES);
+      const count = reader.u16();
+      if (count > MAX_LISTED) throw protocolError(`a list of ${count} digests`);
+      return { type: 'capability', text, digests: Array.from({ length: count }, () => readDigest(reader)) };
+    }
     case TYPE.evidence: {
       const blob = readBlob(reader);
       const count = reader.u8();
@@ -212,12 +226,17 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
   }
 }
 
+function readDigest(reader: ByteReader): Digest {
+  const digest = reader.text(MAX_DIGEST_BYTES);
+  if (!isDigest(digest)) throw protocolError('not a digest');
+  return digest;
+}
+
 /** Which blob, and how it is cut. */
 function readBlob(reader: ByteReader): Pick<BlobInfo, 'digest' | 'size' | 'pieceBytes'> {
-  const digest = reader.text(MAX_DIGEST_BYTES);
+  const digest = readDigest(reader);
   const size = reader.u64();
   const pieceBytes = reader.u32();
-  if (!isDigest(digest)) throw protocolError('not a digest');
   if (size > MAX_BLOB_BYTES) throw protocolError(`a blob of ${size} bytes`);
   const powerOfTwo = (pieceBytes & (pieceBytes - 1)) === 0;
   if (!powerOfTwo || pieceBytes < MIN_WIRE_PIECE_BYTES || pieceBytes > MAX_WIRE_PIECE_BYTES) {

@@ -74,6 +74,8 @@ export type PeerMessage =
    */
   | { readonly type: 'voucher'; readonly text: string }
   | ({ readonly type: 'evidence' } & Evidence)
+  /** I may get these blobs, in the order of its list: lib/security/capability.ts. Told before anything is asked of you. */
+  | { readonly type: 'capability'; readonly text: string; readonly digests: readonly Digest[] }
   /** Supernode: these reads of the blob do not match its digest. I dropped what came from them; so should you. */
   | { readonly type: 'wrong'; readonly handle: number; readonly generations: readonly string[] }
   /** Supernode to node: I cannot read this blob from the registry. `handle` is the node's own, as in its `origin`. */

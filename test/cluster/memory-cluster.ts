@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
+import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
 import type { Digest } from '../../lib/core/digest.ts';
 import { digestOf } from '../../lib/core/digest.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import type { PeerInfo, Role } from '../../lib/core/node.ts';
 import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
-import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import type { TraceEvent } from '../../lib/observe/trace.ts';
 import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng, type Rng, randomHex } from '../../lib/runtime/rng.ts';
-import type { ClusterAuthority } from '../../lib/security/cluster-authority.ts';
+import { type ClusterAuthority, fingerprintOf } from '../../lib/security/cluster-authority.ts';
 import { warrantPapers } from '../../lib/security/read-warrant.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
@@ -21,7 +21,9 @@ import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value
 import { layerStores } from '../../lib/store/layered-store.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
+import type { DeskHabits } from '../../lib/transfer/capability-desk.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
+import { Grants } from '../../lib/transfer/grants.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import type { NodeHabits } from '../../lib/transfer/node-habits.ts';
@@ -60,6 +62,10 @@ export interface ClusterOptions {
   readonly habits?: NodeHabits;
   /** Members have certificates, and what they sign is checked. @default false */
   readonly identities?: boolean;
+  /** Peers give blobs only to those that show a capability; needs identities. @default false */
+  readonly capabilities?: boolean;
+  /** Of supernodes. */
+  readonly deskHabits?: DeskHabits;
   /** Nodes also share what lies in {@link BORROWED} on their disks. @default false */
   readonly borrows?: boolean;
   /** Of the process of that name. @default none */
@@ -129,7 +135,12 @@ export class MemoryCluster {
   }
 
   async addSupernode(name: string): Promise<Member<SeedEngine>> {
-    return await this.#add(name, 'supernode', '', (deps) => new SeedEngine(deps));
+    return await this.#add(
+      name,
+      'supernode',
+      '',
+      (deps) => new SeedEngine(deps, {}, this.#options.deskHabits),
+    );
   }
 
   async addNode(name: string, index = 0, disk = createMemoryDisk()): Promise<Member<PeerEngine>> {
@@ -152,11 +163,16 @@ export class MemoryCluster {
   ): Promise<Member<E>> {
     const { clock, rng } = this;
     const rate = this.#options.nodeBytesPerSecond ?? 100 * MIB;
-    const network = this.network.host(name, { upBytesPerSecond: rate, downBytesPerSecond: rate });
     const member = this.#authority === undefined ? undefined : await testMember(this.#authority, role);
     const credentials = member === undefined ? undefined : steadyCredentials(member.tls);
     const id = credentials?.id ?? randomHex(rng, 20);
     const self: PeerInfo = { id, role, host: name, port: PORT, zone };
+    const proved =
+      member === undefined
+        ? {}
+        : { member: { id, role, fingerprint: fingerprintOf(member.certificate).toString('hex') } };
+    const rates = { upBytesPerSecond: rate, downBytesPerSecond: rate };
+    const network = this.network.host(name, { ...rates, ...proved });
     const vouching =
       credentials === undefined
         ? undefined
@@ -182,6 +198,11 @@ export class MemoryCluster {
       const body = await origin.readBlob(read, asked);
       return this.liedTo.get(name) === read.digest ? { ...body, bytes: spoilt(body.bytes) } : body;
     };
+    const metrics = createMetrics({ defaults: false });
+    const grants =
+      vouching === undefined || this.#options.capabilities !== true
+        ? undefined
+        : new Grants({ signatures: vouching.signatures, log, metrics, wallClockMs });
     const deps = {
       self: () => self,
       network,
@@ -193,7 +214,8 @@ export class MemoryCluster {
       clock,
       rng,
       log,
-      metrics: createMetrics({ defaults: false }),
+      metrics,
+      grants,
       trace,
       wallClockMs,
       vouching,
@@ -205,6 +227,9 @@ export class MemoryCluster {
         link: (link) => engine.link(link),
         piece: (asked) => engine.piece(asked),
         smallBlobs: (asked, options) => engine.smallBlobs(asked, options),
+        ...(engine instanceof SeedEngine
+          ? { capability: (...asked: Parameters<SeedEngine['capability']>) => engine.capability(...asked) }
+          : {}),
       },
     );
     engine.start();

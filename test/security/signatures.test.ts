@@ -1,8 +1,8 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import t from 'tap';
 import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
-import { SIGNATURE_BYTES } from '../../lib/core/proof.ts';
 import type { Digest } from '../../lib/core/digest.ts';
+import { SIGNATURE_BYTES } from '../../lib/core/proof.ts';
 import { readWarrant, warrantPapers } from '../../lib/security/read-warrant.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import { testAuthority, testMember } from './cluster.ts';
@@ -19,14 +19,20 @@ async function foreign(key: KeyObject): Promise<Signatures> {
   const publicKey = createPublicKey(key);
   const identity = { cluster: authority.cluster, role: 'supernode', name: 'pod-7', zone: 'a' } as const;
   const cert = await authority.issue({ identity, publicKey, nowMs: Date.now() });
-  return signaturesOf({ key: key.export({ type: 'pkcs8', format: 'pem' }) as string, cert, ca: authority.certificate });
+  return signaturesOf({
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
+    cert,
+    ca: authority.certificate,
+  });
 }
 
 t.test('members believe what others of their cluster sign, once they have seen the card', async (t) => {
   const verifier = await member('node');
   const signers = {
     'Ed25519, as enrolment gives it': await member('supernode'),
-    'P-256, as other authorities issue': await foreign(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey),
+    'P-256, as other authorities issue': await foreign(
+      generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+    ),
   };
   for (const [what, signer] of Object.entries(signers)) {
     const signature = signer.sign(statement);
@@ -60,7 +66,11 @@ t.test('a card counts only with the authority behind it, and for its own key', a
   const otherKey = Buffer.alloc(32, 7).toString('base64');
   t.equal(verifier.learn(retold({ key: otherKey })), undefined, 'a key that the certificate has not signed');
   t.equal(verifier.learn(retold({ binding: 'AAAA' })), undefined, 'no signature of the certificate');
-  t.equal(verifier.learn(retold({ chain: [Buffer.from('x').toString('base64')] })), undefined, 'no certificate');
+  t.equal(
+    verifier.learn(retold({ chain: [Buffer.from('x').toString('base64')] })),
+    undefined,
+    'no certificate',
+  );
 });
 
 t.test('whoever is revoked has signed nothing', async (t) => {
@@ -76,7 +86,7 @@ t.test('whoever is revoked has signed nothing', async (t) => {
   t.equal(verifier.learn(signer.card), undefined);
 });
 
-t.test('a warrant is a tracker\'s word, for one node and one blob', async (t) => {
+t.test("a warrant is a tracker's word, for one node and one blob", async (t) => {
   const verifier = await member('node');
   const [tracker, node] = [await member('tracker'), await member('node')];
   const warrant = { digest: `sha256:${'a'.repeat(64)}` as Digest, node: 'b'.repeat(40), atMs: 5 };

@@ -44,6 +44,7 @@ async function setUp() {
     { clock, log },
     {
       proofs: new ProofTeller({ self: () => ({ id: 'b'.repeat(40) }), rng: createRng(1) }),
+      showRight: () => {},
       slots: () => SLOTS,
       decide: () => {},
       neighbours: () => [neighbour],

@@ -56,29 +56,46 @@ async function judgeOf(known: readonly Signing[], rightProofs: ReadonlyMap<numbe
   return { banned, judge, told, vouching };
 }
 
-const proofOf = (hash: Uint8Array) => (index: number): PieceProof => ({
-  index,
-  hash,
-  generation: '9'.repeat(16),
-  signature: new Uint8Array(),
-});
+const proofOf =
+  (hash: Uint8Array) =>
+  (index: number): PieceProof => ({
+    index,
+    hash,
+    generation: '9'.repeat(16),
+    signature: new Uint8Array(),
+  });
 
-t.test('supernodes and holders of leases are believed from anybody, other nodes from themselves', async (t) => {
-  const [supernode, node, tracker] = [await member('supernode'), await member('node'), await member('tracker')];
-  const { judge, vouching } = await judgeOf([supernode, node, tracker]);
-  const somebody = 'e'.repeat(40);
-  t.equal(judge.standing(supernode.sign(right), info.digest, somebody), 'supernode');
-  t.equal(judge.standing(node.sign(right), info.digest, somebody), undefined, 'a node that has no lease');
-  t.equal(judge.standing(node.sign(right), info.digest, node.id), 'own-word');
-  t.equal(judge.standing(tracker.sign(right), info.digest, tracker.id), undefined, 'a tracker reads nothing');
-  const warrant = { digest: info.digest, node: node.id, atMs: 0 };
-  for (const paper of warrantPapers(tracker.signatures, warrant)) vouching.hear(paper);
-  t.equal(judge.standing(node.sign(right), info.digest, somebody), 'reader');
-  t.equal(judge.standing(node.sign(right), otherInfo.digest, somebody), undefined, 'of another blob');
-  const unknown = await member('supernode');
-  t.equal(judge.standing(unknown.sign(right), info.digest, unknown.id), undefined, 'whose card nobody has shown');
-  t.equal(judge.standing(proofOf(right)(0), info.digest, supernode.id), undefined, 'without a signature');
-});
+t.test(
+  'supernodes and holders of leases are believed from anybody, other nodes from themselves',
+  async (t) => {
+    const [supernode, node, tracker] = [
+      await member('supernode'),
+      await member('node'),
+      await member('tracker'),
+    ];
+    const { judge, vouching } = await judgeOf([supernode, node, tracker]);
+    const somebody = 'e'.repeat(40);
+    t.equal(judge.standing(supernode.sign(right), info.digest, somebody), 'supernode');
+    t.equal(judge.standing(node.sign(right), info.digest, somebody), undefined, 'a node that has no lease');
+    t.equal(judge.standing(node.sign(right), info.digest, node.id), 'own-word');
+    t.equal(
+      judge.standing(tracker.sign(right), info.digest, tracker.id),
+      undefined,
+      'a tracker reads nothing',
+    );
+    const warrant = { digest: info.digest, node: node.id, atMs: 0 };
+    for (const paper of warrantPapers(tracker.signatures, warrant)) vouching.hear(paper);
+    t.equal(judge.standing(node.sign(right), info.digest, somebody), 'reader');
+    t.equal(judge.standing(node.sign(right), otherInfo.digest, somebody), undefined, 'of another blob');
+    const unknown = await member('supernode');
+    t.equal(
+      judge.standing(unknown.sign(right), info.digest, unknown.id),
+      undefined,
+      'whose card nobody has shown',
+    );
+    t.equal(judge.standing(proofOf(right)(0), info.digest, supernode.id), undefined, 'without a signature');
+  },
+);
 
 t.test('two signatures for one piece of one read are evidence, for whoever is shown them', async (t) => {
   const liar = await member('supernode');
@@ -109,7 +126,10 @@ t.test('who cannot sign for others cannot accuse them', async (t) => {
   t.same(banned, []);
   judge.hear({ ...info, proofs: [signed, invented] }, liar.id);
   t.same(banned, [[liar.id, 'forged-proof']], 'whoever shows it is to blame');
-  judge.hear({ ...info, proofs: [honest.sign(right, 0), honest.sign(right, 0, '2'.padStart(16, '0'))] }, liar.id);
+  judge.hear(
+    { ...info, proofs: [honest.sign(right, 0), honest.sign(right, 0, '2'.padStart(16, '0'))] },
+    liar.id,
+  );
   judge.hear({ ...otherInfo, proofs: [signed] }, liar.id);
   t.notOk(banned.some(([id]) => id === honest.id));
   t.same(told, []);
@@ -136,7 +156,9 @@ t.test('a strike is found by others too, when they have the blob', async (t) => 
   const has = await judgeOf([supernode], new Map([[0, right]]));
   const hasNot = await judgeOf([supernode]);
   for (const [at, generation] of ['1', '2'].map((text) => text.padStart(16, '0')).entries()) {
-    for (const { judge } of [has, hasNot]) judge.hear({ ...info, proofs: [supernode.sign(wrong, 0, generation)] }, 'f');
+    for (const { judge } of [has, hasNot]) {
+      judge.hear({ ...info, proofs: [supernode.sign(wrong, 0, generation)] }, 'f');
+    }
     t.equal(has.banned.length, at);
   }
   t.same(hasNot.banned, [], 'who cannot check it believes nothing');
@@ -149,7 +171,10 @@ t.test('of proofs told by several the one that is signed is used, and who forges
   const signed = supernode.sign(right);
   const signature = Uint8Array.from(signed.signature);
   signature[70] = (signature[70] ?? 0) ^ 1;
-  const [forger, twister, honest] = ['c', 'd', 'e'].map((letter) => ({ id: letter.repeat(40), role: 'node' as const }));
+  const [forger, twister, honest] = ['c', 'd', 'e'].map((letter) => ({
+    id: letter.repeat(40),
+    role: 'node' as const,
+  }));
   told.note({ ...signed, signature }, forger!);
   t.ok(told.note(signed, honest!));
   t.same(told.trusted(0), signed, 'a forged signature over the right hash hides nothing');
@@ -159,19 +184,22 @@ t.test('of proofs told by several the one that is signed is used, and who forges
   t.same(told.trusted(0), signed);
 });
 
-t.test('of two reads that differ the supernode\'s goes before a node\'s, in whatever order they come', async (t) => {
-  const [supernode, node] = [await member('supernode'), await member('node')];
-  for (const order of [0, 1]) {
-    const { judge } = await judgeOf([supernode, node]);
-    const told = new ToldProofs(info, judge);
-    const said = [
-      () => told.note(supernode.sign(right), { id: supernode.id, role: 'supernode' }),
-      () => told.note(node.sign(wrong), { id: node.id, role: 'node' }),
-    ];
-    for (const say of order === 0 ? said : said.reverse()) say();
-    t.same(told.trusted(0)?.hash, right);
-  }
-});
+t.test(
+  "of two reads that differ the supernode's goes before a node's, in whatever order they come",
+  async (t) => {
+    const [supernode, node] = [await member('supernode'), await member('node')];
+    for (const order of [0, 1]) {
+      const { judge } = await judgeOf([supernode, node]);
+      const told = new ToldProofs(info, judge);
+      const said = [
+        () => told.note(supernode.sign(right), { id: supernode.id, role: 'supernode' }),
+        () => told.note(node.sign(wrong), { id: node.id, role: 'node' }),
+      ];
+      for (const say of order === 0 ? said : said.reverse()) say();
+      t.same(told.trusted(0)?.hash, right);
+    }
+  },
+);
 
 t.test('one read never signs two hashes of one piece', async (t) => {
   const supernode = await member('supernode');

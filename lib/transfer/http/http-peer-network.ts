@@ -6,6 +6,7 @@ import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { DhtLocator, PeerNetwork } from '../seams.ts';
 import { createSmallBlobTransport } from './ask-small-blobs.ts';
+import { createCapabilityTransport } from './capabilities-http.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { createDhtLocator } from './dht-door.ts';
@@ -48,6 +49,7 @@ export function createHttpPeerNetwork(
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
   const connections = createConnectionPool({ clock: deps.clock, connect });
   const smallBlobs = createSmallBlobTransport({ connect });
+  const capabilities = createCapabilityTransport({ connect });
   const dialled = new Set<WsLink>();
   let closed = false;
 
@@ -55,6 +57,7 @@ export function createHttpPeerNetwork(
     fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
     ...createDhtLocator({ connect }),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
+    askCapability: (asked, askOptions) => capabilities.askCapability(asked, askOptions),
     listen: (address, handlers) =>
       listenForPeers(
         address,
@@ -75,6 +78,7 @@ export function createHttpPeerNetwork(
     async close() {
       closed = true;
       smallBlobs.close();
+      capabilities.close();
       await connections.close();
       for (const link of dialled) link.terminate();
     },
