@@ -21,6 +21,8 @@ export interface NodeRequestsHost {
   decide(event: (core: SeedCore, now: number) => void): void;
   blob(digest: Digest): SharedBlob | undefined;
   isCurrent(neighbour: Neighbour): boolean;
+  /** Whether the neighbour may have the blob. */
+  mayHave(neighbour: Neighbour, digest: Digest): boolean;
   /** Whether others can believe the proof that the neighbour tells: nobody else has use for its piece. */
   isBelievable(proof: PieceProof, digest: Digest, neighbour: Neighbour): boolean;
   activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined>;
@@ -53,7 +55,7 @@ export class NodeRequests {
         return;
       case 'origin': {
         const theirs = neighbour.theirBlob(message.handle);
-        if (theirs === undefined) return;
+        if (theirs === undefined || !this.#host.mayHave(neighbour, theirs.digest)) return;
         const { authorization, repository, upstream } = message;
         const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
         void this.#answer(neighbour, theirs, origin);

@@ -124,6 +124,7 @@ export class SeedEngine {
       decide,
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
+      mayHave: ({ peer }, digest) => deps.grants?.allows(peer, digest) !== false,
       isBelievable: (proof, digest, { peer }) =>
         judge?.standing(proof, digest, peer.id) !== undefined || judge === undefined,
       activate: (digest, open) => this.#activate(digest, open),
@@ -316,7 +317,13 @@ export class SeedEngine {
     const neighbour = this.#bySlot[actions.peer[at] ?? -1];
     const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
     if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) return;
-    const [proof] = this.#trust.teller.prepare(neighbour, blob, [actions.piece[at] ?? -1]);
+    const piece = actions.piece[at] ?? -1;
+    if (this.#deps.grants?.allows(neighbour.peer, blob.digest) === false) {
+      // It would keep a slot for what the node does not get.
+      this.#decisions.decide((core, now) => core.declined(neighbour.slot, blob.slot, piece, now));
+      return;
+    }
+    const [proof] = this.#trust.teller.prepare(neighbour, blob, [piece]);
     if (proof !== undefined) {
       neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
     }
