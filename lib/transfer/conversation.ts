@@ -56,7 +56,7 @@ export class Conversation {
     if (blob.noRight && !stored.complete) return;
     // A supernode that does not own the blob would read it from the registry a second time.
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
-    if (!neighbour.weShare(blob.digest)) this.#host.showRight(neighbour, blob);
+    if (!stored.complete) this.#host.showRight(neighbour, blob);
     const news = neighbour.openOurs(blob.handle, info);
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       // One piece ahead of all others: it will hear which they are before it reads any of them.

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../core/bounded-map.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { GivenCapability } from '../wire/capability-codec.ts';
@@ -12,8 +13,8 @@ export interface TheirBlob {
 
 /** Blobs one neighbour may share with us at once: beyond it, further `open`s are ignored. */
 const MAX_OPEN_BLOBS = 4096;
-/** Cards, warrants and pieces of evidence that one link may show: a few for each blob. */
-const MAX_PAPERS = 16_384;
+/** Cards, warrants and capabilities that it has been shown and we remember: what is forgotten is shown again. */
+const MAX_SHOWN = 1024;
 
 /**
  * A peer we are connected to. Each side names blobs by its own handles; a blob is exchanged once both sides have
@@ -30,8 +31,7 @@ export class Neighbour {
   readonly #holdsSome = new Set<Digest>();
   readonly #opened = new Set<Digest>();
   readonly #met = new Set<Digest>();
-  readonly #shown = new Set<string>();
-  #papersSeen = 0;
+  readonly #shown = new BoundedMap<true>(MAX_SHOWN);
   readonly #send: (message: PeerMessage) => void;
 
   constructor(peer: PeerInfo, send: (message: PeerMessage) => void, fingerprint?: string) {
@@ -46,8 +46,8 @@ export class Neighbour {
 
   /** Shows it a card or a warrant, once. */
   show(paper: string): void {
-    if (this.#shown.has(paper)) return;
-    this.#shown.add(paper);
+    if (this.#shown.get(paper) !== undefined) return;
+    this.#shown.set(paper, true);
     this.send({ type: 'voucher', text: paper });
   }
 
@@ -57,15 +57,10 @@ export class Neighbour {
     card,
     digests,
   }: Pick<GivenCapability, 'capability' | 'card' | 'digests'>): void {
-    if (this.#shown.has(capability)) return;
+    if (this.#shown.get(capability) !== undefined) return;
     this.show(card);
-    this.#shown.add(capability);
+    this.#shown.set(capability, true);
     this.send({ type: 'capability', text: capability, digests });
-  }
-
-  /** It shows us a card or a warrant. @returns whether to look at it: to check one costs more than to send one */
-  maySee(): boolean {
-    return ++this.#papersSeen <= MAX_PAPERS;
   }
 
   /** The blob the neighbour means by one of its handles. */

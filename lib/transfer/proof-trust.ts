@@ -6,6 +6,10 @@ import { ProofJudge } from './proof-judge.ts';
 import { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
+/** Cards, warrants, capabilities and pieces of evidence that a neighbour may show in so long: some tenths of a second of CPU. */
+const MAX_PAPERS = 1000;
+const PAPERS_MS = 10_000;
+
 export interface ProofTrustHost {
   ban(peerId: string, reason: string): void;
   neighbours(): readonly Neighbour[];
@@ -18,6 +22,7 @@ export class ProofTrust {
   /** Absent in a cluster without identities. */
   readonly judge: ProofJudge | undefined;
   readonly #deps: EngineDeps;
+  readonly #papers = new WeakMap<Neighbour, { sinceMs: number; count: number }>();
 
   constructor(deps: EngineDeps, host: ProofTrustHost) {
     const { log, metrics, vouching } = deps;
@@ -52,7 +57,7 @@ export class ProofTrust {
     if (message.type !== 'voucher' && message.type !== 'evidence' && message.type !== 'capability') {
       return false;
     }
-    if (!neighbour.maySee()) return true;
+    if (!this.#mayShow(neighbour)) return true;
     const { fingerprint, peer } = neighbour;
     if (message.type === 'capability') {
       if (fingerprint !== undefined) grants?.show({ id: peer.id, fingerprint }, message);
@@ -61,5 +66,14 @@ export class ProofTrust {
     if (message.type === 'voucher') vouching?.hear(message.text);
     else this.judge?.hear(message, neighbour.peer.id);
     return true;
+  }
+
+  /** To check a paper costs more than to send one. */
+  #mayShow(neighbour: Neighbour): boolean {
+    const now = this.#deps.clock.now();
+    const papers = this.#papers.get(neighbour) ?? { sinceMs: now, count: 0 };
+    if (now - papers.sinceMs >= PAPERS_MS) Object.assign(papers, { sinceMs: now, count: 0 });
+    this.#papers.set(neighbour, papers);
+    return ++papers.count <= MAX_PAPERS;
   }
 }
