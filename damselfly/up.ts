@@ -57,6 +57,7 @@ export const upConfig = z.object({
   cacheAfterPull: node.cacheAfterPull,
   containerdRoot: node.containerdRoot,
   prefetch: node.prefetch,
+  verify: node.verify,
   scrubRate: node.scrubRate,
   bufferMemory: node.bufferMemory,
   uploadRate: node.uploadRate,

@@ -133,7 +133,7 @@ export interface DaemonStatus {
   /** How it is to find peers, and who names them now. */
   readonly discovery: {
     readonly mode: 'auto' | 'tracker' | 'dht';
-    readonly by: 'tracker' | 'dht' | 'nobody';
+    readonly by: 'tracker' | 'dht' | 'remembered' | 'nobody';
   };
   /** Upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];

@@ -12,7 +12,7 @@ export function startTracker(folder: string, signal: AbortSignal): Promise<Child
   return startChild<TrackerReady>({
     command: process.execPath,
     args: [
-      ...[join(ROOT, 'damselfly', 'main.ts'), 'tracker', '--json', '--insecure', '--log-level', 'warn'],
+      ...[join(ROOT, 'damselfly', 'main.js'), 'tracker', '--json', '--insecure', '--log-level', 'warn'],
       ...['--listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0', '--udp-listen', 'off'],
     ],
     logFile: join(folder, 'tracker.log'),

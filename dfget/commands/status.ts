@@ -22,6 +22,7 @@ export function statusCommand(): Command {
 const FOUND_BY = {
   tracker: 'trackers',
   dht: 'the DHT, without a tracker',
+  remembered: 'memory: peers that trackers or the DHT named before',
   nobody: 'nobody: neither a tracker nor the DHT answers, blobs come from the registry and known peers',
 };
 

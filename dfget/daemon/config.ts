@@ -113,6 +113,10 @@ export const daemonConfig = z.object({
     argument: '<off|image>',
     help: 'image: fetch all layers once a client has been given their manifest, after what clients wait for (default: off)',
   }),
+  verify: setting(z.enum(['piece', 'whole-blob']).default('piece'), {
+    argument: '<piece|whole-blob>',
+    help: 'what has matched before a client gets its bytes: their piece, and the digest before the last 64 KiB; or the digest of the whole blob, so that no client ever sees a wrong byte and each waits for all of a blob (default: piece)',
+  }),
   scrubRate: settings.scrubRate,
   bufferMemory: settings.bufferMemory,
   uploadRate: settings.uploadRate,

@@ -1,3 +1,5 @@
+import { join, resolve } from 'node:path';
+import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import {
   type HostParts,
@@ -5,6 +7,7 @@ import {
   type PeerHost,
   type PeerHostDeps,
 } from '../../lib/transfer/peer-host.ts';
+import { Spool } from '../../lib/transfer/spool.ts';
 import { type ClusterState, loadClusterState } from './cluster-state.ts';
 import type { DaemonConfig } from './config.ts';
 import { type ImportedImages, loadImportedImages } from './imported-images.ts';
@@ -24,10 +27,16 @@ export function hasCluster({ bootstrap, discovery, tracker }: DaemonConfig): boo
 
 /** @throws CONFIG_INVALID, STORE_* */
 export async function openNode(deps: PeerHostDeps, config: DaemonConfig, parts: HostParts): Promise<Node> {
-  const { cacheAfterPull: cacheAfterPullMs, prefetch } = config;
-  const habits = { cacheAfterPullMs, prefetch: prefetch === 'image' };
+  const { cacheAfterPull: cacheAfterPullMs, dataDir, prefetch, verify } = config;
+  const spool = new Spool(
+    { ...deps, disk: createNodeDisk() },
+    join(resolve(dataDir[0]?.folder ?? ''), 'spool'),
+  );
+  const wholeBlobs = verify === 'whole-blob' ? spool : undefined;
+  const habits = { cacheAfterPullMs, prefetch: prefetch === 'image', wholeBlobs };
   const host = await openPeerHost(deps, config, 'node', (each) => new PeerEngine(each, {}, habits), parts);
   try {
+    await wholeBlobs?.clear();
     const { discovery, metrics, origin, stateFolder: folder, store } = host;
     const cluster = await loadClusterState({ ...deps, discovery }, folder);
     const pause = await loadPause(

@@ -5,6 +5,7 @@ import type { PeerInfo } from '../core/node.ts';
 import { rendezvousOwner } from '../core/rendezvous.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Rng } from '../runtime/rng.ts';
 import type { DhtDoor } from '../wire/member-codec.ts';
 import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
 import type { Leases } from './leases.ts';
@@ -14,6 +15,12 @@ import type { DhtDiscovery } from './libp2p/dht-discovery.ts';
 const GRACE_MS = 1500;
 /** Trackers that answer nothing for so long are as good as gone, whatever their connections say. */
 const SILENT_MS = 3000;
+/**
+ * A node that remembers peers gets by with them for so long, and up to twice as long again: trackers that are replaced
+ * send no crowd into the DHT, which costs each a second of CPU and half as much memory again.
+ */
+const GET_BY_MS = 10_000;
+const GET_BY_SPREAD_MS = 20_000;
 /** The DHT is given so long to be joined, */
 const JOIN_MS = 2000;
 /** and then to meet its supernodes, before what it does not know is taken for true. */
@@ -25,6 +32,7 @@ const REMEMBERED_NODES = 4;
 
 export interface FallbackDiscoveryDeps {
   readonly clock: Clock;
+  readonly rng: Rng;
   readonly log: Logger;
   readonly trackers: Discovery;
   /** Joins the DHT. */
@@ -35,7 +43,8 @@ export interface FallbackDiscoveryDeps {
 }
 
 export interface FallbackDiscoveryOptions {
-  readonly role: PeerInfo['role'];
+  /** Ourselves. */
+  readonly peer: PeerInfo;
   /** See DhtDiscoveryOptions. */
   readonly turns: (digest: Digest, size: number, supernodes: readonly PeerInfo[]) => readonly PeerInfo[];
   /** The DHT is what there is, from the start and for good. @default false */
@@ -49,15 +58,16 @@ export interface FallbackMetrics {
 }
 
 type Source = 'tracker' | 'dht';
+export type FoundBy = Source | 'remembered' | 'nobody';
 
 export interface CombinedDiscovery extends DhtDiscovery {
   /** Who names peers now. */
-  readonly by: Source | 'nobody';
+  readonly by: FoundBy;
 }
 
 /**
- * Trackers for as long as one of them answers. When none does: the peers that are remembered, at once, and the DHT, as
- * soon as it is joined; back to the trackers when they are back.
+ * Trackers for as long as one of them answers. When none does: the peers that are remembered, at once, and the DHT when
+ * those do not do, or the trackers stay away; back to the trackers when they are back.
  */
 export function createFallbackDiscovery(
   deps: FallbackDiscoveryDeps,
@@ -83,6 +93,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   #silent = false;
   #wasReachable = false;
   #cancelGrace: (() => void) | undefined;
+  #cancelGetBy: (() => void) | undefined;
   #cancelLinger: () => void = () => {};
   #cancelSilence: (() => void) | undefined;
   #closed = false;
@@ -105,9 +116,10 @@ class FallbackDiscovery implements CombinedDiscovery {
     return this.#deps.trackers.leases;
   }
 
-  get by(): Source | 'nobody' {
+  get by(): FoundBy {
     if (!this.#onDht) return 'tracker';
-    return this.#dht?.reachable === true ? 'dht' : 'nobody';
+    if (this.#dht?.reachable === true) return 'dht';
+    return this.#deps.remembered.all.length > 0 ? 'remembered' : 'nobody';
   }
 
   get supernodes(): readonly PeerInfo[] {
@@ -151,6 +163,8 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#dht?.announce(announcements);
     const wanted = announcements.filter(({ have }) => have !== 'all');
     if (wanted.length === 0) return;
+    // What is remembered did not do.
+    if (this.#onDht && wanted.some(({ stalled }) => stalled === true)) this.#join();
     if (this.#onDht) this.#deps.clock.after(0, () => this.#nameRemembered(wanted));
     else this.#watch(wanted);
   }
@@ -189,6 +203,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelGrace?.();
+    this.#cancelGetBy?.();
     this.#cancelLinger();
     this.#cancelSilence?.();
     await Promise.all([this.#deps.trackers.close(), this.#dht?.close()]);
@@ -239,6 +254,7 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#cancelGrace?.();
     this.#cancelGrace = undefined;
     this.#silent = false;
+    this.#trackersAreBack();
     remembered.note(trackers.supernodes);
     if (this.#dht === undefined) return;
     this.#dhtUntilMs = Math.max(this.#dhtUntilMs, this.#deps.clock.now() + LINGER_MS);
@@ -248,8 +264,8 @@ class FallbackDiscovery implements CombinedDiscovery {
   #graceBegins(): void {
     this.#cancelGrace ??= this.#deps.clock.after(GRACE_MS, () => {
       this.#cancelGrace = undefined;
-      this.#deps.log.warn('no tracker answers: peers are found by the DHT');
-      this.#join();
+      this.#deps.log.warn('no tracker answers: peers are found without');
+      this.#getBy();
       this.#nameRemembered([...this.#shared.values()].filter(({ have }) => have !== 'all'));
     });
   }
@@ -261,8 +277,8 @@ class FallbackDiscovery implements CombinedDiscovery {
       this.#cancelSilence = undefined;
       if (!wanted.some(({ digest }) => trackers.owes(digest))) return;
       this.#silent = true;
-      log.warn('trackers are connected and do not answer: peers are found by the DHT');
-      this.#join();
+      log.warn('trackers are connected and do not answer: peers are found without');
+      this.#getBy();
       this.#nameRemembered(wanted.filter(({ digest }) => this.#shared.has(digest)));
     });
   }
@@ -272,8 +288,27 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#cancelSilence = undefined;
     if (!this.#silent) return;
     this.#silent = false;
+    this.#trackersAreBack();
     this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
     this.#leaveLater();
+  }
+
+  /** Joins the DHT: at once, or later when there are peers to get by with. Supernodes are few, and met in the DHT. */
+  #getBy(): void {
+    const { clock, remembered, rng } = this.#deps;
+    if (this.#options.peer.role === 'supernode' || remembered.all.length === 0) {
+      this.#join();
+      return;
+    }
+    this.#cancelGetBy ??= clock.after(GET_BY_MS + rng.float() * GET_BY_SPREAD_MS, () => {
+      this.#cancelGetBy = undefined;
+      this.#join();
+    });
+  }
+
+  #trackersAreBack(): void {
+    this.#cancelGetBy?.();
+    this.#cancelGetBy = undefined;
   }
 
   #join(): DhtDiscovery {
@@ -304,14 +339,27 @@ class FallbackDiscovery implements CombinedDiscovery {
     });
   }
 
-  /** Until the DHT knows better: the supernodes that owned the blob last, and nodes that were there last. */
+  /**
+   * Until the DHT knows better: the supernodes that owned the blob last, and nodes that were there last. A supernode is
+   * told whose turn it is among those that it knows: one that was told nothing would read all, as each of the others.
+   */
   #nameRemembered(wanted: readonly Announcement[]): void {
-    if (this.#closed || !this.#onDht || this.#options.role === 'supernode') return;
+    if (this.#closed || !this.#onDht) return;
     const { metrics, remembered } = this.#deps;
     if (this.#dht?.reachable === true) return;
+    const { peer, turns } = this.#options;
+    if (peer.role === 'supernode') {
+      const others = this.supernodes.filter(({ id }) => id !== peer.id);
+      for (const { digest, size } of others.length === 0 ? [] : wanted) {
+        if (this.#shared.has(digest)) {
+          this.#listener?.neighbours(digest, turns(digest, size, [peer, ...others]), true);
+        }
+      }
+      return;
+    }
     const nodes = remembered.all.filter(({ role }) => role === 'node').slice(0, REMEMBERED_NODES);
     for (const { digest, size } of wanted) {
-      const owners = [...new Set(this.#options.turns(digest, size, this.supernodes))];
+      const owners = [...new Set(turns(digest, size, this.supernodes))];
       const peers = [...owners, ...nodes];
       if (peers.length === 0 || !this.#shared.has(digest)) continue;
       metrics?.answered('remembered');

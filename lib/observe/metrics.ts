@@ -88,6 +88,10 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
       'What had been left behind and was ended: swarms that nobody asked for (swarm), links beyond 128 over which no blob is shared (link)',
       ['what'],
     ),
+    unsharedBytes: gauge(
+      'unshared_bytes',
+      'Bytes that nodes wait for and only this supernode holds: without it they are read from the registry again',
+    ),
     storeBytes: gauge('store_bytes', 'Verified bytes in the store'),
     storeBlobs: gauge('store_blobs', 'Blobs in the store, complete or not'),
     discoveryAnswers: counter('discovery_answers_total', 'Times that peers were named for a blob', ['from']),

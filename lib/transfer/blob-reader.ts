@@ -46,9 +46,16 @@ export async function* readStored(
   }
 }
 
+/** The first piece from that one on that is not here, or that one. */
+function firstMissing({ info, stored }: SharedBlob, from: number): number {
+  let piece = from;
+  while (piece < info.pieces && stored.have.has(piece)) piece++;
+  return piece < info.pieces ? piece : from;
+}
+
 export interface ReaderHooks {
-  /** The reader will have the whole blob: its last bytes wait for the digest. */
-  readonly holdsBack: boolean;
+  /** So many bytes at the end of the blob wait for its digest: 64 KiB when the reader will have all of it, or the whole. */
+  readonly heldBackBytes: number;
   /** The reader now waits for this piece. */
   waitsFor(piece: number): void;
   /** The reader has handed out these bytes, from `start` of the blob on, and then the disk did not take them. */
@@ -57,8 +64,7 @@ export interface ReaderHooks {
 
 /**
  * The bytes of a blob while the swarm fetches it: follows the verified prefix of the range, and takes the piece that it
- * waits for from memory while that is written. A reader of the whole blob gets its last 64 KiB only after the whole
- * digest has matched.
+ * waits for from memory while that is written. What its hooks hold back it gets only after the whole digest has matched.
  * @param from where the reader stands, when it has begun before
  * @throws what the blob failed with; ABORTED
  */
@@ -75,7 +81,8 @@ export async function* readShared(
   let at = from;
   try {
     while (at < range.end) {
-      const limit = hooks.holdsBack && !blob.verified ? Math.max(0, info.size - HOLD_BACK_BYTES) : range.end;
+      const limit =
+        hooks.heldBackBytes === 0 || blob.verified ? range.end : Math.max(0, info.size - hooks.heldBackBytes);
       const piece = pieceAt(info, at);
       const readable = stored.have.has(piece) ? Math.min(limit, (piece + 1) * info.pieceBytes) : at;
       if (readable > at) {
@@ -110,7 +117,7 @@ export async function* readShared(
         continue;
       }
       const change = blob.nextChange(signal);
-      hooks.waitsFor(piece);
+      hooks.waitsFor(firstMissing(blob, piece));
       await change;
     }
   } finally {

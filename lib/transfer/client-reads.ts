@@ -1,7 +1,8 @@
 import type { Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
-import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
-import { DamselflyError, hasCode } from '../core/errors.ts';
+import type { Digest } from '../core/digest.ts';
+import type { DamselflyError } from '../core/errors.ts';
+import { hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
 import { withAbort } from '../core/single-flight.ts';
@@ -10,15 +11,17 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { BlobBody, OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import type { BlobStore } from '../store/store.ts';
-import { endsWhole, readShared, readStored, wantedRange } from './blob-reader.ts';
+import { endsWhole, HOLD_BACK_BYTES, readShared, readStored, wantedRange } from './blob-reader.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import { readDirectly } from './direct-read.ts';
+import { type DirectFrom, readDirectly } from './direct-read.ts';
 import { DoubtedRepositories } from './doubted-repositories.ts';
 import type { Limits } from './limits.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { PullMeter } from './pull-meter.ts';
+import { requireEmpty, requireSize, sizeConflict } from './request-checks.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import type { Spool } from './spool.ts';
 
 export interface ClientReadsDeps {
   readonly store: BlobStore;
@@ -29,6 +32,8 @@ export interface ClientReadsDeps {
   readonly metrics: Metrics;
   readonly limits: Limits;
   readonly localFirst: LocalFirst;
+  /** See NodeHabits. */
+  readonly wholeBlobs?: Spool | undefined;
 }
 
 /** One client's read of a blob. */
@@ -160,14 +165,14 @@ export class ClientReads implements BlobSource {
         if (!isStoreTrouble(error) || sent > range.start) throw error;
         turn.waits();
         this.#host.storeFailed(error);
-        yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
+        yield* this.#directly(request, { start: range.start }, signal);
         return;
       }
     }
     if (this.#doubted.has(request.origin)) {
       turn.waits();
       this.#tellPast(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
-      yield* readDirectly(this.#deps.origin, request, { start: range.start }, signal);
+      yield* this.#directly(request, { start: range.start }, signal);
       return;
     }
     yield* this.#follow(request, { sent, sinceMs, right }, pull, signal);
@@ -180,6 +185,7 @@ export class ClientReads implements BlobSource {
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
+    const { wholeBlobs } = this.#deps;
     const { meter, turn } = pull;
     const range = wantedRange(request);
     let { sent } = from;
@@ -218,10 +224,20 @@ export class ClientReads implements BlobSource {
         }
       } catch (error) {
         turn.waits();
-        if (hasCode(error, 'DIGEST_MISMATCH')) this.#doubted.note(request.origin, error);
+        if (hasCode(error, 'DIGEST_MISMATCH')) {
+          this.#doubted.note(request.origin, error);
+          // Its reader has seen nothing of it, and need not see that.
+          if (wholeBlobs !== undefined) {
+            // All of it is dropped first.
+            while (blob?.checking !== undefined) await blob.checking;
+            if (!this.#doubted.has(request.origin)) continue;
+            yield* this.#directly(request, { start: range.start }, signal);
+            return;
+          }
+        }
         if (!isStoreTrouble(error)) throw error;
-        // Only the digest of a whole blob can be checked without keeping it.
-        const last = failure !== undefined || !whole;
+        // Only the digest of a whole blob can be checked without keeping it, and only at its end.
+        const last = failure !== undefined || !whole || wholeBlobs !== undefined;
         failure = error;
         if (last) break;
       }
@@ -232,7 +248,7 @@ export class ClientReads implements BlobSource {
       if (blob === undefined) throw failure;
       return await this.#hashGiven(blob, { start: range.start, end: sent }, pull, before);
     };
-    yield* readDirectly(this.#deps.origin, request, { start: sent, given }, signal);
+    yield* this.#directly(request, { start: sent, given }, signal);
   }
 
   /** Hashes what the client was given: as the running digest has it, or from disk, but for what the disk has not taken. */
@@ -257,7 +273,16 @@ export class ClientReads implements BlobSource {
     turn.waits();
     this.#tellPast(request, 'size', 'the blob is in the swarm with another size');
     if (sent > wantedRange(request).start) throw sizeConflict(request);
-    yield* readDirectly(this.#deps.origin, request, { start: sent }, signal);
+    yield* this.#directly(request, { start: sent }, signal);
+  }
+
+  /** From the registry to the client, past the swarm. */
+  #directly(request: BlobRequest, from: DirectFrom, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { origin, pool, wholeBlobs } = this.#deps;
+    if (wholeBlobs === undefined) return readDirectly(origin, request, from, signal);
+    const { digest, size } = request;
+    const all = readDirectly(origin, { digest, size, origin: request.origin }, { start: 0 }, signal);
+    return wholeBlobs.after(all, { ...wantedRange(request), start: from.start }, pool);
   }
 
   #tellPast({ digest, size }: BlobRequest, reason: string, why: string): void {
@@ -275,7 +300,7 @@ export class ClientReads implements BlobSource {
     const { turn } = pull;
     const range = wantedRange(request);
     const hooks = {
-      holdsBack: endsWhole(request),
+      heldBackBytes: this.#heldBackBytes(request),
       waitsFor: (piece: number) => {
         turn.waits();
         this.#host.waitsFor(blob, piece);
@@ -302,11 +327,16 @@ export class ClientReads implements BlobSource {
     }
   }
 
+  #heldBackBytes(request: BlobRequest): number {
+    if (this.#deps.wholeBlobs !== undefined) return request.size;
+    return endsWhole(request) ? HOLD_BACK_BYTES : 0;
+  }
+
   /** A short part straight from the registry, when it does not come from the swarm before its reader loses time. */
   async #hurried(blob: SharedBlob, request: BlobRequest, signal: AbortSignal): Promise<BlobBody | undefined> {
     const range = wantedRange(request);
     // What is a whole blob after all waits for its digest.
-    if (request.rangeIs !== 'part' || endsWhole(request)) return undefined;
+    if (request.rangeIs !== 'part' || this.#heldBackBytes(request) > 0) return undefined;
     if (await this.#comesSoon(blob, range, signal)) return undefined;
     try {
       return await this.#deps.origin.readBlob({ ...request, ...range }, { signal });
@@ -342,25 +372,6 @@ export class ClientReads implements BlobSource {
       late.abort();
     }
   }
-}
-
-/** A blob that is here has had its digest: another size is wrong. */
-function requireSize(request: BlobRequest, size: number): void {
-  if (request.size !== size) throw sizeConflict(request);
-}
-
-function sizeConflict({ digest, size }: BlobRequest): DamselflyError {
-  return new DamselflyError('UPSTREAM_BROKEN', 'the blob has another size than it was asked for with', {
-    digest,
-    size,
-  });
-}
-
-function requireEmpty({ digest }: BlobRequest): void {
-  if (digest === digestOf(new Uint8Array(), digestAlgorithm(digest))) return;
-  throw new DamselflyError('DIGEST_MISMATCH', 'the blob is empty but its digest is not', {
-    expected: digest,
-  });
 }
 
 function heldBytes({ info, stored }: SharedBlob, range: ByteRange): number {

@@ -61,7 +61,9 @@ export class CoOwners {
 
   /** Before the first read: asks who owns the blob too, and waits a little for what they hold. @throws ABORTED */
   async meetAll(blob: SharedBlob, signal: AbortSignal): Promise<void> {
-    if (isUndivided(blob.info.size) || !this.#deps.discovery.reachable) return;
+    const { reachable, supernodes } = this.#deps.discovery;
+    const alone = !reachable && !supernodes.some(({ id }) => id !== this.#host.selfId());
+    if (isUndivided(blob.info.size) || alone) return;
     const ownership = this.#of(blob);
     this.ask(blob);
     await this.#until(blob, () => ownership.turns !== undefined, NAMED_MS, signal);
@@ -69,7 +71,7 @@ export class CoOwners {
     await this.#until(blob, all, LISTEN_MS, signal);
   }
 
-  /** Asks a tracker who owns the blob. */
+  /** Asks who owns the blob. */
   ask(blob: SharedBlob): void {
     const { digest, info, stored } = blob;
     if (stored.complete || isUndivided(info.size)) return;

@@ -5,7 +5,7 @@ import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
-/** Often enough for a core that suspects a silent peer after 300 ms; each network read would be far too often. */
+/** Often enough for a core that suspects a silent peer after 200 ms; each network read would be far too often. */
 const PROGRESS_STEP_MS = 50;
 
 export interface DownloadsHost {

@@ -2,7 +2,7 @@ import type { ListenAddress } from '../config/values.ts';
 import { DamselflyError, describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
-import { createFallbackDiscovery } from '../discovery/fallback-discovery.ts';
+import { createFallbackDiscovery, type FoundBy } from '../discovery/fallback-discovery.ts';
 import { type ClusterKeys, clusterKeys } from '../discovery/libp2p/cluster-keys.ts';
 import type { OpenDht } from '../discovery/libp2p/dht.ts';
 import { createDhtDiscovery, type DhtDiscovery } from '../discovery/libp2p/dht-discovery.ts';
@@ -50,7 +50,7 @@ export interface OpenDiscoveryDeps {
 export interface OpenedDiscovery {
   readonly discovery: Discovery;
   /** Who names peers now. */
-  by(): 'tracker' | 'dht' | 'nobody';
+  by(): FoundBy;
   /** The way into the DHT, for peers that ask; undefined when we are never in one. */
   readonly dhtDoor?: DhtDiscovery['door'];
   close(): Promise<void>;
@@ -100,7 +100,7 @@ export async function openDiscovery(
       );
     const discovery = createFallbackDiscovery(
       {
-        ...{ clock, log, trackers, openDht },
+        ...{ clock, log, openDht, rng, trackers },
         remembered: {
           get all() {
             return remembered.all;
@@ -115,7 +115,7 @@ export async function openDiscovery(
           dht: (joined) => metrics.dhtJoined.set(joined ? 1 : 0),
         },
       },
-      { role: peer.role, turns: ownersByTurn, dhtOnly },
+      { peer, turns: ownersByTurn, dhtOnly },
     );
     return {
       discovery,

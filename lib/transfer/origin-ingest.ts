@@ -17,9 +17,9 @@ const FIRST_RETRY_MS = 200;
 /** How often a supernode looks whether there is something to read now. */
 const LOOK_MS = 500;
 /** What need not be read is read all the same when it is shorter than this: another request would take as long. */
-const SHORT_GAP_BYTES = 8 * 1024 * 1024;
+const SHORT_GAP_BYTES = 1024 * 1024;
 /** The same as a share of the blob, so that gaps do not add up to much of a small one. */
-const SHORT_GAP_SHARE = 1 / 16;
+const SHORT_GAP_SHARE = 1 / 64;
 
 export interface IngestDeps {
   readonly origin: Pick<OriginClient, 'readBlob'>;

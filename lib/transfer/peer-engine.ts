@@ -82,8 +82,7 @@ export class PeerEngine implements BlobSource {
     const limits = deps.limits ?? new Limits(deps.clock);
     const localFirst = new LocalFirst(deps.clock, limits.upload);
     this.#trust = new ProofTrust(deps, {
-      ban: (id, reason) => this.#neighbours.ban(id, reason),
-      neighbours: () => this.#neighbours.all(),
+      links: () => this.#neighbours,
       blob: (digest) => this.#table.get(digest),
     });
     const { judge } = this.#trust;
@@ -179,7 +178,8 @@ export class PeerEngine implements BlobSource {
       banned: (id) => this.#neighbours.banned(id),
       ban: (id, reason) => this.#neighbours.ban(id, reason),
     });
-    this.#reads = new ClientReads({ ...deps, limits, localFirst }, this.#sink, {
+    const { wholeBlobs } = habits;
+    this.#reads = new ClientReads({ ...deps, limits, localFirst, wholeBlobs }, this.#sink, {
       mayShare: (request) => this.#wallet?.ensure(request),
       small: (request, signal) => this.#smallBlobs.get(request, signal),
       share: (request, sinceMs, right) => this.#blobs.share(request, sinceMs, right),

@@ -85,6 +85,8 @@ const INSECURE = 'insecure: connections between peers are neither encrypted nor 
 interface Engine extends PeerServerHandlers {
   start(): void;
   close(): Promise<void>;
+  /** Of a supernode: bytes that nodes wait for and nobody else holds. */
+  unsharedBytes?(): number;
 }
 
 export interface PeerHost<E extends Engine> extends EngineDeps {
@@ -204,6 +206,7 @@ export async function openPeerHost<E extends Engine>(
       notes: [...(credentials === undefined ? [INSECURE] : []), ...hostParts.notes],
       moreNotes: () => moreNotes.flatMap((notes) => notes()),
       refresh: () => {
+        metrics.unsharedBytes.set(engine.unsharedBytes?.() ?? 0);
         const blobs = store.list().filter(({ borrowed }) => borrowed !== true);
         metrics.storeBlobs.set(blobs.length);
         metrics.storeBytes.set(blobs.reduce((sum, blob) => sum + blob.bytes, 0));

@@ -1,7 +1,9 @@
 import type { Digest } from '../core/digest.ts';
+import type { PieceProof } from '../core/proof.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { Neighbour } from './neighbour.ts';
+import type { Neighbours } from './neighbours.ts';
 import { ProofJudge } from './proof-judge.ts';
 import { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -11,8 +13,7 @@ const MAX_PAPERS = 1000;
 const PAPERS_MS = 10_000;
 
 export interface ProofTrustHost {
-  ban(peerId: string, reason: string): void;
-  neighbours(): readonly Neighbour[];
+  links(): Pick<Neighbours, 'all' | 'ban'>;
   blob(digest: Digest): SharedBlob | undefined;
 }
 
@@ -32,9 +33,9 @@ export class ProofTrust {
     this.judge = new ProofJudge(
       { vouching, log, metrics },
       {
-        ban: (peerId, reason) => host.ban(peerId, reason),
+        ban: (peerId, reason) => host.links().ban(peerId, reason),
         tell: (evidence) => {
-          for (const neighbour of host.neighbours()) this.teller.accuse(neighbour, evidence);
+          for (const neighbour of host.links().all()) this.teller.accuse(neighbour, evidence);
         },
         rightProof: ({ digest, pieceBytes, size }, index) => {
           const blob = host.blob(digest);
@@ -49,6 +50,11 @@ export class ProofTrust {
   /** A link is there: what members have signed against themselves is shown to everybody. */
   meet(neighbour: Neighbour): void {
     for (const evidence of this.judge?.evidence ?? []) this.teller.accuse(neighbour, evidence);
+  }
+
+  /** Whether others can believe the proof when this peer tells it. */
+  isBelievable(proof: PieceProof, digest: Digest, teller: string): boolean {
+    return this.judge === undefined || this.judge.standing(proof, digest, teller) !== undefined;
   }
 
   /** @returns whether the message was about who signed what, and is dealt with */

@@ -2,7 +2,11 @@ import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+
+import { DEFAULT_PEER_CORE_OPTIONS } from '../swarm/peer-core-options.ts';
+
 import type { CapabilityAnswer, CapabilityQuestion } from '../wire/capability-codec.ts';
+
 import type { DhtDoor } from '../wire/member-codec.ts';
 import type { SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
 
@@ -73,7 +77,7 @@ export interface PieceFetchOptions {
 }
 
 /** An upload of which the receiver takes nothing for so long is idle: a receiver suspects its sender as soon. */
-export const IDLE_UPLOAD_MS = 300;
+export const IDLE_UPLOAD_MS = DEFAULT_PEER_CORE_OPTIONS.suspectMs;
 
 /** What a peer server asks for each piece request. */
 export type PieceAdmission =

@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
-import { blobInfo } from '../core/geometry.ts';
+import { blobInfo, pieceLength } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { delay, every } from '../runtime/clock.ts';
@@ -69,8 +69,7 @@ export class SeedEngine {
     );
     const decide = this.#decisions.decide.bind(this.#decisions);
     this.#trust = new ProofTrust(deps, {
-      ban: (id, reason) => this.#neighbours.ban(id, reason),
-      neighbours: () => this.#neighbours.all(),
+      links: () => this.#neighbours,
       blob: (digest) => this.#blobs.get(digest),
     });
     this.#desk = createDesk(deps, habits);
@@ -125,8 +124,7 @@ export class SeedEngine {
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
       mayHave: ({ peer }, digest) => deps.grants?.allows(peer, digest) !== false,
-      isBelievable: (proof, digest, { peer }) =>
-        judge?.standing(proof, digest, peer.id) !== undefined || judge === undefined,
+      isBelievable: (proof, digest, { peer }) => this.#trust.isBelievable(proof, digest, peer.id),
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => this.#reads.start(blob, origin),
     });
@@ -364,20 +362,26 @@ export class SeedEngine {
     const { clock } = this.#deps;
     const untilMs = clock.now() + DRAIN_MS;
     await this.#reads.close();
-    while (clock.now() < untilMs && this.#blobs.all().some((blob) => this.#isNeeded(blob))) {
+    while (clock.now() < untilMs && this.unsharedBytes() > 0) {
       await delay(clock, TICK_MS);
     }
   }
 
-  /** Nodes wait for pieces that are nowhere else. */
-  #isNeeded(blob: SharedBlob): boolean {
+  unsharedBytes(): number {
+    return this.#blobs.all().reduce((sum, blob) => sum + this.#unshared(blob), 0);
+  }
+
+  /** Bytes of pieces that nodes wait for and that are nowhere else. */
+  #unshared(blob: SharedBlob): number {
     const { core } = this.#decisions;
-    if (core.spread(blob.slot).lackers === 0) return false;
+    if (core.spread(blob.slot).lackers === 0) return 0;
+    let bytes = 0;
     for (let piece = 0; piece < blob.info.pieces; piece++) {
       if (!core.has(blob.slot, piece)) continue;
-      if (core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece) === 0) return true;
+      const holders = core.holders(blob.slot, piece) + this.#coOwners.holders(blob, piece);
+      if (holders === 0) bytes += pieceLength(blob.info, piece);
     }
-    return false;
+    return bytes;
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */

@@ -18,9 +18,9 @@ const SETTLE_MS = 20_000;
 const POLL_MS = 500;
 /** Connections that one pull happens to leave open and another does not: links to neighbours, kept ones to the registry. */
 const SPARE_FILES = 24;
-/** What is garbage, and buffers that are lent out again: V8 gives memory back late. */
+/** What is garbage, buffers that are lent out again, and a DHT that was joined: V8 gives memory back late. */
 const SPARE_RSS_RATIO = 1.25;
-const SPARE_RSS_BYTES = 128 * 1024 * 1024;
+const SPARE_RSS_BYTES = 192 * 1024 * 1024;
 
 export async function takeCensus(machines: readonly Machine[]): Promise<Census> {
   const up = machines.filter(({ isUp }) => isUp);

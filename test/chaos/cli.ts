@@ -19,7 +19,7 @@ and a look from outside at what must hold. Needs root, docker-registry, containe
   --seed N            the first seed: what is struck, and when (1)
   --seeds N           so many seeds of each fault, all faults with one seed after the other (1)
   --minutes M         begins no run after M minutes; without --seeds it goes on with new seeds until then
-  --quick             6 nodes and 64 MiB, ${QUICK_FAULTS.length} faults; the makespan is told, not judged
+  --quick             6 nodes and 64 MiB, ${QUICK_FAULTS.length} faults; no judgement on the makespan, 0.1x more from the registry
   --image-bytes SIZE  another size of image
   --fresh             does not use what earlier runs of the same code gave
   --record            writes docs/benchmarks/chaos.md and chaos.json

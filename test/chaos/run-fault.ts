@@ -21,8 +21,8 @@ export interface RunOptions {
 /** A pull that lasts this many times what the links allow does not end. */
 const PATIENCE = 8;
 const MIN_DEADLINE_MS = 60_000;
-/** Manifests, and what a supernode asks beside: 1.00x means that no piece was read twice. */
-const REGISTRY_ROUNDING = 0.005;
+/** Manifests, and half a percent of the 300 MiB that the table is about: what 1.00x leaves open. */
+const REGISTRY_ROUNDING_BYTES = 1.5 * 1024 * 1024;
 
 /** A fresh cluster: a small pull, a calm pull, the struck pull, and then a look from outside at everything. */
 export async function runFault(options: RunOptions): Promise<ChaosResult> {
@@ -81,8 +81,8 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   if (size.judgeMakespan && makespanRatio !== null && makespanRatio > (limits.makespanRatio ?? Infinity)) {
     broken.push(`makespan ${makespanRatio}x, more than ${limits.makespanRatio ?? 0}x`);
   }
-  const most = (limits.registryRatio ?? Infinity) + (fault.allowance?.(world) ?? 0);
-  if (registryRatio > most + REGISTRY_ROUNDING) {
+  const most = (limits.registryRatio ?? Infinity) + (fault.allowance?.(world) ?? 0) + size.registrySlack;
+  if (registryRatio > most + REGISTRY_ROUNDING_BYTES / library.struck.ownBytes) {
     broken.push(`the registry sent ${registryRatio}x, more than ${round(most)}x`);
   }
   const unfelt = await fault.after?.(world);

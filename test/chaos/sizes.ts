@@ -10,6 +10,8 @@ export interface SuiteSize {
   readonly kills: number;
   /** Whether the makespan is held against the limits: small images on a busy machine say nothing about time. */
   readonly judgeMakespan: boolean;
+  /** What the registry may send beyond a limit, over the image: a busy machine is slow, and slow is read around. */
+  readonly registrySlack: number;
 }
 
 const MIB = 1024 * 1024;
@@ -20,13 +22,13 @@ const MACHINES = { supernodes: 2, trackers: 2, linkBytesPerSecond: LINK_BYTES_PE
 export const FULL: SuiteSize = {
   name: 'full',
   world: { nodes: 12, containerdNodes: 4, ...MACHINES },
-  ...{ imageBytes: 300 * MIB, layers: 4, kills: 200, judgeMakespan: true },
+  ...{ imageBytes: 300 * MIB, layers: 4, kills: 200, judgeMakespan: true, registrySlack: 0 },
 };
 
 export const QUICK: SuiteSize = {
   name: 'quick',
   world: { nodes: 6, containerdNodes: 2, ...MACHINES },
-  ...{ imageBytes: 64 * MIB, layers: 3, kills: 10, judgeMakespan: false },
+  ...{ imageBytes: 64 * MIB, layers: 3, kills: 10, judgeMakespan: false, registrySlack: 0.1 },
 };
 
 /** Those that between them touch every part, for four minutes of continuous integration. */

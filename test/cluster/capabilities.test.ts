@@ -141,7 +141,10 @@ t.test(
       t.same(await cluster.until(Promise.all(pulls), minutes(20)), [digest, digest]);
       t.equal(cluster.origin.ratio(digest), 1);
       const { length } = cluster.origin.asked;
-      t.ok(length >= least && length <= most, `${length} questions in sessions of ${sessionMaxMs / 60_000} min`);
+      t.ok(
+        length >= least && length <= most,
+        `${length} questions in sessions of ${sessionMaxMs / 60_000} min`,
+      );
     }
   },
 );

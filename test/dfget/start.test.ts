@@ -20,7 +20,7 @@ async function startDaemon(t: Test, flags: readonly string[] = []) {
   const child = await startChild<DaemonReady>({
     command: process.execPath,
     args: [
-      ...['--import', hook, join(ROOT, 'dfget', 'main.ts'), 'daemon', '--json', '--insecure'],
+      ...['--import', hook, join(ROOT, 'dfget', 'main.js'), 'daemon', '--json', '--insecure'],
       ...['--upstream', 'registry.test=http://127.0.0.1:1', '--proxy-listen', '127.0.0.1:0'],
       ...['--peer-listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0'],
       ...['--socket', join(folder, 'socket'), '--data-dir', join(folder, 'data')],

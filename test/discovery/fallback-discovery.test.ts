@@ -50,7 +50,7 @@ function createGround() {
     };
     const discovery = createFallbackDiscovery(
       {
-        ...{ clock, log: silentLog(), openDht },
+        ...{ clock, log: silentLog(), openDht, rng },
         trackers: given.dhtOnly === true ? createNoDiscovery() : tracker.connect(peer),
         remembered: {
           all: remembered,
@@ -63,7 +63,7 @@ function createGround() {
           },
         },
       },
-      { role: peer.role, turns: ownersByTurn, ...given },
+      { peer, turns: ownersByTurn, ...given },
     );
     const told: string[] = [];
     const reachable: boolean[] = [];
@@ -134,10 +134,14 @@ t.test('without trackers: remembered peers at once, then the DHT, and back in ti
   t.same(node.told, ['super,old owned'], 'remembered ones are named without anybody having been asked');
   t.equal(node.discovery.owner(layer)?.id, supernode.id);
   run(3000);
+  t.equal(node.discovery.by, 'remembered');
   t.same(
     [seed, other, node].map(({ counted }) => counted.joined),
-    [1, 1, 1],
+    [1, 1, 0],
+    'who remembers peers gets by with them',
   );
+  run(30_000);
+  t.equal(node.counted.joined, 1, 'for a while');
   t.ok(
     node.told.some((names) => names.includes('other')),
     'the DHT names the other one',
@@ -154,6 +158,41 @@ t.test('without trackers: remembered peers at once, then the DHT, and back in ti
   t.notOk(node.counted.open, 'and then it is left');
   t.ok(node.counted.noted.has(supernode.id), 'who was named is remembered');
   t.same(node.reachable, [true, false, true]);
+});
+
+t.test(
+  'who gets nowhere with remembered peers joins the DHT at once, and trackers that come back call it off',
+  async (t) => {
+    const { connect, run, tracker } = createGround();
+    const [stalled, patient] = ['a', 'b'].map((name) =>
+      connect(peerNamed(name), { remembered: [peerNamed('old')] }),
+    );
+    run(100);
+    tracker.reachable = false;
+    run(3000);
+    t.same([stalled!.counted.joined, patient!.counted.joined], [0, 0]);
+    stalled!.discovery.announce([{ digest: layer, size: 1000, have: 'some', stalled: true }]);
+    run(10);
+    t.same([stalled!.counted.joined, patient!.counted.joined], [1, 0]);
+    tracker.reachable = true;
+    run(60_000);
+    t.equal(patient!.counted.joined, 0);
+  },
+);
+
+t.test('without trackers supernodes deal the turns among those that trackers told of', async (t) => {
+  const { connect, dht, run, tracker } = createGround();
+  const [one, two] = ['super1', 'super2'].map((name) => connect(peerNamed(name, 'supernode')));
+  run(100);
+  dht.reachable = false;
+  tracker.reachable = false;
+  for (const { discovery } of [one!, two!]) {
+    discovery.announce([{ digest: layer, size: 1024 ** 3, have: 'none' }]);
+  }
+  run(10);
+  t.equal(one!.told.length, 1);
+  t.match(one!.told[0], /super1.*super2.* owned|super2.*super1.* owned/);
+  t.same(one!.told, two!.told, 'both the same');
 });
 
 t.test('until the DHT has had time to meet them, supernodes that trackers told of live', async (t) => {

@@ -161,9 +161,9 @@ await t.test('a silent request frees its slot and its piece, and the late copy m
   const slow = neighbour([0]);
   const [first] = of(actionsOf(core), 'request');
   const other = neighbour([0]);
-  core.tick(250);
+  core.tick(190);
   t.equal(of(actionsOf(core), 'request').length, 0, 'not yet suspect');
-  core.tick(310);
+  core.tick(210);
   const [second] = of(actionsOf(core), 'request');
   t.equal(second?.peer, other);
   t.equal(core.inFlight(blob), 1);

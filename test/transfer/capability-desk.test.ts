@@ -1,7 +1,8 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import t from 'tap';
 import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
-import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import type { BlobRequest } from '../../lib/core/blob-source.ts';
+import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import type { OriginRequest, OriginResponse } from '../../lib/origin/origin-client.ts';
@@ -13,7 +14,6 @@ import { CapabilityDesk } from '../../lib/transfer/capability-desk.ts';
 import { CapabilityWallet } from '../../lib/transfer/capability-wallet.ts';
 import { Grants } from '../../lib/transfer/grants.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
-import { createPublicKey, createPrivateKey } from 'node:crypto';
 
 const authority = await testAuthority();
 const NEVER = new AbortController().signal;
@@ -48,7 +48,13 @@ async function supernode() {
     const known = headers['authorization'] === 'Bearer alice';
     const type = { 'content-type': 'application/vnd.oci.image.manifest.v1+json', 'content-length': '9' };
     const body = method === 'GET' && known ? [manifestBytes] : [];
-    return { status: known ? 200 : 401, headers: type, body: (async function* () { yield* body; })() };
+    return {
+      status: known ? 200 : 401,
+      headers: type,
+      body: (async function* () {
+        yield* body;
+      })(),
+    };
   };
   const signatures = new Signatures(steadyCredentials((await testMember(authority, 'supernode')).tls));
   const common = { clock, log: silentLog(), metrics: createMetrics({ defaults: false }), signatures };
@@ -64,25 +70,28 @@ function advance(clock: FakeClock, ms: number): void {
 
 const holder = { id: 'a'.repeat(40), fingerprint: 'b'.repeat(64) };
 
-t.test('the registry is asked with the caller\'s credential, once for all who come with the same', async (t) => {
-  const { asked, clock, desk, grants } = await supernode();
-  const ask = (authorization?: string) =>
-    desk.answer(holder, { ...place, manifest, ...(authorization && { authorization }) }, { signal: NEVER });
-  const [first, second] = await Promise.all([ask('Bearer alice'), ask('Bearer alice')]);
-  t.same(first?.given?.digests, [config, layer], 'what the manifest lists, but for what lies elsewhere');
-  t.same(Buffer.from(second?.manifest?.bytes ?? '', 'base64'), manifestBytes);
-  t.same(asked, [`GET /v2/team/app/manifests/${manifest} Bearer alice`]);
-  t.ok(grants.allows({ id: holder.id, role: 'node' }, layer), 'the supernode itself knows');
-  t.equal(await ask('Bearer mallory'), undefined);
-  t.equal(await ask(), undefined);
-  t.same(asked.slice(1), [
-    `HEAD /v2/team/app/manifests/${manifest} Bearer mallory`,
-    `HEAD /v2/team/app/manifests/${manifest} -`,
-  ]);
-  advance(clock, 61_000);
-  t.not(await ask('Bearer alice'), undefined);
-  t.equal(asked.length, 4, 'after a minute the registry is asked again');
-});
+t.test(
+  "the registry is asked with the caller's credential, once for all who come with the same",
+  async (t) => {
+    const { asked, clock, desk, grants } = await supernode();
+    const ask = (authorization?: string) =>
+      desk.answer(holder, { ...place, manifest, ...(authorization && { authorization }) }, { signal: NEVER });
+    const [first, second] = await Promise.all([ask('Bearer alice'), ask('Bearer alice')]);
+    t.same(first?.given?.digests, [config, layer], 'what the manifest lists, but for what lies elsewhere');
+    t.same(Buffer.from(second?.manifest?.bytes ?? '', 'base64'), manifestBytes);
+    t.same(asked, [`GET /v2/team/app/manifests/${manifest} Bearer alice`]);
+    t.ok(grants.allows({ id: holder.id, role: 'node' }, layer), 'the supernode itself knows');
+    t.equal(await ask('Bearer mallory'), undefined);
+    t.equal(await ask(), undefined);
+    t.same(asked.slice(1), [
+      `HEAD /v2/team/app/manifests/${manifest} Bearer mallory`,
+      `HEAD /v2/team/app/manifests/${manifest} -`,
+    ]);
+    advance(clock, 61_000);
+    t.not(await ask('Bearer alice'), undefined);
+    t.equal(asked.length, 4, 'after a minute the registry is asked again');
+  },
+);
 
 t.test('a blob that no manifest of ours lists is asked for by itself', async (t) => {
   const { asked, desk } = await supernode();
@@ -148,7 +157,11 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
     },
     { neighbours: () => [], reads: () => undefined },
   );
-  const request: BlobRequest = { digest: layer, size: 9, origin: { ...place, authorization: 'Bearer alice' } };
+  const request: BlobRequest = {
+    digest: layer,
+    size: 9,
+    origin: { ...place, authorization: 'Bearer alice' },
+  };
   t.ok(await wallet.ensure(request));
   t.ok(wallet.covers(layer));
   await credentials.look();

@@ -48,7 +48,7 @@ t.test('the end of a blob waits for its digest, and not for a disk that takes it
   const complete = Promise.withResolvers<void>();
   const disk = withFiles(createMemoryDisk(), { sync: () => syncing.promise });
   const { accept, blob, pool, sample } = await blobOn(disk, complete.resolve);
-  const hooks = { holdsBack: true, waitsFor: () => {} };
+  const hooks = { heldBackBytes: 64 * 1024, waitsFor: () => {} };
   const reading = readShared(blob, { start: 0, end: SIZE }, hooks, pool, NEVER);
   const chunks: Buffer[] = [];
   const done = (async () => {
@@ -70,7 +70,7 @@ t.test('a client that waits for a piece gets it while the disk still writes it',
   const written = Promise.withResolvers<void>();
   const { accept, blob, pool, sample } = await blobOn(withFiles(memory, { write: () => written.promise }));
   const waited: number[] = [];
-  const hooks = { holdsBack: true, waitsFor: (piece: number) => waited.push(piece) };
+  const hooks = { heldBackBytes: 64 * 1024, waitsFor: (piece: number) => waited.push(piece) };
   const reading = readShared(blob, { start: 10, end: SIZE }, hooks, pool, NEVER);
   const first = reading.next();
   const accepting = accept(0);
@@ -91,7 +91,7 @@ t.test('what a client was given and the disk then did not take is told with the 
   memory.fillUpAfter(HOLD_BACK_BYTES / 2);
   const told: [number, Uint8Array][] = [];
   const hooks = {
-    ...{ holdsBack: true, waitsFor: () => {} },
+    ...{ heldBackBytes: 64 * 1024, waitsFor: () => {} },
     unwritten: (start: number, bytes: Uint8Array) => told.push([start, bytes]),
   };
   const reading = readShared(blob, { start: 0, end: SIZE }, hooks, pool, NEVER);

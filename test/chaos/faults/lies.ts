@@ -61,6 +61,14 @@ export const LIES: readonly Fault[] = [
     after: wasToldALie,
   },
   {
+    name: 'registry-lies-whole-blob',
+    what: 'the registry sends one wrong layer, once, to nodes that verify whole blobs: no cut, no wrong byte',
+    limits: {},
+    flags: (role) => (role === 'daemon' ? ['--verify', 'whole-blob'] : []),
+    prepare: (world) => world.registry.setFault({ kind: 'lie', answers: 1, to: 'all' }),
+    after: wasToldALie,
+  },
+  {
     name: 'signer-lies',
     what: 'one of the supernodes is given wrong bytes of all it reads, and vouches for them',
     // The swarm reads once more, and may be given wrong bytes again; then nodes read for themselves.
