@@ -21,7 +21,7 @@ import type { TlsKeys } from './system/mutual-tls.ts';
  */
 const PREFIX = 'dfcard1_';
 /** Longest card: a few certificates. */
-export const MAX_CARD_CHARS = 12 * 1024;
+const MAX_CARD_CHARS = 12 * 1024;
 const MAX_CHAIN = 4;
 const RAW_KEY_BYTES = 32;
 /** DER of an Ed25519 public key before the key itself (RFC 8410 section 4). */
@@ -58,7 +58,7 @@ export interface Signer {
 }
 
 /** Name of a public key: the first 16 bytes of the SHA-256 of its 32, as hex. */
-export function signerIdOf(publicKey: KeyObject): string {
+function signerIdOf(publicKey: KeyObject): string {
   return createHash('sha256')
     .update(rawKey(publicKey))
     .digest('hex')

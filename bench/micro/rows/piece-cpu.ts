@@ -6,7 +6,7 @@ import { type Figure, inPairs, median, type Row, type RowContext } from '../row.
 import { PEER_ID, type Received, type Source } from '../transfer/job.ts';
 import { type Part, startPart } from '../transfer/part.ts';
 
-export const BLOB_BYTES = 1024 ** 3;
+const BLOB_BYTES = 1024 ** 3;
 export const GB = BLOB_BYTES / 1e9;
 
 interface Cost {
