@@ -81,6 +81,7 @@ export const upConfig = z.object({
   downloadRate: node.downloadRate,
   registryRate: node.registryRate,
   maxConnections: node.maxConnections,
+  sessionMax: supernode.sessionMax,
   background: node.background,
   advertise: node.advertise,
   zone: node.zone,

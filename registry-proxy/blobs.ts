@@ -1,4 +1,3 @@
-import type { BlobSource } from '../lib/core/blob-source.ts';
 import { type Digest, isDigest } from '../lib/core/digest.ts';
 import { DamselflyError, describeError, hasCode } from '../lib/core/errors.ts';
 import { contentRange, parseRange, type RangeRequest } from '../lib/core/range.ts';
@@ -13,7 +12,6 @@ import { askerOf, type RightDeps, rightToRead } from './right-to-read.ts';
 import type { Verdict } from './verdicts.ts';
 
 export interface BlobDeps extends RightDeps {
-  readonly blobs: BlobSource;
   readonly clock: Clock;
   readonly log: Logger;
   /** See RegistryProxyDeps. */

@@ -1,8 +1,8 @@
 import type { BlobSource } from '../lib/core/blob-source.ts';
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../lib/core/digest.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
-import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest } from '../lib/oci/manifest.ts';
-import { isForeignLayer } from '../lib/oci/media-types.ts';
+import { MAX_MANIFEST_BYTES } from '../lib/oci/manifest.ts';
+import { vouchedBlobs } from '../lib/oci/vouched-blobs.ts';
 import { discard, readBody } from '../lib/origin/exchange.ts';
 import { isWorthRetrying, type OriginClient, type OriginResponse } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
@@ -52,7 +52,8 @@ export async function answerManifest(
   if (lastKnown.isAway(upstream) && sendKept(deps, exchange, reference)) return;
   let asked: Asked;
   try {
-    asked = await askForManifest(deps, exchange, reference);
+    asked =
+      (await askSupernode(deps, exchange, reference)) ?? (await askForManifest(deps, exchange, reference));
   } catch (error) {
     if (signal.aborted || !isWorthRetrying(error)) throw error;
     lastKnown.noteAway(upstream);
@@ -73,6 +74,34 @@ interface Asked {
   readonly answer: OriginResponse;
   /** Whether it came without a body. */
   readonly isHead: boolean;
+}
+
+/**
+ * A manifest by digest from a supernode, which asks the registry whether this caller may read it: so one question to the
+ * registry serves this client, and the peers that are to give us the blobs. Undefined: ask the registry.
+ */
+async function askSupernode(
+  { blobs, isPaused }: ManifestDeps,
+  exchange: ClientExchange,
+  reference: string,
+): Promise<Asked | undefined> {
+  const { repository, request, signal, upstream } = exchange;
+  if (request.method !== 'GET' || !isDigest(reference) || isPaused?.(upstream) === true) return undefined;
+  const { authorization } = request.headers;
+  const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+  const right = await blobs.right?.({ origin, kind: 'manifest', digest: reference }, { signal });
+  if (right?.manifest === undefined) return undefined;
+  const { bytes, mediaType } = right.manifest;
+  const headers = {
+    'content-type': mediaType,
+    'content-length': String(bytes.length),
+    'docker-content-digest': reference,
+  };
+  return { answer: { status: 200, headers, body: once(bytes) }, isHead: false };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 /** As the client asks; by GET where HEAD leaves out what clients then GET the manifest for. */
@@ -126,7 +155,7 @@ async function relayManifest(
   const signed = mediaType.startsWith(SIGNED);
   if (!signed) for (const digest of digests) requireDigest(body, digest);
   const digest = digests[0] ?? digestOf(body);
-  const blobs = listedBlobs(body);
+  const blobs = vouchedBlobs(body);
   deps.verdicts.learn(asker, { manifest: digest, blobs });
   for (const { digest: blob, size } of blobs) deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
   deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size: body.length, body });
@@ -194,17 +223,6 @@ async function readManifest(answer: OriginResponse): Promise<Uint8Array> {
     );
   }
   return await readBody(answer, MAX_MANIFEST_BYTES);
-}
-
-/**
- * Blobs that a manifest vouches for. Not those whose bytes live elsewhere: a registry lets anyone list such a digest
- * without having it, and reading one's own manifest must not open another's blob.
- */
-function listedBlobs(body: Uint8Array): Descriptor[] {
-  const manifest = parseManifest(body);
-  if (manifest.kind !== 'image') return [];
-  const blobs = manifest.config === undefined ? manifest.layers : [manifest.config, ...manifest.layers];
-  return blobs.filter(({ urls, mediaType }) => urls === undefined && !isForeignLayer(mediaType));
 }
 
 function requireDigest(body: Uint8Array, digest: Digest): void {

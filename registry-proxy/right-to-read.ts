@@ -1,3 +1,4 @@
+import type { BlobSource } from '../lib/core/blob-source.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import type { Metrics } from '../lib/observe/metrics.ts';
 import { isWorthRetrying, type OriginClient } from '../lib/origin/origin-client.ts';
@@ -9,6 +10,7 @@ import type { Verdict, Verdicts } from './verdicts.ts';
 
 export interface RightDeps {
   readonly origin: OriginClient;
+  readonly blobs: BlobSource;
   readonly verdicts: Verdicts;
   readonly lastKnown: LastKnown;
   readonly metrics: Metrics;
@@ -105,7 +107,13 @@ async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Di
     }
     if (verdict.kind === 'unclear') return verdict;
   }
-  const verdict = await askForBlob(origin, { ...question, digest }, closing);
+  const { authorization } = asker;
+  const place = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+  const right = await deps.blobs.right?.({ origin: place, kind: 'blob', digest }, { signal: closing });
+  const verdict: Verdict =
+    right?.size === undefined
+      ? await askForBlob(origin, { ...question, digest }, closing)
+      : { kind: 'allowed', size: right.size };
   if (verdict.kind === 'allowed') verdicts.notePresent(asker, digest, verdict.size);
   return verdict;
 }

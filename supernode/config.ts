@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { dataDirs, dhtListen, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import { address, objectStoreUrl } from '../lib/config/values.ts';
+import { address, duration, objectStoreUrl } from '../lib/config/values.ts';
 
 /** Settings of `damselfly supernode`: flag, DAMSELFLY_* variable or /etc/damselfly/supernode.yaml. */
 export const supernodeConfig = z.object({
@@ -36,6 +36,10 @@ export const supernodeConfig = z.object({
   downloadRate: settings.downloadRate,
   registryRate: settings.registryRate,
   maxConnections: settings.maxConnections,
+  sessionMax: setting(duration().default(30 * 60_000), {
+    argument: '<duration>',
+    help: "how long a node's right to get blobs from peers is renewed without asking the registry again (default: 30m)",
+  }),
   background: settings.background,
   advertise: settings.advertise,
   zone: settings.zone,

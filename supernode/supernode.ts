@@ -2,6 +2,7 @@ import { LiveSettings } from '../lib/command/live-settings.ts';
 import type { SettingsSources } from '../lib/command/process-command.ts';
 import { openS3 } from '../lib/objects/s3/s3-object-store.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
+import type { EngineDeps } from '../lib/transfer/engine-deps.ts';
 import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
 import { openPeerHost, type PeerHost, type PeerHostDeps } from '../lib/transfer/peer-host.ts';
 import { SeedEngine } from '../lib/transfer/seed-engine.ts';
@@ -19,7 +20,9 @@ export async function createSupernode(
   const objects = config.blobStore === undefined ? undefined : await openS3(config.blobStore);
   let host: PeerHost<SeedEngine>;
   try {
-    host = await openPeerHost(deps, config, 'supernode', (parts) => new SeedEngine({ ...parts, objects }));
+    const habits = { sessionMaxMs: config.sessionMax };
+    const create = (parts: EngineDeps): SeedEngine => new SeedEngine({ ...parts, objects }, {}, habits);
+    host = await openPeerHost(deps, config, 'supernode', create);
   } catch (error) {
     objects?.close();
     throw error;

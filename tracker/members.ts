@@ -63,6 +63,8 @@ export interface MembersDeps {
   /** A member is gone, and no other connection of it has taken its place. */
   readonly onLeft?: ((id: string) => void) | undefined;
   readonly peerStore: PeerStore;
+  /** By which others believe what the member reads of a blob. Absent in a cluster without identities. */
+  readonly warrantFor?: ((member: string, digest: Digest) => readonly string[]) | undefined;
 }
 
 /** When members of other trackers turn out to share a blob, so many of ours hear of it at once; others when they ask. */
@@ -146,7 +148,7 @@ export class Members implements PeerStoreHost {
 
   /** May the member read, or go on reading, what it asks for? */
   async lease(id: string, message: LeaseQuestion): Promise<LeaseReply> {
-    const { metrics, peerStore } = this.#deps;
+    const { metrics, peerStore, warrantFor } = this.#deps;
     const answer =
       message.type === 'renew'
         ? await peerStore.renewLease(id, message.token)
@@ -154,7 +156,8 @@ export class Members implements PeerStoreHost {
     if (answer.kind === 'granted') {
       if (message.type === 'lease') metrics.leaseAnswers.inc({ answer: 'granted' });
       const { stripe, token, ttlMs } = answer;
-      return { type: 'leased', stripe, token, ttlMs };
+      const warrant = message.type === 'lease' ? warrantFor?.(id, message.digest) : undefined;
+      return { type: 'leased', stripe, token, ttlMs, ...(warrant === undefined ? {} : { warrant }) };
     }
     const { holders, reason, retryMs } = answer;
     metrics.leaseAnswers.inc({ answer: reason });

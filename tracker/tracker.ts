@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { loadAdminToken } from '../lib/config/load-admin-token.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
+import type { Digest } from '../lib/core/digest.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
@@ -8,6 +9,8 @@ import type { Rng } from '../lib/runtime/rng.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
+import { warrantPapers } from '../lib/security/read-warrant.ts';
+import { Signatures } from '../lib/security/signatures.ts';
 import { settingsOfNewAuthority } from '../lib/security/signed-settings.ts';
 import type { KeyValue } from '../lib/store/key-value/key-value.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
@@ -91,7 +94,13 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     options.peerStore === undefined
       ? createMemoryPeerStore(core, clock)
       : await createRedisPeerStore({ core, clock, rng, log, metrics }, options.peerStore);
-  const members = new Members({ log, clock, metrics, core, peerStore, onLeft: (id) => api.jobs.left(id) });
+  const signatures = credentials === undefined ? undefined : new Signatures(credentials);
+  const warrantFor =
+    signatures === undefined
+      ? undefined
+      : (node: string, digest: Digest) => warrantPapers(signatures, { digest, node, atMs: wallClockMs() });
+  const onLeft = (id: string): void => api.jobs.left(id);
+  const members = new Members({ log, clock, metrics, core, peerStore, onLeft, warrantFor });
   const forgetTrust = credentials && followTrust(credentials, members);
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');

@@ -4,6 +4,7 @@ import { duplexCore } from './rows/duplex-core.ts';
 import { metadataStart } from './rows/metadata-start.ts';
 import { neighbour } from './rows/neighbour.ts';
 import { cpuVsNaive, pieceCpuVsRaw, pieceCpuVsRawTls } from './rows/piece-cpu.ts';
+import { proofsCpuShare } from './rows/proofs-cpu-share.ts';
 import { resumeRefetchMib } from './rows/resume-refetch-mib.ts';
 import { rssMib } from './rows/rss-mib.ts';
 import { serveVsNginx } from './rows/serve-vs-nginx.ts';
@@ -17,6 +18,7 @@ export const ROWS: readonly Row[] = [
   serveVsNginx,
   pieceCpuVsRaw,
   pieceCpuVsRawTls,
+  proofsCpuShare,
   cpuVsNaive,
   coldVsDirect,
   warmVsDirect,

@@ -179,7 +179,10 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   server.get('/v1/manifest', async (request, reply) => {
     const { reference, repository, upstream } = manifestQuery.parse(request.query);
     const read = { origin: { upstream, repository }, reference };
-    const manifest = await registry.readManifest(read, { signal: goneSignal(reply) });
+    const signal = goneSignal(reply);
+    const manifest = await registry.readManifest(read, { signal });
+    // One question for all of its blobs.
+    await blobs.right?.({ origin: read.origin, kind: 'manifest', digest: manifest.digest }, { signal });
     return reply
       .type(manifest.mediaType)
       .header('docker-content-digest', manifest.digest)

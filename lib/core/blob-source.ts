@@ -14,8 +14,28 @@ export interface BlobSource {
    * @throws DIGEST_MISMATCH, UPSTREAM_*, BLOB_UNKNOWN, ABORTED; also in the middle of the iteration
    */
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array>;
-  /** A client that may read these blobs of one repository is likely to ask for some of them next. */
+  /** A client that may read these blobs of one repository, which the manifest lists, is likely to ask for some next. */
   prepare?(requests: readonly BlobRequest[]): void;
+  /**
+   * Has somebody in the cluster whom peers believe ask the registry whether the caller may read this: once for the caller
+   * and for the peers that are to give the blobs. Undefined when nobody there can, or the registry says no: whoever calls
+   * asks it itself then. Takes less than a second, and never rejects but for ABORTED.
+   */
+  right?(subject: RightSubject, options: { readonly signal: AbortSignal }): Promise<Right | undefined>;
+}
+
+export interface RightSubject {
+  readonly origin: BlobOrigin;
+  readonly kind: 'manifest' | 'blob';
+  readonly digest: Digest;
+}
+
+/** The registry said yes. */
+export interface Right {
+  /** The manifest, byte for byte, where that was asked for: verified against its digest. */
+  readonly manifest?: { readonly bytes: Uint8Array; readonly mediaType: string };
+  /** Of the blob, where that was asked for: bytes. */
+  readonly size?: number;
 }
 
 export interface BlobRequest {

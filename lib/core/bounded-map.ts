@@ -18,6 +18,11 @@ export class BoundedMap<T> {
     this.#entries.set(key, value);
   }
 
+  /** From the one set longest ago. */
+  values(): IterableIterator<T> {
+    return this.#entries.values();
+  }
+
   delete(key: string): void {
     this.#entries.delete(key);
   }

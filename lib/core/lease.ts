@@ -35,6 +35,8 @@ export type LeaseAnswer<Holder = PeerInfo> =
       readonly token: number;
       /** It runs out so long after it was asked for, milliseconds, unless it is renewed. */
       readonly ttlMs: number;
+      /** The tracker's card and its warrant, by which others believe the holder: lib/security/read-warrant.ts. */
+      readonly warrant?: readonly string[];
     }
   | {
       readonly kind: 'refused';

@@ -1,9 +1,8 @@
 import { DamselflyError } from '../core/errors.ts';
-import type { PieceProof } from '../core/proof.ts';
+import { type PieceProof, SIGNATURE_BYTES } from '../core/proof.ts';
 
 const HASH_BYTES = 32;
 const GENERATION_BYTES = 8;
-const SIGNATURE_BYTES = 64;
 const SIGNED_AT = HASH_BYTES + GENERATION_BYTES;
 const SIGNATURE_AT = SIGNED_AT + 1;
 /** One proof: hash, generation, whether it is signed, signature. */

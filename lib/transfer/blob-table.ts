@@ -1,18 +1,21 @@
 import type { Digest } from '../core/digest.ts';
 import type { StoredBlob } from '../store/store.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { ProofJudge } from './proof-judge.ts';
 import { SharedBlob } from './shared-blob.ts';
 
 /** The blobs that are part of the swarm now, by digest and by their slot in the core. */
 export class BlobTable {
   readonly #pool: BufferPool;
+  readonly #judge: ProofJudge | undefined;
   readonly #blobs = new Map<Digest, SharedBlob>();
   readonly #bySlot: (SharedBlob | undefined)[] = [];
   readonly #opening = new Map<Digest, Promise<SharedBlob | undefined>>();
   #nextHandle = 1;
 
-  constructor(pool: BufferPool) {
+  constructor(pool: BufferPool, judge?: ProofJudge) {
     this.#pool = pool;
+    this.#judge = judge;
   }
 
   get size(): number {
@@ -51,7 +54,7 @@ export class BlobTable {
     const opening = open().then((stored) => {
       if (stored === undefined) return undefined;
       const { slot, nowMs } = enlist(stored);
-      const blob = new SharedBlob(stored, this.#pool, this.#nextHandle++, slot, nowMs);
+      const blob = new SharedBlob(stored, this.#pool, this.#nextHandle++, slot, nowMs, this.#judge);
       this.#blobs.set(digest, blob);
       this.#bySlot[slot] = blob;
       return blob;

@@ -4,6 +4,7 @@ import type { Digest } from '../core/digest.ts';
 import { type DamselflyError, hasCode } from '../core/errors.ts';
 import { pieceAt, pieceOffset } from '../core/geometry.ts';
 import type { ByteRange } from '../core/range.ts';
+import { withAbort } from '../core/single-flight.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
@@ -49,13 +50,15 @@ interface Pull {
 }
 
 export interface ClientReadsHost {
+  /** Whether peers may give us the blob; undefined where nobody asks for a right to it. Never rejects. */
+  mayShare(request: BlobRequest): Promise<boolean> | undefined;
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
   small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /**
    * The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. Undefined when it
    * is there with another size.
    */
-  share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
+  share(request: BlobRequest, sinceMs: number, right: boolean): Promise<SharedBlob | undefined>;
   /** The same for this client alone, when the disk does not take it; undefined when that cannot be. */
   passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
   /** The client has all bytes of the blob before `offset`. */
@@ -132,6 +135,7 @@ export class ClientReads implements BlobSource {
     }
     let sent = range.start;
     let sinceMs = this.#deps.clock.now();
+    let right = true;
     try {
       const kept = await this.#deps.store.open(request.digest);
       try {
@@ -153,7 +157,9 @@ export class ClientReads implements BlobSource {
       }
       sinceMs = this.#deps.clock.now();
       told.waitsFor(0);
-      const bytes = await this.#host.small(request, signal);
+      const asked = this.#host.mayShare(request);
+      right = asked === undefined || (await withAbort(asked, signal));
+      const bytes = right ? await this.#host.small(request, signal) : undefined;
       if (bytes !== undefined) {
         turn.got();
         told.got(range.end - range.start);
@@ -177,13 +183,13 @@ export class ClientReads implements BlobSource {
       yield* this.#direct(request, { start: range.start }, pull, signal);
       return;
     }
-    yield* this.#follow(request, { sent, sinceMs }, pull, signal);
+    yield* this.#follow(request, { sent, sinceMs, right }, pull, signal);
   }
 
   /** The bytes from where the client stands on, while the swarm fetches them. */
   async *#follow(
     request: BlobRequest,
-    from: { readonly sent: number; readonly sinceMs: number },
+    from: { readonly sent: number; readonly sinceMs: number; readonly right: boolean },
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
@@ -198,8 +204,10 @@ export class ClientReads implements BlobSource {
       try {
         const shared: SharedBlob | undefined =
           failure === undefined
-            ? await this.#host.share(request, from.sinceMs)
-            : await this.#host.passOn(request, from.sinceMs);
+            ? await this.#host.share(request, from.sinceMs, from.right)
+            : from.right
+              ? await this.#host.passOn(request, from.sinceMs)
+              : undefined;
         if (shared === undefined) {
           if (failure !== undefined) throw failure;
           yield* this.#pastOtherSize(request, sent, pull, signal);

@@ -7,6 +7,7 @@ import { LISTEN_MS } from '../swarm/reading-plan.ts';
 import { dealTurns, isUndivided, readerOf } from '../swarm/stripes.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** So long a tracker has to say who reads which stripes, milliseconds; then we read them all. */
@@ -18,6 +19,7 @@ export interface CoOwnersDeps {
 }
 
 export interface CoOwnersHost {
+  readonly proofs: ProofTeller;
   selfId(): string;
   slots(): Slots;
   linked(id: string): Neighbour | undefined;
@@ -127,7 +129,7 @@ export class CoOwners {
         const { held } = this.#of(blob);
         const pieces = held.get(neighbour) ?? new Bitfield(blob.info.pieces);
         held.set(neighbour, pieces);
-        for (const proof of message.proofs) if (blob.learn(proof, true)) pieces.set(proof.index);
+        for (const proof of message.proofs) if (blob.learn(proof, neighbour.peer)) pieces.set(proof.index);
         blob.changed();
         return;
       }
@@ -144,12 +146,15 @@ export class CoOwners {
         if (blob !== undefined) this.#of(blob).failed.add(neighbour.peer.id);
         return;
       }
-      // Supernodes make each other no offers.
+      // Supernodes make each other no offers; papers have been seen.
       case 'hello':
       case 'slots':
       case 'offer':
       case 'decline':
       case 'origin':
+      case 'voucher':
+      case 'evidence':
+      case 'capability':
     }
   }
 
@@ -213,7 +218,7 @@ export class CoOwners {
   }
 
   #sendHave(neighbour: Neighbour, blob: SharedBlob, pieces: readonly number[]): void {
-    const proofs = pieces.flatMap((piece) => blob.stored.proof(piece) ?? []);
+    const proofs = this.#host.proofs.prepare(neighbour, blob, pieces);
     neighbour.send({ type: 'have', handle: blob.handle, proofs, slots: this.#host.slots() });
   }
 

@@ -4,12 +4,16 @@ import type { Clock } from '../runtime/clock.ts';
 import type { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** News of a blob goes out at once; what follows within this time waits for its end and travels together. */
 const HAVE_PAUSE_MS = 10;
 
 export interface ConversationHost {
+  readonly proofs: ProofTeller;
+  /** Shows the neighbour that we may get the blob, where that is asked. */
+  showRight(neighbour: Neighbour, blob: SharedBlob): void;
   /** Our free slots, as far as this neighbour may have them. */
   slots(neighbour: Neighbour): Slots;
   decide(event: (core: PeerCore, now: number) => void): void;
@@ -49,8 +53,10 @@ export class Conversation {
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
+    if (blob.noRight && !stored.complete) return;
     // A supernode that does not own the blob would read it from the registry a second time.
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
+    if (!stored.complete) this.#host.showRight(neighbour, blob);
     const news = neighbour.openOurs(blob.handle, info);
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       // One piece ahead of all others: it will hear which they are before it reads any of them.
@@ -86,7 +92,8 @@ export class Conversation {
   }
 
   #sendHave(neighbour: Neighbour, blob: SharedBlob, indexes: readonly number[]): void {
-    const proofs = indexes.flatMap((index) => blob.stored.proof(index) ?? []);
+    const proofs = this.#host.proofs.prepare(neighbour, blob, indexes);
+    if (proofs.length === 0 && indexes.length > 0) return;
     neighbour.send({ type: 'have', handle: blob.handle, proofs, slots: this.#host.slots(neighbour) });
   }
 
@@ -113,10 +120,9 @@ export class Conversation {
       case 'have': {
         const blob = this.#meant(neighbour, message.handle);
         if (blob === undefined) return;
-        const trusted = neighbour.peer.role === 'supernode';
         host.decide((core, now) => {
           for (const proof of message.proofs) {
-            if (!blob.learn(proof, trusted)) continue;
+            if (!blob.learn(proof, neighbour.peer)) continue;
             blob.noteKnown(proof.index, now);
             core.peerHas(neighbour.slot, blob.slot, proof.index, now);
           }
@@ -127,7 +133,7 @@ export class Conversation {
         const blob = this.#meant(neighbour, message.handle);
         const { proof } = message;
         if (blob === undefined || neighbour.peer.role !== 'supernode') return;
-        if (blob.learn(proof, true)) {
+        if (blob.learn(proof, neighbour.peer)) {
           blob.noteKnown(proof.index, this.#clock.now());
           host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now));
         } else {
@@ -153,11 +159,14 @@ export class Conversation {
         if (blob?.owners.has(neighbour.peer.id) === true) host.disown(blob, message.generations);
         return;
       }
-      // A node is not asked to read a registry, takes no declines, and hellos are over.
+      // A node is not asked to read a registry and takes no declines; hellos are over, and papers have been seen.
       case 'hello':
       case 'slots':
       case 'decline':
       case 'origin':
+      case 'voucher':
+      case 'evidence':
+      case 'capability':
     }
   }
 

@@ -9,8 +9,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { BlobStore } from '../store/store.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { Grants } from './grants.ts';
 import type { Limits } from './limits.ts';
 import type { PeerNetwork } from './seams.ts';
+import type { Vouching } from './vouching.ts';
 
 /** Everything outside that an engine touches; each has an in-memory twin, so that whole clusters run in one process. */
 export interface EngineDeps {
@@ -25,6 +27,10 @@ export interface EngineDeps {
   readonly limits?: Limits | undefined;
   /** Keeps the blobs that a supernode has read. @default none */
   readonly objects?: ObjectStore | undefined;
+  /** Who may get blobs. @default whoever asks */
+  readonly grants?: Grants | undefined;
+  /** Signs proofs, and checks those of others. @default nobody signs */
+  readonly vouching?: Vouching | undefined;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;

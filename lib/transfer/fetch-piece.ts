@@ -53,7 +53,7 @@ export async function fetchPiece(
   const { clock, metrics, network, pace, pool, trace } = deps;
   const { digest, info } = blob;
   const { host, id, port, role } = neighbour.peer;
-  const proof = blob.proof(piece);
+  const proof = blob.trustedProof(piece);
   if (proof === undefined) return 'missing';
   const start = pieceOffset(info, piece);
   const length = pieceLength(info, piece);

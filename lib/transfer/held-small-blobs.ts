@@ -1,20 +1,21 @@
 import { describeError } from '../core/errors.ts';
-import type { Logger } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
 import type { BlobStore } from '../store/store.ts';
-import type { SmallBlob, SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
-import type { SmallBlobsAnswer } from './seams.ts';
+import type { SmallBlob } from '../wire/small-blobs-codec.ts';
+import type { EngineDeps } from './engine-deps.ts';
+import type { SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 
 /**
  * What we answer to a peer that asks for small blobs: those that the store has whole.
  * @param obtain brings a blob into the store that is not there, if it can
  */
 export async function heldSmallBlobs(
-  deps: { readonly store: BlobStore; readonly metrics: Metrics; readonly log: Logger },
-  { blobs }: SmallBlobsQuestion,
+  deps: Pick<EngineDeps, 'store' | 'metrics' | 'log' | 'grants'>,
+  question: Omit<SmallBlobsRequest, 'address'>,
   obtain?: (blob: SmallBlob) => Promise<void>,
 ): Promise<SmallBlobsAnswer> {
+  const permitted = deps.grants?.permitted(question);
   const held = async (blob: SmallBlob): Promise<Uint8Array | undefined> => {
+    if (permitted?.has(blob.digest) === false) return undefined;
     try {
       const here = await readWhole(deps.store, blob);
       if (here !== undefined || obtain === undefined) return here;
@@ -25,7 +26,7 @@ export async function heldSmallBlobs(
       return undefined;
     }
   };
-  const answer = await Promise.all(blobs.map(held));
+  const answer = await Promise.all(question.blobs.map(held));
   for (const bytes of answer) {
     if (bytes !== undefined) deps.metrics.sentBytes.inc({ to: 'peer' }, bytes.length);
   }

@@ -1,5 +1,7 @@
+import { BoundedMap } from '../core/bounded-map.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
+import type { GivenCapability } from '../wire/capability-codec.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
 
 /** What a neighbour told about a blob it shares. */
@@ -11,6 +13,8 @@ export interface TheirBlob {
 
 /** Blobs one neighbour may share with us at once: beyond it, further `open`s are ignored. */
 const MAX_OPEN_BLOBS = 4096;
+/** Cards, warrants and capabilities that it has been shown and we remember: what is forgotten is shown again. */
+const MAX_SHOWN = 1024;
 
 /**
  * A peer we are connected to. Each side names blobs by its own handles; a blob is exchanged once both sides have
@@ -18,6 +22,8 @@ const MAX_OPEN_BLOBS = 4096;
  */
 export class Neighbour {
   readonly peer: PeerInfo;
+  /** SHA-256 of the certificate that it has shown, hex; undefined where nobody shows any. */
+  readonly fingerprint: string | undefined;
   /** Slot of this peer in our core, set by the engine. */
   slot = -1;
   readonly #theirs = new Map<number, TheirBlob>();
@@ -25,15 +31,36 @@ export class Neighbour {
   readonly #holdsSome = new Set<Digest>();
   readonly #opened = new Set<Digest>();
   readonly #met = new Set<Digest>();
+  readonly #shown = new BoundedMap<true>(MAX_SHOWN);
   readonly #send: (message: PeerMessage) => void;
 
-  constructor(peer: PeerInfo, send: (message: PeerMessage) => void) {
+  constructor(peer: PeerInfo, send: (message: PeerMessage) => void, fingerprint?: string) {
     this.peer = peer;
+    this.fingerprint = fingerprint;
     this.#send = send;
   }
 
   send(message: PeerMessage): void {
     this.#send(message);
+  }
+
+  /** Shows it a card or a warrant, once. */
+  show(paper: string): void {
+    if (this.#shown.get(paper) !== undefined) return;
+    this.#shown.set(paper, true);
+    this.send({ type: 'voucher', text: paper });
+  }
+
+  /** Shows it our right to some blobs, once. */
+  showCapability({
+    capability,
+    card,
+    digests,
+  }: Pick<GivenCapability, 'capability' | 'card' | 'digests'>): void {
+    if (this.#shown.get(capability) !== undefined) return;
+    this.show(card);
+    this.#shown.set(capability, true);
+    this.send({ type: 'capability', text: capability, digests });
   }
 
   /** The blob the neighbour means by one of its handles. */
@@ -132,4 +159,8 @@ export function blobMeant<B extends { readonly info: TheirBlob }>(
 
 function isSame(theirs: TheirBlob | undefined, ours: TheirBlob): boolean {
   return theirs?.size === ours.size && theirs.pieceBytes === ours.pieceBytes;
+}
+
+export function isSupernode({ peer }: Neighbour): boolean {
+  return peer.role === 'supernode';
 }

@@ -188,8 +188,10 @@ export class Neighbours {
       link,
       dialer: dialledByUs ? self : peer.id,
       sinceMs: this.#deps.clock.now(),
-      neighbour: new Neighbour({ ...peer, host: peer.host || link.remoteHost }, (message) =>
-        this.#send(link, message),
+      neighbour: new Neighbour(
+        { ...peer, host: peer.host || link.remoteHost },
+        (message) => this.#send(link, message),
+        member?.fingerprint,
       ),
     };
     const other = this.#connections.get(peer.id);

@@ -58,9 +58,10 @@ export class NodeBlobs {
   /**
    * The blob as part of the swarm, started when it was not; undefined when it is there with another size.
    * @param sinceMs when its reader began to wait
+   * @param right whether peers give it to us: else it is read from the registry, for us and for those that may have it
    * @throws STORE_*
    */
-  async share(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined> {
+  async share(request: BlobRequest, sinceMs: number, right = true): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
     const blob = this.#host.table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
@@ -68,6 +69,7 @@ export class NodeBlobs {
     if (blob.passing !== undefined) {
       throw new DamselflyError('STORE_FULL', 'the blob is passed on to another client', { digest, size });
     }
+    blob.noRight = !right;
     this.#join(blob, origin, sinceMs);
     return blob;
   }

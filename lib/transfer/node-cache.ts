@@ -1,13 +1,13 @@
 import { type Digest, digestAlgorithm, digestOf, pieceHash } from '../core/digest.ts';
 import { abortedError, DamselflyError } from '../core/errors.ts';
 import { pieceLength } from '../core/geometry.ts';
-import { randomHex } from '../runtime/rng.ts';
 import type { CollectReport } from '../store/store.ts';
 import type { PieceBuffer } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { removeBlob } from './remove-blob.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { OneRead } from './vouching.ts';
 
 export interface NodeCacheHost {
   /** The blob in the swarm, made in the store when it is not there. */
@@ -80,9 +80,9 @@ export class NodeCache {
   }
 
   async #fill(blob: SharedBlob, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-    const { clock, pool, rng } = this.#deps;
+    const { clock, pool, rng, vouching } = this.#deps;
     const { digest, pieces } = blob.info;
-    const generation = randomHex(rng, 8);
+    const read = new OneRead({ rng, vouching }, blob.info);
     let index = 0;
     let filled = 0;
     let buffer: PieceBuffer | undefined;
@@ -97,8 +97,7 @@ export class NodeCache {
           filled += part.length;
           taken += part.length;
           if (filled < buffer.bytes.length) continue;
-          const proof = { index, hash: pieceHash(buffer.bytes), generation, signature: new Uint8Array() };
-          await this.#sink.accept(blob, proof, buffer, 'archive');
+          await this.#sink.accept(blob, read.proof(index, pieceHash(buffer.bytes)), buffer, 'archive');
           // It stays in the swarm for as long as it grows.
           blob.usedMs = clock.now();
           if (!blob.retired) this.#host.obtained(blob, index);

@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
+import type { PieceProof } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { BlobStore, StoredBlob } from '../store/store.ts';
@@ -20,6 +21,10 @@ export interface NodeRequestsHost {
   decide(event: (core: SeedCore, now: number) => void): void;
   blob(digest: Digest): SharedBlob | undefined;
   isCurrent(neighbour: Neighbour): boolean;
+  /** Whether the neighbour may have the blob. */
+  mayHave(neighbour: Neighbour, digest: Digest): boolean;
+  /** Whether others can believe the proof that the neighbour tells: nobody else has use for its piece. */
+  isBelievable(proof: PieceProof, digest: Digest, neighbour: Neighbour): boolean;
   activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined>;
   /** Reads what is missing from the registry. */
   read(blob: SharedBlob, origin: BlobOrigin): void;
@@ -50,7 +55,7 @@ export class NodeRequests {
         return;
       case 'origin': {
         const theirs = neighbour.theirBlob(message.handle);
-        if (theirs === undefined) return;
+        if (theirs === undefined || !this.#host.mayHave(neighbour, theirs.digest)) return;
         const { authorization, repository, upstream } = message;
         const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
         void this.#answer(neighbour, theirs, origin);
@@ -67,8 +72,11 @@ export class NodeRequests {
         const blob = this.#meant(neighbour, message.handle);
         if (blob === undefined) return;
         this.#host.decide((core, now) => {
-          for (const { index } of message.proofs) {
-            if (index < blob.info.pieces) core.peerHas(neighbour.slot, blob.slot, index, now);
+          for (const proof of message.proofs) {
+            const known = proof.index < blob.info.pieces;
+            if (known && this.#host.isBelievable(proof, blob.digest, neighbour)) {
+              core.peerHas(neighbour.slot, blob.slot, proof.index, now);
+            }
           }
         });
         return;
@@ -85,6 +93,9 @@ export class NodeRequests {
       case 'slots':
       case 'offer':
       case 'origin-failed':
+      case 'voucher':
+      case 'evidence':
+      case 'capability':
     }
   }
 

@@ -6,11 +6,12 @@ import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
 import { attemptsWorth, isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
-import { type Rng, randomHex } from '../runtime/rng.ts';
+import type { Rng } from '../runtime/rng.ts';
 import { LISTEN_MS, ReadingPlan, type ReadingView, type Run } from '../swarm/reading-plan.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { OneRead, type Vouching } from './vouching.ts';
 
 const FIRST_RETRY_MS = 200;
 /** How often a supernode looks whether there is something to read now. */
@@ -26,6 +27,7 @@ export interface IngestDeps {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
+  readonly vouching?: Vouching | undefined;
 }
 
 export interface IngestHost {
@@ -58,10 +60,10 @@ export async function ingest(
   host: IngestHost,
   signal: AbortSignal,
 ): Promise<void> {
-  const { clock, log, rng } = deps;
+  const { clock, log } = deps;
   if (host.heldSomewhere()) await delay(clock, LISTEN_MS, signal);
   const plan = new ReadingPlan(host.view, shortGap(blob.info), clock.now());
-  const generation = firstProof(blob)?.generation ?? randomHex(rng, 8);
+  const read = new OneRead(deps, blob.info, firstProof(blob)?.generation);
   let attempt = 0;
   for (;;) {
     const before = blob.stored.have.count;
@@ -75,7 +77,7 @@ export async function ingest(
       continue;
     }
     try {
-      await readRun(deps, { blob, origin, generation, run, plan }, sink, host, signal);
+      await readRun(deps, { blob, origin, read, run, plan }, sink, host, signal);
     } catch (error) {
       if (!(error instanceof DamselflyError) || !error.code.startsWith('UPSTREAM_')) throw error;
       const refused = !isWorthRetrying(error);
@@ -114,7 +116,8 @@ function shortGap({ pieceBytes, size }: BlobInfo): number {
 interface Read {
   readonly blob: SharedBlob;
   readonly origin: BlobOrigin;
-  readonly generation: string;
+  /** Gives the proofs. */
+  readonly read: OneRead;
   readonly run: Run;
   readonly plan: ReadingPlan;
 }
@@ -122,7 +125,7 @@ interface Read {
 /** One registry read, to its end or to where it is not worth it any more. The next piece fills while one is written. */
 async function readRun(
   deps: IngestDeps,
-  { blob, origin, generation, run, plan }: Read,
+  { blob, origin, read, run, plan }: Read,
   sink: PieceSink,
   host: IngestHost,
   signal: AbortSignal,
@@ -156,8 +159,7 @@ async function readRun(
           piece: at,
         });
       }
-      const proof = { index: at, hash, generation, signature: new Uint8Array() };
-      await sink.accept(blob, proof, full, kept === undefined ? 'origin' : 'object-store');
+      await sink.accept(blob, read.proof(at, hash), full, kept === undefined ? 'origin' : 'object-store');
       host.landed(at);
     } finally {
       full.release();

@@ -1,7 +1,8 @@
-import type { BlobRequest, BlobSource } from '../core/blob-source.ts';
+import type { BlobRequest, BlobSource, Right, RightSubject } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
+import { withAbort } from '../core/single-flight.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { every } from '../runtime/clock.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
@@ -13,6 +14,7 @@ import { announceBorrowed } from './announce-borrowed.ts';
 import { announceStored } from './announce-stored.ts';
 import { Announcements } from './announcements.ts';
 import { BlobTable } from './blob-table.ts';
+import { type CapabilityWallet, createWallet } from './capability-wallet.ts';
 import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { ClientReads } from './client-reads.ts';
 import { Conversation } from './conversation.ts';
@@ -32,6 +34,7 @@ import type { NodeHabits } from './node-habits.ts';
 import { PieceSink } from './piece-sink.ts';
 import { Prefetch } from './prefetch.ts';
 import { fetchAhead } from './preheat/fetch-ahead.ts';
+import { ProofTrust } from './proof-trust.ts';
 import { RegistryFallback } from './registry-fallback.ts';
 import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -53,6 +56,8 @@ export class PeerEngine implements BlobSource {
   readonly #decisions: Decisions<PeerCore>;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
+  readonly #trust: ProofTrust;
+  readonly #wallet: CapabilityWallet | undefined;
   readonly #table: BlobTable;
   readonly #blobs: NodeBlobs;
   readonly #conversation: Conversation;
@@ -77,16 +82,32 @@ export class PeerEngine implements BlobSource {
     const decide = this.#decisions.decide.bind(this.#decisions);
     const limits = deps.limits ?? new Limits(deps.clock);
     const localFirst = new LocalFirst(deps.clock, limits.upload);
-    this.#table = new BlobTable(deps.pool);
+    this.#trust = new ProofTrust(deps, {
+      links: () => this.#neighbours,
+      blob: (digest) => this.#table.get(digest),
+    });
+    const { judge } = this.#trust;
+    this.#table = new BlobTable(deps.pool, judge);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
         up: (neighbour, hello) => this.#up(neighbour, hello),
         down: (neighbour) => this.#down(neighbour),
-        message: (neighbour, message) => this.#conversation.hear(neighbour, message),
+        message: (neighbour, message) => {
+          if (!this.#trust.hear(neighbour, message)) this.#conversation.hear(neighbour, message);
+        },
       },
     );
+    this.#wallet = createWallet(deps, {
+      neighbours: () => this.#neighbours.all(),
+      reads: (digest) => {
+        const blob = this.#table.get(digest);
+        return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
+      },
+    });
     this.#conversation = new Conversation(deps, {
+      proofs: this.#trust.teller,
+      showRight: (neighbour, blob) => this.#wallet?.show(neighbour, blob.digest),
       slots: (neighbour) => this.#slots(neighbour),
       discoveryReachable: () => deps.discovery.reachable,
       decide,
@@ -103,12 +124,15 @@ export class PeerEngine implements BlobSource {
       neighbours: () => this.#neighbours.all(),
       dialling: () => this.#neighbours.dialling(),
     });
-    this.#sink = new PieceSink(deps, {
-      dropsEverywhere: false,
-      complete: (blob) =>
-        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
-      wrong: (blob) => this.#blobs.startOver(blob),
-    });
+    this.#sink = new PieceSink(
+      { ...deps, judge },
+      {
+        dropsEverywhere: false,
+        complete: (blob) =>
+          deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
+        wrong: (blob) => this.#blobs.startOver(blob),
+      },
+    );
     this.#blobs = new NodeBlobs(deps, {
       table: this.#table,
       decisions: this.#decisions,
@@ -145,6 +169,8 @@ export class PeerEngine implements BlobSource {
       }),
     );
     this.#smallBlobs = new SmallBlobs(deps, this.#sink, {
+      right: (request) => this.#wallet?.ensure(request),
+      paperFor: (digests) => this.#wallet?.paperFor(digests),
       shared: (digest) => this.#table.get(digest) !== undefined,
       share: (blob) => this.#blobs.create(blob),
       obtained: (blob) => {
@@ -155,8 +181,9 @@ export class PeerEngine implements BlobSource {
     });
     const { wholeBlobs } = habits;
     this.#reads = new ClientReads({ ...deps, limits, localFirst, wholeBlobs }, this.#sink, {
+      mayShare: (request) => this.#wallet?.ensure(request),
       small: (request, signal) => this.#smallBlobs.get(request, signal),
-      share: (request, sinceMs) => this.#blobs.share(request, sinceMs),
+      share: (request, sinceMs, right) => this.#blobs.share(request, sinceMs, right),
       passOn: (request, sinceMs) => this.#blobs.passOn(request, sinceMs),
       moveOn: (blob, offset) => this.#blobs.moveOn(blob, offset),
       readers: (blob, change) => this.#blobs.readers(blob, change),
@@ -177,8 +204,10 @@ export class PeerEngine implements BlobSource {
       ...{ isRead, release },
     });
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
-    const share = (request: BlobRequest): Promise<SharedBlob | undefined> =>
-      this.#blobs.share(request, deps.clock.now());
+    const share = async (request: BlobRequest): Promise<SharedBlob | undefined> =>
+      (await this.#wallet?.ensure(request)) === false
+        ? undefined
+        : await this.#blobs.share(request, deps.clock.now());
     this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
     limits.follow(() =>
       decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),
@@ -219,16 +248,23 @@ export class PeerEngine implements BlobSource {
   }
 
   /** For the peer server: a peer asks for small blobs that we may have. */
-  async smallBlobs({ blobs, from }: Omit<SmallBlobsRequest, 'address'>): Promise<SmallBlobsAnswer> {
-    return this.#neighbours.banned(from)
-      ? blobs.map(() => undefined)
-      : await heldSmallBlobs(this.#deps, { blobs });
+  async smallBlobs(question: Omit<SmallBlobsRequest, 'address'>): Promise<SmallBlobsAnswer> {
+    return this.#neighbours.banned(question.from)
+      ? question.blobs.map(() => undefined)
+      : await heldSmallBlobs(this.#deps, question);
   }
 
   /** Fetches what is small at once; anything else before a client asks for it only where that is our habit. */
   prepare(requests: readonly BlobRequest[]): void {
     void this.#smallBlobs.prepare(requests);
     this.#prefetch?.add(requests);
+  }
+
+  async right(
+    subject: RightSubject,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<Right | undefined> {
+    return this.#wallet === undefined ? undefined : await withAbort(this.#wallet.right(subject), signal);
   }
 
   open(request: BlobRequest, options: { readonly signal: AbortSignal }): AsyncIterable<Uint8Array> {
@@ -258,6 +294,7 @@ export class PeerEngine implements BlobSource {
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
     );
     this.#sendSlots(neighbour, false);
+    this.#trust.meet(neighbour);
     for (const blob of this.#table.all()) {
       if (!blob.stored.complete) this.#conversation.meet(neighbour, blob);
     }
@@ -311,6 +348,7 @@ export class PeerEngine implements BlobSource {
   #tick(): void {
     this.#decisions.decide((core, now) => core.tick(now));
     this.#prefetch?.goOn();
+    this.#wallet?.tick();
     const now = this.#deps.clock.now();
     // While this process itself stood still, nobody else was slow.
     const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
@@ -341,6 +379,7 @@ export class PeerEngine implements BlobSource {
     this.#closed = true;
     for (const stop of this.#stops) stop();
     this.#fallback.close();
+    this.#wallet?.close();
     this.#smallBlobs.close();
     this.#neighbours.close();
     await this.#downloads.close();

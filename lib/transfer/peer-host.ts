@@ -16,6 +16,7 @@ import { tellTrust } from '../origin/tell-trust.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { Credentials } from '../security/credentials.ts';
+import { Signatures } from '../security/signatures.ts';
 import type { BlobStoreOptions } from '../store/blob-store.ts';
 import { containerdBlobs, openBorrowedBlobs } from '../store/borrowed-blobs.ts';
 import { createNodeDisk } from '../store/disk/node-disk.ts';
@@ -25,6 +26,7 @@ import type { BlobStore } from '../store/store.ts';
 import { storeError } from '../store/store-error.ts';
 import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { Grants } from './grants.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
 import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
@@ -35,6 +37,7 @@ import { Reporter } from './reporter.ts';
 import type { PeerServerHandlers } from './seams.ts';
 import type { SwarmStatus } from './swarm-status.ts';
 import { addTraceApi, type TraceApiDeps } from './trace-api.ts';
+import { Vouching } from './vouching.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
 export interface PeerHostConfig extends DiscoveryConfig {
@@ -183,6 +186,7 @@ export async function openPeerHost<E extends Engine>(
         if (door !== undefined) return door;
         throw new DamselflyError('PEER_UNREACHABLE', 'this process is in no DHT');
       },
+      capability: async (from, question, options) => await late.engine?.capability?.(from, question, options),
       smallBlobs: async (request, options) => (await late.engine?.smallBlobs?.(request, options)) ?? [],
     });
     closers.push(() => listener.close());
@@ -220,8 +224,14 @@ export async function openPeerHost<E extends Engine>(
       ring.note(atMs, event);
       reporter.note(atMs, event);
     };
-    const shared = { ...deps, network, discovery, store, origin, pool };
-    const parts = { ...shared, limits, metrics, trace, self: () => self };
+    const vouching =
+      credentials === undefined
+        ? undefined
+        : new Vouching(new Signatures(credentials), { warrantsGiven: () => opened.by() === 'tracker' });
+    const grants =
+      vouching === undefined ? undefined : new Grants({ ...deps, metrics, signatures: vouching.signatures });
+    const shared = { grants, network, discovery, store, origin, pool, limits, metrics, vouching };
+    const parts = { ...deps, ...shared, trace, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
     reporter.follow(() => engine.status().blobs);

@@ -7,6 +7,7 @@ import type { Metrics, Source } from '../observe/metrics.ts';
 import type { PieceWay, Trace } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { PieceBuffer } from './buffer-pool.ts';
+import type { ProofJudge } from './proof-judge.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 const READ_BYTES = 1024 * 1024;
@@ -18,6 +19,8 @@ export interface PieceSinkDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
+  /** Hears which pieces were wrong, and which were right. */
+  readonly judge?: ProofJudge | undefined;
 }
 
 export interface PieceSinkEvents {
@@ -110,6 +113,7 @@ export class PieceSink {
     // Readers need not wait for the disk.
     blob.verified = true;
     blob.changed();
+    this.#deps.judge?.settle(blob.info, (index) => blob.stored.proof(index));
     await blob.stored.commit();
     this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
     if (blob.stored.complete) this.#events.complete(blob);
@@ -156,6 +160,7 @@ export class PieceSink {
     const generations = [...held, ...alsoWrong];
     blob.refuse(generations);
     blob.changed();
+    this.#deps.judge?.doubt(blob.info, heldProofs(blob));
     await blob.stored.reset();
     blob.restartCheck();
     const several = held.length > 1 && !this.#events.dropsEverywhere;
@@ -182,4 +187,10 @@ export class PieceSink {
       at += chunk.length;
     }
   }
+}
+
+function heldProofs({ info, stored }: SharedBlob): PieceProof[] {
+  return Array.from({ length: info.pieces }, (_, index) => stored.proof(index)).filter(
+    (each) => each !== undefined,
+  );
 }

@@ -5,6 +5,7 @@ import type { Discovery } from '../discovery/discovery.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { isOurTurn, type LocalView, mayStepAside } from '../swarm/local-lease.ts';
+import type { Vouching } from './vouching.ts';
 
 /** Progress is told when this share of the time that the lease has to run is over. */
 const RENEW_SHARE = 1 / 4;
@@ -34,6 +35,7 @@ export interface ReadLeasesDeps {
   readonly discovery: Pick<Discovery, 'leases'>;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly vouching?: Vouching | undefined;
 }
 
 /** Leases on registry reads of a node: from the tracker or, when none answers, by what the node itself knows. */
@@ -53,6 +55,7 @@ export class ReadLeases {
     if (answer.kind === 'refused') {
       return { kind: 'refused', retryMs: answer.retryMs, holders: answer.holders };
     }
+    for (const paper of answer.warrant ?? []) this.#deps.vouching?.hear(paper);
     return this.#hold(wish, answer, askedMs);
   }
 

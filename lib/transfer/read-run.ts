@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import type { OneRead } from './vouching.ts';
 
 export interface ReadRunDeps {
   readonly origin: Pick<OriginClient, 'readBlob'>;
@@ -18,8 +19,8 @@ export interface PieceRun {
   readonly blob: SharedBlob;
   readonly first: number;
   readonly last: number;
-  /** Of the proofs. */
-  readonly generation: string;
+  /** Gives the proofs. */
+  readonly read: OneRead;
 }
 
 export interface RunProgress {
@@ -35,7 +36,7 @@ export interface RunProgress {
  */
 export async function readRun(
   { clock, origin, pool, sink }: ReadRunDeps,
-  { blob, first, last, generation }: PieceRun,
+  { blob, first, last, read }: PieceRun,
   progress: RunProgress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -43,9 +44,9 @@ export async function readRun(
   if (blob.origin === undefined) return;
   const start = pieceOffset(info, first);
   const end = pieceOffset(info, last) + pieceLength(info, last);
-  const read = { origin: blob.origin, digest: blob.digest, size: info.size, start, end };
+  const wanted = { origin: blob.origin, digest: blob.digest, size: info.size, start, end };
   const askedMs = clock.now();
-  const body = await origin.readBlob(read, { signal });
+  const body = await origin.readBlob(wanted, { signal });
   let index = first;
   let filled = 0;
   let buffer = await pool.acquire(pieceLength(info, index), signal);
@@ -60,7 +61,7 @@ export async function readRun(
         blob.lastProgressMs = clock.now();
         progress.moved();
         if (filled < buffer.bytes.length) continue;
-        const proof = { index, hash: pieceHash(buffer.bytes), generation, signature: new Uint8Array() };
+        const proof = read.proof(index, pieceHash(buffer.bytes));
         await sink.accept(blob, proof, buffer, 'origin', { askedMs, arrivedMs: clock.now() });
         progress.obtained(index);
         buffer.release();

@@ -7,7 +7,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
 import { attemptsWorth, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay, every } from '../runtime/clock.ts';
-import { type Rng, randomHex } from '../runtime/rng.ts';
+import type { Rng } from '../runtime/rng.ts';
 import { SlowSwarm } from '../swarm/hedge.ts';
 import { stepsAside, stepsIn, takesItself, type Waiting } from '../swarm/patience.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -18,6 +18,7 @@ import type { PieceSink } from './piece-sink.ts';
 import { type HeldLease, ReadLeases, type RefusedLease } from './read-leases.ts';
 import { readRun } from './read-run.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { OneRead, type Vouching } from './vouching.ts';
 
 /** Reads in a row that brought nothing because their lease was lost. */
 const ATTEMPTS = 5;
@@ -40,6 +41,7 @@ export interface FallbackDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
+  readonly vouching?: Vouching | undefined;
 }
 
 export interface FallbackHost {
@@ -68,7 +70,14 @@ export interface FallbackHost {
 /** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
 type Mode = 'lease' | 'aside' | 'at-once';
 
-type Reason = 'stalled' | 'no-peers' | 'supernode-failed' | 'hedge' | 'aside' | 'last-resort';
+type Reason =
+  | 'stalled'
+  | 'no-peers'
+  | 'supernode-failed'
+  | 'hedge'
+  | 'aside'
+  | 'last-resort'
+  | 'no-capability';
 
 interface Considered {
   /** Not looked at again before. */
@@ -121,6 +130,11 @@ export class RegistryFallback {
   consider(blob: SharedBlob): boolean {
     if (!this.#isWanted(blob) || !this.#isOpen(blob)) return false;
     const now = this.#deps.clock.now();
+    if (blob.noRight) {
+      if (blob.passing !== undefined) this.#endPassing(blob);
+      else if (now >= this.#consideredOf(blob).notBeforeMs) this.#start(blob, 'no-capability');
+      return false;
+    }
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) return false;
     if (blob.passing !== undefined) {
@@ -221,7 +235,7 @@ export class RegistryFallback {
 
   /** @returns how long to wait before the next look, milliseconds */
   async #run(blob: SharedBlob, reason: Reason): Promise<number> {
-    const generation = randomHex(this.#deps.rng, 8);
+    const read = new OneRead(this.#deps, blob.info);
     const startedMs = this.#deps.clock.now();
     let mode = modeOf(reason);
     let told = false;
@@ -243,7 +257,7 @@ export class RegistryFallback {
       steppedAside ||= mode !== 'lease';
       if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
       const before = blob.stored.have.count;
-      const failed = await this.#read(blob, taken, { mode, first: !told, generation });
+      const failed = await this.#read(blob, taken, { mode, first: !told, read });
       told = true;
       if (failed === undefined) {
         const moved = blob.stored.have.count > before;
@@ -298,11 +312,7 @@ export class RegistryFallback {
   async #read(
     blob: SharedBlob,
     lease: HeldLease,
-    {
-      first,
-      generation,
-      mode,
-    }: { readonly first: boolean; readonly generation: string; readonly mode: Mode },
+    { first, read, mode }: { readonly first: boolean; readonly read: OneRead; readonly mode: Mode },
   ): Promise<unknown> {
     const signal = AbortSignal.any([this.#ending.signal, lease.signal]);
     const before = blob.stored.have.count;
@@ -316,7 +326,7 @@ export class RegistryFallback {
         return aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
       };
       for (let run = next(); run !== undefined; run = aside ? undefined : next()) {
-        await this.#readRun(blob, run, generation, lease, signal);
+        await this.#readRun(blob, run, read, lease, signal);
       }
     } catch (error) {
       // Without its lease, or at the end of everything, a read that breaks off has not failed.
@@ -332,7 +342,7 @@ export class RegistryFallback {
   async #readRun(
     blob: SharedBlob,
     run: FallbackRun,
-    generation: string,
+    read: OneRead,
     lease: HeldLease,
     signal: AbortSignal,
   ): Promise<void> {
@@ -350,7 +360,7 @@ export class RegistryFallback {
       obtained: (piece: number) => this.#host.obtained(blob, piece),
     };
     try {
-      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, generation }, progress, signal);
+      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, read }, progress, signal);
     } finally {
       stopWaiting();
       for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
@@ -375,7 +385,7 @@ export class RegistryFallback {
 
 function modeOf(reason: Reason): Mode {
   if (reason === 'aside') return 'aside';
-  return reason === 'last-resort' ? 'at-once' : 'lease';
+  return reason === 'last-resort' || reason === 'no-capability' ? 'at-once' : 'lease';
 }
 
 function withoutLease(stripe: number): HeldLease {

@@ -2,7 +2,11 @@ import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { ByteRange } from '../core/range.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+
 import { DEFAULT_PEER_CORE_OPTIONS } from '../swarm/peer-core-options.ts';
+
+import type { CapabilityAnswer, CapabilityQuestion } from '../wire/capability-codec.ts';
+
 import type { DhtDoor } from '../wire/member-codec.ts';
 import type { SmallBlobsQuestion } from '../wire/small-blobs-codec.ts';
 
@@ -12,12 +16,18 @@ export interface Address {
   readonly port: number;
 }
 
+/** Who the other side of a connection has proved to be. */
+export interface PeerMember extends Pick<PeerInfo, 'id' | 'role'> {
+  /** SHA-256 of its certificate, 64 hex digits. */
+  readonly fingerprint: string;
+}
+
 /** One connection that carries whole messages both ways: peer control. In the daemon a WebSocket. */
 export interface Link {
   /** Address of the other side as the network shows it. */
   readonly remoteHost: string;
-  /** Who the other side has proved to be; absent where nobody has to. */
-  readonly member?: Pick<PeerInfo, 'id' | 'role'> | undefined;
+  /** Absent where nobody has to prove who it is. */
+  readonly member?: PeerMember | undefined;
   /** Queues one message; dropped silently after close. */
   send(message: Uint8Array): void;
   /** Bytes queued and not yet handed to the network. */
@@ -102,6 +112,21 @@ export interface PeerServerHandlers {
     request: Omit<SmallBlobsRequest, 'address'>,
     options: { readonly signal: AbortSignal },
   ): Promise<SmallBlobsAnswer>;
+  /** A member asks for a capability; undefined: it gets none. Absent: nobody here gives any. @throws UPSTREAM_*, ABORTED */
+  capability?(
+    from: PeerMember,
+    question: CapabilityQuestion,
+    options: { readonly signal: AbortSignal },
+  ): Promise<CapabilityAnswer | undefined>;
+}
+
+/** Asks supernodes for the right to get blobs from peers. */
+export interface CapabilityTransport {
+  /** @returns undefined when there is no such right. @throws PEER_UNREACHABLE, PEER_PROTOCOL, ABORTED */
+  askCapability(
+    asked: { readonly address: Address; readonly question: CapabilityQuestion },
+    options: { readonly signal: AbortSignal },
+  ): Promise<CapabilityAnswer | undefined>;
 }
 
 /** Asks peers where their DHT listens: they join it at the latest then. */
@@ -127,6 +152,8 @@ export interface SmallBlobsRequest extends SmallBlobsQuestion {
   readonly address: Address;
   /** Node id of the asker. */
   readonly from: string;
+  /** SHA-256 of the certificate that the asker has shown, hex: known to the side that is asked. */
+  readonly fingerprint?: string | undefined;
 }
 
 export type SmallBlobsAnswer = readonly (Uint8Array | undefined)[];
@@ -140,7 +167,7 @@ export interface PeerListener {
 }
 
 /** Everything a process needs to talk to peers; the HTTP one and its in-memory twin. */
-export interface PeerNetwork extends LinkDialer, PieceTransport, SmallBlobTransport {
+export interface PeerNetwork extends LinkDialer, PieceTransport, SmallBlobTransport, CapabilityTransport {
   /** @param address with `fd`, a socket that listens there already */
   listen(address: Address & { readonly fd?: number }, handlers: PeerServerHandlers): Promise<PeerListener>;
 }

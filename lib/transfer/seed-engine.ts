@@ -1,41 +1,49 @@
 import type { BlobRequest } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
-import { DamselflyError, describeError } from '../core/errors.ts';
+import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
-import { delay, every } from '../runtime/clock.ts';
+import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
-import { ownersByTurn } from '../swarm/stripes.ts';
+import type { CapabilityAnswer, CapabilityQuestion } from '../wire/capability-codec.ts';
 import type { Hello, PeerMessage, Slots } from '../wire/peer-messages.ts';
 import type { SmallBlob } from '../wire/small-blobs-codec.ts';
 import { announceStored } from './announce-stored.ts';
 import { BlobTable } from './blob-table.ts';
+import { type CapabilityDesk, createDesk, type DeskHabits } from './capability-desk.ts';
 import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { CoOwners } from './co-owners.ts';
 import { Decisions } from './decisions.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
-import { KeepBlobs } from './keep-blobs.ts';
-import { KeptReads } from './kept-reads.ts';
+import { type KeptObjects, keptNotes, openKeptObjects } from './kept-objects.ts';
 import { Limits } from './limits.ts';
 import { forgetLost } from './lost-piece.ts';
-import type { Neighbour } from './neighbour.ts';
+import { isSupernode, type Neighbour } from './neighbour.ts';
 import { Neighbours } from './neighbours.ts';
 import { NodeRequests, refuseToRead } from './node-requests.ts';
 import { PieceSink } from './piece-sink.ts';
+import { preheatOwned } from './preheat/preheat-owned.ts';
+import { ProofTrust } from './proof-trust.ts';
 import { RegistryReads } from './registry-reads.ts';
-import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRequest } from './seams.ts';
+import type {
+  Link,
+  PeerMember,
+  PieceAdmission,
+  PieceRequest,
+  SmallBlobsAnswer,
+  SmallBlobsRequest,
+} from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
-import { unsharedBytes } from './unshared-bytes.ts';
+import { unsharedBytes, untilShared } from './unshared-bytes.ts';
 import { Uploads } from './uploads.ts';
+import { ZoneNumbers } from './zone-numbers.ts';
 
 const TICK_MS = 50;
-/** A process that is told to stop has five seconds. */
-const DRAIN_MS = 3000;
 
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
@@ -46,7 +54,9 @@ export class SeedEngine {
   readonly #decisions: Decisions<SeedCore>;
   readonly #neighbours: Neighbours;
   readonly #bySlot: (Neighbour | undefined)[] = [];
-  readonly #zones = new Map<string, number>();
+  readonly #zones = new ZoneNumbers();
+  readonly #trust: ProofTrust;
+  readonly #desk: CapabilityDesk | undefined;
   readonly #blobs: BlobTable;
   readonly #coOwners: CoOwners;
   readonly #reads: RegistryReads;
@@ -54,34 +64,46 @@ export class SeedEngine {
   readonly #sink: PieceSink;
   readonly #uploads: Uploads;
   /** What is kept in the object store, if there is one. */
-  readonly #kept: { readonly reads: KeptReads; readonly keep: KeepBlobs } | undefined;
+  readonly #kept: KeptObjects | undefined;
   #stopTicks = (): void => {};
 
-  constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}) {
+  constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}, habits: DeskHabits = {}) {
     this.#deps = deps;
     this.#decisions = new Decisions(new SeedCore(core, deps.rng), deps.clock, (actions, at) =>
       this.#carryOut(actions, at),
     );
     const decide = this.#decisions.decide.bind(this.#decisions);
-    this.#blobs = new BlobTable(deps.pool);
+    this.#trust = new ProofTrust(deps, {
+      links: () => this.#neighbours,
+      blob: (digest) => this.#blobs.get(digest),
+    });
+    this.#desk = createDesk(deps, habits);
+    const { judge, teller: proofs } = this.#trust;
+    this.#blobs = new BlobTable(deps.pool, judge);
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
         up: (neighbour, hello) => this.#up(neighbour, hello),
         down: (neighbour) => this.#down(neighbour),
-        message: (neighbour, message) => this.#hear(neighbour, message),
+        message: (neighbour, message) => {
+          if (!this.#trust.hear(neighbour, message)) this.#hear(neighbour, message);
+        },
       },
     );
-    this.#sink = new PieceSink(deps, {
-      dropsEverywhere: true,
-      complete: (blob) => {
-        deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]);
-        this.#kept?.keep.complete(blob.info, this.#coOwners.mine(blob, 0));
+    this.#sink = new PieceSink(
+      { ...deps, judge },
+      {
+        dropsEverywhere: true,
+        complete: (blob) => {
+          deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]);
+          this.#kept?.keep.complete(blob.info, this.#coOwners.mine(blob, 0));
+        },
+        wrong: (blob, generations) => this.#startOver(blob, generations),
       },
-      wrong: (blob, generations) => this.#startOver(blob, generations),
-    });
+    );
     const limits = deps.limits ?? new Limits(deps.clock);
     this.#coOwners = new CoOwners(deps, {
+      proofs,
       selfId: () => deps.self().id,
       slots: () => this.#slots(),
       linked: (id) => this.#neighbours.get(id),
@@ -92,12 +114,8 @@ export class SeedEngine {
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
     });
-    const { objects } = deps;
     const registries = guardedOrigin(deps);
-    if (objects !== undefined) {
-      const reads = new KeptReads({ ...deps, objects }, registries);
-      this.#kept = { reads, keep: new KeepBlobs({ ...deps, objects }, reads) };
-    }
+    this.#kept = openKeptObjects(deps, registries);
     const guarded = { ...deps, origin: this.#kept?.reads ?? registries, pace: limits.download };
     this.#reads = new RegistryReads(guarded, this.#sink, this.#coOwners, {
       selfId: () => deps.self().id,
@@ -114,6 +132,8 @@ export class SeedEngine {
       decide,
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
+      mayHave: ({ peer }, digest) => deps.grants?.allows(peer, digest) !== false,
+      isBelievable: (proof, digest, { peer }) => this.#trust.isBelievable(proof, digest, peer.id),
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => void this.#reads.start(blob, origin),
     });
@@ -147,9 +167,7 @@ export class SeedEngine {
         if (blob !== undefined) this.#coOwners.named(blob, peers);
       },
       reachable: () => {},
-      supernodesChanged: () => {
-        for (const blob of this.#blobs.all()) this.#coOwners.ask(blob);
-      },
+      supernodesChanged: () => this.#blobs.all().forEach((blob) => this.#coOwners.ask(blob)),
     });
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
@@ -181,37 +199,35 @@ export class SeedEngine {
 
   /** For the peer server: a peer asks for small blobs. Those that we own and do not have are read. */
   async smallBlobs(
-    { blobs, from, origin }: Omit<SmallBlobsRequest, 'address'>,
+    question: Omit<SmallBlobsRequest, 'address'>,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<SmallBlobsAnswer> {
+    const { blobs, from, origin } = question;
     if (this.#neighbours.banned(from)) return blobs.map(() => undefined);
     const read =
       origin === undefined
         ? undefined
         : async (blob: SmallBlob) => void (await this.#readWhole({ ...blob, origin }, signal));
-    return await heldSmallBlobs(this.#deps, { blobs }, read);
+    return await heldSmallBlobs(this.#deps, question, read);
+  }
+
+  /** For the peer server: a node asks for the right to get blobs from peers. */
+  async capability(
+    from: PeerMember,
+    question: CapabilityQuestion,
+    options: { readonly signal: AbortSignal },
+  ): Promise<CapabilityAnswer | undefined> {
+    return this.#neighbours.banned(from.id) ? undefined : await this.#desk?.answer(from, question, options);
   }
 
   /** For `/readyz`. */
   get notes(): readonly string[] {
-    const problem = this.#kept?.reads.problem;
-    return problem === undefined ? [] : [`object store: ${problem}: blobs are read from registries`];
+    return keptNotes(this.#kept);
   }
 
-  /**
-   * Brings a whole blob here before any node asks for it, if it is ours to read; else its owners have the same order.
-   * @throws UPSTREAM_*, STORE_*, DIGEST_MISMATCH, ABORTED
-   */
+  /** See {@link preheatOwned}. */
   async preheat(request: BlobRequest, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    const { digest, size } = request;
-    const { discovery, self, store } = this.#deps;
-    const owners = ownersByTurn(digest, size, discovery.supernodes);
-    const ours = owners.length === 0 || owners.some(({ id }) => id === self().id);
-    if (size === 0 || !ours || store.get(digest)?.complete === true) return;
-    const failed = await this.#readWhole(request, signal);
-    if (store.get(digest)?.complete === true) return;
-    if (failed instanceof Error) throw failed;
-    throw new DamselflyError('UPSTREAM_BROKEN', 'the blob was not read whole', { digest, size });
+    await preheatOwned(this.#deps, request, () => this.#readWhole(request, signal));
   }
 
   /** Until it is complete, or cannot be read. @returns why it cannot */
@@ -230,23 +246,18 @@ export class SeedEngine {
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {
+    this.#trust.meet(neighbour);
     if (isSupernode(neighbour)) {
       this.#coOwners.up(neighbour, this.#blobs.all());
       return;
     }
-    neighbour.slot = this.#decisions.core.addPeer(this.#zoneNumber(neighbour.peer.zone));
+    neighbour.slot = this.#decisions.core.addPeer(
+      this.#zones.numberOf(neighbour.peer.zone, this.#deps.self().zone),
+    );
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decisions.decide((core, now) =>
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
     );
-  }
-
-  #zoneNumber(zone: string): number {
-    if (this.#zones.size === 0) this.#zones.set(this.#deps.self().zone, 0);
-    const known = this.#zones.get(zone);
-    if (known !== undefined) return known;
-    this.#zones.set(zone, this.#zones.size);
-    return this.#zones.size - 1;
   }
 
   #down(neighbour: Neighbour): void {
@@ -262,10 +273,8 @@ export class SeedEngine {
   #hear(neighbour: Neighbour, message: PeerMessage): void {
     if (isSupernode(neighbour)) {
       this.#coOwners.hear(neighbour, message).catch((error: unknown) => {
-        this.#deps.log.warn(
-          { error: describeError(error) },
-          'blob could not be opened for another supernode',
-        );
+        const facts = { error: describeError(error) };
+        this.#deps.log.warn(facts, 'blob could not be opened for another supernode');
       });
       return;
     }
@@ -321,7 +330,13 @@ export class SeedEngine {
     const neighbour = this.#bySlot[actions.peer[at] ?? -1];
     const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
     if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) return;
-    const proof = blob.stored.proof(actions.piece[at] ?? -1);
+    const piece = actions.piece[at] ?? -1;
+    if (this.#deps.grants?.allows(neighbour.peer, blob.digest) === false) {
+      // It would keep a slot for what the node does not get.
+      this.#decisions.decide((core, now) => core.declined(neighbour.slot, blob.slot, piece, now));
+      return;
+    }
+    const [proof] = this.#trust.teller.prepare(neighbour, blob, [piece]);
     if (proof !== undefined) {
       neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
     }
@@ -355,17 +370,10 @@ export class SeedEngine {
     void blob.stored.close();
   }
 
-  /**
-   * Before it stops: reads no more, and gives to nodes what they wait for and nobody else holds, so that its successor
-   * need not read that again. Takes no longer than three seconds.
-   */
+  /** Before it stops: reads no more, and gives away what else would be lost. Takes no longer than three seconds. */
   async drain(): Promise<void> {
-    const { clock } = this.#deps;
-    const untilMs = clock.now() + DRAIN_MS;
     await this.#reads.close();
-    while (clock.now() < untilMs && this.unsharedBytes() > 0) {
-      await delay(clock, TICK_MS);
-    }
+    await untilShared(this.#deps.clock, () => this.unsharedBytes());
   }
 
   unsharedBytes(): number {
@@ -375,8 +383,8 @@ export class SeedEngine {
 
   /** What is going on, for people. */
   status(): SwarmStatus {
-    const reads = { efficiency: () => null };
-    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), reads, this.#deps.clock.now());
+    const now = this.#deps.clock.now();
+    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), { efficiency: () => null }, now);
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
@@ -388,8 +396,4 @@ export class SeedEngine {
     await reading;
     for (const blob of this.#blobs.all()) await blob.stored.close();
   }
-}
-
-function isSupernode({ peer }: Neighbour): boolean {
-  return peer.role === 'supernode';
 }

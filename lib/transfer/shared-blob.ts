@@ -7,6 +7,8 @@ import type { StoredBlob } from '../store/store.ts';
 import type { BufferPool, PieceBuffer } from './buffer-pool.ts';
 import { DigestCheck } from './digest-check.ts';
 import { PassingBlob } from './passing-blob.ts';
+import type { ProofJudge } from './proof-judge.ts';
+import { type Teller, ToldProofs } from './told-proofs.ts';
 
 /** A verified piece on its way to the disk. */
 export interface LandingPiece {
@@ -38,6 +40,8 @@ export class SharedBlob {
   readers = 0;
   /** Pieces of it on their way to neighbours. */
   uploads = 0;
+  /** Peers do not give it to us: we have nothing to show that we may have it. */
+  noRight = false;
   /** Fetched although no client has asked for it yet. */
   prefetched = false;
   /** The piece a client waits for, and since when. */
@@ -61,9 +65,10 @@ export class SharedBlob {
   /** The run of the whole-digest check under way, and whether more pieces came meanwhile. */
   checking: Promise<void> | undefined;
   checkAgain = false;
-  readonly #proofs = new Map<number, PieceProof>();
   /** Pieces on their way -> when a neighbour was first known to have them. */
   readonly #knownMs = new Map<number, number>();
+  readonly #told: ToldProofs;
+  readonly #judge: ProofJudge | undefined;
   readonly #refused = new Set<string>();
   readonly #blamed = new Set<string>();
   readonly #suspected = new Set<string>();
@@ -71,13 +76,23 @@ export class SharedBlob {
   readonly #waiters = new Set<() => void>();
   readonly #pool: BufferPool;
 
-  constructor(stored: StoredBlob, pool: BufferPool, handle: number, slot: number, nowMs: number) {
+  /** @param judge says whose proofs count, in a cluster with identities */
+  constructor(
+    stored: StoredBlob,
+    pool: BufferPool,
+    handle: number,
+    slot: number,
+    nowMs: number,
+    judge?: ProofJudge,
+  ) {
     this.stored = stored;
     this.handle = handle;
     this.slot = slot;
     this.check = new DigestCheck(stored, pool);
     this.verified = stored.complete;
     this.#pool = pool;
+    this.#judge = judge;
+    this.#told = new ToldProofs(stored.info, judge);
     this.lastProgressMs = nowMs;
     this.waitingSinceMs = nowMs;
     this.usedMs = nowMs;
@@ -116,22 +131,30 @@ export class SharedBlob {
 
   /** The proof to hold a piece against: of the stored piece, or as told by a neighbour. */
   proof(index: number): PieceProof | undefined {
-    return this.stored.proof(index) ?? this.#proofs.get(index);
+    return this.stored.proof(index) ?? this.#told.get(index);
+  }
+
+  /** The same for a piece that is about to be fetched: one whose signature is what it says. */
+  trustedProof(index: number): PieceProof | undefined {
+    return this.stored.proof(index) ?? this.#told.trusted(index);
   }
 
   /**
-   * Notes a neighbour's proof. A supernode, which read the registry itself, overrides what others told.
+   * Notes a neighbour's proof. What a supernode, which read the registry itself, has signed (or told, where nobody signs)
+   * overrides what others did.
    * @returns whether a piece that matches this proof is one we want
    */
-  learn(proof: PieceProof, fromSupernode: boolean): boolean {
+  learn(proof: PieceProof, teller: Teller): boolean {
     if (proof.index >= this.info.pieces || this.#refused.has(proof.generation)) return false;
+    const standing = this.#judge?.standing(proof, this.digest, teller.id);
+    if (this.#judge !== undefined && standing === undefined) return false;
+    const fromSupernode = this.#judge === undefined ? teller.role === 'supernode' : standing === 'supernode';
     if (this.#suspected.has(proof.generation) && !fromSupernode) return false;
-    const known = this.proof(proof.index);
-    if (known !== undefined && sameBytes(known.hash, proof.hash)) return true;
-    if (known !== undefined && !fromSupernode) return false;
-    if (this.stored.have.has(proof.index)) return false;
-    this.#proofs.set(proof.index, proof);
-    return true;
+    const stored = this.stored.proof(proof.index);
+    if (stored === undefined) return this.#told.note(proof, teller);
+    if (sameBytes(stored.hash, proof.hash)) return true;
+    this.#judge?.compare(this.info, stored, proof);
+    return false;
   }
 
   /** A neighbour has a piece that we want. */
@@ -143,7 +166,7 @@ export class SharedBlob {
   settle(index: number): { readonly knownMs?: number } {
     const knownMs = this.#knownMs.get(index);
     this.#knownMs.delete(index);
-    this.#proofs.delete(index);
+    this.#told.settle(index);
     return knownMs === undefined ? {} : { knownMs };
   }
 
@@ -180,9 +203,7 @@ export class SharedBlob {
   /** The whole digest failed: these reads of the registry are not believed again. */
   refuse(generations: Iterable<string>): void {
     for (const generation of generations) this.#refused.add(generation);
-    for (const [index, { generation }] of this.#proofs) {
-      if (this.#refused.has(generation)) this.#proofs.delete(index);
-    }
+    this.#told.drop(({ generation }) => this.#refused.has(generation));
   }
 
   /**

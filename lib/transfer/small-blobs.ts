@@ -3,10 +3,10 @@ import { type Digest, digestAlgorithm, digestOf, isFileKey, pieceHash } from '..
 import { describeError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { withAbort } from '../core/single-flight.ts';
-import { randomHex } from '../runtime/rng.ts';
 import {
   MAX_SMALL_ANSWER_BYTES,
   MAX_SMALL_BLOBS,
+  type ShownCapability,
   SMALL_BLOB_BYTES,
   type SmallBlob,
 } from '../wire/small-blobs-codec.ts';
@@ -14,6 +14,7 @@ import { unpooled } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { PieceSink } from './piece-sink.ts';
 import type { SharedBlob } from './shared-blob.ts';
+import { OneRead } from './vouching.ts';
 
 /** When the first one asked has not answered by then, others are asked too. */
 const HEDGE_MS = 25;
@@ -25,6 +26,10 @@ const NAMING_MS = 100;
 const PATIENCE_MS = 500;
 
 export interface SmallBlobsHost {
+  /** Whether peers may give us the blob; undefined where nobody asks for a right to it. Never rejects. */
+  right(request: BlobRequest): Promise<boolean> | undefined;
+  /** What shows that. */
+  paperFor(digests: readonly Digest[]): ShownCapability | undefined;
   /** Whether the blob is in the swarm already: then it comes from there. */
   shared(digest: Digest): boolean;
   /** Takes it into the swarm. */
@@ -82,7 +87,10 @@ export class SmallBlobs {
     };
     try {
       const absent: BlobRequest[] = [];
-      for (const request of requests) if (isSmall(request) && !(await here(request))) absent.push(request);
+      for (const request of requests) {
+        if (!isSmall(request) || (await here(request))) continue;
+        if ((await this.#host.right(request)) !== false) absent.push(request);
+      }
       this.#fetch(absent);
     } catch (error) {
       // Whoever asks for one of them meets the same trouble, and is told.
@@ -146,7 +154,9 @@ export class SmallBlobs {
       const blobs = batch.map(({ request }) => request);
       // The owner reads what it does not have; anybody else is asked for what it has.
       const origin = role === 'supernode' ? { origin: blobs[0]!.origin } : {};
-      const asked = { address: { host, port }, from: self().id, blobs, ...origin };
+      const paper = this.#host.paperFor(blobs.map(({ digest }) => digest));
+      const shown = paper === undefined ? {} : { capability: paper };
+      const asked = { address: { host, port }, from: self().id, blobs, ...origin, ...shown };
       answer = await network.fetchSmall(asked, { signal: asking.signal });
     } catch (error) {
       if (!asking.signal.aborted) {
@@ -204,12 +214,11 @@ export class SmallBlobs {
 
   /** Stores the blob, and tells who may ask for it. */
   async #keep(request: BlobRequest, bytes: Uint8Array, from: PeerInfo): Promise<void> {
-    const { log, rng } = this.#deps;
+    const { log, rng, vouching } = this.#deps;
     try {
       const blob = await this.#host.share(request);
       if (blob === undefined) return;
-      const generation = randomHex(rng, 8);
-      const proof = { index: 0, hash: pieceHash(bytes), generation, signature: new Uint8Array() };
+      const proof = new OneRead({ rng, vouching }, blob.info).proof(0, pieceHash(bytes));
       const source = from.role === 'supernode' ? 'supernode' : 'peer';
       await this.#sink.accept(blob, proof, unpooled(bytes), source, { from: from.id });
       this.#host.obtained(blob);

@@ -1,7 +1,21 @@
 import { pieceLength } from '../core/geometry.ts';
+import { type Clock, delay } from '../runtime/clock.ts';
 import type { SeedCore } from '../swarm/seed-core.ts';
 import type { CoOwners } from './co-owners.ts';
 import type { SharedBlob } from './shared-blob.ts';
+
+/** A process that is told to stop has five seconds. */
+const DRAIN_MS = 3000;
+const LOOK_MS = 50;
+
+/**
+ * Lets a supernode that stops give to nodes what they wait for and nobody else holds, so that its successor need not read
+ * that again. Takes no longer than three seconds.
+ */
+export async function untilShared(clock: Clock, unshared: () => number): Promise<void> {
+  const untilMs = clock.now() + DRAIN_MS;
+  while (clock.now() < untilMs && unshared() > 0) await delay(clock, LOOK_MS);
+}
 
 /** Bytes of pieces of the blob that nodes wait for and that are with this supernode alone. */
 export function unsharedBytes(blob: SharedBlob, core: SeedCore, coOwners: Pick<CoOwners, 'holders'>): number {

@@ -3,6 +3,7 @@ import { pieceOfRange } from '../core/geometry.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+import type { Grants } from './grants.ts';
 import type { Neighbour } from './neighbour.ts';
 import type { PieceAdmission, PieceRequest } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -12,6 +13,8 @@ export interface UploadsDeps {
   readonly metrics: Metrics;
   /** Of all uploads together. */
   readonly pace?: Pace;
+  /** Who may get which blobs. @default whoever asks */
+  readonly grants?: Pick<Grants, 'allows'> | undefined;
 }
 
 export interface UploadsHost {
@@ -45,6 +48,7 @@ export class Uploads {
     const neighbour = host.neighbour(request.from);
     const blob = host.blob(request.digest);
     if (neighbour === undefined || blob === undefined) return { kind: 'unknown' };
+    if (this.#deps.grants?.allows(neighbour.peer, request.digest) === false) return { kind: 'unknown' };
     const piece = pieceOfRange(blob.info, request.range);
     if (piece === undefined || !blob.stored.have.has(piece)) return { kind: 'unknown' };
     if (!host.admit(neighbour, blob, piece)) return { kind: 'busy', freeSlots: host.freeSlots(neighbour) };

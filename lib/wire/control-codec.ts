@@ -169,12 +169,15 @@ const release = z.object({
   token: count,
   read: z.literal(true).exactOptional(),
 });
+/** A card, with a few certificates. */
+const MAX_PAPER_CHARS = 12 * 1024;
 const leased = z.object({
   type: z.literal('leased'),
   ask: count,
   stripe: count,
   token: count,
   ttlMs: count.max(MAX_LEASE_MS),
+  warrant: z.array(z.string().max(MAX_PAPER_CHARS)).max(2).exactOptional(),
 });
 const leaseRefused = z.object({
   type: z.literal('lease-refused'),

@@ -129,6 +129,8 @@ export type ControlMessage =
       readonly stripe: number;
       readonly token: number;
       readonly ttlMs: number;
+      /** The tracker's card and its warrant for the holder; none in answer to renew. */
+      readonly warrant?: readonly string[];
     }
   | {
       readonly type: 'lease-refused';

@@ -3,11 +3,10 @@ import { ROLES } from '../core/node.ts';
 import { decodeText, encodeText, protocolError } from './peer-codec-bytes.ts';
 import type { Hello } from './peer-messages.ts';
 
-/** Room for a certificate chain and a capability; nothing else in it grows. */
+/** Many times what it takes. */
 export const MAX_HELLO_BYTES = 8 * 1024;
 const MAX_HOST_CHARS = 253;
 const MAX_ZONE_CHARS = 64;
-const MAX_CREDENTIAL_CHARS = 4096;
 /** The largest time that a Date can hold. */
 const MAX_TIME_MS = 8.64e15;
 
@@ -33,8 +32,6 @@ const HELLO = z.object({
   }),
   clusterTimeMs: z.number().min(0).max(MAX_TIME_MS),
   slots: z.object({ up: slot, down: slot }),
-  identity: z.string().max(MAX_CREDENTIAL_CHARS).optional(),
-  capability: z.string().max(MAX_CREDENTIAL_CHARS).optional(),
 });
 
 export function encodeHello(hello: Hello): Uint8Array {
@@ -55,10 +52,5 @@ export function decodeHello(bytes: Uint8Array): Hello {
     const where = parsed.error.issues[0]?.path.join('.') ?? '';
     throw protocolError(`a hello with a wrong ${where === '' ? 'shape' : where}`);
   }
-  const { identity, capability, ...hello } = parsed.data;
-  return {
-    ...hello,
-    ...(identity === undefined ? {} : { identity }),
-    ...(capability === undefined ? {} : { capability }),
-  };
+  return parsed.data;
 }

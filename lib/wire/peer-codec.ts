@@ -1,12 +1,12 @@
-import { isBlobKey } from '../core/digest.ts';
+import { type Digest, isBlobKey } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
-import { MAX_BLOB_BYTES } from '../core/geometry.ts';
-import type { PieceProof } from '../core/proof.ts';
+import { type BlobInfo, MAX_BLOB_BYTES } from '../core/geometry.ts';
+import { type PieceProof, SIGNATURE_BYTES } from '../core/proof.ts';
 import { ByteReader, ByteWriter, encodeText, protocolError } from './peer-codec-bytes.ts';
 import { decodeHello, encodeHello, MAX_HELLO_BYTES } from './peer-codec-hello.ts';
 import type { PeerMessage, Slots } from './peer-messages.ts';
 
-/** Proofs in one `have`: at most 437 KiB a message, so that a long list never holds up what comes after it. */
+/** Proofs in one `have`: at most 501 KiB a message, so that a long list never holds up what comes after it. */
 export const MAX_PROOFS_PER_MESSAGE = 4096;
 /** Piece indexes stay below this: a bitmap of one blob is at most 512 KiB. */
 export const MAX_PIECES = 2 ** 22;
@@ -19,11 +19,16 @@ const MAX_NAME_BYTES = 1024;
 const MAX_AUTHORIZATION_BYTES = 16 * 1024;
 const MAX_CODE_BYTES = 64;
 const MAX_REASON_BYTES = 1024;
+/** A card with a few certificates. */
+const MAX_VOUCHER_BYTES = 12 * 1024;
+/** Digests in the list of a capability. */
+const MAX_LISTED = 512;
+/** Two contradict each other. */
+const MAX_EVIDENCE_PROOFS = 2;
 const HASH_BYTES = 32;
 const GENERATION_BYTES = 8;
 /** Reads of one blob in one message: each of its owners, and nodes that stepped in. */
 const MAX_GENERATIONS = 255;
-const SIGNATURE_BYTES = 64;
 const PROOF_BYTES = 4 + HASH_BYTES + GENERATION_BYTES + 1 + SIGNATURE_BYTES;
 
 /** First byte of every message. Numbers are never reused: an unknown one is skipped by older peers. */
@@ -38,6 +43,9 @@ const TYPE = {
   origin: 8,
   'origin-failed': 9,
   wrong: 10,
+  voucher: 11,
+  evidence: 12,
+  capability: 13,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -77,6 +85,23 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
     case 'close':
       writer.u32(message.handle);
       break;
+    case 'voucher':
+      writer.text(message.text, MAX_VOUCHER_BYTES);
+      break;
+    case 'capability':
+      writer.text(message.text, MAX_VOUCHER_BYTES);
+      writer.u16(message.digests.length);
+      for (const digest of message.digests) writer.text(digest, MAX_DIGEST_BYTES);
+      break;
+    case 'evidence': {
+      const shown = message.proofs.slice(0, MAX_EVIDENCE_PROOFS);
+      writer.text(message.digest, MAX_DIGEST_BYTES);
+      writer.u64(message.size);
+      writer.u32(message.pieceBytes);
+      writer.u8(shown.length);
+      for (const proof of shown) writeProof(writer, proof);
+      break;
+    }
     case 'have':
       if (proofs > MAX_PROOFS_PER_MESSAGE) {
         throw new DamselflyError('INTERNAL', `${proofs} proofs do not fit in a message`);
@@ -141,7 +166,21 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
     case TYPE.hello:
       return decodeHello(reader.rest());
     case TYPE.open:
-      return readOpen(reader);
+      return { type: 'open', handle: reader.u32(), ...readBlob(reader) };
+    case TYPE.voucher:
+      return { type: 'voucher', text: readHeaderText(reader, MAX_VOUCHER_BYTES) };
+    case TYPE.capability: {
+      const text = readHeaderText(reader, MAX_VOUCHER_BYTES);
+      const count = reader.u16();
+      if (count > MAX_LISTED) throw protocolError(`a list of ${count} digests`);
+      return { type: 'capability', text, digests: Array.from({ length: count }, () => readDigest(reader)) };
+    }
+    case TYPE.evidence: {
+      const blob = readBlob(reader);
+      const count = reader.u8();
+      if (count > MAX_EVIDENCE_PROOFS) throw protocolError(`${count} proofs as evidence`);
+      return { type: 'evidence', ...blob, proofs: readProofs(reader, count) };
+    }
     case TYPE.close:
       return { type: 'close', handle: reader.u32() };
     case TYPE.have: {
@@ -187,19 +226,24 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
   }
 }
 
-function readOpen(reader: ByteReader): PeerMessage {
-  const handle = reader.u32();
+function readDigest(reader: ByteReader): Digest {
   const digest = reader.text(MAX_DIGEST_BYTES);
+  if (!isBlobKey(digest)) throw protocolError('not a digest');
+  return digest;
+}
+
+/** Which blob, and how it is cut. */
+function readBlob(reader: ByteReader): Pick<BlobInfo, 'digest' | 'size' | 'pieceBytes'> {
+  const digest = readDigest(reader);
   const size = reader.u64();
   const pieceBytes = reader.u32();
-  if (!isBlobKey(digest)) throw protocolError('not a digest');
   if (size > MAX_BLOB_BYTES) throw protocolError(`a blob of ${size} bytes`);
   const powerOfTwo = (pieceBytes & (pieceBytes - 1)) === 0;
   if (!powerOfTwo || pieceBytes < MIN_WIRE_PIECE_BYTES || pieceBytes > MAX_WIRE_PIECE_BYTES) {
     throw protocolError(`pieces of ${pieceBytes} bytes`);
   }
   if (size > pieceBytes * MAX_PIECES) throw protocolError('too many pieces');
-  return { type: 'open', handle, digest: digest, size, pieceBytes };
+  return { digest, size, pieceBytes };
 }
 
 function writeSlots(writer: ByteWriter, slots: Slots): void {

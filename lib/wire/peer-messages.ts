@@ -12,10 +12,16 @@ export interface Slots {
   readonly down: number;
 }
 
-/**
- * First message in both directions. `capability` and `identity` stay empty until identities exist; unknown fields are
- * ignored, so that versions can differ across a rollout.
- */
+/** What one member has signed of pieces of one blob, shown to others: lib/transfer/proof-judge.ts says what follows. */
+export interface Evidence {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly pieceBytes: number;
+  /** One, or two that contradict each other. */
+  readonly proofs: readonly PieceProof[];
+}
+
+/** First message in both directions. Unknown fields are ignored, so that versions can differ across a rollout. */
 export interface Hello {
   readonly type: 'hello';
   readonly protocol: number;
@@ -23,8 +29,6 @@ export interface Hello {
   /** The sender's idea of cluster time, milliseconds since the epoch. */
   readonly clusterTimeMs: number;
   readonly slots: Slots;
-  readonly identity?: string;
-  readonly capability?: string;
 }
 
 /**
@@ -64,6 +68,14 @@ export type PeerMessage =
       readonly repository: string;
       readonly authorization?: string;
     }
+  /**
+   * Whose signature it is that proofs carry, told before the first of them: a card (lib/security/signer-card.ts), or a
+   * tracker's warrant for a node (lib/security/read-warrant.ts).
+   */
+  | { readonly type: 'voucher'; readonly text: string }
+  | ({ readonly type: 'evidence' } & Evidence)
+  /** I may get these blobs, in the order of its list: lib/security/capability.ts. Told before anything is asked of you. */
+  | { readonly type: 'capability'; readonly text: string; readonly digests: readonly Digest[] }
   /** Supernode: these reads of the blob do not match its digest. I dropped what came from them; so should you. */
   | { readonly type: 'wrong'; readonly handle: number; readonly generations: readonly string[] }
   /** Supernode to node: I cannot read this blob from the registry. `handle` is the node's own, as in its `origin`. */

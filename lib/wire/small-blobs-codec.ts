@@ -2,14 +2,15 @@ import { z } from 'zod';
 import { type Digest, isDigest } from '../core/digest.ts';
 import { MIN_PIECE_BYTES } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
+import { type GivenCapability, shownCapability } from './capability-codec.ts';
 
 /** A blob of at most so many bytes is one piece, and travels whole in the answer to one question. */
 export const SMALL_BLOB_BYTES = MIN_PIECE_BYTES;
 /** Most blobs in one question, and most bytes that they may have together. */
 export const MAX_SMALL_BLOBS = 64;
 export const MAX_SMALL_ANSWER_BYTES = 1024 * 1024;
-/** Largest question: the longest names and the longest Authorization fit. */
-export const MAX_SMALL_QUESTION_BYTES = 32 * 1024;
+/** Largest question: the longest names, the longest Authorization and the longest capability fit. */
+export const MAX_SMALL_QUESTION_BYTES = 128 * 1024;
 
 /** A blob as the asker knows it: bytes of any other length would not be it. */
 export interface SmallBlob {
@@ -22,7 +23,12 @@ export interface SmallBlobsQuestion {
   readonly blobs: readonly SmallBlob[];
   /** Where the blobs can be read: told only to the supernode that owns them. */
   readonly origin?: BlobOrigin;
+  /** The asker's right to them. */
+  readonly capability?: ShownCapability;
 }
+
+/** A capability, the card of the supernode that signed it, and the blobs that it is for. */
+export type ShownCapability = Pick<GivenCapability, 'capability' | 'card' | 'digests'>;
 
 const MAX_NAME_CHARS = 1024;
 const MAX_AUTHORIZATION_CHARS = 16 * 1024;
@@ -45,6 +51,7 @@ const question = z.object({
       authorization: z.string().max(MAX_AUTHORIZATION_CHARS).exactOptional(),
     })
     .exactOptional(),
+  capability: shownCapability.exactOptional(),
 });
 
 /** Bytes of an answer that has all of the blobs. */
@@ -52,9 +59,13 @@ export function bytesOf(blobs: readonly SmallBlob[]): number {
   return blobs.reduce((sum, { size }) => sum + size, 0);
 }
 
-export function encodeSmallQuestion({ blobs, origin }: SmallBlobsQuestion): string {
+export function encodeSmallQuestion({ blobs, capability, origin }: SmallBlobsQuestion): string {
   const named = blobs.map(({ digest, size }) => ({ digest, size }));
-  return JSON.stringify({ blobs: named, ...(origin === undefined ? {} : { origin }) });
+  const shown =
+    capability === undefined
+      ? undefined
+      : { capability: capability.capability, card: capability.card, digests: capability.digests };
+  return JSON.stringify({ blobs: named, origin, capability: shown });
 }
 
 /** @returns undefined when the text is no question within the limits */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
 import type { Digest } from '../../lib/core/digest.ts';
 import { digestOf } from '../../lib/core/digest.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
@@ -11,6 +12,9 @@ import type { TraceEvent } from '../../lib/observe/trace.ts';
 import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng, type Rng, randomHex } from '../../lib/runtime/rng.ts';
+import { type ClusterAuthority, fingerprintOf } from '../../lib/security/cluster-authority.ts';
+import { warrantPapers } from '../../lib/security/read-warrant.ts';
+import { Signatures } from '../../lib/security/signatures.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { openBorrowedBlobs } from '../../lib/store/borrowed-blobs.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
@@ -18,13 +22,17 @@ import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value
 import { layerStores } from '../../lib/store/layered-store.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
+import type { DeskHabits } from '../../lib/transfer/capability-desk.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
+import { Grants } from '../../lib/transfer/grants.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import type { NodeHabits } from '../../lib/transfer/node-habits.ts';
 import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
+import { Vouching } from '../../lib/transfer/vouching.ts';
+import { testAuthority, testMember } from '../security/cluster.ts';
 
 const MIB = 1024 * 1024;
 /** Every process listens on its own host. */
@@ -53,6 +61,12 @@ export interface ClusterOptions {
   readonly zones?: readonly string[];
   /** Of nodes. */
   readonly habits?: NodeHabits;
+  /** Members have certificates, and what they sign is checked. @default false */
+  readonly identities?: boolean;
+  /** Peers give blobs only to those that show a capability; needs identities. @default false */
+  readonly capabilities?: boolean;
+  /** Of supernodes. */
+  readonly deskHabits?: DeskHabits;
   /** Nodes also share what lies in {@link BORROWED} on their disks. @default false */
   readonly borrows?: boolean;
   /** Where supernodes keep blobs. @default nowhere */
@@ -76,15 +90,20 @@ export class MemoryCluster {
   readonly events: { readonly atMs: number; readonly who: string; readonly event: TraceEvent }[] = [];
   /** Names of processes that do not reach the registry. */
   readonly cutOff = new Set<string>();
+  /** Names of processes to which the registry sends this blob with a bit flipped. */
+  readonly liedTo = new Map<string, Digest>();
   readonly #trace = createHash('sha256');
   readonly #options: ClusterOptions;
+  #authority: ClusterAuthority | undefined;
+  /** Of the tracker. */
+  #signatures: Signatures | undefined;
 
   private constructor(options: ClusterOptions) {
     this.#options = options;
     this.rng = createRng(options.seed);
     const clock = this.clock;
     this.network = createMemoryNetwork({ clock, rng: this.rng }, { latencyMs: 0.5, jitterMs: 0.3 });
-    const createChooser = (): TrackerCore => new TrackerCore({}, this.rng);
+    const createChooser = (): TrackerCore => this.#createChooser();
     this.tracker = new MemoryTracker({ clock, createChooser }, { latencyMs: 1 });
     const bytesPerSecond = options.originBytesPerSecond ?? 50 * MIB;
     this.origin = new MemoryOrigin({ clock, latencyMs: options.originLatencyMs ?? 5, bytesPerSecond });
@@ -92,6 +111,12 @@ export class MemoryCluster {
 
   static async start(options: ClusterOptions): Promise<MemoryCluster> {
     const cluster = new MemoryCluster(options);
+    if (options.identities === true) {
+      cluster.#authority = await testAuthority();
+      cluster.#signatures = new Signatures(
+        steadyCredentials((await testMember(cluster.#authority, 'tracker')).tls),
+      );
+    }
     for (let i = 0; i < options.supernodes; i++) {
       cluster.supernodes.push(await cluster.addSupernode(`super${i}`));
     }
@@ -100,10 +125,22 @@ export class MemoryCluster {
     return cluster;
   }
 
+  #createChooser(): TrackerCore {
+    const core = new TrackerCore({}, this.rng);
+    const lease = core.lease.bind(core);
+    core.lease = (id, wish, now) => {
+      const answer = lease(id, wish, now);
+      if (answer.kind === 'refused' || this.#signatures === undefined) return answer;
+      const warrant = warrantPapers(this.#signatures, { digest: wish.digest, node: id, atMs: now });
+      return { ...answer, warrant };
+    };
+    return core;
+  }
+
   async addSupernode(name: string): Promise<Member<SeedEngine>> {
     return await this.#add(name, 'supernode', '', (deps) => {
-      const { objects } = this.#options;
-      return new SeedEngine({ ...deps, objects });
+      const { deskHabits, objects } = this.#options;
+      return new SeedEngine({ ...deps, objects }, {}, deskHabits);
     });
   }
 
@@ -127,8 +164,20 @@ export class MemoryCluster {
   ): Promise<Member<E>> {
     const { clock, rng } = this;
     const rate = this.#options.nodeBytesPerSecond ?? 100 * MIB;
-    const network = this.network.host(name, { upBytesPerSecond: rate, downBytesPerSecond: rate });
-    const self: PeerInfo = { id: randomHex(rng, 20), role, host: name, port: PORT, zone };
+    const member = this.#authority === undefined ? undefined : await testMember(this.#authority, role);
+    const credentials = member === undefined ? undefined : steadyCredentials(member.tls);
+    const id = credentials?.id ?? randomHex(rng, 20);
+    const self: PeerInfo = { id, role, host: name, port: PORT, zone };
+    const proved =
+      member === undefined
+        ? {}
+        : { member: { id, role, fingerprint: fingerprintOf(member.certificate).toString('hex') } };
+    const rates = { upBytesPerSecond: rate, downBytesPerSecond: rate };
+    const network = this.network.host(name, { ...rates, ...proved });
+    const vouching =
+      credentials === undefined
+        ? undefined
+        : new Vouching(new Signatures(credentials), { warrantsGiven: () => this.tracker.reachable });
     const log = silentLog();
     const wallClockMs = (): number => clock.now();
     const keyValue = createMemoryKeyValue();
@@ -143,10 +192,18 @@ export class MemoryCluster {
     };
     const limits = new Limits(clock, this.#options.limits?.(name));
     const origin = this.origin.client();
-    const readBlob: typeof origin.readBlob = (read, asked) =>
-      this.cutOff.has(name)
-        ? Promise.reject(new DamselflyError('UPSTREAM_UNREACHABLE', 'no way to the registry'))
-        : origin.readBlob(read, asked);
+    const readBlob: typeof origin.readBlob = async (read, asked) => {
+      if (this.cutOff.has(name)) {
+        throw new DamselflyError('UPSTREAM_UNREACHABLE', 'no way to the registry');
+      }
+      const body = await origin.readBlob(read, asked);
+      return this.liedTo.get(name) === read.digest ? { ...body, bytes: spoilt(body.bytes) } : body;
+    };
+    const metrics = createMetrics({ defaults: false });
+    const grants =
+      vouching === undefined || this.#options.capabilities !== true
+        ? undefined
+        : new Grants({ signatures: vouching.signatures, log, metrics, wallClockMs });
     const deps = {
       self: () => self,
       network,
@@ -158,9 +215,11 @@ export class MemoryCluster {
       clock,
       rng,
       log,
-      metrics: createMetrics({ defaults: false }),
+      metrics,
+      grants,
       trace,
       wallClockMs,
+      vouching,
     };
     const engine = create(deps);
     await network.listen(
@@ -169,6 +228,9 @@ export class MemoryCluster {
         link: (link) => engine.link(link),
         piece: (asked) => engine.piece(asked),
         smallBlobs: (asked, options) => engine.smallBlobs(asked, options),
+        ...(engine instanceof SeedEngine
+          ? { capability: (...asked: Parameters<SeedEngine['capability']>) => engine.capability(...asked) }
+          : {}),
       },
     );
     engine.start();
@@ -192,9 +254,14 @@ export class MemoryCluster {
   }
 
   /** A client of this node reads the whole blob. @returns the digest of what it got */
-  async pull(node: Member<PeerEngine>, digest: Digest, size: number): Promise<Digest> {
+  async pull(
+    node: Member<PeerEngine>,
+    digest: Digest,
+    size: number,
+    repository = 'team/app',
+  ): Promise<Digest> {
     const chunks: Uint8Array[] = [];
-    const origin = { upstream: 'memory.test', repository: 'team/app' };
+    const origin = { upstream: 'memory.test', repository };
     const signal = new AbortController().signal;
     for await (const chunk of node.engine.open({ digest, size, origin }, { signal })) {
       chunks.push(Uint8Array.from(chunk));
@@ -238,4 +305,15 @@ export class MemoryCluster {
 /** Every promise that can go on without time passing has gone on. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The same bytes, but for the first bit. */
+async function* spoilt(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let first = true;
+  for await (const chunk of bytes) {
+    const copy = Uint8Array.from(chunk);
+    if (first) copy[0] = (copy[0] ?? 0) ^ 1;
+    first = false;
+    yield copy;
+  }
 }

@@ -19,6 +19,7 @@ export function processNetwork(
       );
     },
     fetchSmall: (request, options) => process.ask(() => network.fetchSmall(request, options)),
+    askCapability: (asked, options) => process.ask(() => network.askCapability(asked, options)),
     dial: async (address, options) =>
       processLink(process, await process.ask(() => network.dial(address, options)), hears),
     listen: (address, handlers) =>

@@ -23,7 +23,7 @@ const proof = fc.record({
   index: fc.nat(299),
   hash: bytes(32),
   generation: bytes(8).map((raw) => Buffer.from(raw).toString('hex')),
-  signature: fc.oneof(bytes(0), bytes(64)),
+  signature: fc.oneof(bytes(0), bytes(80)),
 });
 const record = fc
   .record({

@@ -27,7 +27,7 @@ export function withProofs(info: BlobInfo, bytes: Uint8Array, seed: number): Sam
     index,
     hash: new Uint8Array(pieceHash(piece(index))),
     generation: seed.toString(16).padStart(16, '0'),
-    signature: new Uint8Array(index % 2 === 0 ? 0 : 64).fill(index),
+    signature: new Uint8Array(index % 2 === 0 ? 0 : 80).fill(index),
   }));
   return { bytes, info, proofs, piece };
 }

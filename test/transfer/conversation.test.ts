@@ -1,12 +1,14 @@
 import t from 'tap';
 import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import { Conversation } from '../../lib/transfer/conversation.ts';
 import { Neighbour } from '../../lib/transfer/neighbour.ts';
+import { ProofTeller } from '../../lib/transfer/proof-teller.ts';
 import { SharedBlob } from '../../lib/transfer/shared-blob.ts';
 import { sampleBlob, writePieces } from '../store/sample-blob.ts';
 
@@ -41,6 +43,8 @@ async function setUp() {
   const conversation = new Conversation(
     { clock, log },
     {
+      proofs: new ProofTeller({ self: () => ({ id: 'b'.repeat(40) }), rng: createRng(1) }),
+      showRight: () => {},
       slots: () => SLOTS,
       decide: () => {},
       neighbours: () => [neighbour],

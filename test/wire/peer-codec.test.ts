@@ -25,7 +25,7 @@ const proof: fc.Arbitrary<PieceProof> = fc.record({
   index,
   hash: bytes(32),
   generation: hex(16),
-  signature: fc.oneof(bytes(0), bytes(64)),
+  signature: fc.oneof(bytes(0), bytes(80)),
 });
 const printable = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 60 })
@@ -49,8 +49,6 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
       }),
       clusterTimeMs: fc.nat(),
       slots,
-      identity: printable,
-      capability: printable,
     },
     { requiredKeys: ['type', 'protocol', 'peer', 'clusterTimeMs', 'slots'] },
   ),
@@ -62,6 +60,14 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
     pieceBytes: fc.constantFrom(2 ** 16, 2 ** 19, 2 ** 22, 2 ** 24),
   }),
   fc.record({ type: fc.constant('close' as const), handle }),
+  fc.record({ type: fc.constant('voucher' as const), text: printable }),
+  fc.record({
+    type: fc.constant('evidence' as const),
+    digest,
+    size: fc.integer({ min: 0, max: 2 ** 38 }),
+    pieceBytes: fc.constantFrom(2 ** 16, 2 ** 22),
+    proofs: fc.array(proof, { maxLength: 2 }),
+  }),
   fc.record({
     type: fc.constant('have' as const),
     handle,

@@ -7,7 +7,7 @@ import { PEER_ID, type Received, type Source } from '../transfer/job.ts';
 import { type Part, startPart } from '../transfer/part.ts';
 
 const BLOB_BYTES = 1024 ** 3;
-const GB = BLOB_BYTES / 1e9;
+export const GB = BLOB_BYTES / 1e9;
 
 interface Cost {
   /** CPU of both sides and of the receiver alone, seconds per GB. */
@@ -17,7 +17,7 @@ interface Cost {
 }
 
 /** One transfer, again and again. */
-interface Transfer {
+export interface Transfer {
   run(): Promise<Cost>;
   peakRssBytes(): Promise<number>;
 }
@@ -94,11 +94,11 @@ async function againstNaive(context: RowContext): Promise<readonly Figure[]> {
   return [figureOf('cpu-vs-naive', 0.55, pairs, 'receiver', await ours.peakRssBytes())];
 }
 
-function prepare(sender: Part, folder: string): Promise<Source> {
+export function prepare(sender: Part, folder: string): Promise<Source> {
   return sender.ask<Source>('prepare', { folder: join(folder, 'source'), bytes: BLOB_BYTES });
 }
 
-function transferOf(from: Part, to: Part): Transfer {
+export function transferOf(from: Part, to: Part): Transfer {
   return {
     async run() {
       const before = await from.usage();

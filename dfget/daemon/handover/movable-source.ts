@@ -1,4 +1,4 @@
-import type { BlobRequest, BlobSource } from '../../../lib/core/blob-source.ts';
+import type { BlobRequest, BlobSource, Right, RightSubject } from '../../../lib/core/blob-source.ts';
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import { withAbort } from '../../../lib/core/single-flight.ts';
 import { restOf } from './rest-of.ts';
@@ -33,6 +33,11 @@ export class MovableSource implements BlobSource {
       (source) => source.prepare?.(requests),
       () => {},
     );
+  }
+
+  async right(subject: RightSubject, options: { readonly signal: AbortSignal }): Promise<Right | undefined> {
+    const source = await withAbort(this.#source, options.signal);
+    return await source.right?.(subject, options);
   }
 
   async *open(

@@ -46,8 +46,9 @@ export class TrackerLeases implements Leases {
   heard(message: Extract<ControlMessage, { type: 'leased' | 'lease-refused' }>): void {
     const question = this.#open.get(message.ask);
     if (message.type === 'leased') {
-      const { stripe, token, ttlMs } = message;
-      question?.answered({ kind: 'granted', stripe, token, ttlMs });
+      const { stripe, token, ttlMs, warrant } = message;
+      const shown = warrant === undefined ? {} : { warrant };
+      question?.answered({ kind: 'granted', stripe, token, ttlMs, ...shown });
     } else {
       const { holders, reason, retryMs } = message;
       question?.answered({ kind: 'refused', reason, retryMs, holders });

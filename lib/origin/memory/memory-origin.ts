@@ -5,6 +5,7 @@ import {
   type BlobBody,
   type BlobRead,
   type OriginClient,
+  type OriginRequest,
   type OriginResponse,
   requireKnownSize,
 } from '../origin-client.ts';
@@ -30,6 +31,10 @@ export class MemoryOrigin {
   /** Bytes of each blob that were sent to anyone. */
   readonly sentBytes = new Map<string, number>();
   requests = 0;
+  /** Paths that rights were asked for. */
+  readonly asked: string[] = [];
+  /** Nobody may read anything. */
+  forbidden = false;
   /** Answers with this error as long as it is set. */
   failure: DamselflyError | undefined;
   /** Cuts the next bodies after so many bytes; one entry a body. */
@@ -57,13 +62,19 @@ export class MemoryOrigin {
 
   /** A process's way to this registry. */
   client(): OriginClient {
+    const ask = async ({ path }: OriginRequest): Promise<OriginResponse> => {
+      this.asked.push(path);
+      if (this.failure !== undefined) throw this.failure;
+      const known = this.#blobs.has(path.slice(path.lastIndexOf('/') + 1)) && !this.forbidden;
+      return { status: known ? 200 : 403, headers: {}, body: noBytes() };
+    };
     const refuse = (): Promise<OriginResponse> =>
       Promise.reject(new DamselflyError('UPSTREAM_UNREACHABLE', 'the in-memory registry has blobs only'));
     return {
       upstreams: ['memory.test'],
       trust: () => 'caller',
       provesRight: () => false,
-      request: refuse,
+      request: ask,
       readManifest: () =>
         refuse().then(() => ({ bytes: new Uint8Array(), digest: '' as Digest, mediaType: '' })),
       readBlob: (read, { signal }) => this.#read(read, signal),
@@ -123,3 +134,5 @@ async function* skip(bytes: AsyncIterable<Uint8Array>, count: number): AsyncGene
     left = Math.max(0, left - chunk.length);
   }
 }
+
+async function* noBytes(): AsyncGenerator<Uint8Array> {}

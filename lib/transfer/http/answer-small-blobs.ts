@@ -6,7 +6,7 @@ import {
   MAX_SMALL_QUESTION_BYTES,
 } from '../../wire/small-blobs-codec.ts';
 import type { PeerServerHandlers, SmallBlobsAnswer } from '../seams.ts';
-import { isFrom } from './peer-member.ts';
+import { isFrom, memberOf } from './peer-member.ts';
 import { NODE_HEADER } from './piece-request.ts';
 import { HELD_HEADER } from './small-blobs-http.ts';
 
@@ -38,7 +38,11 @@ export function createSmallBlobsAnswerer(handler: PeerServerHandlers['smallBlobs
       gone.abort();
     });
     if (handler === undefined) return refuse(response, 404);
-    const answer = await handler({ ...question, from }, { signal: gone.signal });
+    const fingerprint = memberOf(request.socket)?.fingerprint;
+    const answer = await handler(
+      { ...question, from, ...(fingerprint === undefined ? {} : { fingerprint }) },
+      { signal: gone.signal },
+    );
     if (!response.destroyed) send(response, answer);
   };
 }

@@ -7,6 +7,7 @@ import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { DhtLocator, PeerNetwork } from '../seams.ts';
 import { createSmallBlobTransport } from './ask-small-blobs.ts';
+import { createCapabilityTransport } from './capabilities-http.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { createDhtLocator } from './dht-door.ts';
@@ -55,6 +56,7 @@ export function createHttpPeerNetwork(
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
   const connections = createConnectionPool({ clock: deps.clock, connect });
   const smallBlobs = createSmallBlobTransport({ connect });
+  const capabilities = createCapabilityTransport({ connect });
   const dialled = new Set<WsLink>();
   let closed = false;
 
@@ -62,6 +64,7 @@ export function createHttpPeerNetwork(
     fetch: (request, into, fetchOptions) => connections.fetch(request, into, fetchOptions),
     ...createDhtLocator({ connect }),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
+    askCapability: (asked, askOptions) => capabilities.askCapability(asked, askOptions),
     listen: (address, handlers) =>
       listenForPeers(
         address,
@@ -83,6 +86,7 @@ export function createHttpPeerNetwork(
       closed = true;
       guard?.close();
       smallBlobs.close();
+      capabilities.close();
       await connections.close();
       for (const link of dialled) link.terminate();
     },

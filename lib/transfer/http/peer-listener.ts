@@ -11,6 +11,7 @@ import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
+import { CAPABILITIES_PATH, createCapabilityAnswerer } from './capabilities-http.ts';
 import { answerDhtDoor, DHT_DOOR_PATH } from './dht-door.ts';
 import { MemberConnections } from './member-connections.ts';
 import { isFrom, memberOf } from './peer-member.ts';
@@ -54,6 +55,7 @@ export async function listenForPeers(
 ): Promise<PeerListener> {
   const { clock, log } = deps;
   const answerSmallBlobs = createSmallBlobsAnswerer(handlers.smallBlobs?.bind(handlers));
+  const answerCapability = createCapabilityAnswerer(handlers.capability?.bind(handlers));
   const sockets = new Set<Socket>();
   /** Came when there were as many connections as may be. */
   const excess = new WeakSet<Duplex>();
@@ -123,12 +125,15 @@ export async function listenForPeers(
     response.sendDate = false;
     response.on('error', () => {});
     const isQuestion = request.method === 'POST' && request.url === SMALL_BLOBS_PATH;
+    const isRight = request.method === 'POST' && request.url === CAPABILITIES_PATH;
     const isPiece = request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true;
-    if ((isQuestion || isPiece) && (closing !== undefined || refuses(request.socket))) {
+    if ((isQuestion || isPiece || isRight) && (closing !== undefined || refuses(request.socket))) {
       if (closing === undefined) response.shouldKeepAlive = false;
       refuse(response, { kind: 'busy', freeSlots: 0 });
     } else if (isQuestion) {
       await answerSmallBlobs(request, response);
+    } else if (isRight) {
+      await answerCapability(request, response);
     } else if (hasBody(request)) answer(response, 400, 'no body expected');
     else if (isPiece) await servePiece(request, response);
     else if (request.method === 'GET' && request.url === DHT_DOOR_PATH) {

@@ -1,11 +1,9 @@
 import type { Socket } from 'node:net';
-import type { PeerInfo } from '../../core/node.ts';
+import { fingerprintOf } from '../../security/cluster-authority.ts';
 import { peerIdOf } from '../../security/identity.ts';
 import { identityOf } from '../../security/member.ts';
 import { shownCertificate } from '../../security/system/mutual-tls.ts';
-
-/** Who a peer has proved to be. */
-export type PeerMember = Pick<PeerInfo, 'id' | 'role'>;
+import type { PeerMember } from '../seams.ts';
 
 /** Read once a connection: a piece connection asks for hundreds of pieces. */
 const members = new WeakMap<Socket, PeerMember>();
@@ -16,8 +14,9 @@ export function memberOf(socket: Socket): PeerMember | undefined {
   if (known !== undefined) return known;
   const shown = shownCertificate(socket);
   const identity = shown === undefined ? undefined : identityOf(shown);
-  if (identity === undefined || identity.role === 'tracker') return undefined;
-  const member = { id: peerIdOf(identity), role: identity.role };
+  if (shown === undefined || identity === undefined || identity.role === 'tracker') return undefined;
+  const fingerprint = fingerprintOf(shown).toString('hex');
+  const member = { id: peerIdOf(identity), role: identity.role, fingerprint };
   members.set(socket, member);
   return member;
 }

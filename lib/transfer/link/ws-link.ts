@@ -8,7 +8,7 @@ import type { Link, LinkListener } from '../seams.ts';
 
 /** Where links are served. */
 export const LINK_PATH = '/v1/link';
-/** The largest message of peer control is a `have` of about 437 KiB; 4 MiB leaves room for later ones. */
+/** The largest message of peer control is a `have` of about 500 KiB; 4 MiB leaves room for later ones. */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** What may arrive before anyone listens: a hello and the first lists, sent without waiting for ours. */
 const MAX_EARLY_BYTES = 1024 * 1024;

@@ -1,6 +1,8 @@
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Address, PeerNetwork, PeerServerHandlers, SmallBlobsAnswer } from '../seams.ts';
+import type { CapabilityAnswer } from '../../wire/capability-codec.ts';
+import type { Address, PeerMember, PeerNetwork, PeerServerHandlers, SmallBlobsAnswer } from '../seams.ts';
+import { startMemoryCapability } from './memory-capability.ts';
 import { type MemoryFetch, type MemoryServer, startMemoryFetch } from './memory-fetch.ts';
 import { createMemoryLinkPair, type LinkPair } from './memory-link.ts';
 import type { MemoryMedium } from './memory-medium.ts';
@@ -32,6 +34,7 @@ export interface MemoryHost {
   readonly listeners: Map<number, PeerServerHandlers>;
   readonly links: Set<LinkConnection>;
   readonly fetches: Set<FetchConnection>;
+  member: PeerMember | undefined;
   nextPort: number;
   crashed: boolean;
   corrupt: boolean;
@@ -45,6 +48,7 @@ export function createMemoryHost(name: string): MemoryHost {
     listeners: new Map(),
     links: new Set(),
     fetches: new Set(),
+    member: undefined,
     nextPort: FIRST_PORT,
     crashed: false,
     corrupt: false,
@@ -147,7 +151,23 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
     async fetchSmall(request, { signal }) {
       let received: SmallBlobsAnswer = [];
       await exchange(request.address, signal, (hosts, settled) =>
-        startMemorySmallBlobs(hosts, deps, request, (error, answer) => {
+        startMemorySmallBlobs(
+          { ...hosts, fingerprint: self.member?.fingerprint },
+          deps,
+          request,
+          (error, answer) => {
+            received = answer;
+            settled(error);
+          },
+        ),
+      );
+      return received;
+    },
+
+    async askCapability({ address, question }, { signal }) {
+      let received: CapabilityAnswer | undefined;
+      await exchange(address, signal, (hosts, settled) =>
+        startMemoryCapability(hosts, deps, { member: self.member, question }, (error, answer) => {
           received = answer;
           settled(error);
         }),
@@ -181,7 +201,8 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
           }
           end();
           const ends = { dialler: self.name, acceptor: target.name };
-          const pair = createMemoryLinkPair(ends, medium, () => {
+          const members = { dialler: self.member, acceptor: target.member };
+          const pair = createMemoryLinkPair({ ...ends, members }, medium, () => {
             dialled.delete(pair);
             self.links.delete(entry);
             target.links.delete(entry);

@@ -1,4 +1,4 @@
-import type { Link, LinkListener } from '../seams.ts';
+import type { Link, LinkListener, PeerMember } from '../seams.ts';
 import type { Channel, MemoryMedium } from './memory-medium.ts';
 
 /** As the WebSocket links: what they refuse, their twin refuses. */
@@ -28,7 +28,14 @@ interface End {
 
 /** @param onClosed called once, when both ends are closed */
 export function createMemoryLinkPair(
-  hosts: { readonly dialler: string; readonly acceptor: string },
+  hosts: {
+    readonly dialler: string;
+    readonly acceptor: string;
+    readonly members?: {
+      readonly dialler: PeerMember | undefined;
+      readonly acceptor: PeerMember | undefined;
+    };
+  },
   medium: MemoryMedium,
   onClosed: () => void,
 ): LinkPair {
@@ -70,6 +77,7 @@ export function createMemoryLinkPair(
 
   const linkOf = (end: End, far: End): Link => ({
     remoteHost: far.host,
+    member: hosts.members?.[far === dialler ? 'dialler' : 'acceptor'],
     get bufferedBytes() {
       return end.bufferedBytes;
     },

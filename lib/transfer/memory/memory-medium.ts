@@ -1,6 +1,7 @@
 import { DamselflyError } from '../../core/errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
+import type { PeerMember } from '../seams.ts';
 
 /** What the hosts of a {@link createMemoryMedium} share, and how a host is connected to it. */
 export interface MediumOptions {
@@ -15,6 +16,8 @@ export interface HostOptions {
   readonly upBytesPerSecond?: number;
   /** What it can receive, bytes a second. @default unlimited */
   readonly downBytesPerSecond?: number;
+  /** Who its processes prove to be. @default nobody has to */
+  readonly member?: PeerMember;
 }
 
 /** One direction of one connection: what is put into it arrives in order. */

@@ -86,6 +86,7 @@ export function createMemoryNetwork(
     host(name, hostOptions = {}) {
       medium.connect(name, hostOptions);
       const host = hosts.get(name) ?? createMemoryHost(name);
+      host.member = hostOptions.member;
       hosts.set(name, host);
       return createHostNetwork(host, { clock, medium, hosts, serverAt });
     },

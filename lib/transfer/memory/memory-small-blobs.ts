@@ -8,12 +8,13 @@ import type { MemoryMedium } from './memory-medium.ts';
  * @param settled called exactly once
  */
 export function startMemorySmallBlobs(
-  hosts: { readonly from: string; readonly server: MemoryServer },
+  hosts: { readonly from: string; readonly server: MemoryServer; readonly fingerprint: string | undefined },
   { medium }: { readonly medium: MemoryMedium },
-  { address: _, ...request }: SmallBlobsRequest,
+  { address: _, ...asked }: SmallBlobsRequest,
   settled: (error: DamselflyError | undefined, answer: SmallBlobsAnswer) => void,
 ): MemoryFetch {
-  const { from, server } = hosts;
+  const { fingerprint, from, server } = hosts;
+  const request = { ...asked, ...(fingerprint === undefined ? {} : { fingerprint }) };
   const toClient = medium.channel(server.host, from);
   const gone = new AbortController();
   let over = false;

@@ -11,7 +11,7 @@ const proof: PieceProof = {
 };
 const peer = { id: 'a1'.repeat(20), role: 'node', host: '10.0.0.1', port: 65_002, zone: 'z' } as const;
 const messages: readonly PeerMessage[] = [
-  { type: 'hello', protocol: 1, peer, clusterTimeMs: 1, slots, identity: 'i', capability: 'c' },
+  { type: 'hello', protocol: 1, peer, clusterTimeMs: 1, slots },
   {
     type: 'open',
     handle: 1,

@@ -1,0 +1,267 @@
+import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
+import { describeError } from '../core/errors.ts';
+import type { BlobOrigin, PeerInfo } from '../core/node.ts';
+import type { Discovery } from '../discovery/discovery.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { holderOf } from '../security/capability.ts';
+import type { Signatures } from '../security/signatures.ts';
+import type { CapabilityAnswer, CapabilityQuestion, GivenCapability } from '../wire/capability-codec.ts';
+import type { EngineDeps } from './engine-deps.ts';
+import type { Neighbour } from './neighbour.ts';
+import type { CapabilityTransport } from './seams.ts';
+
+export interface CapabilityWalletDeps {
+  readonly self: () => PeerInfo;
+  readonly network: CapabilityTransport;
+  readonly discovery: Pick<Discovery, 'owner' | 'supernodes'>;
+  readonly signatures: Signatures;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Cluster time, milliseconds since the epoch. */
+  readonly wallClockMs: () => number;
+}
+
+export interface CapabilityWalletHost {
+  /** Shows a capability that was renewed to those who have seen the one before. */
+  neighbours(): readonly Neighbour[];
+  /** Where a client reads the blob now; undefined when none does. */
+  reads(digest: Digest): BlobOrigin | undefined;
+}
+
+/** All of a question to supernodes takes no longer than this; the next is asked too when the first takes so long. */
+const ASK_MS = 800;
+const HEDGE_MS = 500;
+/** A supernode that did not answer is not asked again for so long. */
+const SPARED_MS = 5_000;
+/** What has so little time left is renewed while it is read. */
+const RENEW_BEFORE_MS = 2 * 60_000;
+/** After a renewal that failed. */
+const RENEW_AGAIN_MS = 20_000;
+/** Less is of no use to begin with. */
+const LEAST_LEFT_MS = 10_000;
+
+interface Held extends GivenCapability {
+  /** SHA-256 of the certificate that it is for, hex. */
+  readonly holder: string;
+  /** Not renewed before, milliseconds of the clock. */
+  renewFromMs: number;
+}
+
+/**
+ * The capabilities of a node: got from supernodes for what its clients may read, shown to neighbours before anything is
+ * asked of them, renewed while a client reads.
+ */
+export class CapabilityWallet {
+  readonly #deps: CapabilityWalletDeps;
+  readonly #host: CapabilityWalletHost;
+  readonly #held = new Map<Digest, Held>();
+  /** Being asked for. */
+  readonly #asking = new Map<Digest, Promise<boolean>>();
+  /** Supernodes that did not answer -> until when they are left alone. */
+  readonly #spared = new Map<string, number>();
+  readonly #ending = new AbortController();
+
+  constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
+    this.#deps = deps;
+    this.#host = host;
+  }
+
+  /** Asks for the right to a blob, or to all that a manifest lists, and for what the registry says of it. Never rejects. */
+  async right({ digest, kind, origin }: RightSubject): Promise<Right | undefined> {
+    const place = placeOf(origin);
+    const answer = await this.#askAround(
+      kind === 'blob' ? { ...place, blob: digest } : { ...place, manifest: digest },
+      digest,
+    );
+    if (answer?.given !== undefined) this.#keep(answer.given);
+    const { manifest, size } = answer ?? {};
+    if (answer === undefined) return undefined;
+    const bytes = manifest === undefined ? undefined : Buffer.from(manifest.bytes, 'base64');
+    // What a supernode says is not a manifest's content until it has its digest.
+    const right = bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) === digest;
+    return {
+      ...(size === undefined ? {} : { size }),
+      ...(right && manifest !== undefined ? { manifest: { bytes, mediaType: manifest.mediaType } } : {}),
+    };
+  }
+
+  /** Whether neighbours will give us the blob, asked for if need be: within a second, whatever happens. Never rejects. */
+  async ensure({ digest, origin }: BlobRequest): Promise<boolean> {
+    if (this.covers(digest)) return true;
+    const asking = this.#asking.get(digest);
+    if (asking !== undefined && (await asking)) return true;
+    // What the manifest does not list may be there all the same.
+    return await this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]);
+  }
+
+  covers(digest: Digest): boolean {
+    const held = this.#held.get(digest);
+    if (held === undefined || this.#outdated(held)) return false;
+    return held.untilMs - this.#deps.wallClockMs() > LEAST_LEFT_MS;
+  }
+
+  /** Shows the neighbour the right to the blob, unless it has seen it. */
+  show(neighbour: Neighbour, digest: Digest): void {
+    const held = this.#held.get(digest);
+    if (held !== undefined) neighbour.showCapability(held);
+  }
+
+  /** What is shown with a question for the blobs, outside of a link. */
+  paperFor(digests: readonly Digest[]): GivenCapability | undefined {
+    const held = digests[0] === undefined ? undefined : this.#held.get(digests[0]);
+    return held !== undefined && digests.every((digest) => held.digests.includes(digest)) ? held : undefined;
+  }
+
+  /** Time passes: renews what a client still reads, and forgets what has expired. */
+  tick(): void {
+    const { clock, wallClockMs } = this.#deps;
+    const now = clock.now();
+    for (const held of new Set(this.#held.values())) {
+      const leftMs = held.untilMs - wallClockMs();
+      if (this.#outdated(held) || leftMs <= 0) {
+        this.#drop(held);
+        this.#askAnew(held.digests);
+      } else if (leftMs < RENEW_BEFORE_MS && now >= held.renewFromMs) {
+        held.renewFromMs = now + RENEW_AGAIN_MS;
+        if (held.digests.some((digest) => this.#host.reads(digest) !== undefined)) void this.#renew(held);
+      }
+    }
+  }
+
+  close(): void {
+    this.#ending.abort();
+  }
+
+  async #renew(held: Held): Promise<void> {
+    const { digests } = held;
+    const answer = await this.#askAround({ renew: held.capability, digests }, digests[0]!);
+    if (answer?.given !== undefined && answer.given.untilMs > held.untilMs) {
+      this.#keep(answer.given);
+      this.#showAll(digests);
+      return;
+    }
+    // It cannot go on without the registry's word of now.
+    this.#askAnew(digests);
+  }
+
+  /** Our certificate is another one now: links that begin from here on show that. */
+  #outdated({ holder }: Held): boolean {
+    return holder !== this.#deps.signatures.fingerprint;
+  }
+
+  /** For blobs that a client reads. */
+  #askAnew(digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      const origin = this.#host.reads(digest);
+      if (origin === undefined || this.#asking.has(digest)) continue;
+      void this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]).then(() =>
+        this.#showAll([digest]),
+      );
+    }
+  }
+
+  #showAll(digests: readonly Digest[]): void {
+    for (const neighbour of this.#host.neighbours()) {
+      for (const digest of digests) if (neighbour.weShare(digest)) this.show(neighbour, digest);
+    }
+  }
+
+  #ask(question: CapabilityQuestion, subject: Digest, wanted: readonly Digest[]): Promise<boolean> {
+    const asking = this.#askAround(question, subject).then((answer) => {
+      for (const digest of wanted) if (this.#asking.get(digest) === asking) this.#asking.delete(digest);
+      if (answer?.given === undefined) return false;
+      this.#keep(answer.given);
+      return wanted.every((digest) => this.covers(digest));
+    });
+    for (const digest of wanted) this.#asking.set(digest, asking);
+    return asking;
+  }
+
+  #keep(answer: GivenCapability): void {
+    const { signatures } = this.#deps;
+    // On a connection that began with an older certificate of ours.
+    const holder = holderOf(answer.capability);
+    if (holder === undefined || holder !== signatures.fingerprint) return;
+    signatures.learn(answer.card);
+    const held: Held = { ...answer, holder, renewFromMs: 0 };
+    for (const digest of answer.digests) {
+      const before = this.#held.get(digest);
+      // Of two the one that holds longer; of equals the one for more blobs.
+      if (before === undefined || before.untilMs <= held.untilMs) this.#held.set(digest, held);
+    }
+  }
+
+  #drop(held: Held): void {
+    for (const digest of held.digests) if (this.#held.get(digest) === held) this.#held.delete(digest);
+  }
+
+  /** Asks the owner of the subject, and another supernode when that fails or is slow. A no is the registry's, and counts. */
+  async #askAround(question: CapabilityQuestion, subject: Digest): Promise<CapabilityAnswer | undefined> {
+    const { clock, discovery } = this.#deps;
+    const owner = discovery.owner(subject);
+    const others = discovery.supernodes.filter(({ id }) => id !== owner?.id);
+    const candidates = [...(owner === undefined ? [] : [owner]), ...others]
+      .filter(({ id }) => (this.#spared.get(id) ?? Number.NEGATIVE_INFINITY) <= clock.now())
+      .slice(0, 2);
+    if (candidates.length === 0 || this.#ending.signal.aborted) return undefined;
+    const late = new AbortController();
+    const signal = AbortSignal.any([late.signal, this.#ending.signal]);
+    return await new Promise((resolve) => {
+      let pending = 0;
+      const finish = (answer: CapabilityAnswer | undefined): void => {
+        cancelHedge();
+        cancelEnd();
+        resolve(answer);
+        late.abort();
+      };
+      const askNext = (): void => {
+        const next = candidates.shift();
+        if (next === undefined) return;
+        pending++;
+        void this.#askOne(next, question, signal).then((answer) => {
+          pending--;
+          if (answer !== 'failed') finish(answer);
+          else if (candidates.length > 0) askNext();
+          else if (pending === 0) finish(undefined);
+        });
+      };
+      const cancelHedge = clock.after(HEDGE_MS, askNext);
+      const cancelEnd = clock.after(ASK_MS, () => finish(undefined));
+      askNext();
+    });
+  }
+
+  async #askOne(
+    { host, id, port }: PeerInfo,
+    question: CapabilityQuestion,
+    signal: AbortSignal,
+  ): Promise<CapabilityAnswer | undefined | 'failed'> {
+    const { clock, log, network } = this.#deps;
+    const startedMs = clock.now();
+    try {
+      return await network.askCapability({ address: { host, port }, question }, { signal });
+    } catch (error) {
+      // Given up because another one answered says nothing of this one; that it took all the time does.
+      if (!signal.aborted || clock.now() - startedMs >= ASK_MS - HEDGE_MS) {
+        this.#spared.set(id, clock.now() + SPARED_MS);
+      }
+      log.debug({ peer: id, error: describeError(error) }, 'no capability');
+      return 'failed';
+    }
+  }
+}
+
+/** Absent in a cluster without identities, where nobody asks for capabilities. */
+export function createWallet(deps: EngineDeps, host: CapabilityWalletHost): CapabilityWallet | undefined {
+  const { grants, vouching } = deps;
+  if (grants === undefined || vouching === undefined) return undefined;
+  return new CapabilityWallet({ ...deps, signatures: vouching.signatures }, host);
+}
+
+function placeOf({ authorization, repository, upstream }: BlobOrigin): BlobOrigin {
+  return { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+}

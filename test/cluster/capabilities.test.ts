@@ -1,0 +1,150 @@
+import t from 'tap';
+import { fingerprintOf } from '../../lib/security/cluster-authority.ts';
+import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import { encodePeerMessage } from '../../lib/wire/peer-codec.ts';
+import { testAuthority, testMember } from '../security/cluster.ts';
+import { type ClusterOptions, type Member, MemoryCluster } from './memory-cluster.ts';
+
+const MIB = 1024 * 1024;
+const SIZE = 6 * MIB + 5;
+const NEVER = new AbortController().signal;
+
+const start = (options: Pick<ClusterOptions, 'seed' | 'nodes' | 'supernodes'> & Partial<ClusterOptions>) =>
+  MemoryCluster.start({ identities: true, capabilities: true, ...options });
+
+const sourcesOf = (cluster: MemoryCluster): Record<string, number> => {
+  const found: Record<string, number> = {};
+  for (const { who, event } of cluster.events) {
+    if (event.kind !== 'piece' || !who.startsWith('node')) continue;
+    found[event.source] = (found[event.source] ?? 0) + 1;
+  }
+  return found;
+};
+
+async function refusedBy(members: readonly { readonly deps: Member<PeerEngine>['deps'] }[]) {
+  const found: Record<string, number> = {};
+  for (const { deps } of members) {
+    for (const { labels, value } of (await deps.metrics.refused.get()).values) {
+      const reason = String(labels['reason']);
+      found[reason] = (found[reason] ?? 0) + value;
+    }
+  }
+  return found;
+}
+
+t.test(
+  'with capabilities each byte is read once, and the registry is asked once for all nodes',
+  async (t) => {
+    const cluster = await start({ seed: 1, nodes: 6, supernodes: 2 });
+    const digest = cluster.blob(SIZE);
+    const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+    t.same(await cluster.until(Promise.all(pulls)), Array(6).fill(digest));
+    t.equal(cluster.origin.ratio(digest), 1);
+    t.same(cluster.origin.asked, [`/v2/team/app/blobs/${digest}`]);
+    t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
+    t.same(await refusedBy([...cluster.nodes, ...cluster.supernodes]), {});
+  },
+);
+
+t.test('small blobs too are given to those that may have them', async (t) => {
+  const cluster = await start({ seed: 2, nodes: 3, supernodes: 2 });
+  const digest = cluster.blob(5000);
+  for (const node of cluster.nodes) t.equal(await cluster.until(cluster.pull(node, digest, 5000)), digest);
+  t.equal(cluster.origin.ratio(digest), 1);
+  t.same(await refusedBy([...cluster.nodes, ...cluster.supernodes]), {});
+});
+
+t.test('a member without a capability gets zero bytes from nodes and supernodes', async (t) => {
+  const cluster = await start({ seed: 3, nodes: 2, supernodes: 1 });
+  const [size, small] = [SIZE, 5000];
+  const [digest, smallDigest] = [cluster.blob(size), cluster.blob(small)];
+  const holders = [...cluster.nodes, ...cluster.supernodes];
+  for (const node of cluster.nodes) {
+    t.equal(await cluster.until(cluster.pull(node, digest, size)), digest);
+    t.equal(await cluster.until(cluster.pull(node, smallDigest, small)), smallDigest);
+  }
+  const { certificate, identity } = await testMember(await testAuthority(), 'node');
+  const member = {
+    id: identity.name,
+    role: 'node',
+    fingerprint: fingerprintOf(certificate).toString('hex'),
+  } as const;
+  const network = cluster.network.host('thief', { member });
+  for (const holder of holders) {
+    const address = { host: holder.name, port: 1000 };
+    const link = await cluster.until(network.dial(address, { signal: NEVER }));
+    const peer = { id: member.id, role: 'node', host: 'thief', port: 1000, zone: '' } as const;
+    const slots = { up: 0, down: 4 };
+    link.send(encodePeerMessage({ type: 'hello', protocol: 1, peer, clusterTimeMs: 0, slots }));
+    link.send(encodePeerMessage({ type: 'open', handle: 1, digest, size, pieceBytes: 262_144 }));
+    await cluster.run(50);
+    const into = new Uint8Array(262_144);
+    const range = { start: 0, end: into.length };
+    const fetching = network.fetch({ address, from: member.id, digest, range }, into, { signal: NEVER });
+    await t.rejects(cluster.until(fetching), { code: 'BLOB_UNKNOWN' }, holder.name);
+    t.ok(into.every((byte) => byte === 0));
+    const origin = { upstream: 'memory.test', repository: 'team/app' };
+    const asked = { address, from: member.id, blobs: [{ digest: smallDigest, size: small }], origin };
+    t.same(await cluster.until(network.fetchSmall(asked, { signal: NEVER })), [undefined], holder.name);
+  }
+  t.ok(((await refusedBy(holders))['no-capability'] ?? 0) >= 2 * holders.length);
+});
+
+t.test(
+  'when the registry says no to a supernode, the node reads for itself and nothing is lost',
+  async (t) => {
+    const cluster = await start({ seed: 4, nodes: 2, supernodes: 1 });
+    const digest = cluster.blob(SIZE);
+    cluster.origin.forbidden = true;
+    const before = cluster.clock.now();
+    const [node] = cluster.nodes;
+    t.equal(await cluster.until(cluster.pull(node!, digest, SIZE)), digest);
+    t.same(sourcesOf(cluster), { origin: 24 + 1 });
+    t.ok(cluster.clock.now() - before < 1000, `after ${cluster.clock.now() - before} ms`);
+    cluster.origin.forbidden = false;
+    const [, other] = cluster.nodes;
+    t.equal(await cluster.until(cluster.pull(other!, digest, SIZE)), digest);
+    t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'whoever may have it gets it from the node that read it');
+  },
+);
+
+t.test('a supernode that does not answer costs less than a second, and no pull', async (t) => {
+  const cluster = await start({ seed: 5, nodes: 1, supernodes: 1 });
+  const digest = cluster.blob(SIZE);
+  for (const { name } of cluster.supernodes) cluster.network.freeze(name);
+  const [node] = cluster.nodes;
+  const origin = { upstream: 'memory.test', repository: 'team/app' };
+  const before = cluster.clock.now();
+  const first = node!.engine.open({ digest, size: SIZE, origin }, { signal: NEVER })[Symbol.asyncIterator]();
+  t.notOk((await cluster.until(first.next())).done);
+  t.ok(cluster.clock.now() - before < 1000, `first byte after ${cluster.clock.now() - before} ms`);
+  await first.return?.();
+  t.equal(await cluster.until(cluster.pull(node!, digest, SIZE)), digest);
+});
+
+t.test(
+  'a long pull goes on from peers: its capability is renewed, up to the end of the session',
+  async (t) => {
+    const rate = 8 * 1024;
+    const minutes = (count: number): number => count * 60_000;
+    for (const [sessionMaxMs, least, most] of [
+      [minutes(30), 1, 1],
+      [minutes(4), 3, 6],
+    ] as const) {
+      const cluster = await start({
+        ...{ seed: 6, nodes: 2, supernodes: 1 },
+        ...{ originBytesPerSecond: rate, deskHabits: { sessionMaxMs } },
+      });
+      const size = Math.floor((rate * minutes(11)) / 1000);
+      const digest = cluster.blob(size);
+      const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+      t.same(await cluster.until(Promise.all(pulls), minutes(20)), [digest, digest]);
+      t.equal(cluster.origin.ratio(digest), 1);
+      const { length } = cluster.origin.asked;
+      t.ok(
+        length >= least && length <= most,
+        `${length} questions in sessions of ${sessionMaxMs / 60_000} min`,
+      );
+    }
+  },
+);

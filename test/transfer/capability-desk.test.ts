@@ -1,0 +1,173 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import t from 'tap';
+import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
+import type { BlobRequest } from '../../lib/core/blob-source.ts';
+import { type Digest, digestOf } from '../../lib/core/digest.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
+import type { OriginRequest, OriginResponse } from '../../lib/origin/origin-client.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { Credentials } from '../../lib/security/credentials.ts';
+import { Signatures } from '../../lib/security/signatures.ts';
+import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
+import { CapabilityDesk } from '../../lib/transfer/capability-desk.ts';
+import { CapabilityWallet } from '../../lib/transfer/capability-wallet.ts';
+import { Grants } from '../../lib/transfer/grants.ts';
+import { testAuthority, testMember } from '../security/cluster.ts';
+
+const authority = await testAuthority();
+const NEVER = new AbortController().signal;
+const [config, layer, foreign] = ['c', 'd', 'e'].map((letter) => `sha256:${letter.repeat(64)}`) as [
+  Digest,
+  Digest,
+  Digest,
+];
+const manifestBytes = Buffer.from(
+  JSON.stringify({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: config, size: 5 },
+    layers: [
+      { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: layer, size: 9 },
+      {
+        mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+        ...{ digest: foreign, size: 9, urls: ['https://elsewhere.test/layer'] },
+      },
+    ],
+  }),
+);
+const manifest = digestOf(manifestBytes);
+const place = { upstream: 'r.test', repository: 'team/app' };
+
+/** A supernode at a registry that knows Alice alone. */
+async function supernode() {
+  const clock = new FakeClock();
+  const asked: string[] = [];
+  const request = async ({ headers, method, path }: OriginRequest): Promise<OriginResponse> => {
+    asked.push(`${method} ${path} ${String(headers['authorization'] ?? '-')}`);
+    const known = headers['authorization'] === 'Bearer alice';
+    const type = { 'content-type': 'application/vnd.oci.image.manifest.v1+json', 'content-length': '9' };
+    const body = method === 'GET' && known ? [manifestBytes] : [];
+    return {
+      status: known ? 200 : 401,
+      headers: type,
+      body: (async function* () {
+        yield* body;
+      })(),
+    };
+  };
+  const signatures = new Signatures(steadyCredentials((await testMember(authority, 'supernode')).tls));
+  const common = { clock, log: silentLog(), metrics: createMetrics({ defaults: false }), signatures };
+  const parts = { ...common, wallClockMs: () => clock.now() };
+  const grants = new Grants(parts);
+  const desk = new CapabilityDesk({ ...parts, grants, origin: { request } }, {});
+  return { asked, clock, desk, grants };
+}
+function advance(clock: FakeClock, ms: number): void {
+  const until = clock.now() + ms;
+  while (clock.advanceToNext(until));
+}
+
+const holder = { id: 'a'.repeat(40), fingerprint: 'b'.repeat(64) };
+
+t.test(
+  "the registry is asked with the caller's credential, once for all who come with the same",
+  async (t) => {
+    const { asked, clock, desk, grants } = await supernode();
+    const ask = (authorization?: string) =>
+      desk.answer(holder, { ...place, manifest, ...(authorization && { authorization }) }, { signal: NEVER });
+    const [first, second] = await Promise.all([ask('Bearer alice'), ask('Bearer alice')]);
+    t.same(first?.given?.digests, [config, layer], 'what the manifest lists, but for what lies elsewhere');
+    t.same(Buffer.from(second?.manifest?.bytes ?? '', 'base64'), manifestBytes);
+    t.same(asked, [`GET /v2/team/app/manifests/${manifest} Bearer alice`]);
+    t.ok(grants.allows({ id: holder.id, role: 'node' }, layer), 'the supernode itself knows');
+    t.equal(await ask('Bearer mallory'), undefined);
+    t.equal(await ask(), undefined);
+    t.same(asked.slice(1), [
+      `HEAD /v2/team/app/manifests/${manifest} Bearer mallory`,
+      `HEAD /v2/team/app/manifests/${manifest} -`,
+    ]);
+    advance(clock, 61_000);
+    t.not(await ask('Bearer alice'), undefined);
+    t.equal(asked.length, 4, 'after a minute the registry is asked again');
+  },
+);
+
+t.test('a blob that no manifest of ours lists is asked for by itself', async (t) => {
+  const { asked, desk } = await supernode();
+  const question = { ...place, authorization: 'Bearer alice', blob: layer };
+  const answer = await desk.answer(holder, question, { signal: NEVER });
+  t.same(answer?.given?.digests, [layer]);
+  t.equal(answer?.size, 9);
+  t.same(asked, [`HEAD /v2/team/app/blobs/${layer} Bearer alice`]);
+});
+
+t.test('what is no repository is not asked for', async (t) => {
+  const { asked, desk } = await supernode();
+  for (const repository of ['../x', 'a/../b', 'a?b', 'a b', '', 'A', 'a//b', `a\r\nb`]) {
+    const question = { ...place, repository, authorization: 'Bearer alice', blob: layer };
+    t.equal(await desk.answer(holder, question, { signal: NEVER }), undefined, JSON.stringify(repository));
+  }
+  t.same(asked, []);
+});
+
+t.test('a capability is renewed for its holder alone, and no longer than the session', async (t) => {
+  const { asked, clock, desk } = await supernode();
+  const question = { ...place, authorization: 'Bearer alice', blob: layer };
+  let given = (await desk.answer(holder, question, { signal: NEVER }))?.given;
+  const renew = (of = holder) =>
+    desk.answer(of, { renew: given?.capability ?? '', digests: given?.digests ?? [] }, { signal: NEVER });
+  t.equal(await renew({ ...holder, fingerprint: 'c'.repeat(64) }), undefined, 'for somebody else');
+  for (let minutes = 0; minutes < 26; minutes += 4) {
+    advance(clock, 4 * 60_000);
+    const next = (await renew())?.given;
+    t.ok((next?.untilMs ?? 0) > (given?.untilMs ?? 0), `after ${minutes + 4} minutes`);
+    given = next;
+  }
+  t.equal(given?.untilMs, 30 * 60_000);
+  advance(clock, 3 * 60_000);
+  t.equal((await renew())?.given, undefined, 'the session is over');
+  t.equal(asked.length, 1);
+});
+
+t.test('a node whose certificate was renewed gets a capability for the new one', async (t) => {
+  const { clock, desk } = await supernode();
+  const { identity, tls } = await testMember(authority, 'node');
+  const publicKey = createPublicKey(createPrivateKey(tls.key));
+  const next: TlsKeys = { ...tls, cert: await authority.issue({ identity, publicKey, nowMs: Date.now() }) };
+  const log = silentLog();
+  const wallClockMs = (): number => clock.now();
+  const credentials = new Credentials({ clock, log, wallClockMs }, tls, async () => next);
+  t.teardown(() => credentials.close());
+  const signatures = new Signatures(credentials);
+  const peer = { id: 'f'.repeat(40), role: 'supernode', host: 's', port: 1, zone: '' } as const;
+  const fingerprints: string[] = [];
+  const wallet = new CapabilityWallet(
+    {
+      ...{ clock, log, signatures, wallClockMs, metrics: createMetrics({ defaults: false }) },
+      self: () => ({ ...peer, id: identity.name, role: 'node' }),
+      discovery: { owner: () => peer, supernodes: [peer] },
+      network: {
+        askCapability: ({ question }, options) => {
+          const { fingerprint } = signatures;
+          fingerprints.push(fingerprint);
+          return desk.answer({ id: identity.name, fingerprint }, question, options);
+        },
+      },
+    },
+    { neighbours: () => [], reads: () => undefined },
+  );
+  const request: BlobRequest = {
+    digest: layer,
+    size: 9,
+    origin: { ...place, authorization: 'Bearer alice' },
+  };
+  t.ok(await wallet.ensure(request));
+  t.ok(wallet.covers(layer));
+  await credentials.look();
+  t.notOk(wallet.covers(layer), 'the old one is of no use on new connections');
+  t.ok(await wallet.ensure(request));
+  t.equal(new Set(fingerprints).size, 2);
+  advance(clock, 5 * 60_000);
+  t.notOk(wallet.covers(layer), 'it has expired');
+});

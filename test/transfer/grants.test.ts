@@ -1,0 +1,105 @@
+import { pino } from 'pino';
+import t from 'tap';
+import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
+import type { Digest } from '../../lib/core/digest.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
+import { type Capability, digestListHash, issueCapability } from '../../lib/security/capability.ts';
+import { Signatures } from '../../lib/security/signatures.ts';
+import { Grants } from '../../lib/transfer/grants.ts';
+import { testAuthority, testMember } from '../security/cluster.ts';
+
+const authority = await testAuthority();
+const member = async (role: 'node' | 'supernode' | 'tracker'): Promise<Signatures> =>
+  new Signatures(steadyCredentials((await testMember(authority, role)).tls));
+const [supernode, node, tracker] = [await member('supernode'), await member('node'), await member('tracker')];
+const [ours, other] = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [Digest, Digest];
+const holder = { id: 'c'.repeat(40), fingerprint: 'd'.repeat(64) };
+const asker = { id: holder.id, role: 'node' } as const;
+const NOW = 1_000_000;
+const digests = [ours];
+const sound: Capability = {
+  list: digestListHash(digests),
+  holder: holder.fingerprint,
+  sinceMs: NOW,
+  untilMs: NOW + 60_000,
+};
+
+function grantsAt(clock: { nowMs: number }) {
+  const signatures = new Signatures(steadyCredentials(own));
+  for (const { card } of [supernode, node, tracker]) signatures.learn(card);
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(line) });
+  const metrics = createMetrics({ defaults: false });
+  const refused = async (): Promise<Record<string, number>> => {
+    const { values } = await metrics.refused.get();
+    return Object.fromEntries(values.map(({ labels, value }) => [String(labels['reason']), value]));
+  };
+  return { grants: new Grants({ signatures, log, metrics, wallClockMs: () => clock.nowMs }), lines, refused };
+}
+const own = (await testMember(authority, 'node')).tls;
+
+t.test('a member gets the blobs that its capability is for, for as long as it holds', (t) => {
+  const clock = { nowMs: NOW };
+  const { grants } = grantsAt(clock);
+  t.ok(grants.show(holder, { text: issueCapability(supernode, sound), digests }));
+  t.ok(grants.allows(asker, ours));
+  t.notOk(grants.allows(asker, other), 'another blob');
+  t.notOk(grants.allows({ id: 'e'.repeat(40), role: 'node' }, ours), 'another member');
+  clock.nowMs = sound.untilMs + 29_000;
+  t.ok(grants.allows(asker, ours), 'clocks may differ');
+  clock.nowMs = sound.untilMs + 31_000;
+  t.notOk(grants.allows(asker, ours), 'it has expired');
+  t.end();
+});
+
+t.test('what is no capability of a supernode for this member and these blobs is worth nothing', async (t) => {
+  const { grants, refused } = grantsAt({ nowMs: NOW });
+  const text = issueCapability(supernode, sound);
+  const [payload = '', signature = ''] = text.slice('dfcap1_'.length).split('.');
+  const later = Buffer.from(
+    Buffer.from(payload, 'base64url')
+      .toString()
+      .replace(String(sound.untilMs), String(sound.untilMs + 1)),
+  ).toString('base64url');
+  const cases: [reason: string, text: string, digests: readonly Digest[], fingerprint: string][] = [
+    ['malformed', '', digests, holder.fingerprint],
+    ['malformed', 'dfcap1_x', digests, holder.fingerprint],
+    ['forged', issueCapability(node, sound), digests, holder.fingerprint],
+    ['forged', issueCapability(tracker, sound), digests, holder.fingerprint],
+    ['forged', `dfcap1_${later}.${signature}`, digests, holder.fingerprint],
+    ['other-holder', text, digests, 'e'.repeat(64)],
+    ['other-blobs', text, [other], holder.fingerprint],
+    ['other-blobs', text, [ours, other], holder.fingerprint],
+    ['expired', issueCapability(supernode, { ...sound, untilMs: NOW - 40_000 }), digests, holder.fingerprint],
+  ];
+  const expected: Record<string, number> = {};
+  for (const [reason, shown, list, fingerprint] of cases) {
+    t.notOk(grants.show({ id: holder.id, fingerprint }, { text: shown, digests: list }), reason);
+    expected[reason] = (expected[reason] ?? 0) + 1;
+    t.same(await refused(), expected);
+  }
+  t.notOk(grants.allows(asker, ours));
+});
+
+t.test(
+  'without a capability a member gets nothing: one line in the log, and each time is counted',
+  async (t) => {
+    const { grants, lines, refused } = grantsAt({ nowMs: NOW });
+    for (let time = 0; time < 3; time++) t.notOk(grants.allows(asker, ours));
+    t.same(await refused(), { 'no-capability': 3 });
+    t.equal(lines.length, 1);
+    t.match(JSON.parse(lines[0] ?? ''), { peer: holder.id, reason: 'no-capability' });
+    t.ok(grants.allows({ id: holder.id, role: 'supernode' }, ours), 'supernodes read for everybody');
+  },
+);
+
+t.test('a question for small blobs brings its capability along', (t) => {
+  const { grants } = grantsAt({ nowMs: NOW });
+  const blobs = [ours, other].map((digest) => ({ digest, size: 5 }));
+  const asked = { blobs, from: holder.id, fingerprint: holder.fingerprint };
+  t.same([...grants.permitted(asked)], []);
+  const capability = { capability: issueCapability(supernode, sound), card: supernode.card, digests };
+  t.same([...grants.permitted({ ...asked, fingerprint: undefined, capability })], [], 'of nobody');
+  t.same([...grants.permitted({ ...asked, capability })], [ours]);
+  t.end();
+});
