@@ -98,7 +98,10 @@ export function unshareCommand(): Command {
   return new Command('unshare')
     .description('Share it with BitTorrent clients no more. What they have they keep.')
     .argument('<digest|image|info hash...>', 'as it was shared, or the beginning of the info hash')
-    .addHelpText('after', '\nExit codes: 0 they are shared no more; 1 some were not shared.\n')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dfget cache unshare 4f7d1c9a20be\n  dfget cache unshare harbor.corp/team/app:v1\n\nExit codes: 0 they are shared no more; 1 some were not shared.\n',
+    )
     .action(async (names: readonly string[], flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         for (const name of names) {
