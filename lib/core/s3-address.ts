@@ -23,7 +23,8 @@ export function parseS3Address(text: string): S3Address | undefined {
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol))) {
     return undefined;
   }
-  const folder = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, '');
+  const folder = decoded(url.pathname)?.replace(/^\/+|\/+$/g, '');
+  if (folder === undefined) return undefined;
   const pathStyle = options.get('path-style') ?? (endpoint === undefined ? 'false' : 'true');
   return {
     bucket: url.host,
@@ -33,4 +34,12 @@ export function parseS3Address(text: string): S3Address | undefined {
     region: options.get('region') ?? (endpoint === undefined ? undefined : 'us-east-1'),
     pathStyle: pathStyle === 'true',
   };
+}
+
+function decoded(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return undefined;
+  }
 }

@@ -6,7 +6,7 @@ const schemas: readonly z.ZodType[] = [
   ...[values.address(), values.advertised(), values.proxyListener(), values.trackerUrl(), values.httpsUrl()],
   ...[values.duration(), values.cacheAfterPull(), values.size(), values.rate(), values.connections()],
   ...[values.plainRate(), values.share(), values.dataDir(), values.logLevel(), values.toggle()],
-  values.name('a zone'),
+  ...[values.name('a zone'), values.redisUrl(), values.objectStoreUrl(), values.httpUrl()],
 ];
 
 export const target: FuzzTarget = {
@@ -34,6 +34,14 @@ export const target: FuzzTarget = {
       'keep',
       '64KiB/s',
       'none',
+    ],
+    ...[
+      'memory',
+      'redis://:secret@redis.corp:6379/0',
+      'unix:///run/redis.sock',
+      'disk',
+      's3://blobs/damselfly?endpoint=https://rgw.corp&region=eu-1',
+      'http://tracker.corp:8401/x',
     ],
     ...[
       '1024',
