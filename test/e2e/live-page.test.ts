@@ -81,7 +81,7 @@ t.test(
       registryRate: 10 * MIB,
     });
     t.teardown(() => stage[Symbol.asyncDispose]());
-    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1 });
+    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1, secure: false });
     const { daemons, tracker } = cluster;
     const origin = `http://${tracker.ready.http}`;
     const browser = await openBrowser(origin);
