@@ -1,3 +1,4 @@
+import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { abortedError, DamselflyError, describeError } from '../../lib/core/errors.ts';
 import type { Logger } from '../../lib/observe/log.ts';
@@ -117,7 +118,7 @@ export class Seeder {
     this.#cancelRestart();
     const { clock, log } = this.#deps;
     // A checkout runs its sources, an installed package its compiled files.
-    const file = new URL(`seed-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+    const file = new URL(`seed-worker${extname(import.meta.filename)}`, import.meta.url);
     const worker = new Worker(file, {
       name: 'bittorrent',
       workerData: { ...this.#options, authority: this.#authority } satisfies SeedOptions,

@@ -58,6 +58,12 @@ export class PieceSink {
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
+    // A copy that comes while the first one is written is of no more use than one that comes later.
+    const first = blob.landing(proof.index);
+    if (first !== undefined) {
+      await first.written;
+      if (blob.stored.have.has(proof.index)) return;
+    }
     if (!blob.refuses(proof.generation)) {
       const written = blob.stored.write(proof, piece.bytes);
       blob.land(proof.index, { piece, written });

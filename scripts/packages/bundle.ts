@@ -1,8 +1,9 @@
-import { cp, readFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
+import { loadScript, SCRIPTS } from '../../tracker/live/page-files.ts';
 import { ROOT } from './manifest.ts';
 
 /** Packages with compiled code: they cannot be in the bundle. */
@@ -35,7 +36,11 @@ const lateRequires: Plugin = {
 export async function bundle(folder: string): Promise<void> {
   await build({
     absWorkingDir: ROOT,
-    entryPoints: { damselfly: 'damselfly/main.js', dfget: 'dfget/main.js' },
+    entryPoints: {
+      damselfly: 'damselfly/main.js',
+      dfget: 'dfget/main.js',
+      'seed-worker': 'dfget/torrent/seed-worker.ts',
+    },
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     chunkNames: 'part-[hash]',
@@ -59,6 +64,13 @@ export async function bundle(folder: string): Promise<void> {
     },
     plugins: [lateRequires],
   });
+  await writePage(join(folder, 'page'));
+}
+
+/** The modules of the live page, as browsers take them: the tracker serves them as they are. */
+async function writePage(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const name of SCRIPTS) await writeFile(join(folder, `${name}.mjs`), await loadScript(name));
 }
 
 /** Native packages with the versions that we were tested with. */

@@ -25,7 +25,11 @@ const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').u
  * A node, and namespaces for clients: transmission speaks to nobody at a loopback address, and to one client at an
  * address.
  */
-async function createGround(name: string, clients: number, options: { readonly secure?: boolean } = {}) {
+async function createGround(
+  name: string,
+  clients: number,
+  { secure = false }: { readonly secure?: boolean } = {},
+) {
   const stage = await createStage(name, { image: { totalBytes: 12 * MIB, layers: 2 } });
   const network = await createNetwork({ nodes: clients, bytesPerSecond: 400 * MIB });
   stage.cleanup.defer(() => network.remove());
@@ -33,7 +37,7 @@ async function createGround(name: string, clients: number, options: { readonly s
   const here = { ...network, nodes: [] };
   const cluster = await stage.startCluster({
     ...{ nodes: 1, supernodes: 0, network: here, daemonFlags },
-    ...options,
+    secure,
   });
   stage.cleanup.defer(() => cluster.stop());
   const socket = cluster.daemons[0]?.ready.socket ?? '';

@@ -72,6 +72,15 @@ async function shown(page: Page): Promise<Measured & { readonly tiles: ReadonlyM
   };
 }
 
+/** Looks at each refresh. The page's policy lets nothing in it evaluate text, so that playwright cannot wait there. */
+async function until(page: Page, expression: string): Promise<void> {
+  const deadline = AbortSignal.timeout(60_000);
+  while ((await page.evaluate(expression)) !== true) {
+    deadline.throwIfAborted();
+    await refreshes(page, 1);
+  }
+}
+
 t.test(
   'the live page shows a pull from 0 to 100 %, with the numbers of /metrics no more than a refresh old',
   { skip: skipReason({ programs: ['docker-registry', 'chromium'] }) },
@@ -81,7 +90,7 @@ t.test(
       registryRate: 10 * MIB,
     });
     t.teardown(() => stage[Symbol.asyncDispose]());
-    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1 });
+    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1, secure: false });
     const { daemons, tracker } = cluster;
     const origin = `http://${tracker.ready.http}`;
     const browser = await openBrowser(origin);
@@ -139,7 +148,8 @@ t.test(
       `on the way: ${[...seen].join(', ')} %`,
     );
 
-    await page.waitForFunction(
+    await until(
+      page,
       `((all) => all.length >= 3 && all.every((percent) => percent === 100))(${READ_PERCENTS})`,
     );
     const metrics = await measure(cluster);
@@ -173,7 +183,7 @@ t.test(
     await t.test('members are found by what they are', async (t) => {
       const { peer } = daemons[2]!.ready;
       await page.fill('#find', peer);
-      await page.waitForFunction(`document.querySelectorAll('#members tr').length === 1`);
+      await until(page, `document.querySelectorAll('#members tr').length === 1`);
       t.match(await page.textContent('#members'), peer);
       await page.fill('#find', '');
     });

@@ -67,6 +67,7 @@ t.test('one image to all nodes, and a tracker that is killed meanwhile', { skip 
   const cluster = await stage.startCluster({
     nodes: 3,
     supernodes: 1,
+    secure: false,
     daemonFlags: ['--discovery', 'tracker'],
   });
   const { http, listen } = cluster.tracker.ready;
