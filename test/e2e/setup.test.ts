@@ -212,7 +212,7 @@ t.test(
       'x:1',
     ]);
     t.match(refused, { code: 1, output: /SETUP_REFUSED.*docker\.io only/ });
-    t.match(await run(bin('dfget'), ['setup', 'lxc']), { code: 1, output: /containerd, docker, podman/ });
+    t.match(await run(bin('dfget'), ['setup', 'lxc']), { code: 2, output: /containerd, docker, podman/ });
   },
 );
 

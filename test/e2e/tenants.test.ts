@@ -89,7 +89,7 @@ await t.test(
       t.ok(Buffer.from(await answer.arrayBuffer()).equals(LAYER));
       const admin = `http://${scene.cluster.daemons[node]?.ready.admin}`;
       t.match(await (await fetch(`${admin}/readyz`)).json(), {
-        notes: [/insecure/, /^trust: node for registry\.test/],
+        notes: [/^trust: node for registry\.test/],
       });
       t.match(
         await (await fetch(`${admin}/metrics`)).text(),

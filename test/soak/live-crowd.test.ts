@@ -11,7 +11,7 @@ import { createLiveRoutes } from '../../tracker/live/live-routes.ts';
 import { WatchCluster } from '../../tracker/live/watch-cluster.ts';
 import { openBrowser, refreshes, tileIs } from '../helpers/browser.ts';
 import { skipReason } from '../helpers/clients/client.ts';
-import { anyPort, systemClock } from './control-rig.ts';
+import { anyPort, systemClock } from '../tracker/control-rig.ts';
 
 const NODES = 5000;
 const PIECES = 200;
