@@ -38,4 +38,10 @@ export interface EngineDeps {
   readonly trace?: Trace | undefined;
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
+  /** The cluster's time, by which expiries count, milliseconds since the epoch. @default wallClockMs */
+  readonly clusterTimeMs?: (() => number) | undefined;
+}
+
+export function timeOf({ clusterTimeMs, wallClockMs }: EngineDeps): () => number {
+  return clusterTimeMs ?? wallClockMs;
 }

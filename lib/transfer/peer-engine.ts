@@ -21,7 +21,7 @@ import { Conversation } from './conversation.ts';
 import { Decisions } from './decisions.ts';
 import { discoveryNews } from './discovery-news.ts';
 import { Downloads } from './downloads.ts';
-import type { EngineDeps } from './engine-deps.ts';
+import { type EngineDeps, timeOf } from './engine-deps.ts';
 import { fallbackHost } from './fallback-host.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
 import { Limits } from './limits.ts';
@@ -98,13 +98,16 @@ export class PeerEngine implements BlobSource {
         },
       },
     );
-    this.#wallet = createWallet(deps, {
-      neighbours: () => this.#neighbours.all(),
-      reads: (digest) => {
-        const blob = this.#table.get(digest);
-        return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
+    this.#wallet = createWallet(
+      { ...deps, wallClockMs: timeOf(deps) },
+      {
+        neighbours: () => this.#neighbours.all(),
+        reads: (digest) => {
+          const blob = this.#table.get(digest);
+          return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
+        },
       },
-    });
+    );
     this.#conversation = new Conversation(deps, {
       proofs: this.#trust.teller,
       showRight: (neighbour, blob) => this.#wallet?.show(neighbour, blob.digest),
@@ -339,7 +342,7 @@ export class PeerEngine implements BlobSource {
   }
 
   #hello(): Hello {
-    const clusterTimeMs = this.#deps.wallClockMs();
+    const clusterTimeMs = timeOf(this.#deps)();
     // How many uploads this peer may have is told once it is our neighbour.
     const slots = { up: 0, down: this.#decisions.core.freeDownloads };
     return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots };

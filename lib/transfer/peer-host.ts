@@ -224,14 +224,17 @@ export async function openPeerHost<E extends Engine>(
       ring.note(atMs, event);
       reporter.note(atMs, event);
     };
+    const clusterTimeMs = (): number => credentials?.time.nowMs() ?? deps.wallClockMs();
     const vouching =
       credentials === undefined
         ? undefined
         : new Vouching(new Signatures(credentials), { warrantsGiven: () => opened.by() === 'tracker' });
     const grants =
-      vouching === undefined ? undefined : new Grants({ ...deps, metrics, signatures: vouching.signatures });
+      vouching === undefined
+        ? undefined
+        : new Grants({ ...deps, metrics, signatures: vouching.signatures, wallClockMs: clusterTimeMs });
     const shared = { grants, network, discovery, store, origin, pool, limits, metrics, vouching };
-    const parts = { ...deps, ...shared, trace, self: () => self };
+    const parts = { ...deps, ...shared, clusterTimeMs, trace, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;
     reporter.follow(() => engine.status().blobs);

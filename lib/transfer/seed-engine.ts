@@ -17,7 +17,7 @@ import { type CapabilityDesk, createDesk, type DeskHabits } from './capability-d
 import { endEach, IDLE_CLOSE_MS, startCleaner } from './cleaner.ts';
 import { CoOwners } from './co-owners.ts';
 import { Decisions } from './decisions.ts';
-import type { EngineDeps } from './engine-deps.ts';
+import { type EngineDeps, timeOf } from './engine-deps.ts';
 import { heldSmallBlobs } from './held-small-blobs.ts';
 import { type KeptObjects, keptNotes, openKeptObjects } from './kept-objects.ts';
 import { Limits } from './limits.ts';
@@ -77,7 +77,7 @@ export class SeedEngine {
       links: () => this.#neighbours,
       blob: (digest) => this.#blobs.get(digest),
     });
-    this.#desk = createDesk(deps, habits);
+    this.#desk = createDesk({ ...deps, wallClockMs: timeOf(deps) }, habits);
     const { judge, teller: proofs } = this.#trust;
     this.#blobs = new BlobTable(deps.pool, judge);
     this.#neighbours = new Neighbours(
@@ -347,7 +347,7 @@ export class SeedEngine {
   }
 
   #hello(): Hello {
-    const clusterTimeMs = this.#deps.wallClockMs();
+    const clusterTimeMs = timeOf(this.#deps)();
     return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
   }
 
