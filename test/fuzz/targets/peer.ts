@@ -1,5 +1,5 @@
 import type { Digest } from '../../../lib/core/digest.ts';
-import type { PieceProof } from '../../../lib/core/proof.ts';
+import { type PieceProof, SIGNATURE_BYTES } from '../../../lib/core/proof.ts';
 import { decodePeerMessage, encodePeerMessages } from '../../../lib/wire/peer-codec.ts';
 import type { PeerMessage } from '../../../lib/wire/peer-messages.ts';
 import { type FuzzTarget, promise } from '../target.ts';
@@ -7,15 +7,16 @@ import { type FuzzTarget, promise } from '../target.ts';
 const slots = { up: 4, down: 3 };
 const proof: PieceProof = {
   ...{ index: 7, hash: new Uint8Array(32).fill(1), generation: '0011223344556677' },
-  signature: new Uint8Array(64).fill(2),
+  signature: new Uint8Array(SIGNATURE_BYTES).fill(2),
 };
 const peer = { id: 'a1'.repeat(20), role: 'node', host: '10.0.0.1', port: 65_002, zone: 'z' } as const;
+const digest = `sha256:${'ab'.repeat(32)}` as Digest;
 const messages: readonly PeerMessage[] = [
   { type: 'hello', protocol: 1, peer, clusterTimeMs: 1, slots },
   {
     type: 'open',
     handle: 1,
-    digest: `sha256:${'ab'.repeat(32)}` as Digest,
+    digest,
     size: 2 ** 33,
     pieceBytes: 2 ** 22,
   },
@@ -29,14 +30,17 @@ const messages: readonly PeerMessage[] = [
   { type: 'origin', handle: 1, upstream: 'harbor.corp', repository: 'team/app' },
   { type: 'origin-failed', handle: 1, code: 'UPSTREAM_REFUSED', status: 404, message: 'no' },
   { type: 'wrong', handle: 1, generations: ['0011223344556677'] },
+  { type: 'voucher', text: 'a card' },
+  { type: 'evidence', digest, size: 2 ** 33, pieceBytes: 2 ** 22, proofs: [proof, { ...proof, index: 8 }] },
+  { type: 'capability', text: 'a capability', digests: [digest] },
 ];
 
 export const target: FuzzTarget = {
   about: 'what neighbours say to each other',
   parsers: {
     'lib/wire/peer-codec.ts': [
-      ...['decodePeerMessage', 'readMessage', 'readOpen', 'readSlots', 'readFlag', 'readIndex'],
-      ...['readHeaderText', 'readProofs'],
+      ...['decodePeerMessage', 'readMessage', 'readBlob', 'readDigest', 'readSlots', 'readFlag'],
+      ...['readIndex', 'readHeaderText', 'readProofs'],
     ],
     'lib/wire/peer-codec-hello.ts': ['decodeHello'],
     'lib/wire/peer-codec-bytes.ts': ['u8', 'text', 'rest', 'end', 'decodeText'],

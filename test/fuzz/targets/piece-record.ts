@@ -1,12 +1,13 @@
 import type { Digest } from '../../../lib/core/digest.ts';
 import { blobInfo } from '../../../lib/core/geometry.ts';
+import { SIGNATURE_BYTES } from '../../../lib/core/proof.ts';
 import { HeldPieces } from '../../../lib/store/held-pieces.ts';
 import { type FuzzTarget, promise } from '../target.ts';
 
 const info = blobInfo(`sha256:${'ab'.repeat(32)}` as Digest, 20 * 2 ** 18 - 5, 2 ** 18);
 const full = new HeldPieces(info);
 for (let index = 0; index < info.pieces; index++) {
-  const signature = new Uint8Array(index % 2 === 0 ? 64 : 0);
+  const signature = new Uint8Array(index % 2 === 0 ? SIGNATURE_BYTES : 0);
   full.mark({ index, hash: new Uint8Array(32).fill(index), generation: '0011223344556677', signature });
   if (index % 3 === 0) full.hold(index);
 }
@@ -37,7 +38,7 @@ export const target: FuzzTarget = {
         if (!pieces.marked.has(index)) continue;
         const { generation, hash, signature } = pieces.proof(index);
         promise(hash.length === 32 && /^[0-9a-f]{16}$/.test(generation), 'a proof has its form');
-        promise(signature.length === 0 || signature.length === 64, 'a signature is whole');
+        promise(signature.length === 0 || signature.length === SIGNATURE_BYTES, 'a signature is whole');
       }
       const again = new HeldPieces(info);
       again.load(chunk, pieces.encode(chunk));
