@@ -16,6 +16,11 @@ export interface UnpackedFile {
  */
 export async function* unpackArchive(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<UnpackedFile> {
   const archive = extract();
+  archive.on('entry', ({ name, size }) => {
+    if (Number.isSafeInteger(size)) return;
+    // The library would look for the end of such a file for ever, without a pause.
+    archive.destroy(new Error(`the archive does not say how long ${JSON.stringify(name)} is`));
+  });
   const feeding = feed(archive, bytes).catch((error: unknown) => void archive.destroy(error as Error));
   try {
     for await (const entry of archive) {
