@@ -65,7 +65,9 @@ export async function createClusterAuthority(options: {
 export function openClusterAuthority(pair: KeyPair): ClusterAuthority {
   const { certificate, key } = readPair(pair);
   const cluster = clusterOf(certificate);
-  if (!certificate.ca || cluster === undefined || !certificate.checkPrivateKey(key)) throw unusable();
+  const whole =
+    certificate.ca && certificate.checkPrivateKey(key) && certificate.verify(certificate.publicKey);
+  if (!whole || cluster === undefined) throw unusable();
   const authority: ClusterAuthority = {
     cluster,
     certificate: pair.certificate,
