@@ -278,7 +278,10 @@ export class PeerEngine implements BlobSource {
   async preheat(request: BlobRequest, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     const host = {
       small: (small: BlobRequest, until: AbortSignal) => this.#smallBlobs.get(small, until),
-      share: (shared: BlobRequest) => this.#blobs.share(shared, this.#deps.clock.now()),
+      share: async (shared: BlobRequest) => {
+        const right = (await this.#wallet?.ensure(shared)) !== false;
+        return await this.#blobs.share(shared, this.#deps.clock.now(), right);
+      },
     };
     await fetchAhead(this.#deps, request, host, signal);
   }

@@ -22,7 +22,7 @@ t.test('what containerd keeps is seeded from there, and kept nowhere else', { sk
   const root = join(folder, 'root');
   // The second node, started later, has none of these.
   const daemonFlags = ['--containerd-root', root, '--cache-after-pull', 'drop'];
-  const cluster = await stage.startCluster({ nodes: 1, supernodes: 0, daemonFlags });
+  const cluster = await stage.startCluster({ nodes: 1, supernodes: 0, secure: false, daemonFlags });
   const [first] = cluster.daemons;
   if (first === undefined) throw new Error('no daemon');
   const mirror = first.ready.proxy[0]?.address ?? '';
