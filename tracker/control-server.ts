@@ -1,8 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
@@ -10,8 +8,8 @@ import { wsControlLink } from '../lib/discovery/tracker/ws-control-link.ts';
 import { ACTS } from '../lib/security/acts.ts';
 import type { MemberIdentity } from '../lib/security/identity.ts';
 import { identityOf } from '../lib/security/member.ts';
-import { handshakeRefusal, mutualTls, shownCertificate } from '../lib/security/system/mutual-tls.ts';
-import { createSocketGuard } from '../lib/security/system/socket-guard.ts';
+import { createMemberServer } from '../lib/security/system/member-server.ts';
+import { shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
@@ -27,8 +25,6 @@ const KEEP_ALIVE_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 const INSECURE = ['insecure: control connections are neither encrypted nor authenticated'];
-/** Who has not proved by then who it is, is none of ours. */
-const HANDSHAKE_TIMEOUT_MS = 5_000;
 
 export interface ControlServer {
   readonly address: ListenAddress;
@@ -114,34 +110,14 @@ function createPort(
   const limits = { headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
   const options = { ...limits, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
   if (credentials === undefined) return createServer(options, answer);
-  const server = createTlsServer(
-    { ...options, ...mutualTls(credentials.keys), requestCert: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
-    answer,
-  );
-  const forget = credentials.onRenewed(() => server.setSecureContext(mutualTls(credentials.keys)));
-  const refuse = (socket: Socket, reason: string): void => {
+  const refused = (socket: Socket, reason: string): void => {
     metrics.refused.inc({ reason: 'identity' });
     log.warn(
       { remoteHost: socket.remoteAddress, reason },
       'a control connection without the identity of a member',
     );
   };
-  const guard = createSocketGuard(credentials, refuse);
-  server.once('close', () => {
-    forget();
-    guard.close();
-  });
-  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-    const reason = handshakeRefusal(error, socket);
-    if (reason !== undefined) refuse(socket, reason);
-  });
-  server.on('secureConnection', (socket) => {
-    const checked = credentials.check(shownCertificate(socket), ACTS.announce);
-    if (checked.kind === 'member') return guard.watch(socket);
-    refuse(socket, checked.reason);
-    socket.destroy();
-  });
-  return server;
+  return createMemberServer({ credentials, roles: ACTS.announce, refused }, options, answer);
 }
 
 /** Who has proved to be at the other end; undefined where nobody has to. */

@@ -17,6 +17,7 @@ import {
 } from '../lib/security/enrolment-messages.ts';
 import { shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import { readJson } from './read-json.ts';
 
 /** A request is below 2 KiB. */
 const MAX_BODY_BYTES = 16 * 1024;
@@ -43,7 +44,7 @@ export function createEnrolmentRoutes(
   let atOnce = 0;
 
   const certify = async (path: string, request: IncomingMessage): Promise<Enrolled> => {
-    const body = await readBody(request);
+    const body = await readJson(request, MAX_BODY_BYTES);
     const nowMs = wallClockMs();
     let made: Awaited<ReturnType<typeof renew>>;
     if (path === ENROLL_PATH) {
@@ -111,21 +112,6 @@ function memberOf({ credentials }: EnrolmentDeps, { socket }: IncomingMessage): 
   if (checked.kind === 'member' && shown !== undefined) return shown;
   const reason = checked.kind === 'refused' ? checked.reason : 'no-certificate';
   throw new DamselflyError('IDENTITY_REFUSED', `a certificate that does not count: ${reason}`, { reason });
-}
-
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString());
-  } catch {
-    return undefined;
-  }
 }
 
 function end(response: ServerResponse, status: number, body: object): void {

@@ -3,12 +3,14 @@ import { TLSSocket } from 'node:tls';
 import { z } from 'zod';
 import { describeError } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
+import { ACTS } from '../lib/security/acts.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import { peerIdOf } from '../lib/security/identity.ts';
 import { shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import { MAX_SHARES, SHARES_PATH } from '../lib/wire/bittorrent-messages.ts';
 import type { BittorrentShares } from './bittorrent-shares.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import { readJson } from './read-json.ts';
 
 /** A share takes 140 bytes. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -40,7 +42,7 @@ export function createShareRoutes(
     };
     const member = memberOf(deps, request);
     if (member === undefined) return refuse(403, 'only members of the cluster share something here');
-    const asked = body.safeParse(await readBody(request));
+    const asked = body.safeParse(await readJson(request, MAX_BODY_BYTES));
     if (!asked.success) return refuse(400, 'not a list of shares');
     const { owner, shares: list } = asked.data;
     if (member !== ANYBODY && member !== owner) return refuse(403, 'shares of another node');
@@ -63,21 +65,6 @@ const ANYBODY = '';
 function memberOf({ credentials }: ShareRoutesDeps, { socket }: IncomingMessage): string | undefined {
   if (credentials === undefined) return ANYBODY;
   const shown = socket instanceof TLSSocket && socket.authorized ? shownCertificate(socket) : undefined;
-  const checked = credentials.check(shown, ['node', 'supernode']);
+  const checked = credentials.check(shown, ACTS.share);
   return checked.kind === 'member' ? peerIdOf(checked.identity) : undefined;
-}
-
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString());
-  } catch {
-    return undefined;
-  }
 }
