@@ -35,9 +35,9 @@ export interface CapabilityDeskDeps {
 const LIFE_MS = 5 * 60_000;
 /** After that the registry is asked again, unless the operator says otherwise. */
 const SESSION_MAX_MS = 30 * 60_000;
-/** What the registry said of one caller holds for others of the same credential. */
 /** As the OCI distribution specification has it: it ends up in a path. */
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+/** What the registry said of one caller holds for others of the same credential. */
 const VERDICT_MS = 60_000;
 const MAX_VERDICTS = 10_000;
 /** Manifests kept, of 4 MiB at most and a few KiB as a rule; they never change. */
