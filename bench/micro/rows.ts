@@ -10,7 +10,7 @@ import { rssMib } from './rows/rss-mib.ts';
 import { serveVsNginx } from './rows/serve-vs-nginx.ts';
 import { smallBlobMs } from './rows/small-blob-ms.ts';
 import { trackerAnnounces } from './rows/tracker-announces.ts';
-import { trackerNodes } from './rows/tracker-nodes.ts';
+import { trackerNodes, trackerNodesTls } from './rows/tracker-nodes.ts';
 import { warmVsDirect } from './rows/warm-vs-direct.ts';
 
 /** All rows, in the order of the table. */
@@ -26,6 +26,7 @@ export const ROWS: readonly Row[] = [
   rssMib,
   trackerAnnounces,
   trackerNodes,
+  trackerNodesTls,
   duplexCore,
   neighbour,
   resumeRefetchMib,
