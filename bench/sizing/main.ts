@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { run } from '../fixtures/child.ts';
 import { exitCodeOf, interruptSignal } from '../fixtures/command-line.ts';
 import type { Figure } from '../micro/row.ts';
-import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { writeText } from '../report/text-file.ts';
 import { type SimulatedPull, type SizingFigures, sizingPage } from './page.ts';
 
@@ -34,7 +34,12 @@ async function json<T>(script: string, ...args: readonly string[]): Promise<T> {
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as T;
 }
 
-async function simulate(nodes: number, image: string, rate: string, supernodes: number): Promise<SimulatedPull> {
+async function simulate(
+  nodes: number,
+  image: string,
+  rate: string,
+  supernodes: number,
+): Promise<SimulatedPull> {
   const flags = ['--nodes', String(nodes), '--blob-bytes', image, '--node-rate', rate];
   flags.push('--seeds', String(supernodes), '--seed-rate', rate);
   process.stderr.write(`${flags.join(' ')}\n`);

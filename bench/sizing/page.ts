@@ -50,7 +50,16 @@ export async function sizingPage({ figures, pulls, tracker }: SizingFigures): Pr
     '## Supernodes and time',
     `Every node asks for the same image of one layer at the same moment; each machine, supernodes too, has the network card of the row, and the registry gives what they take. The fewest supernodes of at most ${Math.max(...pulls.map(({ supernodes }) => supernodes))} than which more would shorten the slowest node's pull by less than ${WORTH_IT * 100} %. Simulated with the daemon's own decisions and costs (\`npm run bench:sim\`).`,
     table(
-      ['nodes', 'image', 'network card', 'supernodes', 'half of the nodes, s', '99 % of them, s', 'registry', 'one after another from the registry, s'],
+      [
+        'nodes',
+        'image',
+        'network card',
+        'supernodes',
+        'half of the nodes, s',
+        '99 % of them, s',
+        'registry',
+        'one after another from the registry, s',
+      ],
       chosen(pulls).map(({ image, nodes, originRatio, rate, seconds, supernodes }) => [
         ...[String(nodes), image, rate, String(supernodes), seconds.p50.toFixed(1), seconds.p99.toFixed(1)],
         `${originRatio.toFixed(2)}x`,
@@ -67,7 +76,11 @@ export async function sizingPage({ figures, pulls, tracker }: SizingFigures): Pr
     '## Trackers',
     `A message read or written takes ${tracker.messageUs.toFixed(1)} µs of a tracker's one core, a layer in it ${tracker.layerUs.toFixed(1)} µs (\`node bench/micro/tracker-costs.ts\`); ${MEASURED_NODES} connected nodes take ${Math.ceil(figure('tracker-nodes-rss-mib').value)} MiB (\`tracker-nodes\`, without TLS).`,
     table(
-      ['nodes', `CPU seconds when all ask for an image of ${LAYERS} layers at once`, 'memory for connected nodes'],
+      [
+        'nodes',
+        `CPU seconds when all ask for an image of ${LAYERS} layers at once`,
+        'memory for connected nodes',
+      ],
       FLEETS.map((nodes) => [
         String(nodes),
         ((nodes * (2 * tracker.messageUs + LAYERS * tracker.layerUs)) / 1e6).toFixed(2),

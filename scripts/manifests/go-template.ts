@@ -31,7 +31,8 @@ function parse(text: string): Node[] {
     const [whole, before = '', cut, inside = ''] = match;
     add({ kind: 'text', text: text.slice(at, match.index) + (cut === '-' ? '' : before) });
     at = match.index + whole.length;
-    const [, word = '', rest = ''] = /^(if|range|end|with|else|define|include|template)?\b\s*(.*)$/s.exec(inside) ?? [];
+    const [, word = '', rest = ''] =
+      /^(if|range|end|with|else|define|include|template)?\b\s*(.*)$/s.exec(inside) ?? [];
     if (word === 'end') {
       open.pop();
     } else if (word === 'if' || word === 'range') {

@@ -108,4 +108,8 @@ function manifestOf(layers: readonly Layer[], config: Uint8Array): RawManifest {
 }
 
 const json = (value: object): Uint8Array => Buffer.from(JSON.stringify(value));
-const whole = (name: string, bytes: Uint8Array): FileToPack => ({ name, size: bytes.length, content: [bytes] });
+const whole = (name: string, bytes: Uint8Array): FileToPack => ({
+  name,
+  size: bytes.length,
+  content: [bytes],
+});

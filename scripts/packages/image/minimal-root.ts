@@ -57,10 +57,15 @@ export function minimalRoot(target: Target): LayerEntry[] {
   return [
     ...['etc', 'lib', to].map((name) => folder(name)),
     ...(loaderFolder === 'lib' ? [] : [folder(loaderFolder)]),
-    ...['proc', 'sys', 'dev', 'run', 'var', 'var/lib', 'usr', 'usr/bin', 'usr/lib'].map((name) => folder(name)),
+    ...['proc', 'sys', 'dev', 'run', 'var', 'var/lib', 'usr', 'usr/bin', 'usr/lib'].map((name) =>
+      folder(name),
+    ),
     folder('tmp', 0, 0o1777),
     ...['usr/share', 'usr/share/doc'].map((name) => folder(name)),
-    textFile('etc/passwd', `root:x:0:0:root:/:/nologin\ndamselfly:x:${IMAGE_USER}:${IMAGE_USER}::/var/lib/damselfly:/nologin\n`),
+    textFile(
+      'etc/passwd',
+      `root:x:0:0:root:/:/nologin\ndamselfly:x:${IMAGE_USER}:${IMAGE_USER}::/var/lib/damselfly:/nologin\n`,
+    ),
     textFile('etc/group', `root:x:0:\ndamselfly:x:${IMAGE_USER}:\n`),
     // Without it the C library asks DNS before /etc/hosts.
     textFile('etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files dns\n'),

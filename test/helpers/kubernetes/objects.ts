@@ -24,7 +24,9 @@ const env = z.strictObject({
   value: z.string().optional(),
   valueFrom: z
     .union([
-      z.strictObject({ secretKeyRef: z.strictObject({ name, key: z.string(), optional: z.boolean().optional() }) }),
+      z.strictObject({
+        secretKeyRef: z.strictObject({ name, key: z.string(), optional: z.boolean().optional() }),
+      }),
       z.strictObject({ fieldRef: z.strictObject({ fieldPath: z.enum(['status.podIP', 'status.hostIP']) }) }),
     ])
     .optional(),
@@ -71,8 +73,12 @@ const volume = z.strictObject({
       items: z.array(z.strictObject({ key: z.string(), path: z.string() })).optional(),
     })
     .optional(),
-  emptyDir: z.strictObject({ medium: z.literal('Memory').optional(), sizeLimit: quantity.optional() }).optional(),
-  hostPath: z.strictObject({ path: z.string().startsWith('/'), type: z.literal('DirectoryOrCreate') }).optional(),
+  emptyDir: z
+    .strictObject({ medium: z.literal('Memory').optional(), sizeLimit: quantity.optional() })
+    .optional(),
+  hostPath: z
+    .strictObject({ path: z.string().startsWith('/'), type: z.literal('DirectoryOrCreate') })
+    .optional(),
 });
 
 const pod = z.strictObject({
@@ -145,7 +151,10 @@ const KINDS = {
       podSelector: selector,
       policyTypes: z.tuple([z.literal('Ingress')]),
       ingress: z.array(
-        z.strictObject({ from: z.array(peer).min(1), ports: z.array(z.strictObject({ protocol: z.literal('TCP'), port })) }),
+        z.strictObject({
+          from: z.array(peer).min(1),
+          ports: z.array(z.strictObject({ protocol: z.literal('TCP'), port })),
+        }),
       ),
     }),
   }),
@@ -175,7 +184,9 @@ const KINDS = {
           port: portName,
           path: z.string(),
           interval: z.string().regex(/^\d+s$/),
-          authorization: z.strictObject({ credentials: z.strictObject({ name, key: z.string() }) }).optional(),
+          authorization: z
+            .strictObject({ credentials: z.strictObject({ name, key: z.string() }) })
+            .optional(),
         }),
       ),
     }),
@@ -206,7 +217,8 @@ export function readObjects(text: string): KubernetesObject[] {
     const schema = value.kind === undefined ? undefined : KINDS[value.kind];
     if (schema === undefined) throw new Error(`kind ${value.kind ?? 'missing'}`);
     const { data, error } = schema.safeParse(value);
-    if (error !== undefined) throw new Error(`${value.kind} ${value.metadata?.name}: ${z.prettifyError(error)}`);
+    if (error !== undefined)
+      throw new Error(`${value.kind} ${value.metadata?.name}: ${z.prettifyError(error)}`);
     return data as KubernetesObject;
   });
 }

@@ -64,7 +64,9 @@ export async function runPod(name: string, pod: Pod, place: PodPlace): Promise<R
   const port = main.ports?.find((each) => each.name === probe?.port)?.containerPort;
   return {
     async exec(...words) {
-      const { code, output, stdout } = await run('podman', ['exec', `${name}-${main.name}`, ...words], { env });
+      const { code, output, stdout } = await run('podman', ['exec', `${name}-${main.name}`, ...words], {
+        env,
+      });
       if (code !== 0) throw new Error(`${words.join(' ')}: ${output}`);
       return stdout;
     },
@@ -126,9 +128,20 @@ async function podmanArgs(
   const { capabilities, ...own } = container.securityContext;
   const { fsGroup = 0, runAsGroup, runAsUser } = { ...pod.securityContext, ...own };
   const args = ['run', '--rm', '--name', name, '--network', `ns:/run/netns/${place.namespace}`, ...LIMITS];
-  args.push('--user', `${runAsUser}:${runAsGroup}`, '--read-only', '--read-only-tmpfs=false', '--cap-drop', 'all');
+  args.push(
+    '--user',
+    `${runAsUser}:${runAsGroup}`,
+    '--read-only',
+    '--read-only-tmpfs=false',
+    '--cap-drop',
+    'all',
+  );
   args.push(...(capabilities.add ?? []).flatMap((each) => ['--cap-add', each]));
-  args.push('--security-opt', 'no-new-privileges', ...(fsGroup === 0 ? [] : ['--group-add', String(fsGroup)]));
+  args.push(
+    '--security-opt',
+    'no-new-privileges',
+    ...(fsGroup === 0 ? [] : ['--group-add', String(fsGroup)]),
+  );
   for (const [host, address] of Object.entries(place.hosts)) args.push('--add-host', `${host}:${address}`);
   for (const { name: variable, value, valueFrom } of container.env ?? []) {
     const told = valueFrom === undefined ? value : valueOf(valueFrom, place);
