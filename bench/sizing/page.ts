@@ -68,7 +68,7 @@ export async function sizingPage({ figures, pulls, tracker }: SizingFigures): Pr
     ),
     'The last column is what the same card at the registry would need for all of them without Damselfly.',
     '## Nodes',
-    `Receiving, verifying, storing and sending a GB over mutual TLS costs ${round(perGB)} CPU seconds of both sides together (\`piece-cpu-vs-raw-tls\`), most of them of who receives. A daemon under load takes ${Math.ceil(figure('rss-mib-load').value)} MiB (\`rss-mib-load\`).`,
+    `Receiving, verifying, storing and sending a GB over mutual TLS costs ${round(perGB)} CPU seconds of both sides together (\`piece-cpu-vs-raw-tls\`), most of them of who receives. A daemon under load takes ${Math.ceil(figure('rss-mib-load').value)} MiB (\`rss-mib\`).`,
     table(
       ['network card', 'cores busy while a node receives and sends at its full rate'],
       rates.map((rate) => [rate, ((perGB * parseRate(rate)) / GB).toFixed(1)]),
@@ -91,7 +91,7 @@ export async function sizingPage({ figures, pulls, tracker }: SizingFigures): Pr
 }
 
 /** Of each cluster, the fewest supernodes that are worth it. */
-export function chosen(pulls: readonly SimulatedPull[]): SimulatedPull[] {
+function chosen(pulls: readonly SimulatedPull[]): SimulatedPull[] {
   const clusters = Map.groupBy(pulls, ({ image, nodes, rate }) => `${nodes} ${image} ${rate}`);
   return [...clusters.values()].flatMap((same) => {
     const best = Math.min(...same.map(({ seconds }) => seconds.p99));
