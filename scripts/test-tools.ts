@@ -26,6 +26,8 @@ const TOOLS = [
   { program: 'systemd-socket-activate', debian: 'systemd' },
   { program: 'promtool', debian: 'prometheus' },
   { program: 'chromium', debian: 'chromium' },
+  { program: 'ansible-playbook', debian: 'ansible-core' },
+  { program: 'kubectl', debian: 'kubernetes-client' },
   { program: 'zsh', debian: 'zsh' },
   { program: 'fish', debian: 'fish' },
 ] as const;
