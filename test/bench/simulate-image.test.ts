@@ -122,10 +122,15 @@ await t.test('requests at the registry: four of each caller, and reads of the se
 
 await t.test('what the machines cost is charged in the daemon profile', async (t) => {
   const alone = { nodes: 1, seeds: 1, nodeRate: 400 * MIB };
-  const at = (cpuSecondsPerGB: number): number =>
-    simulate({ ...alone, profile: { ...PROFILES.reference, cpuSecondsPerGB } }).seconds[0]!;
+  const free = PROFILES.reference.cpuSecondsPerGB;
+  const at = (cost: Partial<typeof free>): number => {
+    const cpuSecondsPerGB = { ...free, ...cost };
+    return simulate({ ...alone, profile: { ...PROFILES.reference, cpuSecondsPerGB } }).seconds[0]!;
+  };
   // 0.105 GB at 10 s a GB: more than the link needs.
-  const slow = at(10);
-  t.ok(slow >= 1.048576 && slow < 1.048576 * 1.02, `${slow} s`);
-  t.ok(at(1) < at(0) + 0.005, 'a CPU that keeps up costs the last piece only');
+  for (const slow of [at({ check: 10 }), at({ digest: 10 }), at({ check: 4, digest: 6 })]) {
+    t.ok(slow >= 1.048576 && slow < 1.048576 * 1.02, `${slow} s`);
+  }
+  t.ok(at({ write: 10 }) < at({}) + 0.02, 'pieces are written side by side');
+  t.ok(at({ check: 1 }) < at({}) + 0.005, 'a CPU that keeps up costs the last piece only');
 });
