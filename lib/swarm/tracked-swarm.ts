@@ -30,6 +30,8 @@ export interface Place {
   seeds: readonly Member[];
   /** Index in the list of its zone. */
   at: number;
+  /** The last choice of neighbours in which it was a candidate. */
+  drawn: number;
 }
 
 /** Most places have no seeds: one list for all of these. */
@@ -87,6 +89,7 @@ export class TrackedSwarm {
       neighbours: [],
       seeds: NOBODY,
       at: list.length,
+      drawn: 0,
     };
     list.push(place);
     member.places.set(this, place);

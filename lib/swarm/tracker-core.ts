@@ -42,8 +42,10 @@ export class TrackerCore {
   #supernodes: readonly PeerInfo[] = [];
   #epoch = 0;
   #links = 0;
-  /** Candidates of the choice under way, and their scores. */
+  /** Candidates of the choice under way, their scores, and its number. */
   readonly #candidates: Place[] = [];
+  readonly #scores: number[] = [];
+  #draw = 1;
 
   constructor(options: Partial<TrackerCoreOptions>, rng: Rng) {
     this.#options = { ...DEFAULT_TRACKER_CORE_OPTIONS, ...options };
@@ -358,23 +360,28 @@ export class TrackerCore {
     const all = list.length <= count;
     for (let i = 0; i < (all ? list.length : count); i++) {
       const other = list[all ? i : this.#rng.int(list.length)]!;
-      if (this.#linkable(place, other) && !this.#candidates.includes(other)) this.#candidates.push(other);
+      if (other.drawn === this.#draw || !this.#linkable(place, other)) continue;
+      other.drawn = this.#draw;
+      this.#candidates.push(other);
     }
   }
 
   /** Links the node to the `count` candidates of lowest degree, and empties the list of candidates. */
   #linkBest(place: Place, count: number, stalled: boolean): void {
     const candidates = this.#candidates;
-    const score = (other: Place): number =>
-      other.neighbours.length + (stalled && other.have === 'none' ? EMPTY_HANDED : 0);
-    for (let left = count; left > 0 && candidates.length > 0; left--) {
+    const scores = this.#scores;
+    for (const { have, neighbours } of candidates) {
+      scores.push(neighbours.length + (stalled && have === 'none' ? EMPTY_HANDED : 0));
+    }
+    for (let left = Math.min(count, candidates.length); left > 0; left--) {
       let best = 0;
-      for (let i = 1; i < candidates.length; i++) {
-        if (score(candidates[i]!) < score(candidates[best]!)) best = i;
-      }
-      const [other] = candidates.splice(best, 1);
-      if (this.#linkable(place, other!)) this.#link(place, other!);
+      for (let i = 1; i < scores.length; i++) if (scores[i]! < scores[best]!) best = i;
+      scores[best] = Number.POSITIVE_INFINITY;
+      const other = candidates[best]!;
+      if (this.#linkable(place, other)) this.#link(place, other);
     }
     candidates.length = 0;
+    scores.length = 0;
+    this.#draw++;
   }
 }

@@ -159,7 +159,7 @@ export class Joining {
       this.#tracker.announce(String(node), keyOf(blob), { have: 'all', size: this.#sizeOf(blob) }, wheel.now);
       return;
     }
-    // One message of the node, two answers.
+    // One message of the node, and more blobs than fit into one answer: two answers.
     if (says === Says.rest) this.#asked[node]!++;
     this.#join(node);
     const peers = new Map<string, PeerInfo>();
