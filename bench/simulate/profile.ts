@@ -54,7 +54,7 @@ const DAEMON: Profile = {
   // lib/transfer/downloads.ts and piece-sink.ts.
   cpuSecondsPerGB: { check: 0.77, write: 0.36, digest: 0.55 },
   // bench/micro/tracker-costs, several runs: 14 to 16 microseconds of the tracker's main thread to read a message or to
-  // write one, most of it the kernel's, and 2.3 to 2.5 for each blob of it.
+  // write one, more than a third of it in the kernel, and 2.3 to 2.5 for each blob of it.
   messageMs: 0.015,
   announceMs: 0.0025,
   joinTakesTime: true,

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { trackerLineSeconds } from '../../bench/simulate/limit.ts';
 import { PROFILES } from '../../bench/simulate/profile.ts';
 import { imageBytes, type Scenario, simulatedBlob } from '../../bench/simulate/scenario.ts';
 import { REQUESTS_OF_CALLER } from '../../bench/simulate/swarm/joining.ts';
@@ -118,6 +119,19 @@ await t.test('requests at the registry: four of each caller, and reads of the se
     simulate({ nodes: 30, profile: PROFILES.daemon }).originRequests,
     30 * REQUESTS_OF_CALLER + stripes,
   );
+});
+
+await t.test('the last of a crowd has nothing before the line at the tracker is over', async (t) => {
+  const profile = { ...PROFILES.daemon, messageMs: 2, announceMs: 1 };
+  for (const [nodes, layers] of [
+    [100, 1],
+    [40, 12],
+  ] as const) {
+    const blobs = Array.from({ length: layers }, () => simulatedBlob(MIB));
+    const { firstByteSeconds } = simulate({ nodes, profile, blobs });
+    const [line, last] = [trackerLineSeconds(profile, nodes, layers), Math.max(...firstByteSeconds)];
+    t.ok(last > line && last < line + 0.1, `${last} s, the line ${line} s`);
+  }
 });
 
 await t.test('what the machines cost is charged in the daemon profile', async (t) => {
