@@ -13,15 +13,13 @@ import {
   type ControlMessage,
 } from '../lib/wire/control-messages.ts';
 import { isPreheatMessage } from '../lib/wire/preheat-codec.ts';
-import type { AnnounceQueue, Announcer } from './announce-queue.ts';
+import { type AnnounceQueue, type Announcer, BLOBS_PER_ANSWER } from './announce-queue.ts';
 import { HEARTBEAT_MS, type MemberSession, type Members } from './members.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import type { PreheatJobs } from './preheat/preheat-jobs.ts';
 
 /** A member that does not read what it asked for is dropped; it can dial again. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
-/** Blobs in one answer, so that even the longest names stay within one control message. */
-const BLOBS_PER_ANSWER = 25;
 /** Blobs that nobody else shares which one connection may bring in: bounds what a broken member can make us hold. */
 const MAX_NEW_SWARMS = 20_000;
 /** Most that fits in the reason of a WebSocket close frame (RFC 6455 section 5.5.1), in bytes. */

@@ -5,10 +5,18 @@ export interface Member {
   info: PeerInfo;
   /** Milliseconds. */
   seenAt: number;
-  /** Digest key -> its place in that swarm. */
-  readonly places: Map<string, Place>;
-  /** Nodes it is linked to -> in how many swarms. One connection serves them all. */
-  readonly linked: Map<Member, number>;
+  /** Its place in each of its swarms. */
+  readonly places: Map<TrackedSwarm, Place>;
+  /** Nodes it is linked to. */
+  readonly linked: Map<Member, Tie>;
+}
+
+/** Two nodes that are linked; one connection serves all their swarms. */
+export interface Tie {
+  readonly a: Member;
+  readonly b: Member;
+  /** In which both are linked. */
+  swarms: number;
 }
 
 /** A node in one swarm. */
@@ -22,6 +30,8 @@ export interface Place {
   seeds: readonly Member[];
   /** Index in the list of its zone. */
   at: number;
+  /** The last choice of neighbours in which it was a candidate. */
+  drawn: number;
 }
 
 /** Most places have no seeds: one list for all of these. */
@@ -32,8 +42,9 @@ export class TrackedSwarm {
   readonly key: string;
   /** Size of the blob. */
   readonly blobBytes: number;
-  /** Turn -> the supernode that reads in it, as of that epoch. */
+  /** Turn -> the supernode that reads in it, as of that epoch; and each of them once. */
   turns: readonly Member[] = [];
+  owners: readonly Member[] = [];
   turnsEpoch = -1;
   readonly #zones = new Map<string, Place[]>();
   readonly #zoneNames: string[] = [];
@@ -78,9 +89,10 @@ export class TrackedSwarm {
       neighbours: [],
       seeds: NOBODY,
       at: list.length,
+      drawn: 0,
     };
     list.push(place);
-    member.places.set(this.key, place);
+    member.places.set(this, place);
     this.#size++;
     return place;
   }
@@ -96,7 +108,7 @@ export class TrackedSwarm {
       list[place.at] = last;
       last.at = place.at;
     }
-    place.member.places.delete(this.key);
+    place.member.places.delete(this);
     this.#size--;
     return links;
   }
@@ -119,22 +131,29 @@ export class TrackedSwarm {
   }
 }
 
-export function link(a: Place, b: Place): void {
+/** The node at the other end. */
+export function otherOf(tie: Tie, member: Member): Member {
+  return tie.a === member ? tie.b : tie.a;
+}
+
+/** @param tie between both nodes, if it is known that there is one */
+export function link(a: Place, b: Place, tie = a.member.linked.get(b.member)): void {
   a.neighbours.push(b);
   b.neighbours.push(a);
-  count(a.member, b.member, 1);
-  count(b.member, a.member, 1);
+  if (tie !== undefined) {
+    tie.swarms++;
+    return;
+  }
+  const first: Tie = { a: a.member, b: b.member, swarms: 1 };
+  a.member.linked.set(b.member, first);
+  b.member.linked.set(a.member, first);
 }
 
 export function unlink(a: Place, b: Place): void {
   a.neighbours.splice(a.neighbours.indexOf(b), 1);
   b.neighbours.splice(b.neighbours.indexOf(a), 1);
-  count(a.member, b.member, -1);
-  count(b.member, a.member, -1);
-}
-
-function count(from: Member, to: Member, change: number): void {
-  const links = (from.linked.get(to) ?? 0) + change;
-  if (links === 0) from.linked.delete(to);
-  else from.linked.set(to, links);
+  const tie = a.member.linked.get(b.member)!;
+  if (--tie.swarms > 0) return;
+  a.member.linked.delete(b.member);
+  b.member.linked.delete(a.member);
 }

@@ -47,6 +47,8 @@ export class PieceSink {
 
   /**
    * Stores a piece that matched its proof. The caller releases its memory. A second copy is dropped.
+   * @param onStored called once the piece is on disk, before its bytes go into the digest of the whole blob: neighbours
+   * need not wait for that; never for a second copy
    * @throws STORE_FULL, STORE_FAILED; ABORTED when the read that it comes from turned out wrong
    */
   async accept(
@@ -55,6 +57,7 @@ export class PieceSink {
     piece: PieceBuffer,
     source: Source,
     way: PieceWay = {},
+    onStored?: () => void,
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
@@ -70,7 +73,6 @@ export class PieceSink {
       await written;
     }
     if (!blob.stored.have.has(proof.index)) throw new DamselflyError('ABORTED', 'the read was wrong');
-    blob.check.offer(proof.index, piece);
     const known = blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
     if (source === 'origin') blob.registryBytes += piece.bytes.length;
@@ -79,6 +81,8 @@ export class PieceSink {
     const { generation, index } = proof;
     const facts = { digest: blob.digest, index, source, bytes: piece.bytes.length, generation };
     trace?.(blob.lastProgressMs, { kind: 'piece', ...facts, ...known, ...way });
+    onStored?.();
+    blob.check.offer(proof.index, piece);
     blob.changed();
     void this.check(blob);
   }

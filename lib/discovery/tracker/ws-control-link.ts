@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
 import { ACTS } from '../../security/acts.ts';
@@ -5,13 +6,17 @@ import type { Credentials } from '../../security/credentials.ts';
 import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
 import type { ControlLink } from '../control-link.ts';
+import { textFrame } from './text-frame.ts';
 
 /** A tracker whose machine is gone: the kernel looks for it from then on, each second, ten times. */
 const KEEP_ALIVE_MS = 10_000;
 const MAX_TOLD_REASON = 120;
 
-/** The control connection over a WebSocket, dialled or accepted. */
-export function wsControlLink(socket: WebSocket): ControlLink {
+/**
+ * The control connection over a WebSocket, dialled or accepted.
+ * @param accepted what an accepted WebSocket runs over: messages are then written to it in one piece
+ */
+export function wsControlLink(socket: WebSocket, accepted?: Duplex): ControlLink {
   return {
     get isOpen() {
       return socket.readyState === WebSocket.OPEN;
@@ -19,7 +24,11 @@ export function wsControlLink(socket: WebSocket): ControlLink {
     get bufferedBytes() {
       return socket.bufferedAmount;
     },
-    send: (text) => socket.send(text),
+    send(text) {
+      const frame = accepted === undefined ? undefined : textFrame(text);
+      if (frame === undefined) socket.send(text);
+      else if (socket.readyState === WebSocket.OPEN) accepted?.write(frame, 'latin1');
+    },
     close: (code, reason) => socket.close(code, reason),
     terminate: () => socket.terminate(),
     listen(listener) {
