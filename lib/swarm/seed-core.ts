@@ -265,15 +265,16 @@ export class SeedCore {
         if (info === undefined || info.down <= 0) continue;
         const best = this.#peers[bestPeer];
         if (best !== undefined && !waitsLonger(info, best)) continue;
-        // Blobs take turns, so that no layer waits until another one is given out.
-        for (let turn = 0; turn < this.#blobs.length; turn++) {
+        // Blobs take turns, so that no layer waits until another one is given out; but what nobody was given goes before.
+        let fewest = ANY_COUNT + 1;
+        for (let turn = 0; turn < this.#blobs.length && fewest > 0; turn++) {
           const slot = (this.#giftNumber + turn) % this.#blobs.length;
-          const piece = this.#pick(peer, info, slot, now);
+          const piece = this.#pick(peer, info, slot, fewest - 1, now);
           if (piece < 0) continue;
+          fewest = this.#blobs[slot]!.given(info.zone)[piece]!;
           bestPeer = peer;
           bestBlob = slot;
           bestPiece = piece;
-          break;
         }
       }
       const info = this.#peers[bestPeer];
@@ -284,8 +285,8 @@ export class SeedCore {
     }
   }
 
-  /** The piece of the blob that the peer should have next, or -1. */
-  #pick(peer: number, info: SeedPeer, slot: number, now: number): number {
+  /** The piece of the blob that the peer should have next, given at most so often in its zone; or -1. */
+  #pick(peer: number, info: SeedPeer, slot: number, most: number, now: number): number {
     const blob = this.#blobs[slot];
     const row = blob?.shared.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || !blob.look(row)) return -1;
@@ -297,7 +298,7 @@ export class SeedCore {
       }
     }
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
-    return blob.leastGiven(info.zone, again ? ANY_COUNT : 0);
+    return blob.leastGiven(info.zone, again ? most : 0);
   }
 
   /**

@@ -167,15 +167,19 @@ export class PieceSink {
     blob.refuse(generations);
     blob.changed();
     this.#deps.judge?.doubt(blob.info, heldProofs(blob));
-    await blob.stored.reset();
-    blob.restartCheck();
-    const several = held.length > 1 && !this.#events.dropsEverywhere;
-    if (several) {
-      const suspects = held.filter((generation) => !alsoWrong.includes(generation));
-      clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+    try {
+      await blob.stored.reset();
+    } finally {
+      // Nothing of it is held any more, whether the disk could note that or not.
+      blob.restartCheck();
+      const several = held.length > 1 && !this.#events.dropsEverywhere;
+      if (several) {
+        const suspects = held.filter((generation) => !alsoWrong.includes(generation));
+        clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+      }
+      // Its slot in the core may be another blob's by now.
+      if (!blob.retired) this.#events.wrong(blob, generations);
     }
-    // Its slot in the core may be another blob's by now.
-    if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
   /** The hash of the first `bytes` bytes, when the digest of the whole blob has come just so far. */
