@@ -42,6 +42,7 @@ export class NodeBlobs {
 
   /** A client begins to read the blob, or ends. */
   readers(blob: SharedBlob, change: 1 | -1): void {
+    if (blob.readers === 0) blob.waitingSinceMs = this.#deps.clock.now();
     blob.readers += change;
     blob.usedMs = this.#deps.clock.now();
     const priority = blob.readers > 0 ? PRIORITY_WANTED : PRIORITY_UNWANTED;
