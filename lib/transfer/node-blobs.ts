@@ -128,8 +128,9 @@ export class NodeBlobs {
     if (fresh) {
       blob.lastProgressMs = sinceMs;
       announcements.join(blob);
-      void sink.check(blob);
     }
+    // Also what the disk could not read or note for the last reader, it may now.
+    void sink.check(blob);
     for (const neighbour of neighbours()) conversation.meet(neighbour, blob);
   }
 

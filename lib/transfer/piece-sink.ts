@@ -111,8 +111,8 @@ export class PieceSink {
 
   async #checkOnce(blob: SharedBlob): Promise<void> {
     const digest = await blob.check.advance();
-    if (digest === undefined) return;
-    if (digest !== blob.digest) {
+    if (digest === undefined && !isUncommitted(blob)) return;
+    if (digest !== undefined && digest !== blob.digest) {
       await this.#refuse(blob, digest);
       return;
     }
@@ -121,7 +121,7 @@ export class PieceSink {
     blob.changed();
     this.#deps.judge?.settle(blob.info, (index) => blob.stored.proof(index));
     await blob.stored.commit();
-    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest: blob.digest });
     if (blob.stored.complete) this.#events.complete(blob);
   }
 
@@ -197,6 +197,11 @@ export class PieceSink {
       at += chunk.length;
     }
   }
+}
+
+/** The digest has matched, and the disk could not note that. */
+function isUncommitted({ passing, stored, verified }: SharedBlob): boolean {
+  return verified && passing === undefined && stored.have.complete && !stored.complete;
 }
 
 function heldProofs({ info, stored }: SharedBlob): PieceProof[] {

@@ -14,6 +14,7 @@ const FOUND: Readonly<Record<number, string>> = {
   1143: 'a supernode whose disk was full never gave back the memory of a piece',
   10861: 'a client waited for ever beside a supernode that kept its links and sent no bytes of pieces',
   50586: 'a node whose disk could not note that a blob was wrong believed for ever to hold all of it',
+  100932: 'a blob of which the disk could not read a piece once was never checked again, and its client waited for ever',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
 };
 const MINUTES_MS = 60_000;
