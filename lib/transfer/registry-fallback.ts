@@ -335,9 +335,11 @@ export class RegistryFallback {
   ): Promise<void> {
     const { clock } = this.#deps;
     let movedMs = clock.now();
+    const useless = new AbortController();
     // A registry may take its time, longest before the first byte: meanwhile the lease says that its holder lives.
     const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
       if (clock.now() - movedMs < QUIET_MS) lease.progressed();
+      if (isHeld(blob, run)) useless.abort(new DamselflyError('ABORTED', 'the swarm was faster'));
     });
     const progress = {
       moved: () => {
@@ -347,7 +349,10 @@ export class RegistryFallback {
       obtained: (piece: number) => this.#host.obtained(blob, piece),
     };
     try {
-      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, read }, progress, signal);
+      const either = AbortSignal.any([signal, useless.signal]);
+      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, read }, progress, either);
+    } catch (error) {
+      if (!useless.signal.aborted) throw error;
     } finally {
       stopWaiting();
       for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
@@ -373,6 +378,12 @@ export class RegistryFallback {
 function modeOf(reason: Reason): Mode {
   if (reason === 'aside') return 'aside';
   return reason === 'last-resort' || reason === 'no-capability' ? 'at-once' : 'lease';
+}
+
+/** Whether every piece of it has come from elsewhere. */
+function isHeld({ stored }: SharedBlob, { first, last }: FallbackRun): boolean {
+  for (let piece = first; piece <= last; piece++) if (!stored.have.has(piece)) return false;
+  return true;
 }
 
 function withoutLease(stripe: number): HeldLease {
