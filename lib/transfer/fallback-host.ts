@@ -12,6 +12,8 @@ export interface FallbackHost {
   reserve(blob: SharedBlob, piece: number): boolean;
   unreserve(blob: SharedBlob, piece: number): void;
   obtained(blob: SharedBlob, piece: number): void;
+  /** Whether the piece is not here, and not on its way either. */
+  wants(blob: SharedBlob, piece: number): boolean;
   inFlight(blob: SharedBlob): number;
   holders(blob: SharedBlob, piece: number): number;
   sharers(blob: SharedBlob): readonly Neighbour[];
@@ -58,6 +60,7 @@ export function fallbackHost(
     obtained: (blob, piece) => {
       if (!blob.retired) decide((swarm, now) => swarm.obtained(blob.slot, piece, now));
     },
+    wants: (blob, piece) => core.wants(blob.slot, piece),
     inFlight: (blob) => core.inFlight(blob.slot),
     holders: (blob, piece) => core.holders(blob.slot, piece),
     sharers: (blob) => neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),

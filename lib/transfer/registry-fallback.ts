@@ -187,12 +187,11 @@ export class RegistryFallback {
     };
   }
 
-  /** Other pieces come, but for too long not the one that the client waits for. */
+  /** Other pieces come, but for too long nobody sends the one that the client waits for. */
   #isOvertaken(blob: SharedBlob, now: number): boolean {
-    const { cursor, passing, readers, stored, waitingSinceMs } = blob;
-    if (readers === 0 || passing !== undefined || stored.have.has(cursor)) return false;
-    if (now < this.#consideredOf(blob).notBeforeMs) return false;
-    return isOvertaken(now - waitingSinceMs, this.#share(blob));
+    const { cursor, passing, readers, waitingSinceMs } = blob;
+    if (readers === 0 || passing !== undefined || now < this.#consideredOf(blob).notBeforeMs) return false;
+    return isOvertaken(now - waitingSinceMs, this.#share(blob)) && this.#host.wants(blob, cursor);
   }
 
   /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */
