@@ -1,4 +1,5 @@
 import { Bitfield } from '../core/bitfield.ts';
+import { BoundedMap } from '../core/bounded-map.ts';
 import { abortedError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
@@ -7,11 +8,17 @@ import { LISTEN_MS } from '../swarm/reading-plan.ts';
 import { dealTurns, isUndivided, readerOf } from '../swarm/stripes.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import { refuseToRead } from './node-requests.ts';
 import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** So long a tracker has to say who reads which stripes, milliseconds; then we read them all. */
 const NAMED_MS = 3000;
+/** An owner whose link is lost for so long reads no more, should no tracker be there to say so; milliseconds. */
+const LOST_MS = 3000;
+/** Supernodes that were lost, and blobs that could not be taken in: those remembered. */
+const MAX_LOST = 256;
+const MAX_UNTAKEN = 1024;
 
 export interface CoOwnersDeps {
   readonly clock: Clock;
@@ -53,6 +60,10 @@ export class CoOwners {
   readonly #deps: CoOwnersDeps;
   readonly #host: CoOwnersHost;
   readonly #ownerships = new WeakMap<SharedBlob, Ownership>();
+  /** Supernodes whose links are lost -> since when, milliseconds. */
+  readonly #lostMs = new BoundedMap<number>(MAX_LOST);
+  /** Blobs that could not be taken in -> why. */
+  readonly #untaken = new BoundedMap<unknown>(MAX_UNTAKEN);
 
   constructor(deps: CoOwnersDeps, host: CoOwnersHost) {
     this.#deps = deps;
@@ -95,13 +106,21 @@ export class CoOwners {
 
   /** A link to another supernode is there. */
   up(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
+    this.#lostMs.delete(neighbour.peer.id);
     for (const blob of blobs) {
       if (this.#of(blob).turns?.includes(neighbour.peer.id) === true) this.#exchange(neighbour, blob);
     }
   }
 
   down(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
+    this.#lostMs.set(neighbour.peer.id, this.#deps.clock.now());
     for (const blob of blobs) this.#of(blob).held.delete(neighbour);
+  }
+
+  /** There is no room for the blob: the others read our stripes of it. */
+  untaken(digest: SharedBlob['digest'], error: unknown): void {
+    this.#untaken.set(digest, error);
+    for (const neighbour of this.#host.supernodes()) refuseToRead(neighbour, digest, error);
   }
 
   /** One message from another supernode. */
@@ -111,7 +130,14 @@ export class CoOwners {
         neighbour.noteOpen(message.handle, message);
         const { digest } = message;
         const blob = this.#host.blob(digest) ?? (await this.#host.recall(digest));
-        if (blob === undefined || this.#host.linked(neighbour.peer.id) !== neighbour) return;
+        if (this.#host.linked(neighbour.peer.id) !== neighbour) return;
+        if (blob === undefined) {
+          const why = this.#untaken.get(digest);
+          if (why !== undefined) refuseToRead(neighbour, digest, why);
+          return;
+        }
+        // Whatever was in its way before.
+        this.#of(blob).failed.delete(neighbour.peer.id);
         if (blob.info.size === message.size && blob.info.pieceBytes === message.pieceBytes) {
           this.#exchange(neighbour, blob);
         }
@@ -162,7 +188,8 @@ export class CoOwners {
   mine(blob: SharedBlob, piece: number): boolean {
     const { failed, turns: dealt, undivided } = this.#of(blob);
     if (dealt === undefined) return true;
-    const turns = failed.size === 0 ? dealt : withoutThose(dealt, failed);
+    const away = this.#lost(dealt, failed);
+    const turns = away.size === 0 ? dealt : withoutThose(dealt, away);
     return (undivided ? turns[0] : readerOf(turns, blob.info, piece)) === this.#host.selfId();
   }
 
@@ -233,6 +260,13 @@ export class CoOwners {
       this.#ownerships.set(blob, ownership);
     }
     return ownership;
+  }
+
+  /** Those and the owners that are gone, as far as no tracker deals out their turns. */
+  #lost(turns: readonly string[], failed: ReadonlySet<string>): ReadonlySet<string> {
+    if (this.#lostMs.size === 0 || this.#deps.discovery.reachable) return failed;
+    const before = this.#deps.clock.now() - LOST_MS;
+    return new Set([...failed, ...turns.filter((id) => (this.#lostMs.get(id) ?? Number.POSITIVE_INFINITY) <= before)]);
   }
 
   #others({ turns = [] }: Ownership): string[] {

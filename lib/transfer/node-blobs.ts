@@ -42,6 +42,7 @@ export class NodeBlobs {
 
   /** A client begins to read the blob, or ends. */
   readers(blob: SharedBlob, change: 1 | -1): void {
+    if (blob.readers === 0) blob.waitingSinceMs = this.#deps.clock.now();
     blob.readers += change;
     blob.usedMs = this.#deps.clock.now();
     const priority = blob.readers > 0 ? PRIORITY_WANTED : PRIORITY_UNWANTED;
@@ -127,8 +128,9 @@ export class NodeBlobs {
     if (fresh) {
       blob.lastProgressMs = sinceMs;
       announcements.join(blob);
-      void sink.check(blob);
     }
+    // Also what the disk could not read or note for the last reader, it may now.
+    void sink.check(blob);
     for (const neighbour of neighbours()) conversation.meet(neighbour, blob);
   }
 

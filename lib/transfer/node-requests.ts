@@ -28,6 +28,8 @@ export interface NodeRequestsHost {
   activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined>;
   /** Reads what is missing from the registry. */
   read(blob: SharedBlob, origin: BlobOrigin): void;
+  /** The blob is not here, and cannot be read here. */
+  untaken(digest: Digest, error: unknown): void;
 }
 
 /** What a supernode makes of what nodes tell it: which blobs they share, where those can be read, what they hold. */
@@ -131,6 +133,7 @@ export class NodeRequests {
     } catch (error) {
       log.warn({ digest, error: describeError(error) }, 'blob could not be taken in');
       refuseToRead(neighbour, digest, error);
+      if (this.#host.blob(digest) === undefined) this.#host.untaken(digest, error);
     }
   }
 }

@@ -362,6 +362,7 @@ export class PeerEngine implements BlobSource {
     this.#fallback.tick(this.#table.all());
     for (const blob of this.#table.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
+      blob.waitingSinceMs += Math.min(stoodStillMs, now - blob.waitingSinceMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       // There may be memory that was not free before.
       this.#blobs.moveOn(blob);

@@ -115,8 +115,8 @@ export class PieceSink {
 
   async #checkOnce(blob: SharedBlob): Promise<void> {
     const digest = await blob.check.advance();
-    if (digest === undefined) return;
-    if (digest !== blob.digest) {
+    if (digest === undefined && !isUncommitted(blob)) return;
+    if (digest !== undefined && digest !== blob.digest) {
       await this.#refuse(blob, digest);
       return;
     }
@@ -125,7 +125,7 @@ export class PieceSink {
     blob.changed();
     this.#deps.judge?.settle(blob.info, (index) => blob.stored.proof(index));
     await blob.stored.commit();
-    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest: blob.digest });
     if (blob.stored.complete) this.#events.complete(blob);
   }
 
@@ -171,15 +171,19 @@ export class PieceSink {
     blob.refuse(generations);
     blob.changed();
     this.#deps.judge?.doubt(blob.info, heldProofs(blob));
-    await blob.stored.reset();
-    blob.restartCheck();
-    const several = held.length > 1 && !this.#events.dropsEverywhere;
-    if (several) {
-      const suspects = held.filter((generation) => !alsoWrong.includes(generation));
-      clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+    try {
+      await blob.stored.reset();
+    } finally {
+      // Nothing of it is held any more, whether the disk could note that or not.
+      blob.restartCheck();
+      const several = held.length > 1 && !this.#events.dropsEverywhere;
+      if (several) {
+        const suspects = held.filter((generation) => !alsoWrong.includes(generation));
+        clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+      }
+      // Its slot in the core may be another blob's by now.
+      if (!blob.retired) this.#events.wrong(blob, generations);
     }
-    // Its slot in the core may be another blob's by now.
-    if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
   /** The hash of the first `bytes` bytes, when the digest of the whole blob has come just so far. */
@@ -197,6 +201,11 @@ export class PieceSink {
       at += chunk.length;
     }
   }
+}
+
+/** The digest has matched, and the disk could not note that. */
+function isUncommitted({ passing, stored, verified }: SharedBlob): boolean {
+  return verified && passing === undefined && stored.have.complete && !stored.complete;
 }
 
 function heldProofs({ info, stored }: SharedBlob): PieceProof[] {

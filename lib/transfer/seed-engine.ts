@@ -136,6 +136,7 @@ export class SeedEngine {
       isBelievable: (proof, digest, { peer }) => this.#trust.isBelievable(proof, digest, peer.id),
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => void this.#reads.start(blob, origin),
+      untaken: (digest, error) => this.#coOwners.untaken(digest, error),
     });
     this.#uploads = new Uploads(
       { ...deps, pace: limits.upload },
@@ -377,8 +378,7 @@ export class SeedEngine {
   }
 
   unsharedBytes(): number {
-    const { core } = this.#decisions;
-    return this.#blobs.all().reduce((sum, blob) => sum + unsharedBytes(blob, core, this.#coOwners), 0);
+    return unsharedBytes(this.#blobs.all(), this.#decisions.core, this.#coOwners);
   }
 
   /** What is going on, for people. */
