@@ -4,6 +4,8 @@ import type { ChaosEvent } from './schedule.ts';
 export interface ChaosResult {
   readonly fault: string;
   readonly seed: number;
+  /** Whether the processes had identities. */
+  readonly secure: boolean;
   readonly nodes: number;
   readonly imageBytes: number;
   /** Pulls that had to succeed and did not. */

@@ -13,6 +13,7 @@ export interface RunOptions {
   readonly fault: Fault;
   readonly seed: number;
   readonly size: SuiteSize;
+  readonly secure: boolean;
   readonly library: ImageLibrary;
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
@@ -26,8 +27,8 @@ const REGISTRY_ROUNDING_BYTES = 1.5 * 1024 * 1024;
 
 /** A fresh cluster: a small pull, a calm pull, the struck pull, and then a look from outside at everything. */
 export async function runFault(options: RunOptions): Promise<ChaosResult> {
-  const { fault, library, seed, signal, size } = options;
-  const world = await createWorld({ size, library, fault, seed, signal });
+  const { fault, library, secure, seed, signal, size } = options;
+  const world = await createWorld({ size, library, fault, seed, secure, signal });
   try {
     const result = await strikeAndLook(world, options);
     await world[Symbol.asyncDispose]();
@@ -38,7 +39,7 @@ export async function runFault(options: RunOptions): Promise<ChaosResult> {
 }
 
 async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosResult> {
-  const { fault, library, say, seed, signal, size } = options;
+  const { fault, library, say, secure, seed, signal, size } = options;
   const broken: string[] = [];
   const deadlineMs = deadlineOf(library.struck, size);
   const calmPull = async (image: LibraryImage): Promise<number> => {
@@ -95,7 +96,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   await world.stop();
   broken.push(...(await findSurvivors(world)));
   return {
-    ...{ fault: fault.name, seed, nodes: size.world.nodes, imageBytes: library.struck.bytes },
+    ...{ fault: fault.name, seed, secure, nodes: size.world.nodes, imageBytes: library.struck.bytes },
     ...{ failedPulls: lost.length, calmSeconds, seconds, makespanRatio, registryRatio },
     ...{ events: schedule.events, broken },
   };

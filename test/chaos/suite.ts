@@ -34,7 +34,7 @@ export async function runSuite(
   output: SuiteOutput,
   signal: AbortSignal,
 ): Promise<SuiteResults> {
-  const { faults, firstSeed, fresh, limitMs, seeds, size } = flags;
+  const { faults, firstSeed, fresh, limitMs, secure, seeds, size } = flags;
   const { say } = output;
   await using cleanup = new AsyncDisposableStack();
   const code = await codeVersion(CODE);
@@ -54,7 +54,7 @@ export async function runSuite(
   for (const { fault, seed } of runsOf(faults, firstSeed, seeds)) {
     signal.throwIfAborted();
     if (performance.now() - began > limitMs) break;
-    const name = `${fault.name} seed ${seed} ${size.name} ${size.imageBytes}`;
+    const name = `${fault.name} seed ${seed} ${size.name} ${size.imageBytes}${secure ? '' : ' insecure'}`;
     const earlier = kept.get(name);
     if (earlier !== undefined) {
       results.push(earlier);
@@ -63,7 +63,7 @@ export async function runSuite(
     }
     say(`${fault.name}, seed ${seed}`);
     try {
-      const result = await runFault({ fault, seed, size, library, say, signal });
+      const result = await runFault({ fault, seed, size, secure, library, say, signal });
       await kept.add(name, result);
       results.push(result);
       output.onResult(result, false);

@@ -1,29 +1,15 @@
 import { join } from 'node:path';
-import { jsonReady, startChild } from '../../../bench/fixtures/child.ts';
 import { sumMetric } from '../../../bench/fixtures/metrics.ts';
 import type { Fault } from '../fault.ts';
-import { type Machine, PORTS } from '../machine.ts';
+import type { Machine } from '../machine.ts';
 import type { World } from '../world.ts';
 
-const CORRUPT_PORT = 65012;
+const CORRUPT_ANSWERS = join(import.meta.dirname, '..', 'corrupt-answers-main.ts');
 
-/** From now on whoever fetches from the node gets wrong bytes: it is reached through a relay that spoils them. */
-async function corrupt(world: World, node: Machine): Promise<void> {
-  const { name, place } = node.spec;
-  const relay = await startChild({
-    command: 'ip',
-    args: [
-      ...['netns', 'exec', place.namespace, process.execPath],
-      ...[join(import.meta.dirname, '..', 'corrupt-relay-main.ts')],
-      ...['--listen', `${place.peerHost}:${CORRUPT_PORT}`, '--target', `${place.peerHost}:${PORTS.peer}`],
-    ],
-    logFile: join(world.folder, `${name}.relay.log`),
-    ready: jsonReady('corrupt-relay'),
-    signal: world.signal,
-  });
-  world.cleanup.defer(() => relay.stop());
+/** From now on whoever fetches from the node gets wrong bytes, over its own connections and under its own certificate. */
+async function corrupt(node: Machine): Promise<void> {
   await node.stop();
-  await node.start({ flags: ['--advertise', `${place.peerHost}:${CORRUPT_PORT}`] });
+  await node.start({ env: { NODE_OPTIONS: `--import=${CORRUPT_ANSWERS}` } });
 }
 
 async function noticed(world: World): Promise<string | undefined> {
@@ -41,7 +27,7 @@ function corruptPeers(name: string, what: string, share: number, limits: Fault['
     limits,
     async prepare(world) {
       const liars = world.sample(world.nodes, Math.ceil(world.nodes.length * share));
-      await Promise.all(liars.map((node) => corrupt(world, node)));
+      await Promise.all(liars.map(corrupt));
     },
     after: noticed,
   };
