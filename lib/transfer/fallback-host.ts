@@ -37,9 +37,11 @@ export function fallbackHost(
     inFlight: (blob) => core.inFlight(blob.slot),
     holders: (blob, piece) => core.holders(blob.slot, piece),
     sharers: (blob) => neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
-    supernodeExpected: () => neighbours.supernodeExpected,
+    // One that does not even say who may have the blob reads nothing for us.
+    supernodeExpected: ({ peerRight }) => peerRight === 'shown' && neighbours.supernodeExpected,
     answerOwed: (blob) => discovery.owes(blob.digest),
-    seeded: (blob) => [...blob.owners].some((id) => neighbours.get(id)?.sharesWithUs(blob.digest) === true),
+    seeded: ({ digest, owners, peerRight }) =>
+      peerRight === 'shown' && [...owners].some((id) => neighbours.get(id)?.sharesWithUs(digest) === true),
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
     introduce: (blob, peer) => {

@@ -108,7 +108,7 @@ t.test(
   },
 );
 
-t.test('a supernode that does not answer costs less than a second, and no pull', async (t) => {
+t.test('a supernode that does not answer costs less than two seconds, and no pull', async (t) => {
   const cluster = await start({ seed: 5, nodes: 1, supernodes: 1 });
   const digest = cluster.blob(SIZE);
   for (const { name } of cluster.supernodes) cluster.network.freeze(name);
@@ -117,9 +117,47 @@ t.test('a supernode that does not answer costs less than a second, and no pull',
   const before = cluster.clock.now();
   const first = node!.engine.open({ digest, size: SIZE, origin }, { signal: NEVER })[Symbol.asyncIterator]();
   t.notOk((await cluster.until(first.next())).done);
-  t.ok(cluster.clock.now() - before < 1000, `first byte after ${cluster.clock.now() - before} ms`);
+  t.ok(cluster.clock.now() - before < 2000, `first byte after ${cluster.clock.now() - before} ms`);
   await first.return?.();
   t.equal(await cluster.until(cluster.pull(node!, digest, SIZE)), digest);
+});
+
+t.test('without a supernode nodes see for themselves that anybody may read, and read it once', async (t) => {
+  const cluster = await start({ seed: 7, nodes: 6, supernodes: 0 });
+  const [digest, small] = [cluster.blob(SIZE), cluster.blob(5000)];
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  t.same(await cluster.until(Promise.all(pulls)), Array(6).fill(digest));
+  t.equal(cluster.origin.ratio(digest), 1);
+  t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
+  t.same(await refusedBy(cluster.nodes), {});
+  t.equal(cluster.origin.openAsked.length, 6, 'each asks once');
+  for (const node of cluster.nodes) t.equal(await cluster.until(cluster.pull(node, small, 5000)), small);
+});
+
+t.test('without a supernode what is not for anybody is read by each for itself', async (t) => {
+  const cluster = await start({ seed: 8, nodes: 3, supernodes: 0 });
+  cluster.origin.open = false;
+  const digest = cluster.blob(SIZE);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  t.same(await cluster.until(Promise.all(pulls)), [digest, digest, digest]);
+  t.equal(cluster.origin.ratio(digest), 3);
+  t.notOk(sourcesOf(cluster)['peer'], 'nobody gives what only the registry may');
+});
+
+t.test('who held a blob before the supernode died gives it to those who came later', async (t) => {
+  for (const open of [true, false]) {
+    const cluster = await start({ seed: 9, nodes: 3, supernodes: 1 });
+    cluster.origin.open = open;
+    const digest = cluster.blob(SIZE);
+    const [late, ...early] = cluster.nodes;
+    for (const node of early) t.equal(await cluster.until(cluster.pull(node, digest, SIZE)), digest);
+    for (const supernode of cluster.supernodes) cluster.crash(supernode);
+    await cluster.run(5000);
+    t.equal(await cluster.until(cluster.pull(late!, digest, SIZE)), digest);
+    const again = cluster.origin.ratio(digest) - 1;
+    if (open) t.ok(again < 0.2, `${again} of it read again, while they ask the registry`);
+    else t.equal(again, 1, 'they do not give to anybody what is not for anybody');
+  }
 });
 
 t.test(
