@@ -1,4 +1,5 @@
 import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
+import { BoundedMap } from '../core/bounded-map.ts';
 import { type Digest, digestAlgorithm, digestOf, isFileKey } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
@@ -58,7 +59,12 @@ interface Held extends GivenCapability {
   readonly holder: string;
   /** Not renewed before, milliseconds of the clock. */
   renewFromMs: number;
+  /** Being renewed although it has run out; whether that was of use. */
+  revival?: Promise<boolean>;
 }
+
+/** Blobs that we once had the right to: the last word of the registry while it is away. */
+const MAX_ENDED = 4096;
 
 /**
  * The capabilities of a node: got from supernodes for what its clients may read, shown to neighbours before anything is
@@ -69,6 +75,8 @@ export class CapabilityWallet {
   readonly #host: CapabilityWalletHost;
   readonly #held = new Map<Digest, Held>();
   readonly #open: OpenBlobs;
+  /** Those that have run out. */
+  readonly #ended = new BoundedMap<Held>(MAX_ENDED);
   /** Being asked for. */
   readonly #asking = new Map<Digest, Promise<Said>>();
   /** Supernodes that did not answer -> until when they are left alone. */
@@ -101,15 +109,16 @@ export class CapabilityWallet {
     };
   }
 
-  /** Why neighbours will give us the blob, asked for if need be: within two seconds, whatever happens. Never rejects. */
+  /** Why neighbours will give us the blob, asked for if need be: within three seconds, whatever happens. Never rejects. */
   async ensure({ digest, origin }: BlobRequest): Promise<PeerRight> {
     if (isFileKey(digest) || this.covers(digest)) return 'shown';
     const asking = this.#asking.get(digest);
     if (asking !== undefined && (await asking) === 'yes') return 'shown';
     // What the manifest does not list may be there all the same.
     const said = await this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]);
-    if (said === 'yes') return 'shown';
-    return said === 'nobody' && (await this.#open.check(digest, origin)) ? 'open' : 'none';
+    if (said === 'no') return 'none';
+    if (said === 'yes' || (await this.#revive(digest))) return 'shown';
+    return (await this.#open.check(digest, origin)) ? 'open' : 'none';
   }
 
   covers(digest: Digest): boolean {
@@ -152,14 +161,32 @@ export class CapabilityWallet {
 
   async #renew(held: Held): Promise<void> {
     const { digests } = held;
-    const answer = await this.#askAround({ renew: held.capability, digests }, digests[0]!);
-    if (typeof answer === 'object' && answer.given !== undefined && answer.given.untilMs > held.untilMs) {
-      this.#keep(answer.given);
-      this.#showAll(digests);
-      return;
-    }
+    if (await this.#askRenewal(held)) this.#showAll(digests);
     // It cannot go on without the registry's word of now.
-    this.#askAnew(digests);
+    else this.#askAnew(digests);
+  }
+
+  /** Supernodes cannot ask the registry either: what it last said holds for as long as a session may last. */
+  async #revive(digest: Digest): Promise<boolean> {
+    const ended = this.#ended.get(digest);
+    if (ended === undefined || this.#outdated(ended)) return false;
+    if (ended.revival === undefined) {
+      const now = this.#deps.clock.now();
+      if (now < ended.renewFromMs) return false;
+      ended.renewFromMs = now + RENEW_AGAIN_MS;
+      ended.revival = this.#askRenewal(ended).finally(() => delete ended.revival);
+    }
+    return await ended.revival;
+  }
+
+  async #askRenewal(held: Held): Promise<boolean> {
+    const { capability, digests, untilMs } = held;
+    const answer = await this.#askAround({ renew: capability, digests }, digests[0]!);
+    if (typeof answer === 'string' || answer.given === undefined || answer.given.untilMs <= untilMs) {
+      return false;
+    }
+    this.#keep(answer.given);
+    return true;
   }
 
   /** Our certificate is another one now: links that begin from here on show that. */
@@ -211,7 +238,11 @@ export class CapabilityWallet {
   }
 
   #drop(held: Held): void {
-    for (const digest of held.digests) if (this.#held.get(digest) === held) this.#held.delete(digest);
+    for (const digest of held.digests) {
+      if (this.#held.get(digest) !== held) continue;
+      this.#held.delete(digest);
+      this.#ended.set(digest, held);
+    }
   }
 
   /** Asks the owner of the subject, and another supernode when that fails or is slow. A no is the registry's, and counts. */
@@ -223,7 +254,8 @@ export class CapabilityWallet {
     const owner = discovery.owner(subject);
     const others = discovery.supernodes.filter(({ id }) => id !== owner?.id);
     const candidates = [...(owner === undefined ? [] : [owner]), ...others]
-      .filter(({ id }) => (this.#spared.get(id) ?? Number.NEGATIVE_INFINITY) <= clock.now())
+      // For a renewal it need not reach the registry, which may be all that kept it from an answer.
+      .filter(({ id }) => 'renew' in question || (this.#spared.get(id) ?? 0) <= clock.now())
       .slice(0, 2);
     if (candidates.length === 0 || this.#ending.signal.aborted) return 'nobody';
     const late = new AbortController();

@@ -10,10 +10,11 @@ import type { Fault } from './fault.ts';
 import { FAULTS } from './faults/index.ts';
 import { chaosPage, isGood } from './page.ts';
 import { type RegistryFault, startRegistryRelay } from './registry-relay.ts';
+import { mergeRecords } from './record.ts';
 import type { ChaosResult } from './result.ts';
 import { sample } from './sample.ts';
 import { createSchedule } from './schedule.ts';
-import { FULL, QUICK_FAULTS } from './sizes.ts';
+import { FULL, QUICK, QUICK_FAULTS } from './sizes.ts';
 import type { World } from './world.ts';
 
 const MIB = 1024 * 1024;
@@ -173,17 +174,23 @@ await t.test('the quick part names faults that there are, and names are unique',
 
 await t.test('the page tells medians, and each run that did not hold', async (t) => {
   const result = (seed: number, makespanRatio: number, broken: string[] = []): ChaosResult => ({
-    ...{ fault: 'nodes-killed', seed, secure: true, nodes: 12, imageBytes: 300 * MIB, failedPulls: broken.length },
+    ...{ fault: 'nodes-killed', seed, secure: true, nodes: 12, imageBytes: 300 * MIB },
+    ...{ commit: '0123456789ab', date: '2026-01-01', failedPulls: broken.length },
     ...{ calmSeconds: 25, seconds: 25 * makespanRatio, makespanRatio, registryRatio: 1, events: [], broken },
   });
   const results = [result(1, 1.1), result(2, 1.3), result(3, 1.2, ['node3 ended by itself'])];
   t.same(results.map(isGood), [true, true, false]);
   const machine = { cpu: 'a processor', cores: 4, memoryBytes: MIB, system: 'Linux', node: 'v24' };
-  const code = { commit: '0123456789abcdef', changed: false, key: '' };
-  const page = chaosPage({ date: '2026-01-01', code, machine, size: FULL, results }, FAULTS);
+  const record = { machine, size: FULL, results };
+  const page = chaosPage(record, FAULTS);
   t.match(page, '| `nodes-killed` |');
-  t.match(page, '| 3 | 1 | 1.2x | at most 1.5x | 1x | at most 1x | **no** |');
+  t.match(page, '| 1, 2, 3 | 1 | 1.2x | at most 1.5x | 1x | at most 1x | **no** | 2026-01-01 `0123456789ab` |');
   t.match(page, '- `nodes-killed`, seed 3: node3 ended by itself');
   t.match(page, '- `all-dead` was not run');
-  t.match(page, '**0 of 1 faults held with every seed.**');
+  t.match(page, '**0 of 1 faults held with every seed that was run;');
+  const again = { ...record, results: [result(3, 1.2), result(4, 1)] };
+  const merged = mergeRecords(record, again);
+  t.same(merged.results.map(({ seed }) => seed), [1, 2, 3, 4]);
+  t.ok(merged.results.every(isGood), 'what was run again counts');
+  t.equal(mergeRecords({ ...record, size: QUICK }, again), again, 'another size is another record');
 });

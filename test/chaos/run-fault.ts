@@ -12,6 +12,8 @@ import { createWorld, type World } from './world.ts';
 export interface RunOptions {
   readonly fault: Fault;
   readonly seed: number;
+  /** Of the code that is run. */
+  readonly commit: string;
   readonly size: SuiteSize;
   readonly secure: boolean;
   readonly library: ImageLibrary;
@@ -39,7 +41,7 @@ export async function runFault(options: RunOptions): Promise<ChaosResult> {
 }
 
 async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosResult> {
-  const { fault, library, say, secure, seed, signal, size } = options;
+  const { commit, fault, library, say, secure, seed, signal, size } = options;
   const broken: string[] = [];
   const deadlineMs = deadlineOf(library.struck, size);
   const calmPull = async (image: LibraryImage): Promise<number> => {
@@ -96,7 +98,8 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   await world.stop();
   broken.push(...(await findSurvivors(world)));
   return {
-    ...{ fault: fault.name, seed, secure, nodes: size.world.nodes, imageBytes: library.struck.bytes },
+    ...{ fault: fault.name, commit, date: new Date().toISOString().slice(0, 10), seed, secure },
+    ...{ nodes: size.world.nodes, imageBytes: library.struck.bytes },
     ...{ failedPulls: lost.length, calmSeconds, seconds, makespanRatio, registryRatio },
     ...{ events: schedule.events, broken },
   };

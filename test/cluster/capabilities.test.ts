@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { fingerprintOf } from '../../lib/security/cluster-authority.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { encodePeerMessage } from '../../lib/wire/peer-codec.ts';
@@ -7,6 +8,7 @@ import { type ClusterOptions, type Member, MemoryCluster } from './memory-cluste
 
 const MIB = 1024 * 1024;
 const SIZE = 6 * MIB + 5;
+const MINUTE_MS = 60_000;
 const NEVER = new AbortController().signal;
 
 const start = (options: Pick<ClusterOptions, 'seed' | 'nodes' | 'supernodes'> & Partial<ClusterOptions>) =>
@@ -159,6 +161,28 @@ t.test('who held a blob before the supernode died gives it to those who came lat
     else t.equal(again, 1, 'they do not give to anybody what is not for anybody');
   }
 });
+
+t.test(
+  'while the registry is away its last word opens what the swarm has, up to the end of the session',
+  async (t) => {
+    const cluster = await start({ seed: 10, nodes: 2, supernodes: 1 });
+    const digest = cluster.blob(SIZE);
+    const [reader, other] = cluster.nodes;
+    for (const node of [reader!, other!]) await cluster.until(cluster.pull(node, digest, SIZE));
+    const forgets = async (): Promise<void> => {
+      await cluster.run(2 * MINUTE_MS);
+      t.equal(await cluster.until(reader!.engine.cache.remove(digest)), 'removed');
+    };
+    await forgets();
+    cluster.origin.failure = new DamselflyError('UPSTREAM_UNREACHABLE', 'the registry is away');
+    await cluster.run(10 * MINUTE_MS);
+    t.equal(await cluster.until(cluster.pull(reader!, digest, SIZE)), digest, 'its capability had run out');
+    await forgets();
+    await cluster.run(20 * MINUTE_MS);
+    await t.rejects(cluster.until(cluster.pull(reader!, digest, SIZE)), { code: 'UPSTREAM_UNREACHABLE' });
+    t.equal(cluster.origin.ratio(digest), 1);
+  },
+);
 
 t.test(
   'a long pull goes on from peers: its capability is renewed, up to the end of the session',

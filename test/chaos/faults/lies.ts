@@ -59,12 +59,23 @@ export const LIES: readonly Fault[] = [
     what: 'one of the supernodes is given wrong bytes of all it reads, and vouches for them',
     // The swarm reads once more, and may be given wrong bytes again; then nodes read for themselves.
     limits: { mayCut: 2 },
-    // Which one owns the layers is not for the seed to say: the first that reads one.
-    prepare: (world) =>
-      world.registry.setFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, to: 'first-reader' }),
+    prepare: lieToOne,
+    after: wasToldALie,
+  },
+  {
+    name: 'signer-lies-whole-blob',
+    what: 'the same before nodes that verify whole blobs: no cut, no wrong byte',
+    limits: {},
+    flags: (role) => (role === 'daemon' ? ['--verify', 'whole-blob'] : []),
+    prepare: lieToOne,
     after: wasToldALie,
   },
 ];
+
+/** Which supernode owns the layers is not for the seed to say: the first that reads one. */
+function lieToOne(world: World): Promise<void> {
+  return world.registry.setFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, to: 'first-reader' });
+}
 
 async function wasToldALie(world: World): Promise<string | undefined> {
   const { spoilt } = await world.registry.counters();
