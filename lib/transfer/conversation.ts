@@ -53,7 +53,7 @@ export class Conversation {
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
-    if (blob.noRight && !stored.complete) return;
+    if (blob.peerRight === 'none' && !stored.complete) return;
     // A supernode that does not own the blob would read it from the registry a second time.
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
     if (!stored.complete) this.#host.showRight(neighbour, blob);

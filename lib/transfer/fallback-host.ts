@@ -17,10 +17,10 @@ export interface FallbackHost {
   inFlight(blob: SharedBlob): number;
   holders(blob: SharedBlob, piece: number): number;
   sharers(blob: SharedBlob): readonly Neighbour[];
-  supernodeExpected(): boolean;
+  supernodeExpected(blob: SharedBlob): boolean;
   /** A tracker that can be reached has yet to say who shares the blob. */
   answerOwed(blob: SharedBlob): boolean;
-  /** A supernode that owns the blob is connected and shares it. */
+  /** A supernode that owns the blob is connected, and reads it for us. */
   seeded(blob: SharedBlob): boolean;
   /** When bytes of the blob last came from a peer, milliseconds. */
   swarmMovedMs(blob: SharedBlob): number;
@@ -64,9 +64,11 @@ export function fallbackHost(
     inFlight: (blob) => core.inFlight(blob.slot),
     holders: (blob, piece) => core.holders(blob.slot, piece),
     sharers: (blob) => neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
-    supernodeExpected: () => neighbours.supernodeExpected,
+    // One that does not even say who may have the blob reads nothing for us.
+    supernodeExpected: ({ peerRight }) => peerRight === 'shown' && neighbours.supernodeExpected,
     answerOwed: (blob) => discovery.owes(blob.digest),
-    seeded: (blob) => [...blob.owners].some((id) => neighbours.get(id)?.sharesWithUs(blob.digest) === true),
+    seeded: ({ digest, owners, peerRight }) =>
+      peerRight === 'shown' && [...owners].some((id) => neighbours.get(id)?.sharesWithUs(digest) === true),
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
     introduce: (blob, peer) => {

@@ -15,6 +15,11 @@ export interface Holder {
   readonly fingerprint: string;
 }
 
+/** Blobs for which nobody need show anything. */
+export interface OpenToAll {
+  isOpen(digest: Digest): boolean;
+}
+
 export interface GrantsDeps {
   readonly signatures: Signatures;
   readonly log: Logger;
@@ -29,15 +34,24 @@ const MAX_BLOBS = 4096;
 /** Refusals told in the log, one of each member and reason. */
 const MAX_TOLD = 1024;
 
-/** Who may be given which blobs: those who have shown a capability for them, and supernodes, which read them themselves. */
+/**
+ * Who may be given which blobs: those who have shown a capability for them, and supernodes, which read them themselves;
+ * everybody those that the registry gives to anybody.
+ */
 export class Grants {
   readonly #deps: GrantsDeps;
   /** Until when, by member and blob. */
   readonly #held = new BoundedMap<BoundedMap<number>>(MAX_HOLDERS);
   readonly #told = new BoundedMap<true>(MAX_TOLD);
+  #open: OpenToAll | undefined;
 
   constructor(deps: GrantsDeps) {
     this.#deps = deps;
+  }
+
+  /** From now on those blobs are given to every member. */
+  openUp(open: OpenToAll): void {
+    this.#open = open;
   }
 
   /** A member shows a capability. @returns whether it counts */
@@ -65,6 +79,7 @@ export class Grants {
     if (role === 'supernode' || isFileKey(digest)) return true;
     const untilMs = this.#held.get(id)?.get(digest);
     if (untilMs !== undefined && untilMs + CLOCK_TOLERANCE_MS >= this.#deps.wallClockMs()) return true;
+    if (this.#open?.isOpen(digest) === true) return true;
     this.#refused(id, untilMs === undefined ? 'no-capability' : 'expired');
     return false;
   }

@@ -14,7 +14,7 @@ import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { PassingBlob } from './passing-blob.ts';
 import type { PieceSink } from './piece-sink.ts';
-import type { SharedBlob } from './shared-blob.ts';
+import type { PeerRight, SharedBlob } from './shared-blob.ts';
 
 /** A client waits for it, or nobody does. */
 const PRIORITY_WANTED = 0;
@@ -59,10 +59,10 @@ export class NodeBlobs {
   /**
    * The blob as part of the swarm, started when it was not; undefined when it is there with another size.
    * @param sinceMs when its reader began to wait
-   * @param right whether peers give it to us: else it is read from the registry, for us and for those that may have it
+   * @param right why peers give it to us; without one it is read from the registry, for us and for those that may have it
    * @throws STORE_*
    */
-  async share(request: BlobRequest, sinceMs: number, right = true): Promise<SharedBlob | undefined> {
+  async share(request: BlobRequest, sinceMs: number, right: PeerRight = 'shown'): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
     const blob = this.#host.table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
@@ -70,7 +70,7 @@ export class NodeBlobs {
     if (blob.passing !== undefined) {
       throw new DamselflyError('STORE_FULL', 'the blob is passed on to another client', { digest, size });
     }
-    blob.noRight = !right;
+    blob.peerRight = right;
     this.#join(blob, origin, sinceMs);
     return blob;
   }

@@ -102,6 +102,7 @@ export class PeerEngine implements BlobSource {
       { ...deps, wallClockMs: timeOf(deps) },
       {
         neighbours: () => this.#neighbours.all(),
+        place: (digest) => this.#table.get(digest)?.origin,
         reads: (digest) => {
           const blob = this.#table.get(digest);
           return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
@@ -184,7 +185,7 @@ export class PeerEngine implements BlobSource {
     });
     const { wholeBlobs } = habits;
     this.#reads = new ClientReads({ ...deps, limits, localFirst, wholeBlobs }, this.#sink, {
-      mayShare: (request) => this.#wallet?.ensure(request),
+      right: (request) => this.#wallet?.ensure(request),
       small: (request, signal) => this.#smallBlobs.get(request, signal),
       share: (request, sinceMs, right) => this.#blobs.share(request, sinceMs, right),
       passOn: (request, sinceMs) => this.#blobs.passOn(request, sinceMs),
@@ -208,7 +209,7 @@ export class PeerEngine implements BlobSource {
     });
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
     const share = async (request: BlobRequest): Promise<SharedBlob | undefined> =>
-      (await this.#wallet?.ensure(request)) === false
+      (await this.#wallet?.ensure(request)) === 'none'
         ? undefined
         : await this.#blobs.share(request, deps.clock.now());
     this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
@@ -279,7 +280,7 @@ export class PeerEngine implements BlobSource {
     const host = {
       small: (small: BlobRequest, until: AbortSignal) => this.#smallBlobs.get(small, until),
       share: async (shared: BlobRequest) => {
-        const right = (await this.#wallet?.ensure(shared)) !== false;
+        const right = await this.#wallet?.ensure(shared);
         return await this.#blobs.share(shared, this.#deps.clock.now(), right);
       },
     };

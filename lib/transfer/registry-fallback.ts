@@ -106,7 +106,7 @@ export class RegistryFallback {
   consider(blob: SharedBlob): boolean {
     if (!this.#isWanted(blob) || !this.#isOpen(blob)) return false;
     const now = this.#deps.clock.now();
-    if (blob.noRight) {
+    if (blob.peerRight === 'none') {
       if (blob.passing !== undefined) this.#endPassing(blob);
       else if (now >= this.#consideredOf(blob).notBeforeMs) this.#start(blob, 'no-capability');
       return false;
@@ -123,7 +123,7 @@ export class RegistryFallback {
     const considered = this.#consideredOf(blob);
     if (now < considered.notBeforeMs) return false;
     // Slow is not failed: past a living supernode only the client's next piece is read.
-    const young = blob.owned && blob.stored.have.count === 0 && waiting.company;
+    const young = this.#isYoung(blob) && waiting.company;
     const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
     const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
     this.#start(blob, takesItself(waiting) ? 'last-resort' : reason);
@@ -173,11 +173,11 @@ export class RegistryFallback {
 
   #waiting(blob: SharedBlob, now: number): Waiting {
     const host = this.#host;
-    const company = host.inFlight(blob) > 0 || host.sharers(blob).length > 0 || host.supernodeExpected();
+    const company = host.inFlight(blob) > 0 || host.sharers(blob).length > 0 || host.supernodeExpected(blob);
     // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
     // And in a large crowd on slow links the first piece takes its time: were everybody to step in, the registry would
     // have the crowd that the supernode is there to spare it.
-    const young = blob.owned && blob.stored.have.count === 0;
+    const young = this.#isYoung(blob);
     return {
       company,
       patient: ((young || host.seeded(blob)) && !this.#isSilent(blob)) || host.busyElsewhere(blob),
@@ -192,6 +192,11 @@ export class RegistryFallback {
     const { cursor, passing, readers, waitingSinceMs } = blob;
     if (readers === 0 || passing !== undefined || now < this.#consideredOf(blob).notBeforeMs) return false;
     return isOvertaken(now - waitingSinceMs, this.#share(blob)) && this.#host.wants(blob, cursor);
+  }
+
+  /** Its supernode has yet to send the first piece. */
+  #isYoung({ owned, peerRight, stored }: SharedBlob): boolean {
+    return owned && peerRight === 'shown' && stored.have.count === 0;
   }
 
   /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */

@@ -80,6 +80,7 @@ export function openRegistry(
   return {
     trust: upstream.trust ?? 'caller',
     grantsPull: upstream.verify === undefined ? () => false : createTokenVerifier(upstream.verify),
+    namesUs: upstream.clientCert !== undefined,
     endpoints: new Endpoints(deps, endpoints),
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),

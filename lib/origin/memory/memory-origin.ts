@@ -33,6 +33,9 @@ export class MemoryOrigin {
   requests = 0;
   /** Paths that rights were asked for. */
   readonly asked: string[] = [];
+  /** Blobs of which somebody asked whether anybody may read them; and whether anybody may. */
+  readonly openAsked: Digest[] = [];
+  open = true;
   /** Nobody may read anything. */
   forbidden = false;
   /** Answers with this error as long as it is set. */
@@ -78,6 +81,11 @@ export class MemoryOrigin {
       readManifest: () =>
         refuse().then(() => ({ bytes: new Uint8Array(), digest: '' as Digest, mediaType: '' })),
       readBlob: (read, { signal }) => this.#read(read, signal),
+      isPublic: async ({ digest }) => {
+        this.openAsked.push(digest);
+        if (this.failure !== undefined) throw this.failure;
+        return this.open && this.#blobs.has(digest);
+      },
       readTags: () => refuse().then(() => []),
       close: async () => {},
     };
