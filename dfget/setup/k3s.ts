@@ -26,7 +26,7 @@ export const k3sSetup: SetupClient = {
 };
 
 interface Registries {
-  mirrors?: Record<string, { endpoint?: string[] } | null> | null;
+  mirrors?: Record<string, { endpoint?: unknown } | null> | null;
 }
 
 function withMirror(text: string, registry: WantedRegistry): string {
@@ -35,7 +35,8 @@ function withMirror(text: string, registry: WantedRegistry): string {
   const endpoints = [endpoint, ...(url === undefined ? [] : [url])];
   const before = registriesIn(text);
   const present = before.mirrors?.[name];
-  if (present?.endpoint?.includes(endpoint) === true) return text;
+  const listed: unknown[] | undefined = Array.isArray(present?.endpoint) ? present.endpoint : undefined;
+  if (listed?.includes(endpoint) === true) return text;
   if (present === undefined && before.mirrors?.['*'] !== undefined) {
     refuse(
       K3S_CONFIG,
@@ -44,7 +45,7 @@ function withMirror(text: string, registry: WantedRegistry): string {
   }
   const edit = editFor(text, name, endpoints);
   const after = edit === undefined ? text : applyEdits(text, [edit]);
-  const added = present?.endpoint === undefined ? endpoints : [endpoint, ...present.endpoint];
+  const added = listed === undefined ? endpoints : [endpoint, ...listed];
   const expected = { ...before, mirrors: { ...before.mirrors, [name]: { ...present, endpoint: added } } };
   // What was not understood shows here: the new text must say what the old one did, and the mirror.
   if (!isDeepStrictEqual(readOrNothing(after), expected)) {

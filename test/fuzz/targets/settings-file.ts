@@ -27,7 +27,7 @@ export const target: FuzzTarget = {
     '? [zone]\n: z1\n',
     'zone: &z z1\n*z : 2\n',
     `zone: ${'{a: '.repeat(70)}${'}'.repeat(70)}\n`,
-    `a: &a [x]\n${Array.from({ length: 9 }, (_, at) => `b${at}: &b${at} [${`*${at === 0 ? 'a' : `b${at - 1}`},`.repeat(9)}]\n`).join('')}`,
+    'a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c]\n',
     '',
   ],
   words: [
