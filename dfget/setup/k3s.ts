@@ -67,7 +67,7 @@ function registriesIn(text: string): Registries {
   if (typeof value !== 'object' || Array.isArray(value)) {
     refuse(K3S_CONFIG, 'it is not a YAML mapping: correct it');
   }
-  return value as Registries;
+  return value;
 }
 
 function readOrNothing(text: string): unknown {

@@ -1,5 +1,5 @@
 import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
-import { type Digest, digestAlgorithm, digestOf, isFileKey } from '../core/digest.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
@@ -91,7 +91,7 @@ export class CapabilityWallet {
 
   /** Whether neighbours will give us the blob, asked for if need be: within a second, whatever happens. Never rejects. */
   async ensure({ digest, origin }: BlobRequest): Promise<boolean> {
-    if (isFileKey(digest) || this.covers(digest)) return true;
+    if (this.covers(digest)) return true;
     const asking = this.#asking.get(digest);
     if (asking !== undefined && (await asking)) return true;
     // What the manifest does not list may be there all the same.

@@ -1,7 +1,9 @@
+import type { Socket } from 'node:net';
 import { type RawData, WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
 import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
+import { isOld, noteDialled } from '../../security/system/dialled.ts';
 import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
 import type { ControlLink } from '../control-link.ts';
@@ -10,9 +12,15 @@ import type { ControlLink } from '../control-link.ts';
 const KEEP_ALIVE_MS = 10_000;
 const MAX_TOLD_REASON = 120;
 
-/** The control connection over a WebSocket, dialled or accepted. */
-export function wsControlLink(socket: WebSocket): ControlLink {
+/**
+ * The control connection over a WebSocket, dialled or accepted.
+ * @param isOld see {@link ControlLink}
+ */
+export function wsControlLink(socket: WebSocket, isOld = (): boolean => false): ControlLink {
   return {
+    get isOld() {
+      return isOld();
+    },
     get isOpen() {
       return socket.readyState === WebSocket.OPEN;
     },
@@ -43,6 +51,12 @@ export function dialWsControl(url: string, credentials?: Credentials): ControlLi
     // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
     ...(credentials && (checkedTls(credentials, ACTS.coordinate) as object)),
   });
-  socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
-  return wsControlLink(socket);
+  const keys = credentials?.keys;
+  let below: Socket | undefined;
+  socket.on('upgrade', (response) => {
+    below = response.socket;
+    below.setKeepAlive(true, KEEP_ALIVE_MS);
+    if (credentials !== undefined) noteDialled(below, credentials, keys);
+  });
+  return wsControlLink(socket, () => below !== undefined && isOld(below));
 }

@@ -51,7 +51,7 @@ export const target: FuzzTarget = {
         : typeof value === (SWITCHES.has(name) ? 'boolean' : 'string'),
     );
     // They say aloud what has no effect.
-    const { write } = process.stderr;
+    const write = process.stderr.write.bind(process.stderr);
     process.stderr.write = () => true;
     try {
       check(typeof argument === 'string' ? argument : undefined, Object.fromEntries(texts));

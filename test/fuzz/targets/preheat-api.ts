@@ -43,15 +43,22 @@ const jobs = {
 } as unknown as PreheatJobs;
 const api: PreheatApiDeps = { jobs, registryOf: (host) => host, create: created };
 const app = fastify({ logger: false });
-let unexpected: unknown;
-let told: unknown;
+/** What no answer to a caller should come of. */
+const seen: { unexpected?: Error } = {};
+const note = (error: unknown): void => {
+  const isExpected = error instanceof DamselflyError || error instanceof z.ZodError;
+  if (!isExpected) seen.unexpected = error instanceof Error ? error : new Error(String(error));
+};
+const count = (_outcome: string, why?: unknown): void => {
+  if (why !== undefined) note(why);
+};
 addPreheatApi(app, api);
 addDragonflyV1Api(app, api);
 addDragonflyV2Api(app, api);
-addRegistryEventsApi(app, api, (_outcome, why) => void (told = why ?? told));
-addHarborWebhookApi(app, api, (_outcome, why) => void (told = why ?? told));
+addRegistryEventsApi(app, api, count);
+addHarborWebhookApi(app, api, count);
 app.setErrorHandler(async (error, _request, reply) => {
-  if (!(error instanceof DamselflyError) && !(error instanceof z.ZodError)) unexpected = error;
+  note(error);
   return reply.code(400).send({});
 });
 await app.ready();
@@ -99,8 +106,6 @@ export const target: FuzzTarget = {
   ],
   parse: async (input) => {
     const question = questionIn(input.toString());
-    unexpected = undefined;
-    told = undefined;
     if (question !== undefined) {
       const url = ROUTES[Number(question.route) % ROUTES.length] ?? ROUTES[0];
       const headers = { 'content-type': 'application/json' };
@@ -111,8 +116,9 @@ export const target: FuzzTarget = {
       const id = encodeURIComponent(input.toString('latin1').slice(0, 50));
       await app.inject({ method: 'GET', url: `/api/v1/preheats/${id}` });
     }
+    const { unexpected } = seen;
+    delete seen.unexpected;
     if (unexpected !== undefined) throw unexpected;
-    if (told !== undefined && !(told instanceof DamselflyError)) throw told;
   },
 };
 

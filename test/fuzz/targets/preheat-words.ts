@@ -26,14 +26,22 @@ const readers: readonly ((text: string) => unknown)[] = [
   (text) => {
     // Without it a text is no wish: as it comes from a form, `name=value` behind `&`.
     const [image = '', ...more] = text.split('&');
-    const fields = Object.fromEntries(more.map((each) => each.split('=', 2) as [string, string]));
-    const platforms = fields['platforms'] === undefined ? {} : { platforms: [fields['platforms']] };
-    const wish = parseWish({ ...fields, ...platforms, image } as PreheatWishText);
-    promise(wish.timeoutMs > 0 && Number.isFinite(wish.timeoutMs), 'a job ends');
-    promise(wish.pauseMs >= 0 && Number.isFinite(wish.pauseMs), 'a pause ends');
-    promise(wish.rate === undefined || (wish.rate > 0 && wish.rate < Infinity), 'a rate is a number');
+    const fields = new Map(more.map((each) => each.split(/=(.*)/s, 2) as [string, string]));
+    const platforms = fields.get('platforms');
+    const wish: PreheatWishText = {
+      ...Object.fromEntries(fields),
+      image,
+      ...(platforms === undefined ? {} : { platforms: [platforms] }),
+    };
+    check(parseWish(wish));
   },
 ];
+
+function check(wish: ReturnType<typeof parseWish>): void {
+  promise(wish.timeoutMs > 0 && Number.isFinite(wish.timeoutMs), 'a job ends');
+  promise(wish.pauseMs >= 0 && Number.isFinite(wish.pauseMs), 'a pause ends');
+  promise(wish.rate === undefined || (wish.rate > 0 && wish.rate < Infinity), 'a rate is a number');
+}
 
 export const target: FuzzTarget = {
   about: 'URLs, registries, wishes, keys and networks that a tracker is given for preheating and announces',

@@ -84,9 +84,8 @@ export const target: FuzzTarget = {
   parse: (input) => {
     const text = input.toString();
     const checked = checkCapability(node, { text, holder, digests: [digest] }, NOW_MS);
-    // base64url has several spellings of the same last byte.
     promise(
-      typeof checked === 'string' || text.startsWith(good.slice(0, -2)),
+      typeof checked === 'string' || saysTheSame(text, good),
       'only a capability that a supernode signed for us counts',
     );
     holderOf(text);
@@ -97,12 +96,20 @@ export const target: FuzzTarget = {
     );
     const authorities = keysOfAuthorities(ours.certificate);
     const opens = isPasskeyInForce(text, { authorities, clusterTimeMs: NOW_MS, revoked: [] });
-    promise(
-      !opens || text.startsWith(passkey.slice(0, -2)),
-      'only a passkey that the authority signed opens',
-    );
+    promise(!opens || saysTheSame(text, passkey), 'only a passkey that the authority signed opens');
     const rotation = readRotation(text, [ours.certificate]);
     promise(rotation === undefined || rotation.next === next.certificate, 'the authority has named its heir');
     readAnnouncePasskey(text);
   },
 };
+
+/** base64url has several spellings of the same last byte. */
+function saysTheSame(text: string, other: string): boolean {
+  const bytes = (paper: string): string =>
+    paper
+      .replace(/^[a-z0-9]+_/, '')
+      .split('.')
+      .map((part) => Buffer.from(part, 'base64url').toString('hex'))
+      .join();
+  return bytes(text) === bytes(other);
+}
