@@ -147,6 +147,7 @@ class Daemon implements RunningProcess, HandoverHost {
         pause,
         cached,
         preheats,
+        needsCapabilities: this.#deps.credentials !== undefined,
         shares: () => this.#node.shares,
         status,
         trace: () => this.#node.traced,

@@ -40,6 +40,8 @@ export interface LocalApiDeps {
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
+  /** Whether peers give blobs only to those that show the right to them. */
+  readonly needsCapabilities: boolean;
   /** What happened lately. */
   readonly trace: () => TraceApiDeps;
   readonly shares: () => Shares;
@@ -191,7 +193,8 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   server.post('/v1/files', async (request, reply): Promise<FoundFile> => {
     const isPaused = (upstream: string): boolean => pause().isPaused(upstream);
-    return await findFile(registry, isPaused, fileBody.parse(request.body), goneSignal(reply));
+    const finder = { isPaused, needsCapabilities: deps.needsCapabilities };
+    return await findFile(registry, finder, fileBody.parse(request.body), goneSignal(reply));
   });
 
   server.get('/v1/blobs/:digest', async (request, reply) => {

@@ -1,6 +1,6 @@
 import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
 import { BoundedMap } from '../core/bounded-map.ts';
-import { type Digest, digestAlgorithm, digestOf, isFileKey } from '../core/digest.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
@@ -111,7 +111,7 @@ export class CapabilityWallet {
 
   /** Why neighbours will give us the blob, asked for if need be: within three seconds, whatever happens. Never rejects. */
   async ensure({ digest, origin }: BlobRequest): Promise<PeerRight> {
-    if (isFileKey(digest) || this.covers(digest)) return 'shown';
+    if (this.covers(digest)) return 'shown';
     const asking = this.#asking.get(digest);
     if (asking !== undefined && (await asking) === 'yes') return 'shown';
     // What the manifest does not list may be there all the same.

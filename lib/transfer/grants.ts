@@ -1,5 +1,5 @@
 import { BoundedMap } from '../core/bounded-map.ts';
-import { type Digest, isFileKey } from '../core/digest.ts';
+import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -71,12 +71,9 @@ export class Grants {
     return true;
   }
 
-  /**
-   * Whether the peer may be given bytes of the blob now. A file at a URL is given to who knows its key, which follows from
-   * what the source tells those that it lets read. Where it may not, that is counted and logged once.
-   */
+  /** Whether the peer may be given bytes of the blob now. Where it may not, that is counted and logged once. */
   allows({ id, role }: Pick<PeerInfo, 'id' | 'role'>, digest: Digest): boolean {
-    if (role === 'supernode' || isFileKey(digest)) return true;
+    if (role === 'supernode') return true;
     const untilMs = this.#held.get(id)?.get(digest);
     if (untilMs !== undefined && untilMs + CLOCK_TOLERANCE_MS >= this.#deps.wallClockMs()) return true;
     if (this.#open?.isOpen(digest) === true) return true;

@@ -1,5 +1,5 @@
 import { BoundedMap } from '../core/bounded-map.ts';
-import type { Digest } from '../core/digest.ts';
+import { type Digest, isFileKey } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { SingleFlight } from '../core/single-flight.ts';
@@ -16,10 +16,10 @@ export interface OpenBlobsDeps {
   readonly metrics: Metrics;
 }
 
-/** As long as a capability lives; asked again in the second half, when somebody wants the blob. */
-const OPEN_MS = 5 * 60_000;
-/** A no holds for so long. */
-const CLOSED_MS = 30_000;
+/** How long an answer counts: a yes as long as a capability lives. It is asked for anew in the second half, when somebody wants the blob. */
+const YES_MS = 5 * 60_000;
+const NO_MS = 30_000;
+const NO_ANSWER_MS = 2_000;
 /** A client waits for the answer. */
 const ASK_MS = 1_000;
 const MAX_BLOBS = 10_000;
@@ -27,6 +27,7 @@ const MAX_BLOBS = 10_000;
 interface Known {
   readonly open: boolean;
   readonly sinceMs: number;
+  readonly lifeMs: number;
 }
 
 /**
@@ -54,11 +55,9 @@ export class OpenBlobs {
   /** What the registry has said to us; when that is old, or nothing, it is asked for the next time. */
   isOpen(digest: Digest): boolean {
     const known = this.#fresh(digest);
-    const ageMs = known === undefined ? Number.POSITIVE_INFINITY : this.#deps.clock.now() - known.sinceMs;
-    const place = this.#placeOf(digest);
-    if (place !== undefined && ageMs > (known?.open === false ? CLOSED_MS : OPEN_MS) / 2) {
-      void this.#ask(digest, place);
-    }
+    const old = known === undefined || this.#deps.clock.now() - known.sinceMs > known.lifeMs / 2;
+    const place = old ? this.#placeOf(digest) : undefined;
+    if (place !== undefined) void this.#ask(digest, place);
     return known?.open === true;
   }
 
@@ -71,24 +70,28 @@ export class OpenBlobs {
   #fresh(digest: Digest): Known | undefined {
     const known = this.#known.get(digest);
     if (known === undefined) return undefined;
-    const lifeMs = known.open ? OPEN_MS : CLOSED_MS;
-    return this.#deps.clock.now() - known.sinceMs < lifeMs ? known : undefined;
+    return this.#deps.clock.now() - known.sinceMs < known.lifeMs ? known : undefined;
   }
 
   async #ask(digest: Digest, { repository, upstream }: BlobOrigin): Promise<boolean> {
     const { clock, log, metrics, origin } = this.#deps;
-    if (this.#ending.aborted) return false;
+    // Of a file at a URL only its source could say so, to each caller.
+    if (this.#ending.aborted || isFileKey(digest)) return false;
+    const note = (open: boolean, lifeMs: number): boolean => {
+      this.#known.set(digest, { open, sinceMs: clock.now(), lifeMs });
+      return open;
+    };
     const ask = async (): Promise<boolean> => {
       try {
         const open = await withDeadline(clock, ASK_MS, this.#ending, (signal) =>
           origin.isPublic({ digest, origin: { upstream, repository } }, { signal }),
         );
-        this.#known.set(digest, { open, sinceMs: clock.now() });
         metrics.authorization.inc({ verdict: open ? 'open' : 'not-open' });
-        return open;
+        return note(open, open ? YES_MS : NO_MS);
       } catch (error) {
         log.debug({ digest, error: describeError(error) }, 'nobody says whether anybody may read the blob');
-        return false;
+        // A yes that still counts goes on to count.
+        return this.#fresh(digest)?.open === true || note(false, NO_ANSWER_MS);
       }
     };
     return await this.#flights.run(`${upstream} ${repository} ${digest}`, ask, new AbortController().signal);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Digest, isDigest } from '../core/digest.ts';
+import { type Digest, isBlobKey, isDigest } from '../core/digest.ts';
 
 /** A node asks a supernode for a capability: what the blobs are that it wants, and how the registry may be asked. */
 export type CapabilityQuestion =
@@ -50,6 +50,8 @@ const MAX_DIGESTS = 512;
 const MAX_TEXT_CHARS = 16 * 1024;
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value));
+/** A file at a URL has one of its own. */
+const key = z.custom<Digest>((value) => typeof value === 'string' && isBlobKey(value));
 const place = {
   upstream: z.string().min(1).max(MAX_NAME_CHARS),
   repository: z.string().min(1).max(MAX_NAME_CHARS),
@@ -57,14 +59,14 @@ const place = {
 };
 const question = z.union([
   z.object({ ...place, manifest: digest }),
-  z.object({ ...place, blob: digest }),
-  z.object({ renew: z.string().max(MAX_TEXT_CHARS), digests: z.array(digest).min(1).max(MAX_DIGESTS) }),
+  z.object({ ...place, blob: key }),
+  z.object({ renew: z.string().max(MAX_TEXT_CHARS), digests: z.array(key).min(1).max(MAX_DIGESTS) }),
 ]);
 /** A capability as it is shown to others. */
 export const shownCapability = z.object({
   capability: z.string().max(MAX_TEXT_CHARS),
   card: z.string().max(MAX_TEXT_CHARS),
-  digests: z.array(digest).min(1).max(MAX_DIGESTS),
+  digests: z.array(key).min(1).max(MAX_DIGESTS),
 });
 const answer = z.object({
   given: z.object({ ...shownCapability.shape, untilMs: z.number().min(0) }).exactOptional(),

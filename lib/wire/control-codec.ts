@@ -106,14 +106,14 @@ const hello = z.object({
   type: z.literal('hello'),
   protocol,
   peer: joiningPeer,
-  clusterTimeMs: z.number(),
+  clusterTimeMs: z.number().min(0).max(MAX_TIME_MS),
   identity: z.string().max(MAX_IDENTITY_CHARS).exactOptional(),
 });
 const welcome = z.object({
   type: z.literal('welcome'),
   protocol,
   trackerId: id,
-  clusterTimeMs: z.number(),
+  clusterTimeMs: z.number().min(0).max(MAX_TIME_MS),
   epoch: count,
   supernodes: supernodes.exactOptional(),
   heartbeatMs: z.int().min(MIN_HEARTBEAT_MS).max(MAX_HEARTBEAT_MS),

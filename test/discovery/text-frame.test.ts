@@ -23,7 +23,7 @@ t.test('a client of an accepted link gets every text whole, in order, and then t
   const server = createServer();
   server.on('upgrade', (request, socket, head) => {
     sockets.handleUpgrade(request, socket, head, (accepted) => {
-      const link = wsControlLink(accepted, socket);
+      const link = wsControlLink(accepted, { accepted: socket });
       for (const text of texts) link.send(text);
       link.close(1000, 'told');
       link.send('nobody hears what is said after the end');

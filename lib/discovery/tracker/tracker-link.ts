@@ -25,6 +25,7 @@ const LONG_SILENCE_MS = 10_000;
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
 /** How long a closing handshake may take before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 500;
+const NORMAL = 1000;
 const PROTOCOL_ERROR = 1002;
 /** What a tracker answers. */
 const QUESTIONS: ReadonlySet<ControlMessage['type']> = new Set(['announce', 'lease', 'renew']);
@@ -66,6 +67,8 @@ export class TrackerLink {
   #welcomed = false;
   #closed = false;
   #failures = 0;
+  /** We have ended the connection ourselves, to begin a new one with newer certificates. */
+  #renewing = false;
   #heardAtMs = 0;
   #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
@@ -155,6 +158,14 @@ export class TrackerLink {
     const wasWelcomed = this.#welcomed;
     this.#answers.stop();
     this.#welcomed = false;
+    if (this.#renewing) {
+      this.#renewing = false;
+      this.#cancelTimer();
+      log.debug({ tracker: this.id }, 'tracker is dialled anew: certificates have changed');
+      this.#listener.lost();
+      this.#dial();
+      return;
+    }
     // The random half keeps a thousand nodes from dialling a restarted tracker in step.
     const backoffMs =
       Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#failures) * (0.5 + rng.float() / 2);
@@ -212,6 +223,13 @@ export class TrackerLink {
       // Only a connection that lasts resets the back-off: two processes with one id would else throw each other out
       // as fast as they can dial.
       this.#failures = 0;
+      if (socket.isOld === true) {
+        this.#renewing = true;
+        socket.close(NORMAL, 'certificates have changed');
+        // In case that nobody answers.
+        this.#cancelTimer = clock.after(CLOSE_TIMEOUT_MS, () => socket.terminate());
+        return;
+      }
       this.send({ type: 'heartbeat' });
       this.#keepAlive(socket, heartbeatMs);
     });

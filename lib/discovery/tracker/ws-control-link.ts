@@ -1,8 +1,10 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
 import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
+import { isOld, noteDialled } from '../../security/system/dialled.ts';
 import { checkedTls } from '../../security/system/mutual-tls.ts';
 import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
 import type { ControlLink } from '../control-link.ts';
@@ -15,9 +17,16 @@ const MAX_TOLD_REASON = 120;
 /**
  * The control connection over a WebSocket, dialled or accepted.
  * @param accepted what an accepted WebSocket runs over: messages are then written to it in one piece
+ * @param isOld see {@link ControlLink}
  */
-export function wsControlLink(socket: WebSocket, accepted?: Duplex): ControlLink {
+export function wsControlLink(
+  socket: WebSocket,
+  { accepted, isOld = () => false }: { readonly accepted?: Duplex; readonly isOld?: () => boolean } = {},
+): ControlLink {
   return {
+    get isOld() {
+      return isOld();
+    },
     get isOpen() {
       return socket.readyState === WebSocket.OPEN;
     },
@@ -52,6 +61,12 @@ export function dialWsControl(url: string, credentials?: Credentials): ControlLi
     // Node takes undefined or an error from checkServerIdentity, whatever the types of ws say.
     ...(credentials && (checkedTls(credentials, ACTS.coordinate) as object)),
   });
-  socket.on('upgrade', (response) => void response.socket.setKeepAlive(true, KEEP_ALIVE_MS));
-  return wsControlLink(socket);
+  const keys = credentials?.keys;
+  let below: Socket | undefined;
+  socket.on('upgrade', (response) => {
+    below = response.socket;
+    below.setKeepAlive(true, KEEP_ALIVE_MS);
+    if (credentials !== undefined) noteDialled(below, credentials, keys);
+  });
+  return wsControlLink(socket, { isOld: () => below !== undefined && isOld(below) });
 }

@@ -11,7 +11,8 @@ const FILE = join(tmpdir(), `damselfly-fuzz-${process.pid}.yaml`);
 export const target: FuzzTarget = {
   about: 'the settings file of a process',
   parsers: {
-    'lib/config/load.ts': ['loadConfig', 'explain', 'shownValue', 'readFile', 'whereInYaml', 'parseYaml'],
+    'lib/config/load.ts': ['loadConfig', 'explain', 'shownValue', 'readFile', 'whereInYaml'],
+    'lib/config/yaml.ts': ['*'],
   },
   form: 'text',
   corpus: [
@@ -23,6 +24,10 @@ export const target: FuzzTarget = {
     'a: &x [1]\nb: [*x, *x]\n',
     'zone: !!binary aGk=\n',
     '"unterminated\n',
+    '? [zone]\n: z1\n',
+    'zone: &z z1\n*z : 2\n',
+    `zone: ${'{a: '.repeat(70)}${'}'.repeat(70)}\n`,
+    'a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c]\n',
     '',
   ],
   words: [
