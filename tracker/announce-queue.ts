@@ -1,12 +1,10 @@
 import type { Clock } from '../lib/runtime/clock.ts';
-import type { BlobAnnouncement } from '../lib/wire/control-messages.ts';
+import { BLOBS_PER_ANSWER, type BlobAnnouncement } from '../lib/wire/control-messages.ts';
 
 /** Blobs that are answered at once in one turn of the event loop; what comes beyond that waits. */
 const BLOBS_AT_ONCE = 200;
 /** Blobs that waited and are answered before the sockets have their next turn: a few milliseconds. */
 const BLOBS_A_SLICE = 600;
-/** Blobs in one answer, so that even the longest names stay within one control message. */
-export const BLOBS_PER_ANSWER = 25;
 
 /** A connection that announces. */
 export interface Announcer {

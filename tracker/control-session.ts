@@ -8,12 +8,13 @@ import { type MemberIdentity, peerIdOf } from '../lib/security/identity.ts';
 import { setterOf } from '../lib/security/signed-settings.ts';
 import { decodeControl, encodeControl, settingsOf } from '../lib/wire/control-codec.ts';
 import {
+  BLOBS_PER_ANSWER,
   type BlobAnnouncement,
   CONTROL_PROTOCOL_VERSION,
   type ControlMessage,
 } from '../lib/wire/control-messages.ts';
 import { isPreheatMessage } from '../lib/wire/preheat-codec.ts';
-import { type AnnounceQueue, type Announcer, BLOBS_PER_ANSWER } from './announce-queue.ts';
+import type { AnnounceQueue, Announcer } from './announce-queue.ts';
 import { HEARTBEAT_MS, type MemberSession, type Members } from './members.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import type { PreheatJobs } from './preheat/preheat-jobs.ts';

@@ -136,7 +136,8 @@ export class TrackerCore {
   note(id: string, digestKey: string, have: AnnounceState['have']): void {
     const member = this.#members.get(id);
     if (member === undefined || member.info.role === 'supernode') return;
-    const place = this.#placeOf(member, digestKey) ?? this.#enter(member, digestKey, Number.POSITIVE_INFINITY);
+    const place =
+      this.#placeOf(member, digestKey) ?? this.#enter(member, digestKey, Number.POSITIVE_INFINITY);
     place.have = have;
   }
 

@@ -1,4 +1,4 @@
-import { BLOBS_PER_ANSWER } from '../../../tracker/announce-queue.ts';
+import { BLOBS_PER_ANSWER } from '../../../lib/wire/control-messages.ts';
 import { Happens } from './events.ts';
 import type { World } from './world.ts';
 
