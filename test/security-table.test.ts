@@ -21,7 +21,6 @@ t.test('every threat names tests, and each of them exists', async (t) => {
     for (const name of tests) {
       t.match(name, /^test\/[\w/-]+\.test\.ts$/, threat);
       t.ok(existsSync(join(ROOT, name)), `${threat}: ${name}`);
-      t.match(readFileSync(join(ROOT, name), 'utf8'), /from 'tap'/, `${name} tests something`);
     }
   }
 });

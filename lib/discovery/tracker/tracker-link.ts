@@ -67,8 +67,8 @@ export class TrackerLink {
   #welcomed = false;
   #closed = false;
   #failures = 0;
-  /** We have ended the connection ourselves, to begin a new one with newer certificates. */
-  #renewing = false;
+  /** The connection that a new one is about to take the place of, since certificates have changed. */
+  #old: ControlLink | undefined;
   #heardAtMs = 0;
   #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
@@ -118,6 +118,7 @@ export class TrackerLink {
     this.#welcomed = false;
     this.#cancelTimer();
     this.#answers.stop();
+    this.#endOld();
     const socket = this.#socket;
     if (socket === undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -141,11 +142,14 @@ export class TrackerLink {
         const hello = { type: 'hello', protocol: CONTROL_PROTOCOL_VERSION, peer: this.#peer } as const;
         socket.send(encodeControl({ ...hello, clusterTimeMs: wallClockMs() }));
       },
-      message: (text) => this.#receive(socket, text),
+      message: (text) => {
+        if (this.#socket === socket) this.#receive(socket, text);
+      },
       failed: (why) => {
         problem = why;
       },
       closed: (reason) => {
+        if (this.#socket !== socket) return;
         this.#socket = undefined;
         if (this.#closed) this.#onClosed();
         else this.#onLost(problem || reason);
@@ -153,19 +157,27 @@ export class TrackerLink {
     });
   }
 
+  /** The new connection first: to the tracker a member that comes once more has not been away. */
+  #replace(old: ControlLink): void {
+    this.#deps.log.debug({ tracker: this.id }, 'tracker is dialled anew: certificates have changed');
+    this.#old = old;
+    this.#answers.stop();
+    this.#welcomed = false;
+    this.#listener.lost();
+    this.#dial();
+  }
+
+  #endOld(): void {
+    this.#old?.close(NORMAL, 'certificates have changed');
+    this.#old = undefined;
+  }
+
   #onLost(problem: string): void {
     const { log, clock, rng } = this.#deps;
     const wasWelcomed = this.#welcomed;
     this.#answers.stop();
     this.#welcomed = false;
-    if (this.#renewing) {
-      this.#renewing = false;
-      this.#cancelTimer();
-      log.debug({ tracker: this.id }, 'tracker is dialled anew: certificates have changed');
-      this.#listener.lost();
-      this.#dial();
-      return;
-    }
+    this.#endOld();
     // The random half keeps a thousand nodes from dialling a restarted tracker in step.
     const backoffMs =
       Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#failures) * (0.5 + rng.float() / 2);
@@ -197,6 +209,7 @@ export class TrackerLink {
         return;
       }
       this.#welcomed = true;
+      this.#endOld();
       this.#deps.credentials?.time.heard(this.id, message.clusterTimeMs, this.#greetedAtMs);
       this.#supernodes = message.supernodes ?? [];
       this.#cancelTimer();
@@ -224,10 +237,7 @@ export class TrackerLink {
       // as fast as they can dial.
       this.#failures = 0;
       if (socket.isOld === true) {
-        this.#renewing = true;
-        socket.close(NORMAL, 'certificates have changed');
-        // In case that nobody answers.
-        this.#cancelTimer = clock.after(CLOSE_TIMEOUT_MS, () => socket.terminate());
+        this.#replace(socket);
         return;
       }
       this.send({ type: 'heartbeat' });

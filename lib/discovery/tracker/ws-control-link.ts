@@ -6,6 +6,7 @@ import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
 import { isOld, noteDialled } from '../../security/system/dialled.ts';
 import { checkedTls } from '../../security/system/mutual-tls.ts';
+import { createSocketGuard } from '../../security/system/socket-guard.ts';
 import { MAX_CONTROL_BYTES } from '../../wire/control-messages.ts';
 import type { ControlLink } from '../control-link.ts';
 import { textFrame } from './text-frame.ts';
@@ -66,7 +67,11 @@ export function dialWsControl(url: string, credentials?: Credentials): ControlLi
   socket.on('upgrade', (response) => {
     below = response.socket;
     below.setKeepAlive(true, KEEP_ALIVE_MS);
-    if (credentials !== undefined) noteDialled(below, credentials, keys);
+    if (credentials === undefined) return;
+    noteDialled(below, credentials, keys);
+    const guard = createSocketGuard(credentials, () => {});
+    guard.watch(below);
+    below.once('close', () => guard.close());
   });
   return wsControlLink(socket, { isOld: () => below !== undefined && isOld(below) });
 }
