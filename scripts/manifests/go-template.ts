@@ -104,13 +104,14 @@ function valueOf([, inner, double, single, word = '']: RegExpMatchArray, scope: 
   return at;
 }
 
-const FUNCTIONS: Readonly<Record<string, (...args: never[]) => unknown>> = {
+const FUNCTIONS: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
   int: (value: unknown) => Number(value),
-  nindent: (spaces: number, text: string) => `\n${text.replace(/^(?=.)/gm, ' '.repeat(spaces))}`,
+  nindent: (spaces: unknown, text: unknown) =>
+    `\n${String(text as string).replace(/^(?=.)/gm, ' '.repeat(Number(spaces)))}`,
   or: (...values: unknown[]) => values.find(isTrue) ?? values.at(-1),
   quote: (value: unknown) => JSON.stringify(String(value as string)),
   toYaml: (value: unknown) => stringify(value, { lineWidth: 0 }).trimEnd(),
-  until: (count: number) => Array.from({ length: count }, (_, index) => index),
+  until: (count: unknown) => Array.from({ length: Number(count) }, (_, index) => index),
 };
 
 /** As Go sees it: nothing, zero and what is empty is false. */

@@ -17,22 +17,29 @@ const filesIn = (folder: string): string[] =>
 
 t.test('every file is YAML, and the variables are those of the defaults', async (t) => {
   const texts = filesIn(ANSIBLE);
-  for (const text of texts) t.doesNotThrow(() => parse(text));
+  for (const text of texts) t.doesNotThrow(() => void parse(text));
   const known = Object.keys(parse(readFileSync(join(ROLE, 'defaults', 'main.yaml'), 'utf8')) as object);
   const own = texts.flatMap((text) => [...text.matchAll(/register: (\w+)/g)].map(([, name = '']) => name));
   const used = new Set(texts.flatMap((text) => [...text.matchAll(/\bdamselfly_\w+/g)].map(([name]) => name)));
   // A file name of the package, not a variable.
   used.delete('damselfly_0');
   for (const role of ['supernode', 'node']) t.ok(known.includes(`damselfly_${role}_join_token`));
-  t.same([...used].filter((name) => !known.includes(name) && !own.includes(name)), []);
-  t.same(known.filter((name) => !used.has(name)), [], 'none is for nothing');
+  t.same(
+    [...used].filter((name) => !known.includes(name) && !own.includes(name)),
+    [],
+  );
+  t.same(
+    known.filter((name) => !used.has(name)),
+    [],
+    'none is for nothing',
+  );
 });
 
 t.test('units and clients are those that there are', async (t) => {
   const tasks = filesIn(ROLE).join('\n');
-  const units = [...tasks.matchAll(/name: (\S+\.service)/g)].map(([, name]) => name);
+  const units = [...tasks.matchAll(/name: (\S+\.service)/g)].map(([, name = '']) => name);
   t.ok(units.length >= 6);
-  for (const unit of units) t.ok(readdirSync(UNITS).includes(unit ?? ''), unit);
+  for (const unit of units) t.ok(readdirSync(UNITS).includes(unit), unit);
   const [, list = ''] = /ask its mirror: (.+)\.$/m.exec(tasks) ?? [];
   t.same(list.split(', ').sort(), SETUP_CLIENTS.map(({ name }) => name).sort());
 });

@@ -86,7 +86,7 @@ async function commandOf([program = '', ...words]: readonly string[]): Promise<{
   command: Command;
   rest: string[];
 }> {
-  const cli = program === 'dfget' ? await dfgetCli(undefined) : await damselflyCli(undefined);
+  const cli = program === 'dfget' ? await dfgetCli(undefined) : damselflyCli();
   if (cli.name() !== program) throw new Error(`no program ${program}`);
   const command = cli.commands.find((each) => each.name() === words[0]);
   if (command === undefined) throw new Error(`${program} has no command ${words[0]}`);

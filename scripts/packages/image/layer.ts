@@ -89,7 +89,7 @@ async function fill(archive: Pack, entries: readonly LayerEntry[]): Promise<void
       for await (const chunk of createReadStream(content.file)) {
         if (!entry.write(chunk)) await once(entry, 'drain');
       }
-      entry.end();
+      entry.end(null);
       await written;
     }
   }
