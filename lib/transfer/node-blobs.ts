@@ -61,7 +61,11 @@ export class NodeBlobs {
    * @param right why peers give it to us; without one it is read from the registry, for us and for those that may have it
    * @throws STORE_*
    */
-  async share(request: BlobRequest, sinceMs: number, right: PeerRight = 'shown'): Promise<SharedBlob | undefined> {
+  async share(
+    request: BlobRequest,
+    sinceMs: number,
+    right: PeerRight = 'shown',
+  ): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
     const blob = this.#host.table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });

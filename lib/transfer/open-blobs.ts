@@ -41,11 +41,7 @@ export class OpenBlobs {
   readonly #ending: AbortSignal;
 
   /** @param placeOf where one of our clients has read the blob */
-  constructor(
-    deps: OpenBlobsDeps,
-    placeOf: (digest: Digest) => BlobOrigin | undefined,
-    ending: AbortSignal,
-  ) {
+  constructor(deps: OpenBlobsDeps, placeOf: (digest: Digest) => BlobOrigin | undefined, ending: AbortSignal) {
     this.#deps = deps;
     this.#placeOf = placeOf;
     this.#ending = ending;
