@@ -40,7 +40,7 @@ const READY_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 6_000;
 const POLL_MS = 20;
 // Each machine has a network namespace of its own, so every process has its usual port, also after a restart.
-export const PORTS = { tracker: 8400, trackerHttp: 8401, proxy: 65001, peer: 65002, admin: 65003 } as const;
+const PORTS = { tracker: 8400, trackerHttp: 8401, proxy: 65001, peer: 65002, admin: 65003 } as const;
 
 /** One process of ours on a machine of its own: a namespace with a capped link. */
 export class Machine {

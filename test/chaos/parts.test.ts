@@ -9,8 +9,8 @@ import { corruptAnswers } from './corrupt-answers.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults/index.ts';
 import { chaosPage, isGood } from './page.ts';
-import { type RegistryFault, startRegistryRelay } from './registry-relay.ts';
 import { mergeRecords } from './record.ts';
+import { type RegistryFault, startRegistryRelay } from './registry-relay.ts';
 import type { ChaosResult } from './result.ts';
 import { sample } from './sample.ts';
 import { createSchedule } from './schedule.ts';
@@ -184,13 +184,19 @@ await t.test('the page tells medians, and each run that did not hold', async (t)
   const record = { machine, size: FULL, results };
   const page = chaosPage(record, FAULTS);
   t.match(page, '| `nodes-killed` |');
-  t.match(page, '| 1, 2, 3 | 1 | 1.2x | at most 1.5x | 1x | at most 1x | **no** | 2026-01-01 `0123456789ab` |');
+  t.match(
+    page,
+    '| 1, 2, 3 | 1 | 1.2x | at most 1.5x | 1x | at most 1x | **no** | 2026-01-01 `0123456789ab` |',
+  );
   t.match(page, '- `nodes-killed`, seed 3: node3 ended by itself');
   t.match(page, '- `all-dead` was not run');
   t.match(page, '**0 of 1 faults held with every seed that was run;');
   const again = { ...record, results: [result(3, 1.2), result(4, 1)] };
   const merged = mergeRecords(record, again);
-  t.same(merged.results.map(({ seed }) => seed), [1, 2, 3, 4]);
+  t.same(
+    merged.results.map(({ seed }) => seed),
+    [1, 2, 3, 4],
+  );
   t.ok(merged.results.every(isGood), 'what was run again counts');
   t.equal(mergeRecords({ ...record, size: QUICK }, again), again, 'another size is another record');
 });

@@ -24,5 +24,8 @@ export function mergeRecords(earlier: ChaosRecord | null, newer: ChaosRecord): C
   if (earlier === null || !isDeepStrictEqual(kindOf(earlier), kindOf(newer))) return newer;
   const nameOf = ({ fault, secure, seed }: ChaosResult): string => `${fault} ${seed} ${String(secure)}`;
   const again = new Set(newer.results.map(nameOf));
-  return { ...newer, results: [...earlier.results.filter((one) => !again.has(nameOf(one))), ...newer.results] };
+  return {
+    ...newer,
+    results: [...earlier.results.filter((one) => !again.has(nameOf(one))), ...newer.results],
+  };
 }
