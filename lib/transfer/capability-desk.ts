@@ -4,6 +4,7 @@ import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import { NO_TRACER, type Tracer } from '../observe/spans.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
 import { vouchedBlobs } from '../oci/vouched-blobs.ts';
@@ -27,6 +28,7 @@ export interface CapabilityDeskDeps {
   readonly origin: Pick<OriginClient, 'request'>;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly tracer?: Tracer | undefined;
   /** Cluster time, milliseconds since the epoch. */
   readonly wallClockMs: () => number;
 }
@@ -156,9 +158,32 @@ export class CapabilityDesk {
   }
 
   async #askRegistry(asked: Asked, signal: AbortSignal): Promise<Allowed | undefined> {
+    const { tracer = NO_TRACER } = this.#deps;
+    const { repository, traceparent: parent, upstream } = asked;
+    const facts = { 'damselfly.upstream': upstream, 'damselfly.repository': repository };
+    const span = tracer.begin('ask for right', { kind: 'server', parent, facts });
+    try {
+      const allowed = await this.#askFor(asked, span.traceparent, signal);
+      span.note({ 'damselfly.allowed': allowed !== undefined });
+      span.end();
+      return allowed;
+    } catch (error) {
+      span.end(error instanceof DamselflyError ? error.code : 'INTERNAL');
+      throw error;
+    }
+  }
+
+  async #askFor(
+    asked: Asked,
+    traceparent: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Allowed | undefined> {
     const { origin } = this.#deps;
     const { authorization, repository, upstream } = asked;
-    const rights = authorization === undefined ? {} : { authorization };
+    const rights = {
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
     if ('blob' in asked) {
       const path = `/v2/${repository}/blobs/${asked.blob}`;
       const answer = await origin.request({ upstream, method: 'HEAD', path, headers: rights }, { signal });

@@ -152,6 +152,7 @@ export class CoOwners {
       case 'offer':
       case 'decline':
       case 'origin':
+      case 'traced':
       case 'voucher':
       case 'evidence':
       case 'capability':
