@@ -1,4 +1,4 @@
-import type { Digest } from '../../lib/core/digest.ts';
+import { type Digest, parseDigest } from '../../lib/core/digest.ts';
 import { VERSION } from '../../lib/core/version.ts';
 import type { TraceHead, TraceLine } from '../../lib/observe/trace.ts';
 import { idealSeconds } from '../simulate/limit.ts';
@@ -62,9 +62,11 @@ function linesOf(
       { kind: 'blob-complete', digest, atMs },
       {
         kind: 'pull-end',
-        ...{ pull: blob + 1, digest, outcome: 'complete', sentBytes: size, hereBytes: 0, directBytes: 0 },
+        outcome: 'complete',
+        ...{ pull: blob + 1, digest, sentBytes: size, hereBytes: 0, directBytes: 0 },
         ...{ firstByteMs: firstMs.get(blob) ?? 0, clientMs: 0 },
-        ...{ limitMs, limitBy: 'received', limitBytesPerSecond: nodeRate, atMs },
+        limitBy: 'received',
+        ...{ limitMs, limitBytesPerSecond: nodeRate, atMs },
       },
     );
   }
@@ -76,5 +78,5 @@ function idOf(end: number): string {
 }
 
 function digestOf(blob: number): Digest {
-  return `sha256:${blob.toString(16).padStart(64, '0')}`;
+  return parseDigest(`sha256:${blob.toString(16).padStart(64, '0')}`);
 }
