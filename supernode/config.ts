@@ -44,6 +44,7 @@ export const supernodeConfig = z.object({
   advertise: settings.advertise,
   zone: settings.zone,
   logLevel: settings.logLevel,
+  otlpEndpoint: settings.otlpEndpoint,
   insecure: settings.insecure,
   joinToken: settings.joinToken,
   enroll: settings.enroll,

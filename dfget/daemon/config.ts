@@ -166,6 +166,7 @@ export const daemonConfig = z.object({
   zone: settings.zone,
   label: settings.label,
   logLevel: settings.logLevel,
+  otlpEndpoint: settings.otlpEndpoint,
   insecure: settings.insecure,
   joinToken: settings.joinToken,
   enroll: settings.enroll,

@@ -4,6 +4,7 @@ import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import { NO_TRACER, type Tracer } from '../observe/spans.ts';
 import { isFileLocator } from '../origin/file.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -28,6 +29,7 @@ export interface CapabilityDeskDeps {
   readonly origin: Pick<OriginClient, 'request'>;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly tracer?: Tracer | undefined;
   /** Cluster time, milliseconds since the epoch. */
   readonly wallClockMs: () => number;
 }
@@ -145,6 +147,28 @@ export class CapabilityDesk {
   }
 
   async #ask(asked: Asked, signal: AbortSignal): Promise<Allowed | undefined> {
+    const { tracer = NO_TRACER } = this.#deps;
+    const { repository, traceparent: parent, upstream } = asked;
+    // Where a file is may tell how to read it.
+    const where = isFileLocator(repository) ? {} : { 'damselfly.repository': repository };
+    const facts = { 'damselfly.upstream': upstream, ...where };
+    const span = tracer.begin('ask for right', { kind: 'server', parent, facts });
+    const { traceparent = parent } = span;
+    try {
+      const allowed = await this.#askFor(
+        { ...asked, ...(traceparent === undefined ? {} : { traceparent }) },
+        signal,
+      );
+      span.note({ 'damselfly.allowed': allowed !== undefined });
+      span.end();
+      return allowed;
+    } catch (error) {
+      span.end(error instanceof DamselflyError ? error.code : 'INTERNAL');
+      throw error;
+    }
+  }
+
+  async #askFor(asked: Asked, signal: AbortSignal): Promise<Allowed | undefined> {
     const { origin } = this.#deps;
     if (isFileLocator(asked.repository)) return await fileAllowed(origin, asked, signal);
     if ('blob' in asked) return await blobAllowed(origin, asked, signal);

@@ -96,6 +96,13 @@ export function manifestIn(bytes: Uint8Array, digest: Digest, mediaType: string)
   }
 }
 
-function rightsIn({ authorization }: { readonly authorization?: string }): Readonly<Record<string, string>> {
-  return authorization === undefined ? {} : { authorization };
+/** Headers of the question: who asks, and which trace it belongs to. */
+function rightsIn({
+  authorization,
+  traceparent,
+}: Pick<Asked, 'authorization' | 'traceparent'>): Readonly<Record<string, string>> {
+  return {
+    ...(authorization === undefined ? {} : { authorization }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
 }

@@ -315,6 +315,10 @@ export function createWallet(deps: EngineDeps, host: CapabilityWalletHost): Capa
   return new CapabilityWallet({ ...deps, grants, signatures: vouching.signatures }, host);
 }
 
-function placeOf({ authorization, repository, upstream }: BlobOrigin): BlobOrigin {
-  return { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+function placeOf({ authorization, repository, traceparent, upstream }: BlobOrigin): BlobOrigin {
+  return {
+    ...{ upstream, repository },
+    ...(authorization === undefined ? {} : { authorization }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
 }

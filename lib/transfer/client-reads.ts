@@ -7,6 +7,7 @@ import type { ByteRange } from '../core/range.ts';
 import { withAbort } from '../core/single-flight.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Tracer } from '../observe/spans.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -33,6 +34,7 @@ export interface ClientReadsDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
+  readonly tracer?: Tracer | undefined;
   readonly limits: Limits;
   readonly localFirst: LocalFirst;
   /** See NodeHabits. */
@@ -109,7 +111,7 @@ export class ClientReads implements BlobSource {
     let outcome: 'complete' | 'cut' = 'cut';
     this.#pulls.add(pull);
     try {
-      for await (const chunk of this.#read(request, pull, signal)) {
+      for await (const chunk of this.#read(told.partOf(request), pull, signal)) {
         meter.handed(chunk.length);
         yield chunk;
         meter.taken();

@@ -178,6 +178,7 @@ export class CoOwners {
       case 'offer':
       case 'decline':
       case 'origin':
+      case 'traced':
       case 'voucher':
       case 'evidence':
       case 'capability':

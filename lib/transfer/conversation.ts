@@ -61,7 +61,10 @@ export class Conversation {
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       // One piece ahead of all others: it will hear which they are before it reads any of them.
       if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob).slice(0, 1));
-      neighbour.send({ type: 'origin', handle: blob.handle, ...blob.origin });
+      const { handle } = blob;
+      const { traceparent, ...origin } = blob.origin;
+      if (traceparent !== undefined) neighbour.send({ type: 'traced', handle, traceparent });
+      neighbour.send({ type: 'origin', handle, ...origin });
     }
     if (!neighbour.meet(blob.info)) return;
     this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
@@ -164,6 +167,7 @@ export class Conversation {
       case 'slots':
       case 'decline':
       case 'origin':
+      case 'traced':
       case 'voucher':
       case 'evidence':
       case 'capability':

@@ -36,6 +36,8 @@ export interface NodeRequestsHost {
 export class NodeRequests {
   readonly #deps: NodeRequestsDeps;
   readonly #host: NodeRequestsHost;
+  /** Of which trace the next reading of the blob is a part. */
+  readonly #traceparents = new WeakMap<TheirBlob, string>();
 
   constructor(deps: NodeRequestsDeps, host: NodeRequestsHost) {
     this.#deps = deps;
@@ -55,11 +57,21 @@ export class NodeRequests {
         neighbour.noteOpen(message.handle, message);
         void this.#answer(neighbour, message, undefined);
         return;
+      case 'traced': {
+        const theirs = neighbour.theirBlob(message.handle);
+        if (theirs !== undefined) this.#traceparents.set(theirs, message.traceparent);
+        return;
+      }
       case 'origin': {
         const theirs = neighbour.theirBlob(message.handle);
         if (theirs === undefined || !this.#host.mayHave(neighbour, theirs.digest)) return;
         const { authorization, repository, upstream } = message;
-        const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+        const traceparent = this.#traceparents.get(theirs);
+        const origin = {
+          ...{ upstream, repository },
+          ...(authorization === undefined ? {} : { authorization }),
+          ...(traceparent === undefined ? {} : { traceparent }),
+        };
         void this.#answer(neighbour, theirs, origin);
         return;
       }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Digest, isBlobKey, isDigest } from '../core/digest.ts';
+import { isTraceparent } from '../core/traceparent.ts';
 
 /** A node asks a supernode for a capability: what the blobs are that it wants, and how the registry may be asked. */
 export type CapabilityQuestion =
@@ -8,6 +9,7 @@ export type CapabilityQuestion =
       readonly repository: string;
       /** The caller's Authorization. A secret, for one question to the registry. */
       readonly authorization?: string;
+      readonly traceparent?: string;
       /** The blobs are those that it lists; its own bytes are asked for too. */
       readonly manifest: Digest;
     }
@@ -15,6 +17,7 @@ export type CapabilityQuestion =
       readonly upstream: string;
       readonly repository: string;
       readonly authorization?: string;
+      readonly traceparent?: string;
       readonly blob: Digest;
     }
   /** The same for longer: the blobs as in the capability that is about to expire. */
@@ -56,6 +59,7 @@ const place = {
   upstream: z.string().min(1).max(MAX_NAME_CHARS),
   repository: z.string().min(1).max(MAX_NAME_CHARS),
   authorization: z.string().max(MAX_AUTHORIZATION_CHARS).exactOptional(),
+  traceparent: z.string().refine(isTraceparent).exactOptional(),
 };
 const question = z.union([
   z.object({ ...place, manifest: digest }),

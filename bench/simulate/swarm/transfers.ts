@@ -153,7 +153,9 @@ export class Transfers {
     const request = this.#of[flow * SIZE + REQUEST]!;
     const node = this.#world.node(end);
     const link = this.#of[flow * SIZE + LINK]!;
-    const lied = population.isLiar(flows.from[flow]!);
+    const from = flows.from[flow]!;
+    const [blob, piece] = [this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!];
+    const lied = population.isLiar(from);
     if (!lied) {
       const digestMs = this.#megabytes(flow) * scenario.profile.cpuSecondsPerGB.digest;
       this.#busyUntil[end] = Math.max(wheel.now, this.#busyUntil[end]!) + digestMs;
@@ -162,7 +164,10 @@ export class Transfers {
     if (lied) {
       tally.piecesRejected++;
       node.failed(request, 'corrupt', wheel.now);
-    } else node.received(request, wheel.now);
+    } else {
+      this.#world.came(end, blob, piece, from);
+      node.received(request, wheel.now);
+    }
     this.#act(end);
     tally.hashed(end, this.#busyUntil[end]!);
     if (!lied) return;
