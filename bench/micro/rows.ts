@@ -1,6 +1,7 @@
 import type { Row } from './row.ts';
 import { coldVsDirect } from './rows/cold-vs-direct.ts';
 import { duplexCore } from './rows/duplex-core.ts';
+import { idleCpu } from './rows/idle-cpu.ts';
 import { metadataStart } from './rows/metadata-start.ts';
 import { neighbour } from './rows/neighbour.ts';
 import { cpuVsNaive, pieceCpuVsRaw, pieceCpuVsRawTls } from './rows/piece-cpu.ts';
@@ -24,6 +25,7 @@ export const ROWS: readonly Row[] = [
   warmVsDirect,
   smallBlobMs,
   rssMib,
+  idleCpu,
   trackerAnnounces,
   trackerNodes,
   trackerNodesTls,

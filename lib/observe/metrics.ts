@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { addBuildInfo } from './build-info.ts';
+import { addProcessMetrics } from './process-metrics.ts';
 
 /** Where received bytes came from. */
 export type Source = 'origin' | 'supernode' | 'peer' | 'archive' | 'object-store';
@@ -17,7 +18,7 @@ const RATIOS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0
 export function createMetrics(options: { readonly defaults?: boolean } = {}) {
   const registry = new Registry();
   const registers = [registry];
-  if (options.defaults !== false) collectDefaultMetrics({ register: registry });
+  if (options.defaults !== false) addProcessMetrics(registry);
   addBuildInfo(registry);
   const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Counter({ name: `damselfly_${name}`, help, labelNames, registers });

@@ -3,7 +3,6 @@ import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
-import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
@@ -39,11 +38,10 @@ import type {
 } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
+import { Ticks } from './ticks.ts';
 import { unsharedBytes, untilShared } from './unshared-bytes.ts';
 import { Uploads } from './uploads.ts';
 import { ZoneNumbers } from './zone-numbers.ts';
-
-const TICK_MS = 50;
 
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
@@ -65,7 +63,8 @@ export class SeedEngine {
   readonly #uploads: Uploads;
   /** What is kept in the object store, if there is one. */
   readonly #kept: KeptObjects | undefined;
-  #stopTicks = (): void => {};
+  readonly #ticks: Ticks;
+  #stopCleaner = (): void => {};
 
   constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}, habits: DeskHabits = {}) {
     this.#deps = deps;
@@ -79,7 +78,11 @@ export class SeedEngine {
     });
     this.#desk = createDesk({ ...deps, wallClockMs: timeOf(deps) }, habits);
     const { judge, teller: proofs } = this.#trust;
-    this.#blobs = new BlobTable(deps.pool, judge);
+    this.#ticks = new Ticks(deps.clock, {
+      isIdle: () => this.#blobs.size === 0,
+      tick: () => this.#decisions.decide((seed, now) => seed.tick(now)),
+    });
+    this.#blobs = new BlobTable(deps.pool, judge, () => this.#ticks.wake());
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
@@ -160,7 +163,7 @@ export class SeedEngine {
 
   /** Begins: joins the tracker with what the store holds, and lets time pass. */
   start(): void {
-    const { clock, discovery, store } = this.#deps;
+    const { discovery, store } = this.#deps;
     // Nodes dial supernodes, never the other way round; owners of one blob dial each other.
     discovery.listen({
       neighbours: (digest, peers) => {
@@ -172,8 +175,8 @@ export class SeedEngine {
     });
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
-    const stopTicks = every(clock, TICK_MS, () => this.#tick());
-    const stopCleaner = startCleaner(this.#deps, {
+    this.#ticks.start();
+    this.#stopCleaner = startCleaner(this.#deps, {
       swarm: () =>
         endEach(
           this.#blobs.all(),
@@ -182,10 +185,6 @@ export class SeedEngine {
         ),
       link: () => this.#neighbours.closeUnused(),
     });
-    this.#stopTicks = () => {
-      stopTicks();
-      stopCleaner();
-    };
   }
 
   /** For the peer server: a node dialled us. */
@@ -352,10 +351,6 @@ export class SeedEngine {
     return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
   }
 
-  #tick(): void {
-    this.#decisions.decide((core, now) => core.tick(now));
-  }
-
   #isIdle(blob: SharedBlob): boolean {
     return this.#deps.clock.now() - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob);
   }
@@ -389,7 +384,8 @@ export class SeedEngine {
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
   async close(): Promise<void> {
-    this.#stopTicks();
+    this.#ticks.stop();
+    this.#stopCleaner();
     const reading = this.#reads.close();
     this.#neighbours.close();
     await this.#kept?.keep.close();
