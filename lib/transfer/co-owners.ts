@@ -266,7 +266,10 @@ export class CoOwners {
   #lost(turns: readonly string[], failed: ReadonlySet<string>): ReadonlySet<string> {
     if (this.#lostMs.size === 0 || this.#deps.discovery.reachable) return failed;
     const before = this.#deps.clock.now() - LOST_MS;
-    return new Set([...failed, ...turns.filter((id) => (this.#lostMs.get(id) ?? Number.POSITIVE_INFINITY) <= before)]);
+    return new Set([
+      ...failed,
+      ...turns.filter((id) => (this.#lostMs.get(id) ?? Number.POSITIVE_INFINITY) <= before),
+    ]);
   }
 
   #others({ turns = [] }: Ownership): string[] {
