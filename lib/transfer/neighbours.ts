@@ -155,6 +155,7 @@ export class Neighbours {
   #greet(link: Link, dialledByUs: boolean): void {
     const { clock, hello, log } = this.#deps;
     let connection: Connection | undefined;
+    let refused = false;
     this.#pending.add(link);
     const cancelTimeout = clock.after(HELLO_TIMEOUT_MS, () => link.close('no hello'));
     // First, because listening may deliver their hello at once, and everything after it answers that.
@@ -163,7 +164,8 @@ export class Neighbours {
       message: (bytes) => {
         try {
           const message = decodePeerMessage(bytes);
-          if (message === undefined) return;
+          // Who was refused may have said more before it heard of that.
+          if (message === undefined || refused) return;
           if (connection !== undefined) {
             // A link that lost against a second one to the same peer may still deliver what was under way.
             if (this.#connections.get(connection.neighbour.peer.id) === connection) {
@@ -175,6 +177,7 @@ export class Neighbours {
           cancelTimeout();
           this.#pending.delete(link);
           connection = this.#welcome(link, message, dialledByUs);
+          refused = connection === undefined;
         } catch (error) {
           log.warn({ host: link.remoteHost, error: describeError(error) }, 'peer broke the protocol');
           link.close('protocol error');

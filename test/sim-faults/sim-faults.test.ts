@@ -14,8 +14,10 @@ const FOUND: Readonly<Record<number, string>> = {
   1143: 'a supernode whose disk was full never gave back the memory of a piece',
   10861: 'a client waited for ever beside a supernode that kept its links and sent no bytes of pieces',
   50586: 'a node whose disk could not note that a blob was wrong believed for ever to hold all of it',
-  100932: 'a blob of which the disk could not read a piece once was never checked again, and its client waited for ever',
+  100932:
+    'a blob of which the disk could not read a piece once was never checked again, and its client waited for ever',
   101192: 'a node read on from a slow registry, for seconds, what the swarm had brought meanwhile',
+  105338: 'what a peer said on the second of two links was taken for a breach of the protocol',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
 };
 /** Of those with identities, where every proof is signed and checked. */

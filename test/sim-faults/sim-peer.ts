@@ -191,7 +191,10 @@ export class SimPeer {
       close: async () => {},
     });
     const registries = createOriginClient({ upstreams: [UPSTREAM], log, clock, rng, connect });
-    const host = { ...this.#around.rates, ...(identity && { member: { id: this.id, role, fingerprint: identity.fingerprint } }) };
+    const host = {
+      ...this.#around.rates,
+      ...(identity && { member: { id: this.id, role, fingerprint: identity.fingerprint } }),
+    };
     const network = processNetwork(process, this.#around.network.host(name, host), hears);
     const late: { engine?: PeerEngine | SeedEngine } = {};
     const listener = await network.listen(
