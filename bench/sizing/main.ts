@@ -20,10 +20,8 @@ const BENCH = join(import.meta.dirname, '..');
 const PAGE = join(BENCH, '..', 'docs', 'benchmarks', 'sizing.md');
 const CLUSTERS: readonly (readonly [number, string])[] = [
   [100, '1GiB'],
-  [100, '4GiB'],
   [1000, '1GiB'],
   [1000, '4GiB'],
-  [3000, '1GiB'],
 ];
 const RATES = ['1Gbit/s', '10Gbit/s'];
 const SUPERNODES = [1, 2, 4];

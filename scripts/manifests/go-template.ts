@@ -56,7 +56,7 @@ function write(nodes: readonly Node[], scope: Scope): string {
     .map((node) => {
       if (node.kind === 'text') return node.text;
       const value = evaluate(node.expression, scope);
-      if (node.kind === 'value') return String(value as string);
+      if (node.kind === 'value') return String(value);
       if (node.kind === 'if') return isTrue(value) ? write(node.body, scope) : '';
       return (value as unknown[])
         .map((each) =>
@@ -107,9 +107,9 @@ function valueOf([, inner, double, single, word = '']: RegExpMatchArray, scope: 
 const FUNCTIONS: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
   int: (value: unknown) => Number(value),
   nindent: (spaces: unknown, text: unknown) =>
-    `\n${String(text as string).replace(/^(?=.)/gm, ' '.repeat(Number(spaces)))}`,
+    `\n${String(text).replace(/^(?=.)/gm, ' '.repeat(Number(spaces)))}`,
   or: (...values: unknown[]) => values.find(isTrue) ?? values.at(-1),
-  quote: (value: unknown) => JSON.stringify(String(value as string)),
+  quote: (value: unknown) => JSON.stringify(String(value)),
   toYaml: (value: unknown) => stringify(value, { lineWidth: 0 }).trimEnd(),
   until: (count: unknown) => Array.from({ length: Number(count) }, (_, index) => index),
 };

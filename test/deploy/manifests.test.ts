@@ -262,14 +262,14 @@ function checkSettings(
     mounts.some(({ mountPath, readOnly = false }) => !readOnly && under(path, mountPath));
   const given = parse(text) as Readonly<Record<string, unknown>>;
   t.ok(
-    [given['data-dir']].flat().every((path) => writable(String(path as string))),
+    [given['data-dir']].flat().every((path) => writable(String(path))),
     'its data are on a volume',
   );
   for (const path of [given['ca-dir'], given['admin-token-file'], given['auth-file']].flat()) {
     if (path === undefined) continue;
     t.ok(
-      mounts.some(({ mountPath }) => under(String(path as string), mountPath)),
-      `${path as string} is mounted`,
+      mounts.some(({ mountPath }) => under(String(path), mountPath)),
+      `${String(path)} is mounted`,
     );
   }
   t.ok(pod.terminationGracePeriodSeconds > 30, 'answers under way may end');
@@ -282,8 +282,9 @@ function checkSettings(
 }
 
 t.test('the plain manifests are what the chart gives', async (t) => {
-  for (const [path, text] of kustomizeFiles())
+  for (const [path, text] of kustomizeFiles()) {
     t.equal(readFileSync(path, 'utf8'), text, `npm run manifests: ${path}`);
+  }
   for (const folder of ['base', 'monitoring']) {
     const at = join(CHART, '..', '..', 'kustomize', folder);
     const { resources } = parse(readFileSync(join(at, 'kustomization.yaml'), 'utf8')) as {

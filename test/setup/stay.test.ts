@@ -69,6 +69,7 @@ t.test('a killed setup --stay is taken over by the next one', async (t) => {
 });
 
 t.test('--stay goes with neither --undo nor --dry-run', async (t) => {
-  for (const flag of ['--undo', '--dry-run'])
+  for (const flag of ['--undo', '--dry-run']) {
     t.equal((await run(dfget, ['setup', 'containerd', '--stay', flag])).code, 2);
+  }
 });

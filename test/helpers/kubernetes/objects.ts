@@ -217,9 +217,10 @@ export function readObjects(text: string): KubernetesObject[] {
     const schema = value.kind === undefined ? undefined : KINDS[value.kind];
     if (schema === undefined) throw new Error(`kind ${value.kind ?? 'missing'}`);
     const { data, error } = schema.safeParse(value);
-    if (error !== undefined)
+    if (error !== undefined) {
       throw new Error(`${value.kind} ${value.metadata?.name}: ${z.prettifyError(error)}`);
-    return data as KubernetesObject;
+    }
+    return data;
   });
 }
 
