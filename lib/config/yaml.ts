@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module';
 import type * as Yaml from 'yaml';
 
+/** A broken file takes some 15 µs of CPU for each of its bytes, and no settings file is as long. */
+const MAX_CHARS = 256 * 1024;
 /** No settings file is as deep: what is costs the parser more than its length shows. */
 const MAX_LEVELS = 32;
 
@@ -21,12 +23,16 @@ export type YamlResult =
  * length and time grow without bound with its depth. The parser is loaded for those who have a file; 5 MiB of memory.
  */
 export function readYaml(text: string): YamlResult {
+  if (text.length > MAX_CHARS) return fault('TOO_LONG');
   const yaml = createRequire(import.meta.url)('yaml') as typeof Yaml;
-  const document = yaml.parseDocument(text, { logLevel: 'silent' });
+  const lines = new yaml.LineCounter();
+  // What the parser would say of each fault costs more than to find them.
+  const options = { logLevel: 'error', prettyErrors: false, lineCounter: lines } as const;
+  const document = yaml.parseDocument(text, options);
   const [error] = document.errors;
   if (error !== undefined) {
-    const at = error.linePos?.[0];
-    return fault(error.code, at && { line: at.line, column: at.col });
+    const { col, line } = lines.linePos(error.pos[0]);
+    return fault(error.code, { line, column: col });
   }
   const shape = shapeFault(yaml, document);
   if (shape !== undefined) return fault(shape);

@@ -14,9 +14,9 @@ export async function* unzipped(bytes: AsyncIterable<Uint8Array>): AsyncGenerato
   let head = Buffer.alloc(0);
   let ended = false;
   while (head.length < GZIP.length && !ended) {
-    const { done, value } = await chunks.next();
-    if (done === true) ended = true;
-    else head = Buffer.concat([head, value]);
+    const next = await chunks.next();
+    if (next.done === true) ended = true;
+    else head = Buffer.concat([head, next.value]);
   }
   async function* all(): AsyncGenerator<Uint8Array> {
     try {

@@ -43,7 +43,7 @@ export const target: FuzzTarget = {
     ...['mirrors', 'harbor.corp', 'endpoint', ':', ': ', '- ', '\n', '  ', '[', ']', '{', '}', '"', "'"],
     ...['&a ', '*a', '!!', '|', '>', '#', '---', '~', '? ', '\t', '\r\n', '"*"'],
   ],
-  maxBytes: 16 * 1024,
+  maxBytes: 4 * 1024,
   refuses: ['SETUP_REFUSED'],
   parse: (input) => {
     const text = input.toString();
