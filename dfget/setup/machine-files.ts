@@ -35,7 +35,7 @@ export interface MachineFiles {
   /** Whole or not at all; folders on the way are made. Without rights: of the file that it replaces, or 0644. */
   write(path: string, bytes: Buffer, rights?: FileRights): void;
   remove(path: string): void;
-  /** Only if it is empty. */
+  /** Only if it is empty, and not a mount point: that is for who mounted it. */
   removeFolder(path: string): void;
   /** With everything in it. */
   removeTree(path: string): void;
@@ -124,7 +124,9 @@ export function createMachineFiles(root: string): MachineFiles {
         try {
           rmdirSync(place(path));
         } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' && !isAbsent(error)) throw error;
+          const { code = '' } = error as NodeJS.ErrnoException;
+          // EROFS: what is around the mount point cannot be written, as in a container.
+          if (!['ENOTEMPTY', 'EBUSY', 'EROFS'].includes(code) && !isAbsent(error)) throw error;
         }
       }),
     removeTree: (path) => attempt(path, () => rmSync(place(path), { recursive: true, force: true })),
