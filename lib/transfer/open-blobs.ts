@@ -20,6 +20,8 @@ export interface OpenBlobsDeps {
 const OPEN_MS = 5 * 60_000;
 /** A no holds for so long. */
 const CLOSED_MS = 30_000;
+/** Whatever peers ask for, the registry is asked of one blob no more often than this. */
+const ASK_AGAIN_MS = 5_000;
 /** A client waits for the answer. */
 const ASK_MS = 1_000;
 const MAX_BLOBS = 10_000;
@@ -37,6 +39,8 @@ export class OpenBlobs {
   readonly #deps: OpenBlobsDeps;
   readonly #placeOf: (digest: Digest) => BlobOrigin | undefined;
   readonly #known = new BoundedMap<Known>(MAX_BLOBS);
+  /** When the registry was last asked. */
+  readonly #asked = new BoundedMap<number>(MAX_BLOBS);
   readonly #flights = new SingleFlight<boolean>();
   readonly #ending: AbortSignal;
 
@@ -50,9 +54,11 @@ export class OpenBlobs {
   /** What the registry has said to us; when that is old, or nothing, it is asked for the next time. */
   isOpen(digest: Digest): boolean {
     const known = this.#fresh(digest);
-    const ageMs = known === undefined ? Number.POSITIVE_INFINITY : this.#deps.clock.now() - known.sinceMs;
+    const now = this.#deps.clock.now();
     const place = this.#placeOf(digest);
-    if (place !== undefined && ageMs > (known?.open === false ? CLOSED_MS : OPEN_MS) / 2) {
+    const asked = this.#asked.get(digest);
+    const isOld = known === undefined || now - known.sinceMs > lifeOf(known) / 2;
+    if (place !== undefined && isOld && (asked === undefined || now - asked >= ASK_AGAIN_MS)) {
       void this.#ask(digest, place);
     }
     return known?.open === true;
@@ -67,13 +73,13 @@ export class OpenBlobs {
   #fresh(digest: Digest): Known | undefined {
     const known = this.#known.get(digest);
     if (known === undefined) return undefined;
-    const lifeMs = known.open ? OPEN_MS : CLOSED_MS;
-    return this.#deps.clock.now() - known.sinceMs < lifeMs ? known : undefined;
+    return this.#deps.clock.now() - known.sinceMs < lifeOf(known) ? known : undefined;
   }
 
   async #ask(digest: Digest, { repository, upstream }: BlobOrigin): Promise<boolean> {
     const { clock, log, metrics, origin } = this.#deps;
     if (this.#ending.aborted) return false;
+    this.#asked.set(digest, clock.now());
     const ask = async (): Promise<boolean> => {
       try {
         const open = await withDeadline(clock, ASK_MS, this.#ending, (signal) =>
@@ -89,4 +95,8 @@ export class OpenBlobs {
     };
     return await this.#flights.run(`${upstream} ${repository} ${digest}`, ask, new AbortController().signal);
   }
+}
+
+function lifeOf({ open }: Known): number {
+  return open ? OPEN_MS : CLOSED_MS;
 }
