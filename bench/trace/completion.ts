@@ -12,6 +12,8 @@ export interface Completion {
   readonly steps: readonly Step[];
 }
 
+type Begin = PullBegin & { readonly atMs: number };
+
 /** So many steps are as many as can be seen. */
 const MAX_STEPS = 400;
 
@@ -36,8 +38,11 @@ export function completionOf(processes: readonly TracedProcess[]): Completion {
   return { processes: pulled.length, bytes, steps };
 }
 
-function landedOf(lines: readonly TraceLine[]): { readonly bytes: number; readonly landed: readonly Landed[] } {
-  const pulls = new Map<string, PullBegin>();
+function landedOf(lines: readonly TraceLine[]): {
+  readonly bytes: number;
+  readonly landed: readonly Landed[];
+} {
+  const pulls = new Map<string, Begin>();
   for (const line of lines) if (line.kind === 'pull' && !pulls.has(line.digest)) pulls.set(line.digest, line);
   const beganMs = Math.min(...[...pulls.values()].map(({ askedMs }) => askedMs));
   const seen = new Set<string>();
@@ -61,7 +66,7 @@ function landedOf(lines: readonly TraceLine[]): { readonly bytes: number; readon
 }
 
 /** Pieces of the blob that came before its first client: they are in the trace, and need not be counted as held. */
-function piecesBefore(lines: readonly TraceLine[], pull: PullBegin): number {
-  const begin = lines.indexOf(pull as TraceLine);
+function piecesBefore(lines: readonly TraceLine[], pull: Begin): number {
+  const begin = lines.indexOf(pull);
   return lines.slice(0, begin).filter((line) => line.kind === 'piece' && line.digest === pull.digest).length;
 }

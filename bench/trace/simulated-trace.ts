@@ -54,7 +54,16 @@ function linesOf(
     const bytes = Math.min(pieceBytes, size - piece * pieceBytes);
     const source = from < nodes ? 'peer' : from < nodes + seeds ? 'supernode' : 'origin';
     const sender = source === 'origin' ? {} : { from: idOf(from) };
-    lines.push({ kind: 'piece', digest, index: piece, source, bytes, generation: GENERATION, ...sender, atMs });
+    lines.push({
+      kind: 'piece',
+      digest,
+      index: piece,
+      source,
+      bytes,
+      generation: GENERATION,
+      ...sender,
+      atMs,
+    });
     if (piece === 0) firstMs.set(blob, atMs - joinedMs);
     missing[blob]!--;
     if (missing[blob] !== 0) continue;

@@ -36,7 +36,11 @@ export class PullTrace {
     this.#about = { pull, digest };
     this.#askedMs = askedMs ?? clock.now();
     const parent = origin.traceparent;
-    this.#span = tracer.begin('pull blob', { kind: 'internal', parent, facts: blobFacts({ digest, size }, origin) });
+    this.#span = tracer.begin('pull blob', {
+      kind: 'internal',
+      parent,
+      facts: blobFacts({ digest, size }, origin),
+    });
     trace?.(clock.now(), { kind: 'pull', ...this.#about, size, askedMs: this.#askedMs });
   }
 
@@ -74,7 +78,9 @@ export class PullTrace {
       'damselfly.bytes.direct': this.#directBytes,
       'damselfly.limit.ms': Math.round(ms),
       'damselfly.limit.by': by,
-      ...(this.#firstByteMs === undefined ? {} : { 'damselfly.first_byte.ms': Math.round(this.#firstByteMs) }),
+      ...(this.#firstByteMs === undefined
+        ? {}
+        : { 'damselfly.first_byte.ms': Math.round(this.#firstByteMs) }),
     });
     this.#span.end(outcome === 'complete' ? undefined : outcome);
     this.#trace?.(this.#clock.now(), {

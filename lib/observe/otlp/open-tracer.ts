@@ -22,7 +22,11 @@ export interface TracerOptions {
  */
 export async function openTracer(deps: TracerDeps, options: TracerOptions): Promise<Tracer> {
   const { env } = deps;
-  const named = [options.endpoint, env['OTEL_EXPORTER_OTLP_ENDPOINT'], env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']];
+  const named = [
+    options.endpoint,
+    env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'],
+  ];
   const off = env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || env['OTEL_TRACES_EXPORTER'] === 'none';
   if (off || !named.some(Boolean)) return NO_TRACER;
   const { createOtlpTracer } = await import('./otlp-tracer.ts');

@@ -2,9 +2,9 @@ import { hostname } from 'node:os';
 import {
   type Context,
   ROOT_CONTEXT,
+  type Tracer as SdkTracer,
   SpanKind,
   SpanStatusCode,
-  type Tracer as SdkTracer,
   trace,
 } from '@opentelemetry/api';
 import {
@@ -57,7 +57,10 @@ export async function createOtlpTracer(
 }
 
 /** @throws CONFIG_INVALID */
-async function openExporter(protocol: string | undefined, endpoint: string | undefined): Promise<SpanExporter> {
+async function openExporter(
+  protocol: string | undefined,
+  endpoint: string | undefined,
+): Promise<SpanExporter> {
   const options = endpoint === undefined ? {} : { url: `${endpoint}/v1/traces` };
   if (protocol === undefined || protocol === '' || protocol === 'http/protobuf') {
     const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-proto');
@@ -81,8 +84,13 @@ const BATCH_VARIABLES = {
 /** What the variables say and is a number; the specification asks for the default instead of what is not. */
 function batchOptions(env: TracerDeps['env']): Partial<Record<keyof typeof BATCH_VARIABLES, number>> {
   const given = Object.entries(BATCH_VARIABLES).map(([name, variable]) => [name, Number(env[variable] || 0)]);
-  return Object.fromEntries(given.filter(([, value]) => Number(value) > 0)) as ReturnType<typeof batchOptions>;
+  return Object.fromEntries(given.filter(([, value]) => Number(value) > 0)) as ReturnType<
+    typeof batchOptions
+  >;
 }
+
+/** `ExportResultCode.SUCCESS` */
+const EXPORTED = 0;
 
 /** A collector that is away is told once, and once more when it is back: not with every batch. */
 function toldOnce(exporter: SpanExporter, log: Logger): SpanExporter {
@@ -90,7 +98,7 @@ function toldOnce(exporter: SpanExporter, log: Logger): SpanExporter {
   return {
     export(spans, done) {
       exporter.export(spans, (result) => {
-        const failed = result.code !== 0;
+        const failed = Number(result.code) !== EXPORTED;
         if (failed && !away) {
           log.warn({ error: describeError(result.error) }, 'spans cannot be sent: they are dropped');
         } else if (away && !failed) log.info({}, 'spans are sent again');

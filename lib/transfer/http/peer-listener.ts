@@ -210,7 +210,12 @@ export async function listenForPeers(
     const { fd, host, port } = place;
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
-        reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}; ${OTHER_ADDRESS}`));
+        reject(
+          new DamselflyError(
+            'CONFIG_INVALID',
+            `cannot listen on ${host}:${port}: ${error.message}; ${OTHER_ADDRESS}`,
+          ),
+        );
       });
       server.listen(
         { ...listenOptions(place), ...(fd === undefined ? { reusePort: options.reusePort } : {}) },
