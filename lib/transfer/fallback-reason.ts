@@ -11,7 +11,8 @@ export type Reason =
 /** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
 export type Mode = 'lease' | 'aside' | 'at-once';
 
-export function modeOf(reason: Reason): Mode {
-  if (reason === 'aside') return 'aside';
-  return reason === 'last-resort' || reason === 'no-capability' ? 'at-once' : 'lease';
+/** @param awaited by a client: for what is fetched ahead of any, no crowd reads at once */
+export function modeOf(reason: Reason, awaited: boolean): Mode {
+  if (reason === 'last-resort' || reason === 'no-capability') return awaited ? 'at-once' : 'aside';
+  return reason === 'aside' ? 'aside' : 'lease';
 }

@@ -119,7 +119,7 @@ export class RegistryFallback {
     const young = this.#isYoung(blob) && waiting.company;
     const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
     const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
-    this.#start(blob, takesItself(waiting) ? 'last-resort' : reason);
+    this.#start(blob, blob.readers > 0 && takesItself(waiting) ? 'last-resort' : reason);
     if (now - considered.toldMs < STALLED_AGAIN_MS) return false;
     considered.toldMs = now;
     return true;
@@ -229,7 +229,7 @@ export class RegistryFallback {
   async #run(blob: SharedBlob, reason: Reason): Promise<number> {
     const read = new OneRead(this.#deps, blob.info);
     const startedMs = this.#deps.clock.now();
-    let mode = modeOf(reason);
+    let mode = modeOf(reason, blob.readers > 0);
     let told = false;
     let steppedAside = false;
     const silent = this.#isSilent(blob);
