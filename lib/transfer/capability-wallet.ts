@@ -86,7 +86,10 @@ export class CapabilityWallet {
   constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
     this.#deps = deps;
     this.#host = host;
-    this.#open = new OpenBlobs(deps, (digest) => host.place(digest), this.#ending.signal);
+    // As long as a supernode is there, whoever may have a blob can show it.
+    const place = (digest: Digest): BlobOrigin | undefined =>
+      deps.discovery.supernodes.some(({ id }) => !this.#isSpared(id)) ? undefined : host.place(digest);
+    this.#open = new OpenBlobs(deps, place, this.#ending.signal);
     deps.grants.openUp(this.#open);
   }
 
@@ -245,6 +248,10 @@ export class CapabilityWallet {
     }
   }
 
+  #isSpared(id: string): boolean {
+    return (this.#spared.get(id) ?? 0) > this.#deps.clock.now();
+  }
+
   /** Asks the owner of the subject, and another supernode when that fails or is slow. A no is the registry's, and counts. */
   async #askAround(
     question: CapabilityQuestion,
@@ -255,7 +262,7 @@ export class CapabilityWallet {
     const others = discovery.supernodes.filter(({ id }) => id !== owner?.id);
     const candidates = [...(owner === undefined ? [] : [owner]), ...others]
       // For a renewal it need not reach the registry, which may be all that kept it from an answer.
-      .filter(({ id }) => 'renew' in question || (this.#spared.get(id) ?? 0) <= clock.now())
+      .filter(({ id }) => 'renew' in question || !this.#isSpared(id))
       .slice(0, 2);
     if (candidates.length === 0 || this.#ending.signal.aborted) return 'nobody';
     const late = new AbortController();
