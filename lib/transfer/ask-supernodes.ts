@@ -22,6 +22,8 @@ const HEDGE_MS = 1_000;
 const MOST_ASKED = 3;
 /** In a crowd a supernode has thousands of handshakes to make: slow is not gone. */
 const PATIENCE_MS = 20_000;
+/** The same while no tracker says who lives. */
+const UNVOUCHED_MS = 2_000;
 /** A supernode that could not be reached, and lives for all that a tracker says, is asked again after about so long. */
 const AGAIN_MS = 500;
 /** One that is there and cannot answer, or was overtaken, goes last for so long. */
@@ -45,6 +47,12 @@ export class AskSupernodes {
   constructor(deps: AskSupernodesDeps, ending: AbortSignal) {
     this.#deps = deps;
     this.#ending = ending;
+  }
+
+  /** Whether one lives that has not lately failed to answer. */
+  get somebodyThere(): boolean {
+    const now = this.#deps.clock.now();
+    return this.#deps.discovery.supernodes.some(({ id }) => (this.#cannot.get(id) ?? 0) <= now);
   }
 
   /** A no is the registry's, and counts; `nobody`: none is there, or none of them can ask the registry. Never rejects. */
@@ -77,6 +85,7 @@ export class AskSupernodes {
           } else if (answer === 'unreached' && this.#lives(to)) {
             after(AGAIN_MS * (0.5 + this.#deps.rng.float()), () => put(to));
           } else if (answer === 'cannot' || answer === 'unreached') {
+            this.#cannot.set(to.id, clock.now() + SPARED_MS);
             open--;
             if (!askNext() && open === 0) finish('nobody');
           } else finish(answer);
@@ -90,11 +99,17 @@ export class AskSupernodes {
         after(HEDGE_MS, askNext);
         return true;
       };
-      // One that falls silent is gone when the tracker says so.
+      // One that falls silent is gone when the tracker says so; without a tracker nobody would.
       const asked = [...candidates];
+      const askedMs = clock.now();
       const look = (): void => {
-        if (this.#deps.discovery.reachable && !asked.some((each) => this.#lives(each))) finish('nobody');
-        else after(AGAIN_MS, look);
+        const gone = !asked.some((each) => this.#lives(each));
+        if (!gone || (!this.#deps.discovery.reachable && clock.now() - askedMs < UNVOUCHED_MS)) {
+          after(AGAIN_MS, look);
+          return;
+        }
+        for (const { id } of asked) this.#cannot.set(id, clock.now() + SPARED_MS);
+        finish('nobody');
       };
       after(AGAIN_MS, look);
       after(PATIENCE_MS, () => finish('nobody'));
@@ -122,15 +137,13 @@ export class AskSupernodes {
   }
 
   async #one({ host, id, port }: PeerInfo, question: CapabilityQuestion, signal: AbortSignal): Promise<One> {
-    const { clock, log, network } = this.#deps;
+    const { log, network } = this.#deps;
     try {
       return (await network.askCapability({ address: { host, port }, question }, { signal })) ?? 'no';
     } catch (error) {
       if (signal.aborted) return 'unreached';
       log.debug({ peer: id, error: describeError(error) }, 'no capability');
-      if (hasCode(error, 'PEER_UNREACHABLE')) return 'unreached';
-      this.#cannot.set(id, clock.now() + SPARED_MS);
-      return 'cannot';
+      return hasCode(error, 'PEER_UNREACHABLE') ? 'unreached' : 'cannot';
     }
   }
 }

@@ -81,7 +81,10 @@ export class CapabilityWallet {
     this.#deps = deps;
     this.#host = host;
     this.#supernodes = new AskSupernodes(deps, this.#ending.signal);
-    this.#open = new OpenBlobs(deps, (digest) => host.place(digest), this.#ending.signal);
+    // As long as a supernode is there, whoever may have a blob can show it.
+    const place = (digest: Digest): BlobOrigin | undefined =>
+      this.#supernodes.somebodyThere ? undefined : host.place(digest);
+    this.#open = new OpenBlobs(deps, place, this.#ending.signal);
     deps.grants.openUp(this.#open);
   }
 

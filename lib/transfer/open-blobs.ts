@@ -44,7 +44,7 @@ export class OpenBlobs {
   readonly #flights = new SingleFlight<boolean>();
   readonly #ending: AbortSignal;
 
-  /** @param placeOf where one of our clients has read the blob */
+  /** @param placeOf where one of our clients has read the blob, if the registry may be asked of it because others want it */
   constructor(deps: OpenBlobsDeps, placeOf: (digest: Digest) => BlobOrigin | undefined, ending: AbortSignal) {
     this.#deps = deps;
     this.#placeOf = placeOf;
