@@ -24,13 +24,20 @@ const MOST_ASKED = 3;
 const PATIENCE_MS = 20_000;
 /** The same while no tracker says who lives. */
 const UNVOUCHED_MS = 2_000;
-/** A supernode that could not be reached, and lives for all that a tracker says, is asked again after about so long. */
+/**
+ * A supernode that is busy, or could not be reached and lives for all that a tracker says, is asked again after about so long,
+ * then after twice that, and so on.
+ */
 const AGAIN_MS = 500;
+const MOST_PAUSE_MS = 8_000;
 /** One that is there and cannot answer, or was overtaken, goes last for so long. */
 const SPARED_MS = 5_000;
 
 /** What came of asking one of them. */
-type One = CapabilityAnswer | 'no' | 'cannot' | 'unreached';
+type One = CapabilityAnswer | 'no' | 'busy' | 'cannot' | 'unreached';
+
+/** `late`: they live, and have not answered for all our patience. */
+export type Said = CapabilityAnswer | 'no' | 'nobody' | 'late';
 
 /**
  * Puts a node's questions for capabilities to supernodes. Each node begins with another one, so that a crowd that wants the
@@ -56,7 +63,7 @@ export class AskSupernodes {
   }
 
   /** A no is the registry's, and counts; `nobody`: none is there, or none of them can ask the registry. Never rejects. */
-  async ask(question: CapabilityQuestion): Promise<CapabilityAnswer | 'no' | 'nobody'> {
+  async ask(question: CapabilityQuestion): Promise<Said> {
     const { clock } = this.#deps;
     const candidates = this.#candidates('renew' in question);
     if (candidates.length === 0 || this.#ending.aborted) return 'nobody';
@@ -72,18 +79,19 @@ export class AskSupernodes {
         stops.add(stop);
       };
       let open = 0;
-      const finish = (answer: CapabilityAnswer | 'no' | 'nobody'): void => {
+      const finish = (answer: Said): void => {
         for (const stop of stops) stop();
         resolve(answer);
         over.abort();
       };
-      const put = (to: PeerInfo): void => {
+      const put = (to: PeerInfo, tries = 0): void => {
         const startedMs = clock.now();
         void this.#one(to, question, signal).then((answer) => {
           if (over.signal.aborted) {
             if (clock.now() - startedMs >= HEDGE_MS) this.#slow.set(to.id, clock.now() + SPARED_MS);
-          } else if (answer === 'unreached' && this.#lives(to)) {
-            after(AGAIN_MS * (0.5 + this.#deps.rng.float()), () => put(to));
+          } else if (answer === 'busy' || (answer === 'unreached' && this.#lives(to))) {
+            const pauseMs = Math.min(MOST_PAUSE_MS, AGAIN_MS * 2 ** tries) * (0.5 + this.#deps.rng.float());
+            after(pauseMs, () => put(to, tries + 1));
           } else if (answer === 'cannot' || answer === 'unreached') {
             this.#cannot.set(to.id, clock.now() + SPARED_MS);
             open--;
@@ -108,11 +116,10 @@ export class AskSupernodes {
           after(AGAIN_MS, look);
           return;
         }
-        for (const { id } of asked) this.#cannot.set(id, clock.now() + SPARED_MS);
         finish('nobody');
       };
       after(AGAIN_MS, look);
-      after(PATIENCE_MS, () => finish('nobody'));
+      after(PATIENCE_MS, () => finish(asked.some((each) => this.#lives(each)) ? 'late' : 'nobody'));
       askNext();
     });
   }
@@ -143,6 +150,7 @@ export class AskSupernodes {
     } catch (error) {
       if (signal.aborted) return 'unreached';
       log.debug({ peer: id, error: describeError(error) }, 'no capability');
+      if (hasCode(error, 'PEER_BUSY')) return 'busy';
       return hasCode(error, 'PEER_UNREACHABLE') ? 'unreached' : 'cannot';
     }
   }

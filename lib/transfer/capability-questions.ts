@@ -1,12 +1,12 @@
 import { type Digest, digestAlgorithm, digestOf, isFileKey } from '../core/digest.ts';
-import { hasCode } from '../core/errors.ts';
+import { DamselflyError, hasCode } from '../core/errors.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
 import { vouchedBlobs } from '../oci/vouched-blobs.ts';
 import { askFile } from '../origin/ask-file.ts';
 import { discard, readBody } from '../origin/exchange.ts';
 import { fileKey } from '../origin/file.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
+import { isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { MAX_CAPABILITY_BLOBS } from '../security/capability.ts';
 import type { CapabilityQuestion } from '../wire/capability-codec.ts';
 
@@ -41,6 +41,7 @@ export async function blobAllowed(
   const headers = rightsIn(rights);
   const answer = await origin.request({ upstream, method: 'HEAD', path, headers }, { signal });
   await discard(answer);
+  requireVerdict(answer.status, upstream);
   const size = Number(answer.headers['content-length'] ?? Number.NaN);
   if (answer.status !== 200) return undefined;
   return Number.isSafeInteger(size) && size >= 0 ? { size } : {};
@@ -62,7 +63,17 @@ export async function askForManifest(
     return { status, mediaType, bytes: await readBody(answer, MAX_MANIFEST_BYTES) };
   }
   await discard(answer);
+  requireVerdict(status, upstream);
   return { status, mediaType };
+}
+
+/** Neither yes nor no. @throws UPSTREAM_REFUSED */
+function requireVerdict(status: number, upstream: string): void {
+  const error = new DamselflyError('UPSTREAM_REFUSED', `the registry answered ${status}`, {
+    status,
+    upstream,
+  });
+  if (isWorthRetrying(error)) throw error;
 }
 
 /**
@@ -80,7 +91,7 @@ export async function fileAllowed(
     const { size } = facts;
     return size !== undefined && fileKey(asked, facts) === asked.blob ? { size } : undefined;
   } catch (error) {
-    if (hasCode(error, 'UPSTREAM_REFUSED')) return undefined;
+    if (hasCode(error, 'UPSTREAM_REFUSED') && !isWorthRetrying(error)) return undefined;
     throw error;
   }
 }

@@ -38,6 +38,8 @@ export interface CapabilityWalletHost {
   /** Blobs that are shared although nobody has said yet whether we may have them. */
   undecided(): readonly SharedBlob[];
   decided(blob: SharedBlob, right: PeerRight): void;
+  /** Our right to it has run out: it is undecided again. */
+  lapsed(digest: Digest): void;
 }
 
 /** A client waits so long for the answer; then its blob goes on without it, and gets it when it comes. */
@@ -75,6 +77,10 @@ export class CapabilityWallet {
   /** Being asked for. */
   readonly #asking = new Map<Digest, Promise<PeerRight>>();
   readonly #supernodes: AskSupernodes;
+  /** Blobs of which supernodes that live have said nothing for all our patience. */
+  readonly #late = new Set<Digest>();
+  /** Questions for manifests under way, by the caller and the repository: they are for the blobs that those list too. */
+  readonly #manifests = new Map<string, Promise<unknown>>();
   readonly #ending = new AbortController();
 
   constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
@@ -97,6 +103,7 @@ export class CapabilityWallet {
       if (typeof said === 'object' && said.given !== undefined) this.#keep(said.given);
       return said;
     });
+    if (kind === 'manifest') this.#noteManifest(callerIn(origin), asked);
     const answer = await this.#within(asked);
     if (answer === undefined || typeof answer === 'string') return undefined;
     const { manifest, size } = answer;
@@ -117,6 +124,13 @@ export class CapabilityWallet {
     const known = asking === undefined ? 'none' : await this.#within(asking);
     if (known !== 'none') return known ?? 'late';
     return (await this.#within(this.#decide(digest, origin))) ?? 'late';
+  }
+
+  #noteManifest(caller: string, asked: Promise<unknown>): void {
+    this.#manifests.set(caller, asked);
+    void asked.finally(() => {
+      if (this.#manifests.get(caller) === asked) this.#manifests.delete(caller);
+    });
   }
 
   /** What comes of it within the time that a client waits. */
@@ -154,9 +168,7 @@ export class CapabilityWallet {
     const now = clock.now();
     for (const blob of this.#host.undecided()) {
       if (this.covers(blob.digest)) this.#host.decided(blob, 'shown');
-      else if (!this.#asking.has(blob.digest)) {
-        this.#host.decided(blob, this.#open.isOpen(blob.digest) ? 'open' : 'none');
-      }
+      else if (!this.#asking.has(blob.digest)) this.#goOn(blob);
     }
     for (const held of new Set(this.#held.values())) {
       const leftMs = held.untilMs - wallClockMs();
@@ -172,6 +184,15 @@ export class CapabilityWallet {
 
   close(): void {
     this.#ending.abort();
+  }
+
+  /** Nobody has said yes, and nobody is asked any more: unless they were only too busy, that is the answer. */
+  #goOn(blob: SharedBlob): void {
+    const { digest } = blob;
+    const origin = this.#host.reads(digest);
+    const late = this.#late.delete(digest);
+    if (late && origin !== undefined) void this.#decide(digest, origin);
+    else if (!late) this.#host.decided(blob, this.#open.isOpen(digest) ? 'open' : 'none');
   }
 
   async #renew(held: Held): Promise<void> {
@@ -214,6 +235,7 @@ export class CapabilityWallet {
     for (const digest of digests) {
       const origin = this.#host.reads(digest);
       if (origin === undefined || this.#asking.has(digest)) continue;
+      this.#host.lapsed(digest);
       void this.#decide(digest, origin).then(() => this.#showAll([digest]));
     }
   }
@@ -233,8 +255,14 @@ export class CapabilityWallet {
   }
 
   async #rightTo(digest: Digest, origin: BlobOrigin): Promise<PeerRight> {
+    await this.#manifests.get(callerIn(origin));
+    if (this.covers(digest)) return 'shown';
     const said = await this.#supernodes.ask({ ...placeOf(origin), blob: digest });
     if (said === 'no') return 'none';
+    if (said === 'late') {
+      this.#late.add(digest);
+      return 'late';
+    }
     if (said === 'nobody') {
       if (await this.#revive(digest)) return 'shown';
       return (await this.#open.check(digest, origin)) ? 'open' : 'none';
@@ -271,6 +299,11 @@ export function createWallet(deps: EngineDeps, host: CapabilityWalletHost): Capa
   const { grants, vouching } = deps;
   if (grants === undefined || vouching === undefined) return undefined;
   return new CapabilityWallet({ ...deps, grants, signatures: vouching.signatures }, host);
+}
+
+/** Whose question it is, of which repository. */
+function callerIn({ authorization = '', repository, upstream }: BlobOrigin): string {
+  return JSON.stringify([upstream, repository, authorization]);
 }
 
 function placeOf({ authorization, repository, traceparent, upstream }: BlobOrigin): BlobOrigin {

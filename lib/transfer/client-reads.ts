@@ -62,7 +62,7 @@ export interface ClientReadsHost {
    */
   share(request: BlobRequest, sinceMs: number, right: PeerRight): Promise<SharedBlob | undefined>;
   /** The same for this client alone, when the disk does not take it; undefined when that cannot be. */
-  passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
+  passOn(request: BlobRequest, sinceMs: number, right: PeerRight): Promise<SharedBlob | undefined>;
   /** The client has all bytes of the blob before `offset`. */
   moveOn(blob: SharedBlob, offset: number): void;
   /** A client begins or ends reading the blob. */
@@ -208,7 +208,7 @@ export class ClientReads implements BlobSource {
           failure === undefined
             ? await this.#host.share(request, from.sinceMs, from.right)
             : from.right !== 'none'
-              ? await this.#host.passOn(request, from.sinceMs)
+              ? await this.#host.passOn(request, from.sinceMs, from.right)
               : undefined;
         if (shared === undefined) {
           if (failure !== undefined) throw failure;

@@ -28,8 +28,8 @@ export interface GrantsDeps {
   readonly wallClockMs: () => number;
 }
 
-/** Members remembered, and blobs of each; those not shown for longest go first. */
-const MAX_HOLDERS = 4096;
+/** Members remembered, more than any cluster has, and blobs of each; those not shown for longest go first. */
+const MAX_HOLDERS = 65_536;
 const MAX_BLOBS = 4096;
 /** Refusals told in the log, one of each member and reason. */
 const MAX_TOLD = 1024;

@@ -83,7 +83,11 @@ export class NodeBlobs {
    * The blob as part of the swarm for one client, although the disk does not take it: see {@link PassingBlob}.
    * Undefined when another client has it so already, or its size is another.
    */
-  async passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined> {
+  async passOn(
+    request: BlobRequest,
+    sinceMs: number,
+    right: PeerRight = 'shown',
+  ): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
     const here = this.#host.table.get(digest);
     if (here?.passing !== undefined || (here !== undefined && here.info.size !== size)) return undefined;
@@ -106,6 +110,7 @@ export class NodeBlobs {
       { digest, size },
       'the disk does not take the blob: passing it on without storing it',
     );
+    blob.peerRight = right;
     this.#join(blob, origin, sinceMs);
     return blob;
   }

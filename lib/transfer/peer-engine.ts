@@ -187,7 +187,7 @@ export class PeerEngine implements BlobSource {
       right: (request) => this.#wallet?.ensure(request),
       small: (request, signal) => this.#smallBlobs.get(request, signal),
       share: (request, sinceMs, right) => this.#blobs.share(request, sinceMs, right),
-      passOn: (request, sinceMs) => this.#blobs.passOn(request, sinceMs),
+      passOn: (request, sinceMs, right) => this.#blobs.passOn(request, sinceMs, right),
       moveOn: (blob, offset) => this.#blobs.moveOn(blob, offset),
       readers: (blob, change) => this.#blobs.readers(blob, change),
       waitsFor: (blob, piece) => {
@@ -207,10 +207,10 @@ export class PeerEngine implements BlobSource {
       ...{ isRead, release },
     });
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
-    const share = async (request: BlobRequest): Promise<SharedBlob | undefined> =>
-      (await this.#wallet?.ensure(request)) === 'none'
-        ? undefined
-        : await this.#blobs.share(request, deps.clock.now());
+    const share = async (request: BlobRequest): Promise<SharedBlob | undefined> => {
+      const right = await this.#wallet?.ensure(request);
+      return right === 'none' ? undefined : await this.#blobs.share(request, deps.clock.now(), right);
+    };
     this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
     limits.follow(() =>
       decide((core, now) => core.limitSlots(limits.uploadSlots, limits.downloadSlots, now)),

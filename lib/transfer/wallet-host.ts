@@ -3,6 +3,7 @@ import type { BlobTable } from './blob-table.ts';
 import type { CapabilityWalletHost } from './capability-wallet.ts';
 import type { Conversation } from './conversation.ts';
 import type { Neighbour } from './neighbour.ts';
+import { isGranted } from './shared-blob.ts';
 
 /** The swarm of a node, as its wallet sees it. */
 export function walletHost(swarm: {
@@ -19,9 +20,13 @@ export function walletHost(swarm: {
       return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
     },
     undecided: () => blobs.all().filter(({ peerRight }) => peerRight === 'late'),
+    lapsed(digest) {
+      const blob = blobs.get(digest);
+      if (blob !== undefined && !blob.stored.complete) blob.peerRight = 'late';
+    },
     decided(blob, right) {
       blob.peerRight = right;
-      if (right === 'none' || blob.stored.complete) return;
+      if (!isGranted(right) || blob.stored.complete) return;
       for (const neighbour of neighbours()) conversation().meet(neighbour, blob);
     },
   };

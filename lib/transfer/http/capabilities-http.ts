@@ -5,7 +5,8 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
-import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
+import { abortedError, DamselflyError, describeError, hasCode } from '../../core/errors.ts';
+import { isWorthRetrying } from '../../origin/origin-client.ts';
 import {
   type CapabilityAnswer,
   type CapabilityQuestion,
@@ -30,7 +31,7 @@ export function createCapabilityTransport({
 }: {
   readonly connect: Connect;
 }): CapabilityTransport & { close(): void } {
-  const agent = new Agent({ keepAlive: true, maxFreeSockets: 1, timeout: IDLE_MS });
+  const agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 2, timeout: IDLE_MS });
   agent.createConnection = ({ host, port }: ClientRequestArgs) =>
     connect({ host: host ?? '', port: Number(port), noDelay: true, keepAlive: true });
   return {
@@ -74,8 +75,9 @@ async function readAnswer(response: IncomingMessage): Promise<CapabilityAnswer |
   if (response.statusCode === 403 || response.statusCode === 404) return undefined;
   const answer = response.statusCode === 200 && text !== undefined ? decodeCapabilityAnswer(text) : undefined;
   if (answer !== undefined) return answer;
-  // Too busy to read the question: it may be put again.
-  if (response.statusCode === 503) throw new DamselflyError('PEER_UNREACHABLE', 'the supernode is busy');
+  // It may be put again.
+  if (response.statusCode === 503)
+    throw new DamselflyError('PEER_BUSY', 'the supernode, or its registry, is busy');
   throw new DamselflyError('PEER_PROTOCOL', `a supernode answered with status ${response.statusCode ?? 0}`);
 }
 
@@ -100,9 +102,9 @@ export function createCapabilityAnswerer(
       const given = await handler(member, question, { signal: gone.signal });
       if (given === undefined) answer(response, 403);
       else answer(response, 200, JSON.stringify(given));
-    } catch {
-      // The registry does not answer: somebody else may reach it.
-      answer(response, 502);
+    } catch (error) {
+      // The registry does not answer: somebody else may reach it. One that is overloaded is so to all.
+      answer(response, hasCode(error, 'UPSTREAM_REFUSED') && isWorthRetrying(error) ? 503 : 502);
     }
   };
 }

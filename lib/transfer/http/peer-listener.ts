@@ -128,7 +128,9 @@ export async function listenForPeers(
     const isQuestion = request.method === 'POST' && request.url === SMALL_BLOBS_PATH;
     const isRight = request.method === 'POST' && request.url === CAPABILITIES_PATH;
     const isPiece = request.method === 'GET' && request.url?.startsWith(PIECE_PATH) === true;
-    if ((isQuestion || isPiece || isRight) && (closing !== undefined || refuses(request.socket))) {
+    // A question for the right is short, and who is sent away with it comes back: those are bounded where they are read.
+    const refused = (isQuestion || isPiece) && (closing !== undefined || refuses(request.socket));
+    if (refused || (isRight && closing !== undefined)) {
       if (closing === undefined) response.shouldKeepAlive = false;
       refuse(response, { kind: 'busy', freeSlots: 0 });
     } else if (isQuestion) {

@@ -35,11 +35,17 @@ export async function fetchAhead(
       throw new DamselflyError('UPSTREAM_BROKEN', message, { digest, size });
     }
     blob.prefetched = true;
-    while (!blob.stored.complete && !blob.retired) {
-      if (blob.failure !== undefined) throw blob.failure;
-      // It is of use for as long as somebody waits here.
-      blob.usedMs = clock.now();
-      await changeOf(blob, clock, signal);
+    try {
+      while (!blob.stored.complete && !blob.retired) {
+        if (blob.failure !== undefined) throw blob.failure;
+        // It is of use for as long as somebody waits here.
+        blob.usedMs = clock.now();
+        blob.prefetched = true;
+        await changeOf(blob, clock, signal);
+      }
+    } finally {
+      // Whoever else waits for it says so again.
+      blob.prefetched = false;
     }
   }
 }

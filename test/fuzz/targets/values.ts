@@ -7,6 +7,7 @@ const schemas: readonly z.ZodType[] = [
   ...[values.duration(), values.cacheAfterPull(), values.size(), values.rate(), values.connections()],
   ...[values.plainRate(), values.share(), values.dataDir(), values.logLevel(), values.toggle()],
   ...[values.name('a zone'), values.redisUrl(), values.objectStoreUrl(), values.httpUrl()],
+  ...[values.otlpUrl(), values.label()],
 ];
 
 export const target: FuzzTarget = {
@@ -26,6 +27,9 @@ export const target: FuzzTarget = {
     ],
     ...[
       'wss://tracker.corp:8400/x',
+      'http://collector:4318/otlp/',
+      'pool=gpu',
+      'pool=',
       'https://t:1',
       'ftp://x',
       'http://',
