@@ -20,7 +20,7 @@ import {
 import { httpScrape } from './http-scrape.ts';
 import { listen } from './listen.ts';
 import type { TrackerMetrics } from './metrics.ts';
-import type { Networks } from './networks.ts';
+import type { Networks } from '../lib/config/networks.ts';
 import { admitUdp, listenUdp } from './udp-announce.ts';
 import { createUdpConnectionIds } from './udp-connection-ids.ts';
 

@@ -1,3 +1,4 @@
+import { type ZoneRule, zoneByAddress } from '../lib/config/zone-rules.ts';
 import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
 import { hasCode } from '../lib/core/errors.ts';
 import type { ControlLink } from '../lib/discovery/control-link.ts';
@@ -37,6 +38,8 @@ export interface ControlSessionDeps {
   readonly announcements: AnnounceQueue;
   readonly metrics: TrackerMetrics;
   readonly trackerId: string;
+  /** Zones of members that name none, by their addresses. @default none */
+  readonly zoneCidr?: readonly ZoneRule[] | undefined;
   /** Who the tracker is; without it connections are plain, and members are whoever they say. */
   readonly credentials?: Credentials | undefined;
   /** Milliseconds since the epoch. */
@@ -194,7 +197,7 @@ export class ControlSession implements MemberSession, Announcer {
   }
 
   #greet(hello: ControlMessage & { type: 'hello' }): void {
-    const { credentials, members, trackerId, wallClockMs } = this.#deps;
+    const { credentials, members, trackerId, wallClockMs, zoneCidr = [] } = this.#deps;
     const { peer } = hello;
     const member = this.#member;
     if (member !== undefined && (peerIdOf(member) !== peer.id || member.role !== peer.role)) {
@@ -203,7 +206,9 @@ export class ControlSession implements MemberSession, Announcer {
     }
     this.#id = peer.id;
     const { settings } = members;
-    const seen = peer.host === '' ? { ...peer, host: this.#remoteHost } : peer;
+    const host = peer.host === '' ? this.#remoteHost : peer.host;
+    const zone = peer.zone === '' ? zoneByAddress(zoneCidr, [this.#remoteHost]) : undefined;
+    const seen = { ...peer, host, ...(zone === undefined ? {} : { zone }) };
     const epoch = members.join(this, seen);
     this.sendText(
       encodeControl({
@@ -214,6 +219,7 @@ export class ControlSession implements MemberSession, Announcer {
         epoch,
         supernodes: members.supernodes,
         heartbeatMs: HEARTBEAT_MS[peer.role],
+        ...(zone === undefined ? {} : { zone }),
         ...(settings === undefined ? {} : { settings }),
       }),
     );

@@ -1,4 +1,5 @@
 import type { PeerInfo } from '../core/node.ts';
+import { type Dealt, dealAll, NOTHING_DEALT } from './sites.ts';
 
 /** A process of the cluster. */
 export interface Member {
@@ -32,9 +33,9 @@ export class TrackedSwarm {
   readonly key: string;
   /** Size of the blob. */
   readonly blobBytes: number;
-  /** Turn -> the supernode that reads in it, as of that epoch. */
-  turns: readonly Member[] = [];
-  turnsEpoch = -1;
+  /** Which supernodes own it, as of that epoch. */
+  #dealt: Dealt<PeerInfo> = NOTHING_DEALT;
+  #dealtEpoch = -1;
   readonly #zones = new Map<string, Place[]>();
   readonly #zoneNames: string[] = [];
   readonly #seedLinks = new Map<Member, number>();
@@ -99,6 +100,26 @@ export class TrackedSwarm {
     place.member.places.delete(this.key);
     this.#size--;
     return links;
+  }
+
+  /** Which supernodes own it, as long as there are these; who lives keeps its turns. */
+  dealtAmong(among: {
+    readonly supernodes: readonly PeerInfo[];
+    /** Another one: other supernodes. */
+    readonly epoch: number;
+    /** Supernodes of one site that own it between them. */
+    readonly most: number;
+  }): Dealt<PeerInfo> {
+    if (this.#dealtEpoch === among.epoch) return this.#dealt;
+    const living = new Map(among.supernodes.map((info) => [info.id, info]));
+    const alive = (turns: readonly PeerInfo[]) => turns.map(({ id }) => living.get(id));
+    const before = {
+      readers: alive(this.#dealt.readers),
+      sites: new Map([...this.#dealt.sites].map(([zone, turns]) => [zone, alive(turns)] as const)),
+    };
+    this.#dealt = dealAll(this.key, this.blobBytes, among.supernodes, before, among.most);
+    this.#dealtEpoch = among.epoch;
+    return this.#dealt;
   }
 
   /** Nodes that the supernode looks after here. */

@@ -1,9 +1,9 @@
 import type { LeaseAnswer, LeaseWish } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
-import { rendezvousRank } from '../core/rendezvous.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { type Grant, LeaseTable } from './lease-table.ts';
-import { dealTurns, isUndivided, MOST_OWNERS } from './stripes.ts';
+import { type Dealt, dealAll, turnsFor } from './sites.ts';
+import { MOST_OWNERS } from './stripes.ts';
 import { link, type Member, type Place, TrackedSwarm, unlink } from './tracked-swarm.ts';
 
 /** How a {@link TrackerCore} links members. */
@@ -18,7 +18,7 @@ export interface TrackerCoreOptions {
   readonly degreeCap: number;
   /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 48 */
   readonly seedLinks: number;
-  /** Most supernodes that own a blob together; one alone owns a small one. @default 3 */
+  /** Most supernodes of a site that own a blob together; one alone owns a small one. @default 3 */
   readonly ownersPerBlob: number;
   /** Larger than any token that a tracker before this one has given away. @default 1 */
   readonly firstLeaseToken: number;
@@ -132,7 +132,7 @@ export class TrackerCore {
     this.seen(id, now);
     const { size = Number.POSITIVE_INFINITY } = state;
     if (member.info.role === 'supernode') {
-      return state.have === 'all' ? [] : this.turns(digestKey, size);
+      return state.have === 'all' ? [] : turnsFor(member.info, this.#dealt(digestKey, size));
     }
     const known = member.places.get(digestKey);
     const place = known ?? this.#enter(member, digestKey, size);
@@ -227,17 +227,17 @@ export class TrackerCore {
     return this.#supernodes;
   }
 
-  /** Supernodes that own the blob, by rendezvous hashing: the first one first. */
+  /** Supernodes that read the blob from the registry, by rendezvous hashing: the first one first. */
   owners(digestKey: string): readonly PeerInfo[] {
     return [...new Set(this.turns(digestKey))];
   }
 
   /**
-   * Turn -> the owner that reads in it.
+   * Turn -> the supernode that reads in it from the registry.
    * @param size of the blob, should nobody share it yet
    */
   turns(digestKey: string, size?: number): readonly PeerInfo[] {
-    return this.#turnsOf(digestKey, size).map((owner) => owner.info);
+    return this.#dealt(digestKey, size).readers;
   }
 
   /** Grows by one whenever a supernode comes, goes or moves. */
@@ -278,20 +278,10 @@ export class TrackerCore {
     this.#supernodes = supernodes;
   }
 
-  #turnsOf(digestKey: string, size = Number.POSITIVE_INFINITY): readonly Member[] {
+  #dealt(digestKey: string, size = Number.POSITIVE_INFINITY): Dealt<PeerInfo> {
+    const among = { supernodes: this.#supernodes, epoch: this.#epoch, most: this.#options.ownersPerBlob };
     const swarm = this.#swarms.get(digestKey);
-    if (swarm?.turnsEpoch === this.#epoch) return swarm.turns;
-    const before = (swarm?.turns ?? []).map((owner) =>
-      this.#members.get(owner.info.id) === owner ? owner : undefined,
-    );
-    const ranked = rendezvousRank(digestKey, this.#supernodes).map((info) => this.#members.get(info.id)!);
-    const most = isUndivided(swarm?.blobBytes ?? size) ? 1 : this.#options.ownersPerBlob;
-    const turns = dealTurns(before, ranked, most);
-    if (swarm !== undefined) {
-      swarm.turns = turns;
-      swarm.turnsEpoch = this.#epoch;
-    }
-    return turns;
+    return swarm?.dealtAmong(among) ?? dealAll(digestKey, size, among.supernodes, undefined, among.most);
   }
 
   /**
@@ -302,7 +292,8 @@ export class TrackerCore {
     const { swarm } = place;
     const { seedLinks } = this.#options;
     const lucky = this.#rng.float() * swarm.size < seedLinks * LATECOMER_SEED_SHARE;
-    const seeds = [...new Set(this.#turnsOf(swarm.key))].filter(
+    const owners = new Set(turnsFor(place.member.info, this.#dealt(swarm.key)));
+    const seeds = [...owners].flatMap(({ id }) => this.#members.get(id) ?? []).filter(
       (seed) => stalled || lucky || place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks,
     );
     for (const seed of seeds) swarm.linkSeed(place, seed);
@@ -314,8 +305,10 @@ export class TrackerCore {
    * stalled one as many new ones as a newcomer. @returns how many links were made
    */
   #linkMore(place: Place, newcomer: boolean, stalled: boolean): number {
-    const { newcomerLinks, remoteLinks, degree, degreeCap } = this.#options;
-    const zone = place.member.info.zone;
+    const { newcomerLinks, degree, degreeCap } = this.#options;
+    const { zone } = place.member.info;
+    // What crosses the border of a zone with supernodes is theirs to bring.
+    const remoteLinks = this.#dealt(place.swarm.key).sites.has(zone) ? 0 : this.#options.remoteLinks;
     let near = 0;
     for (const other of place.neighbours) if (other.member.info.zone === zone) near++;
     const far = place.neighbours.length - near;

@@ -2,6 +2,7 @@ import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
 import { type Digest, digestAlgorithm, digestOf, isFileKey } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
+import { nearness } from '../core/zones.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -203,7 +204,10 @@ export class CapabilityWallet {
   async #askAround(question: CapabilityQuestion, subject: Digest): Promise<CapabilityAnswer | undefined> {
     const { clock, discovery } = this.#deps;
     const owner = discovery.owner(subject);
-    const others = discovery.supernodes.filter(({ id }) => id !== owner?.id);
+    const near = ({ zone }: PeerInfo): number => nearness(zone, owner?.zone ?? '');
+    const others = discovery.supernodes
+      .filter(({ id }) => id !== owner?.id)
+      .toSorted((a, b) => near(b) - near(a));
     const candidates = [...(owner === undefined ? [] : [owner]), ...others]
       .filter(({ id }) => (this.#spared.get(id) ?? Number.NEGATIVE_INFINITY) <= clock.now())
       .slice(0, 2);

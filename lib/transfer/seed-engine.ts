@@ -29,6 +29,7 @@ import { PieceSink } from './piece-sink.ts';
 import { preheatOwned } from './preheat/preheat-owned.ts';
 import { ProofTrust } from './proof-trust.ts';
 import { RegistryReads } from './registry-reads.ts';
+import { createSeedUploads } from './seed-uploads.ts';
 import type {
   Link,
   PeerMember,
@@ -40,7 +41,7 @@ import type {
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { unsharedBytes, untilShared } from './unshared-bytes.ts';
-import { Uploads } from './uploads.ts';
+import type { Uploads } from './uploads.ts';
 import { ZoneNumbers } from './zone-numbers.ts';
 
 const TICK_MS = 50;
@@ -104,7 +105,7 @@ export class SeedEngine {
     const limits = deps.limits ?? new Limits(deps.clock);
     this.#coOwners = new CoOwners(deps, {
       proofs,
-      selfId: () => deps.self().id,
+      self: deps.self,
       slots: () => this.#slots(),
       linked: (id) => this.#neighbours.get(id),
       supernodes: () => this.#neighbours.all().filter(isSupernode),
@@ -113,12 +114,15 @@ export class SeedEngine {
       blobs: () => this.#blobs.all(),
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
+      share: (digest, size) => this.#activate(digest, () => deps.store.create(blobInfo(digest, size))),
+      read: (blob, origin) => void this.#reads.start(blob, origin),
     });
     const registries = guardedOrigin(deps);
     this.#kept = openKeptObjects(deps, registries);
-    const guarded = { ...deps, origin: this.#kept?.reads ?? registries, pace: limits.download };
+    const { border, download } = limits;
+    const guarded = { ...deps, border, origin: this.#kept?.reads ?? registries, pace: download };
     this.#reads = new RegistryReads(guarded, this.#sink, this.#coOwners, {
-      selfId: () => deps.self().id,
+      self: deps.self,
       has: (blob, piece) => this.#decisions.core.has(blob.slot, piece),
       holders: (blob, piece) => this.#decisions.core.holders(blob.slot, piece),
       spread: (blob) => this.#decisions.core.spread(blob.slot),
@@ -137,23 +141,11 @@ export class SeedEngine {
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => void this.#reads.start(blob, origin),
     });
-    this.#uploads = new Uploads(
-      { ...deps, pace: limits.upload },
-      {
-        neighbour: (id) => this.#neighbours.get(id),
-        blob: (digest) => this.#blobs.get(digest),
-        admit: (neighbour, blob, piece) =>
-          decide((core, now) => {
-            // Other owners get what nodes leave: a node waits, they only check.
-            if (isSupernode(neighbour)) return core.freeSlots > 0;
-            return core.admit(neighbour.slot, blob.slot, piece, now);
-          }),
-        freeSlots: () => this.#decisions.core.freeSlots,
-        ended: (neighbour) => {
-          if (!isSupernode(neighbour)) decide((core, now) => core.uploaded(neighbour.slot, now));
-        },
-      },
-    );
+    this.#uploads = createSeedUploads({ ...deps, pace: limits.upload }, this.#decisions, {
+      neighbour: (id) => this.#neighbours.get(id),
+      blob: (digest) => this.#blobs.get(digest),
+      zone: () => deps.self().zone,
+    });
     limits.follow(() => decide((core, now) => core.limitSlots(limits.uploadSlots, now)));
   }
 
@@ -301,9 +293,10 @@ export class SeedEngine {
     );
   }
 
-  /** Nodes share the blob, or wait to be told it whole. */
+  /** Nodes share the blob, or wait to be told it whole, or another site does. */
   #wanted(blob: SharedBlob): boolean {
-    return blob.readers > 0 || this.#decisions.core.spread(blob.slot).sharers > 0;
+    const { core } = this.#decisions;
+    return blob.readers > 0 || core.spread(blob.slot).sharers > 0 || this.#coOwners.isWanted(blob);
   }
 
   #landed(blob: SharedBlob, piece: number): void {

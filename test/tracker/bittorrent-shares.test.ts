@@ -10,7 +10,7 @@ import { createAnnouncePasskey, readAnnouncePasskey } from '../../lib/security/a
 import { signRevocationList } from '../../lib/security/revocation-list.ts';
 import { MAX_SHARES } from '../../lib/wire/bittorrent-messages.ts';
 import { BittorrentShares } from '../../tracker/bittorrent-shares.ts';
-import { parseNetworks } from '../../tracker/networks.ts';
+import { parseNetworks } from '../../lib/config/networks.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 import { anyPort, systemClock } from './control-rig.ts';

@@ -7,7 +7,7 @@ import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { ANNOUNCE_INTERVAL_MS, BittorrentSwarms } from '../../tracker/bittorrent-swarms.ts';
-import { parseNetworks } from '../../tracker/networks.ts';
+import { parseNetworks } from '../../lib/config/networks.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { putShares } from './put-shares.ts';
 

@@ -1,0 +1,54 @@
+/** Pieces on their way from one supernode at a time: as many as a node uploads. */
+export const IMPORTS_PER_SOURCE = 4;
+/** And from all of them. */
+const IMPORTS = 16;
+
+/** What a gateway knows of one blob. `S` is a supernode that it is linked to. */
+export interface ImportView<S> {
+  readonly pieces: number;
+  /** Whether the piece is ours to bring into the site, and not here. */
+  lacks(piece: number): boolean;
+  /** One that holds the piece, of those that may be asked; the nearest first. */
+  holder(piece: number, mayAsk: (source: S) => boolean): S | undefined;
+}
+
+/** Which pieces a gateway brings into its site next, and of whom it asks them: in order, each once, a few at a time. */
+export class ImportPlan<S> {
+  readonly #view: ImportView<S>;
+  /** Pieces on their way -> from whom. */
+  readonly #underWay = new Map<number, S>();
+  readonly #asked = new Map<S, number>();
+
+  constructor(view: ImportView<S>) {
+    this.#view = view;
+  }
+
+  get underWay(): number {
+    return this.#underWay.size;
+  }
+
+  /** The next one to ask for; tell `ended` when it is here or failed. @returns undefined when there is none now */
+  next(): { readonly piece: number; readonly source: S } | undefined {
+    if (this.#underWay.size >= IMPORTS) return undefined;
+    const { pieces } = this.#view;
+    const mayAsk = (source: S): boolean => (this.#asked.get(source) ?? 0) < IMPORTS_PER_SOURCE;
+    for (let piece = 0; piece < pieces; piece++) {
+      if (this.#underWay.has(piece) || !this.#view.lacks(piece)) continue;
+      const source = this.#view.holder(piece, mayAsk);
+      if (source === undefined) continue;
+      this.#underWay.set(piece, source);
+      this.#asked.set(source, (this.#asked.get(source) ?? 0) + 1);
+      return { piece, source };
+    }
+    return undefined;
+  }
+
+  ended(piece: number): void {
+    const source = this.#underWay.get(piece);
+    if (source === undefined) return;
+    this.#underWay.delete(piece);
+    const left = this.#asked.get(source)! - 1;
+    if (left === 0) this.#asked.delete(source);
+    else this.#asked.set(source, left);
+  }
+}

@@ -1,0 +1,57 @@
+import t from 'tap';
+import type { Digest } from '../../lib/core/digest.ts';
+import { MemoryCluster } from './memory-cluster.ts';
+
+const MIB = 1024 * 1024;
+const WARM_UP_MS = 20;
+
+/** Zone -> bytes of pieces that came into it from elsewhere, registries apart; each piece that came twice counts twice. */
+function borders(cluster: MemoryCluster): Map<string, number> {
+  const members = [...cluster.nodes, ...cluster.supernodes];
+  const zoneOf = new Map(members.map(({ deps, name }) => [name, deps.self().zone]));
+  const zoneOfId = new Map(members.map(({ deps }) => [deps.self().id, deps.self().zone]));
+  const into = new Map<string, number>();
+  for (const { event, who } of cluster.events) {
+    if (event.kind !== 'piece' || event.from === undefined) continue;
+    const zone = zoneOf.get(who) ?? '?';
+    if (zoneOfId.get(event.from) === zone) continue;
+    into.set(zone, (into.get(zone) ?? 0) + event.bytes);
+  }
+  return into;
+}
+
+async function pullAll(cluster: MemoryCluster, digest: Digest, size: number): Promise<void> {
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+  for (const got of await cluster.until(Promise.all(pulls), 120_000)) {
+    if (got !== digest) throw new Error('a node got other bytes');
+  }
+}
+
+t.test('each blob crosses the border of each zone with supernodes once', async (t) => {
+  for (const size of [34 * MIB, 20 * MIB, 100_000]) {
+    const sites = ['fra', 'ams', 'par'];
+    const cluster = await MemoryCluster.start({ seed: 1, nodes: 6, zones: sites, supernodes: 3, sites });
+    await cluster.run(WARM_UP_MS);
+    const digest = cluster.blob(size);
+    await pullAll(cluster, digest, size);
+    t.equal(cluster.origin.ratio(digest), 1, `${size}: read once from the registry`);
+    for (const [zone, bytes] of borders(cluster)) t.ok(bytes <= size, `${size} ${zone}: ${bytes}`);
+  }
+});
+
+t.test('a tree of zones: the inner ones get it from the one around them, which alone asks further out', async (t) => {
+  const sites = ['eu', 'eu/fra', 'eu/ams', 'us'];
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 2, nodes: 8, supernodes: 4, sites },
+    zones: ['eu/fra', 'eu/ams/1', 'us', 'eu/fra/rack-2'],
+  });
+  await cluster.run(WARM_UP_MS);
+  const size = 34 * MIB;
+  const digest = cluster.blob(size);
+  await pullAll(cluster, digest, size);
+  t.equal(cluster.origin.ratio(digest), 1);
+  const into = borders(cluster);
+  t.equal(into.get('eu/fra'), size);
+  t.equal(into.get('eu/ams'), size);
+  t.ok((into.get('eu') ?? 0) + (into.get('us') ?? 0) <= size, 'what one reads the other brings');
+});
