@@ -1,4 +1,3 @@
-import { type ZoneRule, zoneByAddress } from '../lib/config/zone-rules.ts';
 import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
 import { hasCode } from '../lib/core/errors.ts';
 import type { ControlLink } from '../lib/discovery/control-link.ts';
@@ -38,8 +37,8 @@ export interface ControlSessionDeps {
   readonly announcements: AnnounceQueue;
   readonly metrics: TrackerMetrics;
   readonly trackerId: string;
-  /** Zones of members that name none, by their addresses. @default none */
-  readonly zoneCidr?: readonly ZoneRule[] | undefined;
+  /** The zone of members that name none, by their addresses. @default none */
+  readonly zoneOf?: ((addresses: readonly string[]) => string | undefined) | undefined;
   /** Who the tracker is; without it connections are plain, and members are whoever they say. */
   readonly credentials?: Credentials | undefined;
   /** Milliseconds since the epoch. */
@@ -197,7 +196,7 @@ export class ControlSession implements MemberSession, Announcer {
   }
 
   #greet(hello: ControlMessage & { type: 'hello' }): void {
-    const { credentials, members, trackerId, wallClockMs, zoneCidr = [] } = this.#deps;
+    const { credentials, members, trackerId, wallClockMs, zoneOf } = this.#deps;
     const { peer } = hello;
     const member = this.#member;
     if (member !== undefined && (peerIdOf(member) !== peer.id || member.role !== peer.role)) {
@@ -207,7 +206,7 @@ export class ControlSession implements MemberSession, Announcer {
     this.#id = peer.id;
     const { settings } = members;
     const host = peer.host === '' ? this.#remoteHost : peer.host;
-    const zone = peer.zone === '' ? zoneByAddress(zoneCidr, [this.#remoteHost]) : undefined;
+    const zone = peer.zone === '' ? zoneOf?.([this.#remoteHost]) : undefined;
     const seen = { ...peer, host, ...(zone === undefined ? {} : { zone }) };
     const epoch = members.join(this, seen);
     this.sendText(

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { loadAdminToken } from '../lib/config/load-admin-token.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
-import type { ZoneRule } from '../lib/config/zone-rules.ts';
+import { type ZoneRule, zoneFinder } from '../lib/config/zone-rules.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
@@ -115,7 +115,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     control = await createControlServer(
       {
         ...{ log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, peerStore },
-        zoneCidr: options.zoneCidr,
+        zoneOf: zoneFinder(options.zoneCidr ?? []),
         preheat: api.jobs,
       },
       options.listen,

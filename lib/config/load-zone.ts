@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { DamselflyError } from '../core/errors.ts';
 import { isZone } from '../core/zones.ts';
-import { type ZoneRule, zoneByAddress } from './zone-rules.ts';
+import { type ZoneRule, zoneFinder } from './zone-rules.ts';
 
 /** From where a process may know its zone, what says most first. */
 export interface ZoneConfig {
@@ -24,7 +24,7 @@ export function loadZone({ zone, zoneCidr = [], zoneFile }: ZoneConfig): string 
   if (zoneFile !== undefined) return zoneInFile(zoneFile);
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   const outer = all.filter(({ internal }) => !internal).map(({ address }) => address);
-  return zoneByAddress(zoneCidr, outer) ?? '';
+  return zoneFinder(zoneCidr)(outer) ?? '';
 }
 
 /** A zone alone, or labels of which `region/zone` is made. */

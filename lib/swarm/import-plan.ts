@@ -1,7 +1,7 @@
-/** Pieces on their way from one supernode at a time: as many as a node uploads. */
-export const IMPORTS_PER_SOURCE = 4;
-/** And from all of them. */
-const IMPORTS = 16;
+/** Pieces on their way into a gateway at a time: more would crowd borders unevenly. */
+const IMPORTS = 4;
+/** And from one supernode. */
+export const IMPORTS_PER_SOURCE = 2;
 
 /** What a gateway knows of one blob. `S` is a supernode that it is linked to. */
 export interface ImportView<S> {
@@ -12,19 +12,19 @@ export interface ImportView<S> {
   holder(piece: number, mayAsk: (source: S) => boolean): S | undefined;
 }
 
-/** Which pieces a gateway brings into its site next, and of whom it asks them: in order, each once, a few at a time. */
+/** Which pieces a gateway brings into its site next, and of whom it asks them: each once, a few at a time. */
 export class ImportPlan<S> {
   readonly #view: ImportView<S>;
   /** Pieces on their way -> from whom. */
   readonly #underWay = new Map<number, S>();
   readonly #asked = new Map<S, number>();
+  /** Where to look next. */
+  #from: number;
 
-  constructor(view: ImportView<S>) {
+  /** @param from where to begin, another place for each gateway: they would all ask the same one first */
+  constructor(view: ImportView<S>, from: number) {
     this.#view = view;
-  }
-
-  get underWay(): number {
-    return this.#underWay.size;
+    this.#from = from;
   }
 
   /** The next one to ask for; tell `ended` when it is here or failed. @returns undefined when there is none now */
@@ -32,10 +32,12 @@ export class ImportPlan<S> {
     if (this.#underWay.size >= IMPORTS) return undefined;
     const { pieces } = this.#view;
     const mayAsk = (source: S): boolean => (this.#asked.get(source) ?? 0) < IMPORTS_PER_SOURCE;
-    for (let piece = 0; piece < pieces; piece++) {
+    for (let step = 0; step < pieces; step++) {
+      const piece = (this.#from + step) % pieces;
       if (this.#underWay.has(piece) || !this.#view.lacks(piece)) continue;
       const source = this.#view.holder(piece, mayAsk);
       if (source === undefined) continue;
+      this.#from = piece + 1;
       this.#underWay.set(piece, source);
       this.#asked.set(source, (this.#asked.get(source) ?? 0) + 1);
       return { piece, source };

@@ -33,10 +33,9 @@ export function dealAll<T extends Pick<PeerInfo, 'id' | 'zone'>>(
   most: number = MOST_OWNERS,
 ): Dealt<T> {
   const ranked = rendezvousRank(digestKey, supernodes);
-  const reading = oneOfEachSite(outermost(ranked));
-  const sites = new Set(reading.map(({ zone }) => zone)).size;
   const owners = isUndivided(size) ? 1 : most;
-  const mostReaders = owners === 1 ? 1 : Math.min(MOST_READERS, Math.max(owners, sites));
+  const reading = upToEach(outermost(ranked), owners);
+  const mostReaders = owners === 1 ? 1 : Math.min(MOST_READERS, reading.length);
   // More turns than at first would put every stripe into another one.
   const { length: turns } = before.readers;
   const readers = dealTurns(before.readers, reading, turns === 0 ? mostReaders : Math.min(turns, mostReaders));
@@ -83,13 +82,14 @@ export function splitTurns<T>(told: readonly T[]): {
   return { sources: told.slice(0, half), gateways: told.slice(half) };
 }
 
-/** The first of each site, then the second of each. */
-function oneOfEachSite<T extends Pick<PeerInfo, 'zone'>>(ranked: readonly T[]): readonly T[] {
+/** The first of each site, then the second of each, and so on: not more than `most` of one. */
+function upToEach<T extends Pick<PeerInfo, 'zone'>>(ranked: readonly T[], most: number): readonly T[] {
   const taken = new Map<string, number>();
   const rounds = ranked.map((each) => {
     const round = taken.get(each.zone) ?? 0;
     taken.set(each.zone, round + 1);
     return { each, round };
   });
-  return rounds.sort((a, b) => a.round - b.round).map(({ each }) => each);
+  const first = rounds.filter(({ round }) => round < most);
+  return first.sort((a, b) => a.round - b.round).map(({ each }) => each);
 }

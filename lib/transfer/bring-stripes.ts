@@ -2,6 +2,7 @@ import { describeError } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { delay, every } from '../runtime/clock.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
+import type { Rng } from '../runtime/rng.ts';
 import { ImportPlan } from '../swarm/import-plan.ts';
 import type { CoOwners } from './co-owners.ts';
 import type { CopyHost } from './copy-stripes.ts';
@@ -16,6 +17,7 @@ const LOOK_MS = 500;
 const PAUSE_MS = 200;
 
 export interface BringDeps extends FetchPieceDeps {
+  readonly rng: Rng;
   /** Of what crosses the border of our zone. */
   readonly border: Pace;
 }
@@ -43,7 +45,7 @@ export async function bringStripes(
     pieces: blob.info.pieces,
     lacks: (piece) => !blob.stored.have.has(piece) && owners.brings(blob, piece),
     holder: (piece, mayAsk) => owners.bringer(blob, piece, mayAsk),
-  });
+  }, deps.rng.int(blob.info.pieces));
   const ending = new AbortController();
   const either = AbortSignal.any([signal, ending.signal]);
   let failure: unknown;

@@ -7,7 +7,7 @@ import type { DataDir, Label, ListenAddress } from '../config/values.ts';
 import type { ZoneRule } from '../config/zone-rules.ts';
 import type { BlobRequest } from '../core/blob-source.ts';
 import { DamselflyError } from '../core/errors.ts';
-import type { PeerInfo, Role } from '../core/node.ts';
+import type { Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import type { Trace } from '../observe/trace.ts';
