@@ -139,7 +139,7 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
 /** @throws CONFIG_INVALID */
 export function createHostParts(deps: PeerHostDeps, config: PeerHostConfig): HostParts {
   const { clock, log, rng } = deps;
-  const upstreams = loadUpstreams(config.upstream, config.authFile);
+  const upstreams = loadUpstreams(config.upstream, config.authFile, loadZone(config));
   const metrics = createMetrics();
   const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
   const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);

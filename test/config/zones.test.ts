@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadZone } from '../../lib/config/load-zone.ts';
+import { loadUpstreams } from '../../lib/config/load-upstreams.ts';
+import { upstream } from '../../lib/config/upstream.ts';
 import { parseZoneRule, zoneFinder } from '../../lib/config/zone-rules.ts';
 import { enclosing, isWithin, isZone, nearness, parentOf, supernodesFor } from '../../lib/core/zones.ts';
 
@@ -63,4 +65,24 @@ t.test('a zone comes from the setting, from a file, or from our addresses', asyn
     t.throws(() => loadZone({ zone: '', zoneFile: file }), { code: 'CONFIG_INVALID' }, JSON.stringify(text));
   }
   t.equal(loadZone({ zone: '' }), '');
+});
+
+t.test('of a registry with several addresses the nearest is asked first', async (t) => {
+  const config = upstream().parse({
+    name: 'harbor.corp',
+    url: [
+      'https://central.corp',
+      { url: 'https://us.corp', zone: 'us' },
+      { url: 'https://ber.corp', zone: 'eu/ber' },
+      { url: 'https://eu.corp', zone: 'eu' },
+    ],
+  });
+  const order = (zone: string): (string | undefined)[] => {
+    const [loaded] = loadUpstreams([config], [], zone);
+    return [loaded?.url, ...(loaded?.replicas ?? [])].map((url) => url?.slice(8, -5));
+  };
+  t.same(order(''), ['central', 'us', 'ber', 'eu'], 'as they stand');
+  t.same(order('us/ny'), ['us', 'central', 'ber', 'eu']);
+  t.same(order('eu/ber/1'), ['ber', 'eu', 'central', 'us']);
+  t.same(order('eu/fra'), ['ber', 'eu', 'central', 'us'], 'as near as each other: as they stand');
 });
