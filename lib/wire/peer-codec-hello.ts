@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ROLES } from '../core/node.ts';
-import { isZone, MAX_ZONE_CHARS } from '../core/zones.ts';
+import { MAX_ZONE_CHARS } from '../core/zones.ts';
 import { decodeText, encodeText, protocolError } from './peer-codec-bytes.ts';
 import type { Hello } from './peer-messages.ts';
 
@@ -25,7 +25,10 @@ const HELLO = z.object({
       .max(MAX_HOST_CHARS)
       .regex(/^[\w.:%-]*$/),
     port: z.int().min(1).max(65535),
-    zone: z.string().max(MAX_ZONE_CHARS).refine(isZone),
+    zone: z
+      .string()
+      .max(MAX_ZONE_CHARS)
+      .regex(/^[^\p{Cc}]*$/u),
   }),
   clusterTimeMs: z.number().min(0).max(MAX_TIME_MS),
   slots: z.object({ up: slot, down: slot }),
