@@ -1,4 +1,4 @@
-import { describeError } from '../core/errors.ts';
+import { DamselflyError, describeError, hasCode } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { delay, every } from '../runtime/clock.ts';
 import type { Pace } from '../runtime/rate-limit.ts';
@@ -63,7 +63,8 @@ export async function bringStripes(
       }
     } catch (error) {
       if (either.aborted) return;
-      if (String((error as { code?: unknown }).code).startsWith('STORE_')) failure = error;
+      if (error instanceof DamselflyError && error.code.startsWith('STORE_')) failure = error;
+      if (hasCode(error, 'BLOB_UNKNOWN')) owners.lacks(source, blob, piece);
       deps.log.debug({ peer: source.peer.id, piece, error: describeError(error) }, 'stripe not brought');
       await delay(deps.clock, PAUSE_MS, either).catch(() => {});
     } finally {

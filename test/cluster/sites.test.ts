@@ -55,3 +55,41 @@ t.test('a tree of zones: the inner ones get it from the one around them, which a
   t.equal(into.get('eu/ams'), size);
   t.ok((into.get('eu') ?? 0) + (into.get('us') ?? 0) <= size, 'what one reads the other brings');
 });
+
+t.test('a supernode dies in the middle: its own zone and those that it read for get the blob all the same', async (t) => {
+  const sites = ['fra', 'ams', 'par'];
+  for (const victim of [0, 1, 2]) {
+    const cluster = await MemoryCluster.start({
+      ...{ seed: 3 + victim, nodes: 3, zones: sites, supernodes: 3, sites },
+      originBytesPerSecond: 8 * MIB,
+    });
+    await cluster.run(WARM_UP_MS);
+    const size = 34 * MIB;
+    const digest = cluster.blob(size);
+    const pulls = pullAll(cluster, digest, size);
+    await cluster.run(700);
+    cluster.crash(cluster.supernodes[victim]!);
+    await pulls;
+    const ratio = cluster.origin.ratio(digest);
+    t.ok(ratio < 1.5, `${ratio.toFixed(3)}x the blob was read`);
+  }
+});
+
+t.test('a site that is cut off from the others goes on by the registry that it reaches', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({ seed: 7, nodes: 4, zones: sites, supernodes: 2, sites });
+  await cluster.run(WARM_UP_MS);
+  const all = [...cluster.nodes, ...cluster.supernodes];
+  const zoneOf = ({ deps }: (typeof all)[number]): string => deps.self().zone;
+  for (const a of all) {
+    for (const b of all) if (zoneOf(a) < zoneOf(b)) cluster.network.partition(a.name, b.name);
+  }
+  const size = 34 * MIB;
+  const digest = cluster.blob(size);
+  const startedMs = cluster.clock.now();
+  await pullAll(cluster, digest, size);
+  t.ok(cluster.clock.now() - startedMs < 15_000, `${cluster.clock.now() - startedMs} ms`);
+  t.equal(borders(cluster).size, 0);
+  const ratio = cluster.origin.ratio(digest);
+  t.ok(ratio <= 2.2, `${ratio.toFixed(3)}x the blob was read by two sites that know nothing of each other`);
+});
