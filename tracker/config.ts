@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
-import { address, redisUrl, refuse } from '../lib/config/values.ts';
 import { type Networks, parseNetworks } from '../lib/config/networks.ts';
+import { address, redisUrl, refuse } from '../lib/config/values.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
 

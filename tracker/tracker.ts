@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { loadAdminToken } from '../lib/config/load-admin-token.ts';
+import type { Networks } from '../lib/config/networks.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { type ZoneRule, zoneFinder } from '../lib/config/zone-rules.ts';
 import type { Digest } from '../lib/core/digest.ts';
@@ -27,7 +28,6 @@ import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
 import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
-import type { Networks } from '../lib/config/networks.ts';
 import { createMemoryPeerStore } from './peer-store/memory-peer-store.ts';
 import { createRedisPeerStore } from './peer-store/redis-peer-store.ts';
 import { createShareRoutes } from './share-routes.ts';

@@ -24,7 +24,11 @@ export async function startAsMember(
 ): Promise<RunningProcess> {
   const { folder } = member;
   if (folder === undefined) throw new DamselflyError('CONFIG_INVALID', '--data-dir: give at least one');
-  const credentials = await openCredentials(deps, { ...config, zone: loadZone(config) }, { ...member, folder });
+  const credentials = await openCredentials(
+    deps,
+    { ...config, zone: loadZone(config) },
+    { ...member, folder },
+  );
   try {
     const running = await start({ ...deps, credentials });
     const { ended, ready, stopLimitMs, summary } = running;

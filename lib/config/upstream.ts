@@ -107,7 +107,9 @@ export const upstream = () =>
   });
 
 function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig {
-  const entries = [given.url].flat().map((entry) => (typeof entry === 'string' ? { url: entry, zone: '' } : entry));
+  const entries = [given.url]
+    .flat()
+    .map((entry) => (typeof entry === 'string' ? { url: entry, zone: '' } : entry));
   const [first, ...others] = entries.map(({ url }) => parseAddress(url));
   const addresses = [first, ...others];
   if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name)) {

@@ -38,7 +38,11 @@ export function dealAll<T extends Pick<PeerInfo, 'id' | 'zone'>>(
   const mostReaders = owners === 1 ? 1 : Math.min(MOST_READERS, reading.length);
   // More turns than at first would put every stripe into another one.
   const { length: turns } = before.readers;
-  const readers = dealTurns(before.readers, reading, turns === 0 ? mostReaders : Math.min(turns, mostReaders));
+  const readers = dealTurns(
+    before.readers,
+    reading,
+    turns === 0 ? mostReaders : Math.min(turns, mostReaders),
+  );
   const dealt = new Map<string, readonly T[]>();
   for (const zone of new Set(ranked.map((each) => each.zone))) {
     const last = before.sites.get(zone) ?? [];

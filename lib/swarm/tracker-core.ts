@@ -293,9 +293,9 @@ export class TrackerCore {
     const { seedLinks } = this.#options;
     const lucky = this.#rng.float() * swarm.size < seedLinks * LATECOMER_SEED_SHARE;
     const owners = new Set(turnsFor(place.member.info, this.#dealt(swarm.key)));
-    const seeds = [...owners].flatMap(({ id }) => this.#members.get(id) ?? []).filter(
-      (seed) => stalled || lucky || place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks,
-    );
+    const seeds = [...owners]
+      .flatMap(({ id }) => this.#members.get(id) ?? [])
+      .filter((seed) => stalled || lucky || place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks);
     for (const seed of seeds) swarm.linkSeed(place, seed);
     return seeds;
   }

@@ -41,11 +41,14 @@ export async function bringStripes(
   host: BringHost,
   signal: AbortSignal,
 ): Promise<void> {
-  const plan = new ImportPlan<Neighbour>({
-    pieces: blob.info.pieces,
-    lacks: (piece) => !blob.stored.have.has(piece) && owners.brings(blob, piece),
-    holder: (piece, mayAsk) => owners.bringer(blob, piece, mayAsk),
-  }, deps.rng.int(blob.info.pieces));
+  const plan = new ImportPlan<Neighbour>(
+    {
+      pieces: blob.info.pieces,
+      lacks: (piece) => !blob.stored.have.has(piece) && owners.brings(blob, piece),
+      holder: (piece, mayAsk) => owners.bringer(blob, piece, mayAsk),
+    },
+    deps.rng.int(blob.info.pieces),
+  );
   const ending = new AbortController();
   const either = AbortSignal.any([signal, ending.signal]);
   let failure: unknown;

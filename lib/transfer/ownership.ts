@@ -43,7 +43,9 @@ export class Ownership {
     this.#failed.clear();
     const reads = this.#turns.includes(self);
     // Who reads meets the others who do, as one of them may be in for another; who brings meets those it brings from.
-    const needed = sources.filter((_, turn) => reads || gateways === undefined || gateways[turn]?.id === self);
+    const needed = sources.filter(
+      (_, turn) => reads || gateways === undefined || gateways[turn]?.id === self,
+    );
     this.#sources = [...new Set(gateways === undefined ? [] : needed)].filter(({ id }) => id !== self);
     return [...new Set([...needed, ...(gateways ?? [])])].filter(({ id }) => id !== self);
   }

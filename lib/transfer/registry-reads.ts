@@ -188,6 +188,10 @@ export class RegistryReads {
   /** Ends all readings. */
   async close(): Promise<void> {
     this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
-    await Promise.allSettled([...this.#reading.values(), ...this.#copying.values(), ...this.#bringing.values()]);
+    await Promise.allSettled([
+      ...this.#reading.values(),
+      ...this.#copying.values(),
+      ...this.#bringing.values(),
+    ]);
   }
 }

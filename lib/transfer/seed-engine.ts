@@ -29,7 +29,6 @@ import { PieceSink } from './piece-sink.ts';
 import { preheatOwned } from './preheat/preheat-owned.ts';
 import { ProofTrust } from './proof-trust.ts';
 import { RegistryReads } from './registry-reads.ts';
-import { createSeedUploads } from './seed-uploads.ts';
 import type {
   Link,
   PeerMember,
@@ -38,6 +37,7 @@ import type {
   SmallBlobsAnswer,
   SmallBlobsRequest,
 } from './seams.ts';
+import { createSeedUploads } from './seed-uploads.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { unsharedBytes, untilShared } from './unshared-bytes.ts';

@@ -39,41 +39,47 @@ t.test('each blob crosses the border of each zone with supernodes once', async (
   }
 });
 
-t.test('a tree of zones: the inner ones get it from the one around them, which alone asks further out', async (t) => {
-  const sites = ['eu', 'eu/fra', 'eu/ams', 'us'];
-  const cluster = await MemoryCluster.start({
-    ...{ seed: 2, nodes: 8, supernodes: 4, sites },
-    zones: ['eu/fra', 'eu/ams/1', 'us', 'eu/fra/rack-2'],
-  });
-  await cluster.run(WARM_UP_MS);
-  const size = 34 * MIB;
-  const digest = cluster.blob(size);
-  await pullAll(cluster, digest, size);
-  t.equal(cluster.origin.ratio(digest), 1);
-  const into = borders(cluster);
-  t.equal(into.get('eu/fra'), size);
-  t.equal(into.get('eu/ams'), size);
-  t.ok((into.get('eu') ?? 0) + (into.get('us') ?? 0) <= size, 'what one reads the other brings');
-});
-
-t.test('a supernode dies in the middle: its own zone and those that it read for get the blob all the same', async (t) => {
-  const sites = ['fra', 'ams', 'par'];
-  for (const victim of [0, 1, 2]) {
+t.test(
+  'a tree of zones: the inner ones get it from the one around them, which alone asks further out',
+  async (t) => {
+    const sites = ['eu', 'eu/fra', 'eu/ams', 'us'];
     const cluster = await MemoryCluster.start({
-      ...{ seed: 3 + victim, nodes: 3, zones: sites, supernodes: 3, sites },
-      originBytesPerSecond: 8 * MIB,
+      ...{ seed: 2, nodes: 8, supernodes: 4, sites },
+      zones: ['eu/fra', 'eu/ams/1', 'us', 'eu/fra/rack-2'],
     });
     await cluster.run(WARM_UP_MS);
     const size = 34 * MIB;
     const digest = cluster.blob(size);
-    const pulls = pullAll(cluster, digest, size);
-    await cluster.run(700);
-    cluster.crash(cluster.supernodes[victim]!);
-    await pulls;
-    const ratio = cluster.origin.ratio(digest);
-    t.ok(ratio < 1.5, `${ratio.toFixed(3)}x the blob was read`);
-  }
-});
+    await pullAll(cluster, digest, size);
+    t.equal(cluster.origin.ratio(digest), 1);
+    const into = borders(cluster);
+    t.equal(into.get('eu/fra'), size);
+    t.equal(into.get('eu/ams'), size);
+    t.ok((into.get('eu') ?? 0) + (into.get('us') ?? 0) <= size, 'what one reads the other brings');
+  },
+);
+
+t.test(
+  'a supernode dies in the middle: its own zone and those that it read for get the blob all the same',
+  async (t) => {
+    const sites = ['fra', 'ams', 'par'];
+    for (const victim of [0, 1, 2]) {
+      const cluster = await MemoryCluster.start({
+        ...{ seed: 3 + victim, nodes: 3, zones: sites, supernodes: 3, sites },
+        originBytesPerSecond: 8 * MIB,
+      });
+      await cluster.run(WARM_UP_MS);
+      const size = 34 * MIB;
+      const digest = cluster.blob(size);
+      const pulls = pullAll(cluster, digest, size);
+      await cluster.run(700);
+      cluster.crash(cluster.supernodes[victim]!);
+      await pulls;
+      const ratio = cluster.origin.ratio(digest);
+      t.ok(ratio < 1.5, `${ratio.toFixed(3)}x the blob was read`);
+    }
+  },
+);
 
 t.test('a site that is cut off from the others goes on by the registry that it reaches', async (t) => {
   const sites = ['fra', 'par'];

@@ -2,8 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { loadZone } from '../../lib/config/load-zone.ts';
 import { loadUpstreams } from '../../lib/config/load-upstreams.ts';
+import { loadZone } from '../../lib/config/load-zone.ts';
 import { upstream } from '../../lib/config/upstream.ts';
 import { parseZoneRule, zoneFinder } from '../../lib/config/zone-rules.ts';
 import { enclosing, isWithin, isZone, nearness, parentOf, supernodesFor } from '../../lib/core/zones.ts';
@@ -23,17 +23,20 @@ t.test('a zone is a path, each part within the one before', async (t) => {
   t.equal(nearness('eu', ''), 0);
 });
 
-t.test('a zone is looked after by its own supernodes, else by those around it, else by the outermost', async (t) => {
-  const of = (zone: string, ...zones: string[]): string[] =>
-    supernodesFor(
-      zone,
-      zones.map((each) => ({ zone: each })),
-    ).map((each) => each.zone);
-  t.same(of('eu/fra', 'eu', 'eu/fra', 'us'), ['eu/fra']);
-  t.same(of('eu/ams', 'eu', 'eu/fra', 'us'), ['eu']);
-  t.same(of('ap', 'eu', 'eu/fra', 'us'), ['eu', 'us']);
-  t.same(of('ap', '', 'eu'), [''], 'the default zone is around all');
-});
+t.test(
+  'a zone is looked after by its own supernodes, else by those around it, else by the outermost',
+  async (t) => {
+    const of = (zone: string, ...zones: string[]): string[] =>
+      supernodesFor(
+        zone,
+        zones.map((each) => ({ zone: each })),
+      ).map((each) => each.zone);
+    t.same(of('eu/fra', 'eu', 'eu/fra', 'us'), ['eu/fra']);
+    t.same(of('eu/ams', 'eu', 'eu/fra', 'us'), ['eu']);
+    t.same(of('ap', 'eu', 'eu/fra', 'us'), ['eu', 'us']);
+    t.same(of('ap', '', 'eu'), [''], 'the default zone is around all');
+  },
+);
 
 t.test('rules give zones by address, the first that fits', async (t) => {
   const rules = ['10.1.0.0/16=eu/fra', '10.0.0.0/8,fd00::/8=eu'].map((text) => parseZoneRule(text)!);

@@ -41,9 +41,7 @@ async function pullAll(
   const before = await stage.registry.counters();
   let struck: Promise<void> | undefined;
   const targets = cluster.daemons.flatMap((daemon, index) =>
-    without.has(index)
-      ? []
-      : [{ base: proxyUrl(daemon), repository: stage.repository, tag: image.tag }],
+    without.has(index) ? [] : [{ base: proxyUrl(daemon), repository: stage.repository, tag: image.tag }],
   );
   const outcomes = await pullTogether(targets, {
     signal: AbortSignal.timeout(PULL_MS),

@@ -14,24 +14,27 @@ t.test('one site: its supernodes read and give, as if there were no zones', asyn
   t.same(turnsFor({ role: 'node', zone: 'us' }, dealt), dealt.readers);
 });
 
-t.test('each site reads a part, and has one gateway for each turn, which is its reader where it has one', async (t) => {
-  const supernodes = [...at('eu', 'a', 'b'), ...at('us', 'c'), ...at('ap', 'd', 'e', 'f', 'g')];
-  const dealt = dealAll('key', GIB, supernodes);
-  const byZone = new Map(supernodes.map(({ id, zone }) => [id, zone]));
-  t.equal(new Set(ids(dealt.readers)).size, 6, 'at most three of one site');
-  for (const [zone, gateways] of dealt.sites) {
-    t.equal(gateways.length, dealt.readers.length);
-    for (const [turn, gateway] of gateways.entries()) {
-      t.equal(gateway.zone, zone);
-      const reader = dealt.readers[turn]!;
-      if (byZone.get(reader.id) === zone) t.equal(gateway, reader);
+t.test(
+  'each site reads a part, and has one gateway for each turn, which is its reader where it has one',
+  async (t) => {
+    const supernodes = [...at('eu', 'a', 'b'), ...at('us', 'c'), ...at('ap', 'd', 'e', 'f', 'g')];
+    const dealt = dealAll('key', GIB, supernodes);
+    const byZone = new Map(supernodes.map(({ id, zone }) => [id, zone]));
+    t.equal(new Set(ids(dealt.readers)).size, 6, 'at most three of one site');
+    for (const [zone, gateways] of dealt.sites) {
+      t.equal(gateways.length, dealt.readers.length);
+      for (const [turn, gateway] of gateways.entries()) {
+        t.equal(gateway.zone, zone);
+        const reader = dealt.readers[turn]!;
+        if (byZone.get(reader.id) === zone) t.equal(gateway, reader);
+      }
+      const told = splitTurns(turnsFor({ role: 'supernode', zone }, dealt));
+      t.same(told, { sources: dealt.readers, gateways });
+      t.same(turnsFor({ role: 'node', zone: `${zone}/rack` }, dealt), gateways);
     }
-    const told = splitTurns(turnsFor({ role: 'supernode', zone }, dealt));
-    t.same(told, { sources: dealt.readers, gateways });
-    t.same(turnsFor({ role: 'node', zone: `${zone}/rack` }, dealt), gateways);
-  }
-  t.same(turnsFor({ role: 'node', zone: 'sa' }, dealt), dealt.readers, 'of no site: those who read');
-});
+    t.same(turnsFor({ role: 'node', zone: 'sa' }, dealt), dealt.readers, 'of no site: those who read');
+  },
+);
 
 t.test('inner sites get it from the site around them, and when that is gone from the next', async (t) => {
   const inner = { role: 'supernode', zone: 'eu/de/fra' } as const;
@@ -54,10 +57,18 @@ t.test('who lives keeps its turns, whoever comes or goes', async (t) => {
   const gone = {
     readers: after.readers.map((each) => (each.id === 'a' ? undefined : each)),
     sites: new Map(
-      [...after.sites].map(([zone, turns]) => [zone, turns.map((each) => (each.id === 'a' ? undefined : each))]),
+      [...after.sites].map(([zone, turns]) => [
+        zone,
+        turns.map((each) => (each.id === 'a' ? undefined : each)),
+      ]),
     ),
   };
-  const without = dealAll('key', GIB, more.filter(({ id }) => id !== 'a'), gone);
+  const without = dealAll(
+    'key',
+    GIB,
+    more.filter(({ id }) => id !== 'a'),
+    gone,
+  );
   without.readers.forEach(({ id }, turn) => {
     const had = after.readers[turn]!.id;
     if (had !== 'a') t.equal(id, had);

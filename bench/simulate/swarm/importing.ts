@@ -145,21 +145,24 @@ export class Importing {
     const { pieces } = scenario.blobs[blob]!;
     const has = (end: number, piece: number): boolean => seeds[end - scenario.nodes]!.has(blob, piece);
     const asked = new Set<number>();
-    const plan = new ImportPlan<number>({
-      pieces,
-      lacks: (piece) => {
-        if (has(seed, piece)) return false;
-        const { gateways } = splitTurns(this.#host.told(seed, blob));
-        return gateways !== undefined && turnOf(scenario, gateways, blob, piece) === seed;
+    const plan = new ImportPlan<number>(
+      {
+        pieces,
+        lacks: (piece) => {
+          if (has(seed, piece)) return false;
+          const { gateways } = splitTurns(this.#host.told(seed, blob));
+          return gateways !== undefined && turnOf(scenario, gateways, blob, piece) === seed;
+        },
+        holder: (piece, mayAsk) => {
+          const { sources } = splitTurns(this.#host.told(seed, blob));
+          const source = turnOf(scenario, sources, blob, piece);
+          const fits = (end: number): boolean => !this.#world.isDead(end) && has(end, piece) && mayAsk(end);
+          if (source !== undefined && asked.has(source) && fits(source)) return source;
+          return source !== seed ? undefined : [...asked].find(fits);
+        },
       },
-      holder: (piece, mayAsk) => {
-        const { sources } = splitTurns(this.#host.told(seed, blob));
-        const source = turnOf(scenario, sources, blob, piece);
-        const fits = (end: number): boolean => !this.#world.isDead(end) && has(end, piece) && mayAsk(end);
-        if (source !== undefined && asked.has(source) && fits(source)) return source;
-        return source !== seed ? undefined : [...asked].find(fits);
-      },
-    }, this.#world.rng.int(pieces));
+      this.#world.rng.int(pieces),
+    );
     const part: Part = { seed, blob, plan, importers: new Set(), asked };
     this.#byName.set(name, this.#parts.push(part) - 1);
     return part;
