@@ -201,12 +201,6 @@ export const toggle = () =>
     return refuse(context, 'true or false');
   });
 
-export const name = (what: string, maxLength = 64) =>
-  z.string().transform((text, context): string => {
-    if (text.length <= maxLength && /^[A-Za-z0-9._-]*$/.test(text)) return text;
-    return refuse(context, `${what} of at most ${maxLength} letters, digits, dots, dashes or underscores`);
-  });
-
 /** `eu/fra`: a path, from the whole to the part. */
 export const zoneName = () =>
   z.string().transform((text, context): string => {

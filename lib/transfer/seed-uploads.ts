@@ -19,7 +19,7 @@ export function createSeedUploads(
     zone(): string;
   },
 ): Uploads {
-  const imports = new Map<Neighbour, number>();
+  const imports = new WeakMap<Neighbour, number>();
   const isImporter = (neighbour: Neighbour): boolean =>
     isSupernode(neighbour) && neighbour.peer.zone !== host.zone();
   return new Uploads(deps, {

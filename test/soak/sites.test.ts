@@ -18,6 +18,9 @@ const NODES = 20;
 const IMAGE_BYTES = 96 * MIB;
 const LAYERS = 2;
 const PULL_MS = 180_000;
+const STEP_MS = 240_000;
+
+t.setTimeout(900_000);
 
 interface Scene {
   readonly stage: Stage;
@@ -75,15 +78,19 @@ t.test(
     });
     const scene: Scene = { stage, cluster };
 
-    await t.test('each byte is read once, and crosses the border of each zone once', async (t) => {
-      const { failed, registry } = await pullAll(scene, stage.image);
-      t.same(failed, []);
-      t.ok(registry <= 1.001, `the registry sent ${registry.toFixed(4)}x`);
-      for (const [zone, bytes] of await borders(cluster, ZONES)) {
-        const crossed = bytes / stage.image.bytes;
-        t.ok(crossed <= 1.1, `${crossed.toFixed(4)}x into ${zone}`);
-      }
-    });
+    await t.test(
+      'each byte is read once, and crosses the border of each zone once',
+      { timeout: STEP_MS },
+      async (t) => {
+        const { failed, registry } = await pullAll(scene, stage.image);
+        t.same(failed, []);
+        t.ok(registry <= 1.001, `the registry sent ${registry.toFixed(4)}x`);
+        for (const [zone, bytes] of await borders(cluster, ZONES)) {
+          const crossed = bytes / stage.image.bytes;
+          t.ok(crossed <= 1.1, `${crossed.toFixed(4)}x into ${zone}`);
+        }
+      },
+    );
 
     const killed = new Set<number>();
     const strikes: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -93,13 +100,17 @@ t.test(
       supernode: async () => cluster.supernodes[2]?.kill('SIGKILL'),
     };
     for (const [what, strike] of Object.entries(strikes)) {
-      await t.test(`killed in the middle of a pull, and then gone: ${what}`, async (t) => {
-        const image = await push(scene, `kill-${what.toLowerCase()}`);
-        if (what === 'node') killed.add(5);
-        const { failed, registry } = await pullAll(scene, image, killed, async () => void (await strike()));
-        t.same(failed, []);
-        t.comment(`the registry sent ${registry.toFixed(3)}x`);
-      });
+      await t.test(
+        `killed in the middle of a pull, and then gone: ${what}`,
+        { timeout: STEP_MS },
+        async (t) => {
+          const image = await push(scene, `kill-${what.toLowerCase()}`);
+          if (what === 'node') killed.add(5);
+          const { failed, registry } = await pullAll(scene, image, killed, async () => void (await strike()));
+          t.same(failed, []);
+          t.comment(`the registry sent ${registry.toFixed(3)}x`);
+        },
+      );
     }
   },
 );
