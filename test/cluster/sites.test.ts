@@ -99,3 +99,20 @@ t.test('a site that is cut off from the others goes on by the registry that it r
   const ratio = cluster.origin.ratio(digest);
   t.ok(ratio <= 2.2, `${ratio.toFixed(3)}x the blob was read by two sites that know nothing of each other`);
 });
+
+t.test('a budget for the border holds, and nobody goes around it', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 9, nodes: 2, zones: sites, supernodes: 2, sites },
+    limits: (name) => (name.startsWith('super') ? { borderRate: 4 * MIB } : {}),
+  });
+  await cluster.run(WARM_UP_MS);
+  const size = 12 * MIB;
+  const digest = cluster.blob(size);
+  const startedMs = cluster.clock.now();
+  await pullAll(cluster, digest, size);
+  const seconds = (cluster.clock.now() - startedMs) / 1000;
+  t.ok(seconds > 2.5 && seconds < 6, `12 MiB at 4 MiB/s took ${seconds.toFixed(1)} s`);
+  t.equal(cluster.origin.ratio(digest), 1);
+  t.same([...borders(cluster).values()], [size]);
+});
