@@ -3,7 +3,7 @@ import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
-import { SeedBlob } from './seed-blob.ts';
+import { Came, type CameValue, Far, type FarValue, SeedBlob } from './seed-blob.ts';
 import { DEFAULT_SEED_CORE_OPTIONS, type SeedCoreOptions } from './seed-core-options.ts';
 import { SlotList } from './slots.ts';
 
@@ -20,6 +20,7 @@ const NEVER = -1;
 
 interface SeedPeer {
   readonly zone: number;
+  readonly far: FarValue;
   /** Downloads it could start: last told, less what was offered since. */
   down: number;
   /** Slots of ours that it takes. */
@@ -85,12 +86,16 @@ export class SeedCore {
     this.#blobSlots.release(slot);
   }
 
-  /** @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own. @returns the peer's number */
-  addPeer(zone: number): number {
+  /**
+   * @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own
+   * @param far where that is. @default beyond what our site looks after, but for the own zone
+   * @returns the peer's number
+   */
+  addPeer(zone: number, far: FarValue = zone === OWN_ZONE ? Far.own : Far.outside): number {
     const peer = this.#peerSlots.take();
     this.#zones[zone] = (this.#zones[zone] ?? 0) + 1;
     this.#countSlots();
-    this.#peers[peer] = { zone, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
+    this.#peers[peer] = { zone, far, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
     return peer;
   }
 
@@ -146,8 +151,11 @@ export class SeedCore {
   }
 
   /** The piece is verified and can be read here from now on. */
-  landed(slot: number, piece: number, now: number): void {
-    if (this.#blobs[slot]?.shared.gain(piece) === true) this.#fill(now);
+  landed(slot: number, piece: number, now: number, how: CameValue = Came.read): void {
+    const blob = this.#blobs[slot];
+    if (blob?.shared.gain(piece) !== true) return;
+    blob.came(piece, how);
+    this.#fill(now);
   }
 
   /** All pieces of the blob turned out wrong: none is held any more. */
@@ -304,7 +312,7 @@ export class SeedCore {
       }
     }
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
-    return blob.leastGiven(info.zone, again ? ANY_COUNT : 0);
+    return blob.leastGiven(info.zone, again ? ANY_COUNT : 0, info.far);
   }
 
   /**

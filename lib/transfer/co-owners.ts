@@ -3,6 +3,7 @@ import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { LISTEN_MS } from '../swarm/reading-plan.ts';
+import { Came, type CameValue } from '../swarm/seed-blob.ts';
 import { isUndivided } from '../swarm/stripes.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
@@ -193,6 +194,13 @@ export class CoOwners {
 
   brings(blob: SharedBlob, piece: number): boolean {
     return this.#of(blob).brings(piece);
+  }
+
+  /** How a piece that has just come did so. */
+  cameBy(blob: SharedBlob, piece: number): CameValue {
+    const ownership = this.#of(blob);
+    if (ownership.mine(piece)) return Came.read;
+    return ownership.brings(piece) ? Came.brought : Came.copied;
   }
 
   haveSites(blob: SharedBlob): boolean {

@@ -2,10 +2,12 @@ import type { BlobRequest } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
+import { isWithin } from '../core/zones.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
+import { Far } from '../swarm/seed-blob.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
 import type { CapabilityAnswer, CapabilityQuestion } from '../wire/capability-codec.ts';
@@ -243,9 +245,10 @@ export class SeedEngine {
       this.#coOwners.up(neighbour, this.#blobs.all());
       return;
     }
-    neighbour.slot = this.#decisions.core.addPeer(
-      this.#zones.numberOf(neighbour.peer.zone, this.#deps.self().zone),
-    );
+    const { zone } = neighbour.peer;
+    const { zone: own } = this.#deps.self();
+    const far = zone === own ? Far.own : isWithin(zone, own) ? Far.within : Far.outside;
+    neighbour.slot = this.#decisions.core.addPeer(this.#zones.numberOf(zone, own), far);
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decisions.decide((core, now) =>
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
@@ -300,7 +303,8 @@ export class SeedEngine {
   }
 
   #landed(blob: SharedBlob, piece: number): void {
-    this.#decisions.decide((core, now) => core.landed(blob.slot, piece, now));
+    const how = this.#coOwners.cameBy(blob, piece);
+    this.#decisions.decide((core, now) => core.landed(blob.slot, piece, now, how));
     this.#coOwners.landed(blob, piece);
     this.#kept?.keep.landed(blob, this.#coOwners.mine(blob, 0));
   }

@@ -116,3 +116,17 @@ t.test('a budget for the border holds, and nobody goes around it', async (t) => 
   t.equal(cluster.origin.ratio(digest), 1);
   t.same([...borders(cluster).values()], [size]);
 });
+
+t.test('nodes of a zone that no site looks after get each piece once, from whoever reads it', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 11, nodes: 6, zones: ['fra', 'par', 'nowhere'], supernodes: 2, sites },
+  });
+  await cluster.run(WARM_UP_MS);
+  const size = 34 * MIB;
+  const digest = cluster.blob(size);
+  await pullAll(cluster, digest, size);
+  t.equal(cluster.origin.ratio(digest), 1);
+  const crossed = (borders(cluster).get('nowhere') ?? 0) / size;
+  t.ok(crossed >= 1 && crossed <= 1.1, `${crossed.toFixed(3)}x into the zone without supernodes`);
+});

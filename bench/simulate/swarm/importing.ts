@@ -1,4 +1,5 @@
 import { ImportPlan } from '../../../lib/swarm/import-plan.ts';
+import { Came } from '../../../lib/swarm/seed-blob.ts';
 import { splitTurns } from '../../../lib/swarm/sites.ts';
 import { Happens } from './events.ts';
 import { turnOf } from './turn-of.ts';
@@ -91,7 +92,7 @@ export class Importing {
     this.#flows.delete(flow);
     flows.release(flow);
     part.plan.ended(piece);
-    seeds[part.seed - scenario.nodes]!.landed(part.blob, piece, wheel.now);
+    seeds[part.seed - scenario.nodes]!.landed(part.blob, piece, wheel.now, Came.brought);
     this.#host.act(part.seed);
     this.#proceed(part);
     this.#tell(part.seed, part.blob);
