@@ -14,6 +14,8 @@ export interface ImportingHost {
   act(end: number): void;
 }
 
+type Split = ReturnType<typeof splitTurns<number>>;
+
 /** One seed's bringing of one blob into its site. */
 interface Part {
   readonly seed: number;
@@ -32,6 +34,8 @@ export class Importing {
   readonly #parts: Part[] = [];
   /** `seed:blob` -> its number. */
   readonly #byName = new Map<string, number>();
+  /** What a seed was told -> the same taken apart: it is asked for each piece. */
+  readonly #split = new WeakMap<readonly number[], Split>();
   /** Flow -> what it carries. */
   readonly #flows = new Map<number, { readonly part: Part; readonly piece: number }>();
 
@@ -42,8 +46,7 @@ export class Importing {
 
   /** The seed is to have the blob: it asks those from whom its part of it comes. */
   wanted(seed: number, blob: number): void {
-    const told = this.#host.told(seed, blob);
-    const { gateways, sources } = splitTurns(told);
+    const { gateways, sources } = this.#turns(seed, blob);
     if (gateways === undefined) return;
     const part = this.#part(seed, blob);
     const needed = sources.filter((source, turn) => gateways[turn] === seed && source !== seed);
@@ -134,6 +137,13 @@ export class Importing {
     }
   }
 
+  #turns(seed: number, blob: number): Split {
+    const told = this.#host.told(seed, blob);
+    const split = this.#split.get(told) ?? splitTurns(told);
+    this.#split.set(told, split);
+    return split;
+  }
+
   #numberOf({ blob, seed }: Part): number {
     return this.#byName.get(`${seed}:${blob}`)!;
   }
@@ -151,11 +161,11 @@ export class Importing {
         pieces,
         lacks: (piece) => {
           if (has(seed, piece)) return false;
-          const { gateways } = splitTurns(this.#host.told(seed, blob));
+          const { gateways } = this.#turns(seed, blob);
           return gateways !== undefined && turnOf(scenario, gateways, blob, piece) === seed;
         },
         holder: (piece, mayAsk) => {
-          const { sources } = splitTurns(this.#host.told(seed, blob));
+          const { sources } = this.#turns(seed, blob);
           const source = turnOf(scenario, sources, blob, piece);
           const fits = (end: number): boolean => !this.#world.isDead(end) && has(end, piece) && mayAsk(end);
           if (source !== undefined && asked.has(source) && fits(source)) return source;

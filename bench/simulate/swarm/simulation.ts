@@ -333,6 +333,7 @@ export class Simulation {
         this.#world.seeds[end - nodes]!.tick(wheel.now);
         this.#talk.act(end);
         this.#reading.tickSeed(end);
+        this.#importing.tickSeed(end);
       } else if (tally.missing[end]! > 0) {
         this.#transfers.progress(end, FRESH_MS);
         this.#world.node(end).tick(wheel.now);
