@@ -28,6 +28,7 @@ const ADAPTERS = [
   'bench/fixtures/**/*.ts',
   'bench/micro/**/*.ts',
   'bench/simulate/main.ts',
+  'bench/trace/main.ts',
   'scripts/**/*.ts',
   'test/**/*.ts',
 ];

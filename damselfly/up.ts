@@ -10,6 +10,7 @@ import { defaultDataDir } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { address } from '../lib/config/values.ts';
 import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
+import { createLog } from '../lib/observe/log.ts';
 import { type RunningProcess, STOP_MS } from '../lib/runtime/system-process.ts';
 import { Credentials } from '../lib/security/credentials.ts';
 import type { MemberRole } from '../lib/security/identity.ts';
@@ -89,6 +90,7 @@ export const upConfig = z.object({
   zoneCidr: node.zoneCidr,
   label: node.label,
   logLevel: node.logLevel,
+  otlpEndpoint: node.otlpEndpoint,
   insecure: node.insecure,
 });
 
@@ -131,7 +133,7 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
   ): Promise<Part> => {
     let part: Part | undefined;
     const folder = join(dataDir, role);
-    const named = { ...deps, log: deps.log.child({ process: name }) };
+    const named = { ...deps, log: createLog(name, config.logLevel) };
     const running = await startAsMember(named, identity, { folder, role, authority }, async (known) => {
       part = await start({ ...known, authority });
       return part;

@@ -17,11 +17,15 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
   resume: async () => (await import('./commands/pause.ts')).resumeCommand(),
+  server: async () => (await import('./commands/server.ts')).serverCommand(),
   completion: async () => {
     const { completionCommand } = await import('../lib/command/completion.ts');
     return completionCommand('dfget', () => dfgetCli(undefined));
   },
 };
+
+/** Taken, and not told of. */
+const HIDDEN = ['server'];
 
 /** Names of the commands. */
 export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
@@ -36,7 +40,8 @@ export async function dfgetCli(asked: string | undefined): Promise<Command> {
     .version(VERSION)
     .showHelpAfterError('(dfget --help shows every command)');
   for (const [name, load] of Object.entries(COMMANDS)) {
-    if (asked === name || asked === undefined || !(asked in COMMANDS)) cli.addCommand(await load());
+    if (asked !== name && asked !== undefined && asked in COMMANDS) continue;
+    cli.addCommand(await load(), { hidden: HIDDEN.includes(name) });
   }
   return finishProgram(cli);
 }

@@ -89,8 +89,10 @@ export interface DaemonClient extends BlobSource {
   close(): Promise<void>;
 }
 
-export function createDaemonClient(socketPath: string): DaemonClient {
+/** @param traceparent of the command that asks: what it asks for is part of that trace */
+export function createDaemonClient(socketPath: string, traceparent?: string): DaemonClient {
   const open = new Set<ClientRequest>();
+  const traced = traceparent === undefined ? {} : { traceparent };
 
   /** One connection per request: a blob must not hold up the others. */
   const ask = async (
@@ -106,7 +108,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
     },
   ) => {
     // A daemon that closes behind its answer would cut off a body whose end is still on its way.
-    const kept = { ...headers, connection: 'keep-alive' };
+    const kept = { ...traced, ...headers, connection: 'keep-alive' };
     const request = httpRequest({ socketPath, path, method, headers: kept, signal, agent: false });
     open.add(request);
     // Told to whoever waits for the answer or reads its body.
@@ -220,6 +222,7 @@ export function createDaemonClient(socketPath: string): DaemonClient {
       });
       const headers: Record<string, string> = {};
       if (origin.authorization !== undefined) headers[ORIGIN_AUTHORIZATION] = origin.authorization;
+      if (origin.traceparent !== undefined) headers['traceparent'] = origin.traceparent;
       if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
       const { done, response } = await ask(`/v1/blobs/${digest}?${query.toString()}`, headers, signal);
       try {

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { createGunzip } from 'node:zlib';
 import type { Digest } from '../lib/core/digest.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
 import { archiveIndex, digestOfFile, INDEX_FILE } from '../lib/oci/archive/image-layout.ts';
 import { unpackArchive } from '../lib/oci/archive/unpack.ts';
+import { unzipped } from '../lib/oci/archive/unzipped.ts';
 import { MAX_MANIFEST_BYTES } from '../lib/oci/manifest.ts';
 import { formatReference, parseReference } from '../lib/oci/reference.ts';
 import type { DaemonClient } from './daemon-client.ts';
@@ -11,7 +11,6 @@ import type { ImportedImage } from './local-protocol.ts';
 import type { BlobEvents } from './read-blob.ts';
 
 const READ_BYTES = 256 * 1024;
-const GZIP = [0x1f, 0x8b];
 
 /**
  * Brings an archive's blobs into the daemon's store, each verified there, and gives its images their names.
@@ -95,34 +94,14 @@ async function putBlob(
 /** The file's bytes, unpacked when it is gzip. @throws FILE_FAILED, ABORTED */
 async function* archiveBytes(file: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const source = createReadStream(file, { highWaterMark: READ_BYTES, signal });
-  const gunzip = createGunzip({ chunkSize: READ_BYTES });
   try {
-    const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    const first = await chunks.next();
-    const isGzip = first.done !== true && GZIP.every((byte, at) => first.value[at] === byte);
-    const rest = { [Symbol.asyncIterator]: () => chunks };
-    async function* all(): AsyncGenerator<Buffer> {
-      if (first.done !== true) yield first.value;
-      yield* rest;
-    }
-    yield* isGzip ? unzipped(all(), gunzip) : all();
+    yield* unzipped(source as AsyncIterable<Buffer>);
   } catch (error) {
     if (signal.aborted) throw new DamselflyError('ABORTED', 'interrupted');
     throw failed(file, (error as Error).message);
   } finally {
     source.destroy();
-    gunzip.destroy();
   }
-}
-
-async function* unzipped(
-  bytes: AsyncIterable<Buffer>,
-  gunzip: ReturnType<typeof createGunzip>,
-): AsyncGenerator<Buffer> {
-  const { Readable } = await import('node:stream');
-  const source = Readable.from(bytes);
-  source.on('error', (error) => gunzip.destroy(error));
-  yield* source.pipe(gunzip) as AsyncIterable<Buffer>;
 }
 
 async function readSmall(content: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {

@@ -6,7 +6,7 @@ import { OCTET_STREAM } from '../lib/oci/media-types.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { relayAnswer, sendError } from './answer.ts';
 import { type BlobAnswer, sendBlobBody } from './blob-body.ts';
-import { type ClientExchange, callerHeaders, commonHeaders } from './exchange.ts';
+import { type ClientExchange, callerHeaders, commonHeaders, originOf } from './exchange.ts';
 import { isMatch } from './if-none-match.ts';
 import { askerOf, type RightDeps, rightToRead } from './right-to-read.ts';
 import type { Verdict } from './verdicts.ts';
@@ -92,10 +92,9 @@ async function sendBlob(
   { digest, size, part, answer }: BlobToSend,
 ): Promise<void> {
   const { upstream, repository, response, signal } = exchange;
-  const { authorization } = exchange.request.headers;
   const observe = (outcome: string): void =>
     deps.metrics.pullSeconds.observe({ outcome }, (deps.clock.now() - answer.startedMs) / 1000);
-  const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+  const origin = originOf(exchange);
   const range = part.kind === 'part' ? { range: part.range, rangeIs: meaningOf(exchange) } : {};
   try {
     const chunks = deps.blobs.open({ digest, size, origin, ...range, askedMs: answer.startedMs }, { signal });

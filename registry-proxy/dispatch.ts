@@ -3,6 +3,7 @@ import type { BlobSource } from '../lib/core/blob-source.ts';
 import { DamselflyError, describeError, hasCode } from '../lib/core/errors.ts';
 import type { Logger } from '../lib/observe/log.ts';
 import type { Metrics } from '../lib/observe/metrics.ts';
+import { NO_TRACER, type Tracer } from '../lib/observe/spans.ts';
 import type { OriginClient } from '../lib/origin/origin-client.ts';
 import type { Clock } from '../lib/runtime/clock.ts';
 import { sendError, sendFailure } from './answer.ts';
@@ -13,6 +14,7 @@ import { LastKnown, type StalePolicy } from './last-known.ts';
 import { answerListing } from './listings.ts';
 import { answerManifest } from './manifests.ts';
 import { passThrough } from './pass-through.ts';
+import { beginRequestSpan } from './request-span.ts';
 import { parseTarget, type Target } from './route.ts';
 import { chooseUpstream } from './upstream-name.ts';
 import { createVerdicts } from './verdicts.ts';
@@ -22,6 +24,7 @@ export interface RegistryProxyDeps {
   readonly blobs: BlobSource;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly tracer?: Tracer | undefined;
   readonly clock: Clock;
   /** Whether the registry's own answers are to be given, past every store and peer. Default: never. */
   readonly isPaused?: (upstream: string) => boolean;
@@ -156,7 +159,9 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
     }
     underWay++;
     try {
-      await dispatch({ request, response, signal: gone.signal }, entrance);
+      const { traceparent } = beginRequestSpan(deps.tracer ?? NO_TRACER, request, response);
+      const traced = traceparent === undefined ? {} : { traceparent };
+      await dispatch({ request, response, signal: gone.signal, ...traced }, entrance);
     } catch (error) {
       report(deps.log, error, request);
       sendFailure(response, error);
@@ -166,7 +171,7 @@ export function createAnswerer(deps: RegistryProxyDeps, options: AnswererOptions
   };
 }
 
-type Connection = Pick<ClientExchange, 'request' | 'response' | 'signal'>;
+type Connection = Pick<ClientExchange, 'request' | 'response' | 'signal' | 'traceparent'>;
 type Arrived = Connection & Pick<ClientExchange, 'via'>;
 type FoundTarget = Extract<Target, { kind: 'found' }>;
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { BlobOrigin } from '../lib/core/node.ts';
 import type { OriginResponse } from '../lib/origin/origin-client.ts';
 
 /** One request to the proxy, once it is known what it asks for. */
@@ -13,6 +14,8 @@ export interface ClientExchange {
   readonly ns?: string;
   /** Via value for what we ask of the registry: by it a loop back to us is recognised. */
   readonly via: string;
+  /** W3C traceparent of our part in it, if it is traced. */
+  readonly traceparent?: string;
 }
 
 export type Headers = Record<string, string | string[]>;
@@ -20,13 +23,26 @@ export type Headers = Record<string, string | string[]>;
 const ASKED = ['accept', 'authorization', 'user-agent'] as const;
 
 /** The caller's own headers for a request to the registry: its rights, what it understands, who it is. */
-export function callerHeaders({ request, via }: ClientExchange, more: readonly string[] = []): Headers {
-  const headers: Headers = { via };
+export function callerHeaders(
+  { request, traceparent, via }: ClientExchange,
+  more: readonly string[] = [],
+): Headers {
+  const headers: Headers = { via, ...(traceparent === undefined ? {} : { traceparent }) };
   for (const name of [...ASKED, ...more]) {
     const value = request.headers[name];
     if (value !== undefined) headers[name] = value;
   }
   return headers;
+}
+
+/** Where what this caller asks for can be read, and with whose rights. */
+export function originOf({ repository, request, traceparent, upstream }: ClientExchange): BlobOrigin {
+  const { authorization } = request.headers;
+  return {
+    ...{ upstream, repository },
+    ...(authorization === undefined ? {} : { authorization }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
 }
 
 const RELAYED = new Set([

@@ -14,6 +14,7 @@ import {
   commonHeaders,
   type Headers,
   oneHeader,
+  originOf,
   relayedHeaders,
 } from './exchange.ts';
 import { isMatch } from './if-none-match.ts';
@@ -85,10 +86,9 @@ async function askSupernode(
   exchange: ClientExchange,
   reference: string,
 ): Promise<Asked | undefined> {
-  const { repository, request, signal, upstream } = exchange;
+  const { request, signal, upstream } = exchange;
   if (request.method !== 'GET' || !isDigest(reference) || isPaused?.(upstream) === true) return undefined;
-  const { authorization } = request.headers;
-  const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+  const origin = originOf(exchange);
   const right = await blobs.right?.({ origin, kind: 'manifest', digest: reference }, { signal });
   if (right?.manifest === undefined) return undefined;
   const { bytes, mediaType } = right.manifest;
@@ -172,8 +172,7 @@ async function relayManifest(
     return;
   }
   if (request.method === 'GET' && deps.isPaused?.(exchange.upstream) !== true) {
-    const { authorization, ...where } = asker;
-    const origin = { ...where, ...(authorization === undefined ? {} : { authorization }) };
+    const origin = originOf(exchange);
     deps.blobs.prepare?.(blobs.map(({ digest: blob, size }) => ({ digest: blob, size, origin })));
   }
   response.writeHead(200, { ...answered, 'content-length': String(body.length) });

@@ -13,7 +13,7 @@ export async function passThrough(
   deps: { readonly origin: OriginClient; readonly clock: Clock },
   exchange: ClientExchange,
 ): Promise<void> {
-  const { request, signal, upstream, via } = exchange;
+  const { request, signal, traceparent, upstream, via } = exchange;
   const hasBody =
     request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
   const answer = await deps.origin.request(
@@ -21,7 +21,7 @@ export async function passThrough(
       upstream,
       method: request.method ?? 'GET',
       path: request.url ?? '/',
-      headers: { ...endToEnd(request.headers), via },
+      headers: { ...endToEnd(request.headers), via, ...(traceparent === undefined ? {} : { traceparent }) },
       ...(hasBody ? { body: request } : {}),
     },
     { signal },

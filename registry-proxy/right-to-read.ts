@@ -3,7 +3,7 @@ import type { Digest } from '../lib/core/digest.ts';
 import type { Metrics } from '../lib/observe/metrics.ts';
 import { isWorthRetrying, type OriginClient } from '../lib/origin/origin-client.ts';
 import type { Asker } from './callers.ts';
-import { type ClientExchange, callerHeaders, type Headers } from './exchange.ts';
+import { type ClientExchange, callerHeaders, type Headers, originOf } from './exchange.ts';
 import { isAwayAnswer, type LastKnown } from './last-known.ts';
 import { askForBlob, askForManifest } from './questions.ts';
 import type { Verdict, Verdicts } from './verdicts.ts';
@@ -107,9 +107,8 @@ async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Di
     }
     if (verdict.kind === 'unclear') return verdict;
   }
-  const { authorization } = asker;
-  const place = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
-  const right = await deps.blobs.right?.({ origin: place, kind: 'blob', digest }, { signal: closing });
+  const subject = { origin: originOf(exchange), kind: 'blob', digest } as const;
+  const right = await deps.blobs.right?.(subject, { signal: closing });
   const verdict: Verdict =
     right?.size === undefined
       ? await askForBlob(origin, { ...question, digest }, closing)

@@ -75,7 +75,7 @@ in seconds, \`-e /run/damselfly.sock\` the endpoint of version 2.
 | \`-e\`, \`--timeout\` | a number is seconds |
 | \`-e\`, \`--endpoint PATH\` | \`--socket\` |
 | \`-s\`, \`--locallimit RATE\` | of this command; what the node may read is a setting of its daemon |
-| \`-b\`, \`--showbar\` | a bar, and the closing line \`download SUCCESS(0) cost:0.026s length:141898 reason:0\`; reason 0: the swarm, 1: not shared, 3: the swarm broke off, 5: no daemon, 100: as asked |
+| \`-b\`, \`--showbar\` | a bar, and the closing line \`download SUCCESS(0) cost:0.026s length:141898 reason:0\`; reason 0: the swarm, 1: not shared, 3: the swarm broke off, 5: no daemon, 100: as asked. \`FAIL(1101)\`: nothing was asked yet, \`1103\`: the swarm cannot have it, \`1104\`: it did not come; reason 2: another digest, 6: not written, 10: the source, and 1000 more with \`--notbs\` |
 | \`--no-progress\` | no bar on a terminal |
 
 These have no effect, which is said:

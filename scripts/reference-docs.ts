@@ -271,7 +271,7 @@ async function metrics(): Promise<string> {
 ${NOTE}
 
 Prometheus text on \`/metrics\` of the admin address (the tracker: of its control address), besides the usual \`process_*\` and
-\`nodejs_*\`.
+\`nodejs_*\`. The lag of the event loop is what passes between two looks at it, of which there is one every 200 ms.
 
 ## Node daemon and supernode
 

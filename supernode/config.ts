@@ -47,6 +47,7 @@ export const supernodeConfig = z.object({
   zoneFile: settings.zoneFile,
   zoneCidr: settings.zoneCidr,
   logLevel: settings.logLevel,
+  otlpEndpoint: settings.otlpEndpoint,
   insecure: settings.insecure,
   joinToken: settings.joinToken,
   enroll: settings.enroll,

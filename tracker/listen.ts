@@ -21,7 +21,7 @@ export async function listen(server: Server, address: ListenAddress): Promise<Li
 export function cannotListen(address: ListenAddress, error: unknown): DamselflyError {
   return new DamselflyError(
     'CONFIG_INVALID',
-    `cannot listen on ${joinAddress(address.host, address.port)}: ${describeError(error)}`,
+    `cannot listen on ${joinAddress(address.host, address.port)}: ${describeError(error)}; give another address (--help says how), or port 0 for any free one`,
     {},
     { cause: error },
   );

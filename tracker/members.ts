@@ -137,11 +137,14 @@ export class Members implements PeerStoreHost {
     const now = clock.now();
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
-    for (const { digest, ...state } of blobs) {
-      const peers = core.announce(id, digest, state, now).slice(0, MAX_NEIGHBOURS_PER_BLOB);
-      peerStore.announced(id, digest, state.have);
-      if (state.have === 'all') continue;
-      found.push({ digest, peers, ...(core.owners(digest).length > 0 ? { owned: true } : {}) });
+    const owned = this.#hasOwners;
+    for (const blob of blobs) {
+      const { digest } = blob;
+      const all = core.announce(id, digest, blob, now);
+      peerStore.announced(id, digest, blob.have);
+      if (blob.have === 'all') continue;
+      const peers = all.length > MAX_NEIGHBOURS_PER_BLOB ? all.slice(0, MAX_NEIGHBOURS_PER_BLOB) : all;
+      found.push(owned ? { digest, peers, owned } : { digest, peers });
     }
     return found;
   }
@@ -189,12 +192,12 @@ export class Members implements PeerStoreHost {
   /** Others share the blob than were known: members that lack it hear of them. */
   found(digest: Digest): void {
     const { core, clock } = this.#deps;
+    const owned = this.#hasOwners ? ({ owned: true } as const) : {};
     let told = 0;
     for (const { have, info } of core.sharers(digest)) {
       const session = have === 'all' ? undefined : this.#members.get(info.id)?.session;
       if (session === undefined) continue;
       const peers = core.announce(info.id, digest, { have }, clock.now()).slice(0, MAX_NEIGHBOURS_PER_BLOB);
-      const owned = core.owners(digest).length > 0 ? ({ owned: true } as const) : {};
       session.sendText(encodeControl({ type: 'neighbours', blobs: [{ digest, peers, ...owned }] }));
       if (++told >= MOST_TOLD_MORE) return;
     }
@@ -260,6 +263,11 @@ export class Members implements PeerStoreHost {
 
   reported(id: string, report: ReportMessage): void {
     this.#listener?.reported(id, report);
+  }
+
+  /** Every blob has an owner while there are supernodes. */
+  get #hasOwners(): boolean {
+    return this.#deps.core.supernodes.length > 0;
   }
 
   /** As in the metrics. */

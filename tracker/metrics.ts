@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { addBuildInfo } from '../lib/observe/build-info.ts';
+import { addProcessMetrics } from '../lib/observe/process-metrics.ts';
 
 /** The metrics of a tracker; names and labels are public (docs/METRICS.md). */
 export type TrackerMetrics = ReturnType<typeof createTrackerMetrics>;
@@ -8,7 +9,7 @@ export type TrackerMetrics = ReturnType<typeof createTrackerMetrics>;
 export function createTrackerMetrics(options: { readonly defaults?: boolean } = {}) {
   const registry = new Registry();
   const registers = [registry];
-  if (options.defaults !== false) collectDefaultMetrics({ register: registry });
+  if (options.defaults !== false) addProcessMetrics(registry);
   addBuildInfo(registry);
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `damselfly_tracker_${name}`, help, labelNames, registers });

@@ -16,6 +16,7 @@ then the same number of clients pull it directly through the same capped relay.
   --supernodes N        (2)
   --image-bytes BYTES   (512MiB)
   --layers N            (4)
+  --images N            pulled one after the other; of the later ones only the CPU is told (1)
   --registry-rate RATE  cap on the registry's total egress, or none (100MB/s)
   --node-rate RATE      cap on each node's link in each direction, or none (400MB/s; needs root)
   --no-direct           without the baseline
@@ -33,6 +34,7 @@ try {
       supernodes: { type: 'string', default: '2' },
       'image-bytes': { type: 'string', default: '512MiB' },
       layers: { type: 'string', default: '4' },
+      images: { type: 'string', default: '1' },
       'registry-rate': { type: 'string', default: '100MB/s' },
       'node-rate': { type: 'string' },
       'no-direct': { type: 'boolean', default: false },
@@ -49,6 +51,7 @@ try {
       supernodes: parseCount('--supernodes', values.supernodes, 0),
       imageBytes: parseBytes(values['image-bytes']),
       layers: parseCount('--layers', values.layers),
+      images: parseCount('--images', values.images),
       registryRate: rateOf(values['registry-rate']),
       nodeRate: nodeRateOf(values['node-rate']),
       direct: !values['no-direct'],
@@ -98,6 +101,13 @@ function describe(report: LiveReport): string {
       directSeconds === null ? 'not measured' : `${directSeconds} s; ours is ${ratioToDirect ?? 0}x of that`,
     ],
     ['CPU', `${report.cpuSecondsPerGB} s per GB delivered`],
+    ...Object.entries(report.cpu).map(([who, { engine, files, loop }]): [string, string] => [
+      `  ${who}`,
+      `event loop ${loop}, files ${files}, compiler and garbage ${engine}`,
+    ]),
+    ...(report.laterCpuSecondsPerGB.length === 0
+      ? []
+      : [['  later images', report.laterCpuSecondsPerGB.join(', ')] as [string, string]]),
     ['largest process', formatBytes(report.peakRssBytes)],
     ...report.failures.map((reason): [string, string] => ['FAILED', reason]),
   ])}`;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { jsonReady, startChild } from '../fixtures/child.ts';
 import { type Cluster, proxyUrl, startCluster } from '../fixtures/cluster.ts';
 import { startDockerRegistry } from '../fixtures/docker-registry.ts';
-import { createImage } from '../fixtures/image.ts';
+import { createImage, type GeneratedImage } from '../fixtures/image.ts';
 import { sumMetric } from '../fixtures/metrics.ts';
 import { createNetwork } from '../fixtures/network.ts';
 import type { PullRequest } from '../fixtures/pull.ts';
@@ -15,12 +15,15 @@ import { countersSince } from '../fixtures/registry-counters.ts';
 import { quantile, round } from '../fixtures/table.ts';
 import { tempFolder } from '../fixtures/temp-folder.ts';
 import { usageOf } from '../fixtures/usage.ts';
+import { type CpuCosts, countCpu, totalOf } from './cpu-costs.ts';
 
 export interface LiveOptions {
   readonly nodes: number;
   readonly supernodes: number;
   readonly imageBytes: number;
   readonly layers: number;
+  /** Pulled one after the other by the same processes; all but the CPU of the later ones is of the first. */
+  readonly images: number;
   /** Bytes per second that all responses of the registry share; Infinity = no cap. */
   readonly registryRate: number;
   /** Bytes per second of each node's link, each direction; Infinity = no cap, and no namespaces. */
@@ -58,6 +61,10 @@ export interface LiveReport {
   readonly receivedBytes: { readonly origin: number; readonly supernode: number; readonly peer: number };
   /** All our processes, per 10^9 bytes delivered to clients. */
   readonly cpuSecondsPerGB: number;
+  /** The same by process and thread. */
+  readonly cpu: CpuCosts;
+  /** Of the images after the first: by then more of the code is compiled. */
+  readonly laterCpuSecondsPerGB: readonly number[];
   /** Of the largest of our processes. */
   readonly peakRssBytes: number;
 }
@@ -65,7 +72,6 @@ export interface LiveReport {
 const REPOSITORY = 'bench/app';
 const UPSTREAM = 'registry.bench';
 const LOOPBACK = '127.0.0.1';
-const GB = 1e9;
 
 export async function runLive(options: LiveOptions): Promise<LiveReport> {
   const { nodes, supernodes, layers, signal } = options;
@@ -77,13 +83,15 @@ export async function runLive(options: LiveOptions): Promise<LiveReport> {
   if (options.keep) say(`Data and logs stay in ${folder}`);
 
   const layout = join(folder, 'image');
-  const image = await createImage({
-    folder: layout,
-    tag: 'v1',
-    totalBytes: options.imageBytes,
-    layers,
-    seed: 'live',
-  });
+  const create = (index: number): Promise<GeneratedImage> =>
+    createImage({
+      folder: `${layout}${index}`,
+      tag: `v${index + 1}`,
+      totalBytes: options.imageBytes,
+      layers,
+      seed: index === 0 ? 'live' : `live ${index}`,
+    });
+  const image = await create(0);
   const registry = await startDockerRegistry({ folder: join(folder, 'registry'), signal });
   cleanup.defer(() => registry.stop());
   await pushImage(image, { registry: registry.url, repository: REPOSITORY });
@@ -115,8 +123,8 @@ export async function runLive(options: LiveOptions): Promise<LiveReport> {
   cleanup.defer(() => cluster.stop());
   const pids = cluster.members.map(({ ready }) => ready.pid);
 
-  const pull = async (label: string, bases: readonly string[]): Promise<PullOutcome[]> => {
-    const requests = bases.map((base): PullRequest => ({ base, repository: REPOSITORY, tag: 'v1' }));
+  const pull = async (label: string, bases: readonly string[], tag = 'v1'): Promise<PullOutcome[]> => {
+    const requests = bases.map((base): PullRequest => ({ base, repository: REPOSITORY, tag }));
     const view = createPullView(label, requests.length, image.bytes);
     try {
       return await pullTogether(requests, { signal, onProgress: view.onProgress, onDone: view.onDone });
@@ -126,11 +134,20 @@ export async function runLive(options: LiveOptions): Promise<LiveReport> {
     }
   };
   const countersBefore = await registry.counters();
-  const usageBefore = await usageOf(pids);
+  const cpuSince = await countCpu(cluster);
   const outcomes = await pull('node', cluster.daemons.map(proxyUrl));
-  const usage = await usageOf(pids);
+  const cpu = await cpuSince(nodes * image.bytes);
   const counters = countersSince(countersBefore, await registry.counters());
   const receivedBytes = await receivedBySource(cluster);
+  const laterCpuSecondsPerGB: number[] = [];
+  for (let index = 1; index < options.images; index++) {
+    const later = await create(index);
+    await pushImage(later, { registry: registry.url, repository: REPOSITORY });
+    const laterCpuSince = await countCpu(cluster);
+    makespan(await pull(`image ${index + 1}`, cluster.daemons.map(proxyUrl), `v${index + 1}`));
+    laterCpuSecondsPerGB.push(totalOf(await laterCpuSince(nodes * later.bytes)));
+  }
+  const { peakRssBytes } = await usageOf(pids);
   await cluster.stop();
 
   const done = outcomes.flatMap((outcome) => (outcome.kind === 'done' ? [outcome.result] : []));
@@ -159,8 +176,10 @@ export async function runLive(options: LiveOptions): Promise<LiveReport> {
     directSeconds,
     ratioToDirect: directSeconds === null ? null : round(max / directSeconds),
     receivedBytes,
-    cpuSecondsPerGB: round((usage.cpuSeconds - usageBefore.cpuSeconds) / ((nodes * image.bytes) / GB)),
-    peakRssBytes: usage.peakRssBytes,
+    cpuSecondsPerGB: totalOf(cpu),
+    cpu,
+    laterCpuSecondsPerGB,
+    peakRssBytes,
   };
 }
 
@@ -176,7 +195,7 @@ function makespan(outcomes: readonly PullOutcome[]): number {
   return round(
     Math.max(
       ...outcomes.map((outcome) => {
-        if (outcome.kind === 'failed') throw new Error(`a direct pull failed: ${outcome.reason}`);
+        if (outcome.kind === 'failed') throw new Error(`a pull failed: ${outcome.reason}`);
         return outcome.result.seconds;
       }),
     ),

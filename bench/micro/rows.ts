@@ -1,6 +1,7 @@
 import type { Row } from './row.ts';
 import { coldVsDirect } from './rows/cold-vs-direct.ts';
 import { duplexCore } from './rows/duplex-core.ts';
+import { idleCpu } from './rows/idle-cpu.ts';
 import { metadataStart } from './rows/metadata-start.ts';
 import { neighbour } from './rows/neighbour.ts';
 import { cpuVsNaive, pieceCpuVsRaw, pieceCpuVsRawTls } from './rows/piece-cpu.ts';
@@ -10,7 +11,7 @@ import { rssMib } from './rows/rss-mib.ts';
 import { serveVsNginx } from './rows/serve-vs-nginx.ts';
 import { smallBlobMs } from './rows/small-blob-ms.ts';
 import { trackerAnnounces } from './rows/tracker-announces.ts';
-import { trackerNodes } from './rows/tracker-nodes.ts';
+import { trackerNodes, trackerNodesTls } from './rows/tracker-nodes.ts';
 import { warmVsDirect } from './rows/warm-vs-direct.ts';
 
 /** All rows, in the order of the table. */
@@ -24,8 +25,10 @@ export const ROWS: readonly Row[] = [
   warmVsDirect,
   smallBlobMs,
   rssMib,
+  idleCpu,
   trackerAnnounces,
   trackerNodes,
+  trackerNodesTls,
   duplexCore,
   neighbour,
   resumeRefetchMib,

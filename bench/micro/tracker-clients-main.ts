@@ -2,11 +2,13 @@
 import { Agent, get } from 'node:http';
 import { WebSocket } from 'ws';
 import { digestOf } from '../../lib/core/digest.ts';
+import { mutualTls, type TlsKeys } from '../../lib/security/system/mutual-tls.ts';
 import { encodeControl } from '../../lib/wire/control-codec.ts';
+import { openAuthority } from '../fixtures/certificates.ts';
 import type { ClientsOrder, ClientsReport } from './tracker-clients.ts';
 
 /** An order that takes longer has failed. */
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 180_000;
 const DIALS_AT_ONCE = 100;
 /** Nodes that share one loopback address. */
 const NODES_PER_HOST = 1000;
@@ -39,16 +41,29 @@ function heard(client: Client, text: string): void {
   }
 }
 
+/** The id of a node among peers. */
+const idOf = (node: number): string => node.toString(16).padStart(40, '0');
+
+/** By number of the node. */
+const keys = new Map<number, TlsKeys>();
+
+async function certify({ authority, first, count }: ClientsOrder & { kind: 'certify' }): Promise<void> {
+  const own = openAuthority(authority);
+  for (let node = first; node < first + count; node++) keys.set(node, await own.issue(idOf(node), 'node'));
+}
+
 function dial(url: string, node: number): Promise<void> {
   const host = Math.floor(node / NODES_PER_HOST);
   const localAddress = `127.1.${host >> 8}.${(host & 0xff) + 1}`;
-  const socket = new WebSocket(url, { localAddress, perMessageDeflate: false });
+  const own = keys.get(node);
+  // The bench measures the tracker; who it is was settled when it was started.
+  const tls = own === undefined ? {} : { ...mutualTls(own), rejectUnauthorized: false };
+  const socket = new WebSocket(url, { localAddress, perMessageDeflate: false, ...tls });
   const client: Client = { socket, beatAtMs: undefined };
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once('open', () => {
     clients.push(client);
-    const id = node.toString(16).padStart(40, '0');
-    const peer = { id, role: 'node' as const, host: '', port: 65_002, zone: '' };
+    const peer = { id: idOf(node), role: 'node' as const, host: '', port: 65_002, zone: '' };
     socket.send(encodeControl({ type: 'hello', protocol: 1, peer, clusterTimeMs: 0 }));
     socket.once('message', () => {
       socket.on('message', (data) => heard(client, (data as Buffer).toString()));
@@ -133,7 +148,8 @@ async function announceAllOverHttp({
 
 async function carryOut(order: ClientsOrder): Promise<void> {
   answered = 0;
-  if (order.kind === 'connect') await connect(order);
+  if (order.kind === 'certify') await certify(order);
+  else if (order.kind === 'connect') await connect(order);
   else if (order.kind === 'announce') await announce(order);
   else if (order.kind === 'http') await announceAllOverHttp(order);
   else if (order.kind === 'heartbeats') beat(order.everyMs);

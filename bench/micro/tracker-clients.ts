@@ -1,8 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
+import type { KeyPair } from '../../lib/security/cluster-authority.ts';
 
 /** What a process full of clients is told; each order is answered by one {@link ClientsReport}. */
 export type ClientsOrder =
+  /** The next order's connections are over TLS, each with a certificate of this authority: they are made now. */
+  | { readonly kind: 'certify'; readonly authority: KeyPair; readonly first: number; readonly count: number }
   /** Open `count` control connections, of nodes number `first` and up, and say hello on each. */
   | { readonly kind: 'connect'; readonly url: string; readonly first: number; readonly count: number }
   /** The first `nodes` of them announce an image of `layers` in one message each, and wait for all answers. */

@@ -80,7 +80,7 @@ export function reportMarkdown(results: Results): string {
 
 const SCENARIO_NOTE =
   'p50 to max are times over the physical limit, each node from its own start, of the RNG seed with the worst p99.9; so are the traffic, the wall time and the memory beside them, and the command repeats that very run. ' +
-  'A target holds for every RNG seed: "worst of all seeds" is the figure farthest from it. The targets are those of `reference`; with `daemon` each p99.9 may be 0.03 of the limit higher.';
+  'A target holds for every RNG seed: "worst of all seeds" is the figure farthest from it. The targets are those of `reference`; with `daemon` each p99.9 may be 0.03 of the limit higher, and the other figures of the flash crowd by the line at the tracker (below).';
 
 const COMPARISON_NOTE =
   'Models of other kinds of schemes, not measurements of other products: the same physics, their way to decide. One run, RNG seed 1.';

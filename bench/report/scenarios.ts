@@ -1,3 +1,5 @@
+import { trackerLineSeconds } from '../simulate/limit.ts';
+import { PROFILES } from '../simulate/profile.ts';
 import type { Percentiles } from '../simulate/report.ts';
 
 /** A figure that a target is about; `makespanRatio` = makespan over the physical limit. */
@@ -11,6 +13,8 @@ export type Field =
 export interface Target {
   readonly field: Field;
   readonly atMost: number;
+  /** With the `daemon` profile; the nearest to `atMost` that the line at the tracker allows. @default as p99.9 may be higher */
+  readonly daemonAtMost?: number;
 }
 
 export interface ReportScenario {
@@ -23,6 +27,12 @@ export interface ReportScenario {
   readonly plot?: string;
 }
 
+/**
+ * The share of the physical limit that the last of the flash crowd waits in line at its tracker: as long as that nobody
+ * is there to serve it, so its own limit is later by so much, and the median's by half of it.
+ */
+const CROWD_LINE = trackerLineSeconds(PROFILES.daemon, 10_000, 1) / 10.24;
+
 export const RNG_SEEDS: readonly number[] = [1, 2, 3];
 
 export const SCENARIOS: readonly ReportScenario[] = [
@@ -31,10 +41,10 @@ export const SCENARIOS: readonly ReportScenario[] = [
     flags:
       '--nodes 10000 --blob-bytes 3GiB --piece-bytes 4MiB --node-rate 300MiB/s --seeds 3 --seed-rate 1000MiB/s',
     targets: [
-      { field: 'ratio.p50', atMost: 1.04 },
-      { field: 'ratio.p99', atMost: 1.045 },
+      { field: 'ratio.p50', atMost: 1.04, daemonAtMost: 1.04 + 0.5 * CROWD_LINE },
+      { field: 'ratio.p99', atMost: 1.045, daemonAtMost: 1.045 + 0.99 * CROWD_LINE },
       { field: 'ratio.p999', atMost: 1.06 },
-      { field: 'ratio.max', atMost: 1.08 },
+      { field: 'ratio.max', atMost: 1.08, daemonAtMost: 1.08 + CROWD_LINE },
     ],
     plot: 'simulation-crowd.svg',
   },

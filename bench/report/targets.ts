@@ -38,10 +38,11 @@ export function checkTargets(
   profile: Profile['name'],
   runs: readonly Report[],
 ): Check[] {
-  return targets.flatMap(({ field, atMost }) => {
+  return targets.flatMap(({ field, atMost, daemonAtMost }) => {
     const worst = mostOf(runs, (run) => valueOf(run, field));
     if (worst === undefined) return [];
-    const limit = atMost + allowance(field, profile, worst);
+    const own = profile === 'daemon' ? daemonAtMost : undefined;
+    const limit = own ?? atMost + allowance(field, profile, worst);
     const value = valueOf(worst, field);
     return [{ field, atMost: limit, worst: value, rngSeed: worst.rngSeed, met: value <= limit }];
   });

@@ -28,6 +28,8 @@ export interface SimulateFlags {
   readonly compare: boolean;
   /** Where to draw the curves. */
   readonly plot: string | undefined;
+  /** Where to write what happened on each node, as daemons do: docs/TRACE.md. */
+  readonly trace: string | undefined;
 }
 
 const EXAMPLES = `
@@ -38,6 +40,9 @@ Examples:
     npm run bench:sim -- --nodes 10000 --blob-bytes 3GiB --json
   The layers of an image, callers that come within 10 seconds, and a picture:
     npm run bench:sim -- --layers 50MiB,2KiB,400MiB --join staggered:10s --plot pull.svg
+  What happened on each node, and a picture of it beside a real pull (docs/TRACE.md):
+    npm run bench:sim -- --nodes 20 --blob-bytes 40MiB --trace simulated.jsonl
+    npm run bench:plot -- pull.jsonl simulated.jsonl -o pull.svg
   Machines that die, machines that are slow, a supernode that dies:
     npm run bench:sim -- --crash 10%@1s
     npm run bench:sim -- --slow 5%@0.1
@@ -54,6 +59,8 @@ Exit codes: 0 done, 1 the simulated swarm came to a halt, 2 a flag has a wrong v
 
 /** Pieces beyond this take more memory than one process should: 2^31 bits of knowledge about neighbours. */
 const MAX_NODE_PIECES = 100_000_000;
+/** Lines of some 250 bytes, and kept until the end. */
+const MAX_TRACED_PIECES = 1_000_000;
 const MAX_SEED = 2 ** 53 - 1;
 
 /** The command; `run` gets what it was asked for. */
@@ -100,6 +107,7 @@ export function simulateCli(run: (flags: SimulateFlags) => void): Command {
     .option('--rng-seed <number>', 'another number, another run', '1')
     .option('--compare', 'run models of other schemes too', false)
     .option('--plot <file>', 'draw how many nodes are done when, as SVG')
+    .option('--trace <file>', 'write when each piece came to each node, as daemons do (docs/TRACE.md)')
     .option('--json', 'print one JSON object', false)
     .allowExcessArguments(false)
     .addHelpText('after', EXAMPLES)
@@ -109,6 +117,7 @@ export function simulateCli(run: (flags: SimulateFlags) => void): Command {
         json: texts['json'] === true,
         compare: texts['compare'] === true,
         plot: typeof texts['plot'] === 'string' ? texts['plot'] : undefined,
+        trace: typeof texts['trace'] === 'string' ? texts['trace'] : undefined,
       }),
     );
 }
@@ -146,6 +155,9 @@ function readScenario(texts: Texts): Scenario {
   }
   if (scenario.nodes * pieceCount(scenario) > MAX_NODE_PIECES) {
     throw wrong(texts, 'nodes', `at most ${MAX_NODE_PIECES} pieces over all nodes`);
+  }
+  if (texts['trace'] !== undefined && scenario.nodes * pieceCount(scenario) > MAX_TRACED_PIECES) {
+    throw wrong(texts, 'trace', `at most ${MAX_TRACED_PIECES} pieces over all nodes`);
   }
   return scenario;
 }

@@ -1,3 +1,4 @@
+import type { Profile } from './profile.ts';
 import { imageBytes, type Scenario } from './scenario.ts';
 
 /**
@@ -50,4 +51,16 @@ export function discreteIdealSeconds(
   rate: number,
 ): number {
   return ((pieces + Math.floor(Math.log2(nodes))) * pieceBytes) / rate;
+}
+
+/**
+ * How long a tracker of one thread takes, in seconds, to read what every node of a crowd announces and to answer it. The
+ * last one knows of nobody to ask before that: in so far its limit is later, whatever the scheme.
+ */
+export function trackerLineSeconds(
+  { announceMs, messageMs }: Pick<Profile, 'announceMs' | 'messageMs'>,
+  nodes: number,
+  layers: number,
+): number {
+  return (nodes * (2 * messageMs + layers * announceMs)) / 1000;
 }

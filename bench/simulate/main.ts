@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { describeError, hasCode } from '../../lib/core/errors.ts';
+import { simulatedTrace } from '../trace/simulated-trace.ts';
 import { type SimulateFlags, simulateCli } from './cli.ts';
 import { blindSwarm } from './models/blind-swarm.ts';
 import { direct } from './models/direct.ts';
@@ -8,7 +9,8 @@ import type { Strategy } from './outcome.ts';
 import { plotSvg } from './plot.ts';
 import { progressLine } from './progress.ts';
 import { formatReport, report } from './report.ts';
-import { damselfly } from './swarm/simulation.ts';
+import { Simulation } from './swarm/simulation.ts';
+import type { Came } from './swarm/world.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -20,7 +22,10 @@ const OTHERS: Readonly<Record<string, Strategy>> = {
   direct,
 };
 
-function run({ scenario, json, compare, plot }: SimulateFlags): void {
+function run({ scenario, json, compare, plot, trace }: SimulateFlags): void {
+  const came: Came[] = [];
+  const onCame = trace === undefined ? undefined : (piece: Came): void => void came.push(piece);
+  const damselfly: Strategy = (given, onProgress) => new Simulation(given, undefined, onCame).run(onProgress);
   const strategies: Record<string, Strategy> = { damselfly, ...(compare ? OTHERS : {}) };
   const runs = Object.entries(strategies).map(([name, strategy]) => {
     const startedMs = performance.now();
@@ -38,6 +43,10 @@ function run({ scenario, json, compare, plot }: SimulateFlags): void {
     process.stdout.write(`${JSON.stringify(others.length > 0 ? { ...own, compare: others } : own)}\n`);
   } else process.stdout.write(`${runs.map((each) => formatReport(scenario, each.report)).join('\n\n')}\n`);
   if (plot !== undefined) writeFileSync(plot, plotSvg(runs));
+  const outcome = runs[0]?.outcome;
+  if (trace !== undefined && outcome !== undefined) {
+    writeFileSync(trace, simulatedTrace(scenario, outcome, came));
+  }
 }
 
 try {

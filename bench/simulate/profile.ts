@@ -7,11 +7,15 @@ export interface Profile {
   readonly hintsTakeTime: boolean;
   /** A node tells its neighbours of its pieces at once, but no more often than this. */
   readonly haveDelayMs: number;
-  /**
-   * CPU seconds of one core for a GB (1e9 bytes) received: receive, hash, write. The piece counts only after them. What
-   * sending costs is not charged.
-   */
-  readonly cpuSecondsPerGB: number;
+  /** CPU seconds for a GB (1e9 bytes) received; what sending costs is not charged. */
+  readonly cpuSecondsPerGB: {
+    /** Of the thread that does one piece after the other: receiving it, and holding it against its proof. */
+    readonly check: number;
+    /** Of threads beside it, several pieces at a time: writing it. It counts then. */
+    readonly write: number;
+    /** Of the first thread again, after the piece counts: its part of the digest of the whole blob. */
+    readonly digest: number;
+  };
   /** The tracker's time to read a message or to write one, and for each blob of one; announcements wait in line. */
   readonly messageMs: number;
   readonly announceMs: number;
@@ -30,7 +34,7 @@ const REFERENCE: Profile = {
   name: 'reference',
   hintsTakeTime: false,
   haveDelayMs: 0,
-  cpuSecondsPerGB: 0,
+  cpuSecondsPerGB: { check: 0, write: 0, digest: 0 },
   messageMs: 0,
   announceMs: 0,
   joinTakesTime: false,
@@ -46,12 +50,13 @@ const DAEMON: Profile = {
   haveDelayMs: 10,
   // Least of several runs on a shared virtual machine, with pieces of 4 MiB: 0.21 to receive alone,
   // 0.56 for the SHA-256 of the piece and 0.55 for that of the whole blob (both with SHA extensions), 0.36 for the write
-  // with its record, which threads beside the event loop do for the most part.
-  cpuSecondsPerGB: 1.7,
-  // bench/micro/tracker-costs, least of several runs, rounded up: 16 to 18 microseconds of the tracker's main thread to read
-  // a message or to write one, sockets included, and 3.3 for each blob of it.
-  messageMs: 0.02,
-  announceMs: 0.004,
+  // with its record, which threads beside the event loop do for the most part. In that order, as in
+  // lib/transfer/downloads.ts and piece-sink.ts.
+  cpuSecondsPerGB: { check: 0.77, write: 0.36, digest: 0.55 },
+  // bench/micro/tracker-costs, several runs: 14 to 16 microseconds of the tracker's main thread to read a message or to
+  // write one, more than a third of it in the kernel, and 2.3 to 2.5 for each blob of it.
+  messageMs: 0.015,
+  announceMs: 0.0025,
   joinTakesTime: true,
   // As TrackerCore names them. What supernodes copy from each other afterwards, to check the digest, is not simulated.
   owners: MOST_OWNERS,

@@ -79,7 +79,7 @@ function readUrl(argument: string | undefined, flag: string | undefined): URL {
 /** The user in a URL, as a header. */
 function userOf({ password, username }: URL): Record<string, string> {
   if (username === '' && password === '') return {};
-  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const user = [username, password].map(decoded).join(':');
   return { authorization: `Basic ${Buffer.from(user).toString('base64')}` };
 }
 
@@ -123,13 +123,17 @@ function outputOf(url: URL, output: string | undefined): string {
 }
 
 function safeName({ pathname }: URL): string {
-  let name = basename(pathname);
-  try {
-    name = decodeURIComponent(name);
-  } catch {
-    // It is a name as it is.
-  }
+  const name = decoded(basename(pathname));
   return /[/\\\0]/.test(name) || name === '.' || name === '..' ? '' : name;
+}
+
+/** What is no escape stays as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function wrong(what: string, why: string): DamselflyError {

@@ -2,10 +2,11 @@ import { Command, Option } from 'commander';
 import { orFail } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes, formatDuration, formatRate } from '../../lib/config/units.ts';
-import { DamselflyError, describeError } from '../../lib/core/errors.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { formatChecksum } from '../file/checksum.ts';
-import { type FetchedFile, fetchFile, REASONS } from '../file/fetch-file.ts';
+import { closingLine } from '../file/closing-line.ts';
+import { type FetchedFile, fetchFile } from '../file/fetch-file.ts';
 import { createFileProgress } from '../file/progress.ts';
 import { isTorrent } from '../torrent/torrent-source.ts';
 import { takeNotedFlags } from './dragonfly-flags.ts';
@@ -26,6 +27,7 @@ Examples:
   dfget --filter "Signature&Expires" "https://bucket.corp/model.bin?Signature=abc&Expires=1"
   dfget -u https://files.corp/model.bin -o model.bin --showbar            as with Dragonfly's dfget 1
   dfget https://files.corp/disk.qcow2.torrent -o disk.qcow2                as "dfget cache fetch"
+  dfget "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"
 
 The host is to be an upstream of the daemon and of the supernodes (--upstream files.corp=https://files.corp); of any other, and
 without a daemon, the file comes straight from its source, which is said. What is there of a file that was interrupted is
@@ -39,7 +41,7 @@ const collect = (value: string, before: readonly string[] = []): string[] => [..
 export function getCommand(): Command {
   const command = new Command('get')
     .description('Download a file at a URL through the swarm; "get" may be left out.')
-    .argument('[url]', 'of the file, http or https')
+    .argument('[url]', 'of the file, http or https; or a torrent or magnet link')
     .option('-o, --output <file>', 'where to write it (default: the last part of the URL, here)')
     .option('--digest <algorithm:hex>', 'what it has to be: sha256, sha512, sha1, md5 or crc32')
     .option('-H, --header <"name: value">', 'show this to the source; repeatable', collect)
@@ -152,14 +154,4 @@ function tell(fetched: FetchedFile, wanted: GetRequest['wanted'], elapsedMs: num
   process.stdout.write(
     `${path}: ${formatBytes(bytes)} from the ${from} in ${formatDuration(elapsedMs)} (${rate})${before}${what}\n`,
   );
-}
-
-/** The last line of Dragonfly's dfget 1. Its exit codes are other ones: this has ours. */
-function closingLine(result: FetchedFile | { readonly error: unknown }, elapsedMs: number): string {
-  const cost = `cost:${(elapsedMs / 1000).toFixed(3)}s`;
-  if ('error' in result) {
-    const { error } = result;
-    return `download FAIL(1) ${cost} length:0 reason:${REASONS.brokeOff} error:${describeError(error)}`;
-  }
-  return `download SUCCESS(0) ${cost} length:${result.bytes} reason:${result.reason}`;
 }

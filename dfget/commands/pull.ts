@@ -2,9 +2,11 @@ import { Command, Option } from 'commander';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes, formatDuration, formatRate } from '../../lib/config/units.ts';
 import { ALL_PLATFORMS } from '../../lib/origin/resolve-image.ts';
+import type { DaemonClient } from '../daemon-client.ts';
 import { pullImage } from '../pull-image.ts';
 import { createPullProgress } from '../pull-progress.ts';
 import { saveImage } from '../save-image.ts';
+import { inSpan } from './in-span.ts';
 import { withDaemon } from './with-daemon.ts';
 
 interface PullFlags {
@@ -49,7 +51,7 @@ export function pullCommand(): Command {
       const platform = allPlatforms === true ? ALL_PLATFORMS : flags.platform;
       const progress = createPullProgress({ json, isTty: process.stderr.isTTY === true });
       const startedMs = performance.now();
-      await withDaemon(flags, async (client, signal) => {
+      const pull = async (client: DaemonClient, signal: AbortSignal): Promise<void> => {
         const wanted = { image, platform };
         try {
           const result =
@@ -70,6 +72,9 @@ export function pullCommand(): Command {
         } finally {
           progress.stop();
         }
-      });
+      };
+      await inSpan('dfget pull', { facts: { 'damselfly.image': image }, json }, (traceparent) =>
+        withDaemon(flags, pull, traceparent),
+      );
     });
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { Argument, Command } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { orFail } from '../../lib/command/fail.ts';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
@@ -14,6 +14,7 @@ import { servedHere, type WantedFlags, wantedRegistries } from '../setup/wanted.
 interface SetupFlags extends WantedFlags {
   readonly dryRun?: boolean;
   readonly undo?: boolean;
+  readonly stay?: boolean;
   readonly restart?: boolean;
   readonly root: string;
   readonly socket: string;
@@ -21,6 +22,8 @@ interface SetupFlags extends WantedFlags {
 }
 
 const STATUS_WAIT_MS = 5_000;
+/** Something to wait for: a signal alone does not keep a process alive. */
+const IDLE_MS = 3_600_000;
 
 /** `dfget setup CLIENT` */
 export function setupCommand(): Command {
@@ -37,6 +40,12 @@ export function setupCommand(): Command {
     )
     .option('--dry-run', 'show what would change, and change nothing')
     .option('--undo', 'put everything back, byte for byte, as it was before the first setup')
+    .addOption(
+      new Option(
+        '--stay',
+        'stay until told to stop (SIGTERM, SIGINT), then undo it: beside a daemon that comes and goes, as in Kubernetes',
+      ).conflicts(['dryRun', 'undo']),
+    )
     .option(
       '--restart',
       'make the client read its files again, when they have changed and it does not do so by itself',
@@ -61,9 +70,21 @@ Exit codes: 0 done, or nothing to do; 1 refused; 2 wrong usage.
     .action(async (name: string, flags: SetupFlags) => {
       const json = flags.json === true;
       await orFail(json, async () => {
+        const told = flags.stay === true ? toldToStop() : undefined;
         await setUp(name, flags, json);
+        if (told === undefined) return;
+        await told;
+        await setUp(name, { ...flags, undo: true }, json);
       });
     });
+}
+
+/** Keeps the process alive until it gets a signal to end; listened for from the call on. */
+function toldToStop(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const alive = setInterval(() => {}, IDLE_MS);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  return promise.finally(() => clearInterval(alive));
 }
 
 async function setUp(name: string, flags: SetupFlags, json: boolean): Promise<void> {

@@ -7,12 +7,16 @@ export interface DaemonFlags {
   readonly json?: boolean;
 }
 
-/** Runs a command that asks the daemon: interrupts end it, failures are told and become the exit code. */
+/**
+ * Runs a command that asks the daemon: interrupts end it, failures are told and become the exit code.
+ * @param traceparent of the trace that what it asks for is part of
+ */
 export async function withDaemon(
   { json = false, socket }: DaemonFlags,
   use: (client: DaemonClient, signal: AbortSignal) => Promise<void>,
+  traceparent?: string,
 ): Promise<void> {
-  const client = createDaemonClient(socket);
+  const client = createDaemonClient(socket, traceparent);
   const gaveUp = new AbortController();
   const onSignal = (): void => gaveUp.abort(new DamselflyError('ABORTED', 'interrupted'));
   process.once('SIGINT', onSignal);

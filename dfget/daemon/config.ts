@@ -168,6 +168,7 @@ export const daemonConfig = z.object({
   zoneCidr: settings.zoneCidr,
   label: settings.label,
   logLevel: settings.logLevel,
+  otlpEndpoint: settings.otlpEndpoint,
   insecure: settings.insecure,
   joinToken: settings.joinToken,
   enroll: settings.enroll,

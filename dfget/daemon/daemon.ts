@@ -50,7 +50,7 @@ export async function createDaemon(
   config: DaemonConfig,
   options: DaemonOptions = {},
 ): Promise<RunningProcess> {
-  const parts = createHostParts(deps, config);
+  const parts = await createHostParts(deps, config, 'node');
   let daemon: Daemon | undefined;
   try {
     const takeover = config.upgrade ? await takeOver(deps, config.socket) : undefined;
@@ -112,7 +112,7 @@ class Daemon implements RunningProcess, HandoverHost {
   /** Begins to serve. @throws CONFIG_INVALID, UPGRADE_FAILED */
   async start({ handsOver = false, sources }: DaemonOptions, takeover: Takeover | undefined): Promise<void> {
     const { clock, log } = this.#deps;
-    const { metrics } = this.#parts;
+    const { metrics, tracer } = this.#parts;
     const origin = this.#origin;
     const config = this.#config;
     const notes = plainProxyNotes(config);
@@ -121,7 +121,7 @@ class Daemon implements RunningProcess, HandoverHost {
     const proxy = await createRegistryProxy(
       {
         ...this.#deps,
-        ...{ origin, metrics, blobs: this.#blobs },
+        ...{ origin, metrics, tracer, blobs: this.#blobs },
         isPaused: (upstream) => this.#node.pause.isPaused(upstream),
       },
       { ...proxyConfig(config, origin.upstreams, this.#node.stateFolder), tls: proxyTls },
@@ -147,6 +147,7 @@ class Daemon implements RunningProcess, HandoverHost {
         pause,
         cached,
         preheats,
+        needsCapabilities: this.#deps.credentials !== undefined,
         shares: () => this.#node.shares,
         status,
         trace: () => this.#node.traced,

@@ -10,7 +10,7 @@ import type { Node } from './node.ts';
 export function describeListeners(
   node: Node,
   proxy: RegistryProxy,
-  { proxyListen, proxyTlsCert, socket }: DaemonConfig,
+  { offlineRegistry, proxyListen, proxyTlsCert, socket }: DaemonConfig,
 ): Pick<RunningProcess, 'ready' | 'summary'> {
   const proxies = proxy.addresses.map((at, index) => ({
     upstream: proxyListen[index]?.upstream ?? null,
@@ -25,6 +25,8 @@ export function describeListeners(
   const { adminAddress: admin, peerAddress: peer } = node;
   const also =
     forward && `  forward proxy on http://${forward.address}, its clients must trust ${forward.ca}\n`;
+  const none = node.origin.upstreams.length + offlineRegistry.length === 0;
+  const nothing = none ? '  of no registry yet: --upstream harbor.corp=https://harbor.corp names one\n' : '';
   return {
     ready: {
       ...{ process: 'daemon', pid: process.pid, id, proxy: proxies, peer, admin, socket },
@@ -32,7 +34,7 @@ export function describeListeners(
     },
     summary:
       `node ${id.slice(0, 8)}: registry mirror on ${proxies.map(({ address }) => `${scheme}://${address}`).join(', ')}\n` +
-      `${also ?? ''}  peers on ${peer}, admin on http://${admin}, socket ${socket}`,
+      `${nothing}${also ?? ''}  peers on ${peer}, admin on http://${admin}, socket ${socket}`,
   };
 }
 

@@ -1,8 +1,8 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Digest, parseDigest } from '../../lib/core/digest.ts';
-import { DamselflyError, describeError } from '../../lib/core/errors.ts';
+import { type Digest, isDigest, parseDigest } from '../../lib/core/digest.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest } from '../../lib/oci/manifest.ts';
 import { isForeignLayer } from '../../lib/oci/media-types.ts';
@@ -27,14 +27,15 @@ export interface ImportedImages {
   forget(image: string): Promise<boolean>;
 }
 
-const descriptor = z.object({ digest: z.string(), size: z.number() });
+const digest = z.string().refine(isDigest);
+const descriptor = z.object({ digest, size: z.int().min(0) });
 const stored = z.array(
   z.object({
     image: z.string(),
     upstream: z.string(),
     repository: z.string(),
     tag: z.string().optional(),
-    digest: z.string(),
+    digest,
     manifests: z.array(descriptor.extend({ mediaType: z.string() })),
     blobs: z.array(descriptor),
   }),
@@ -157,10 +158,16 @@ async function readList(file: string, log: Logger): Promise<readonly ImportedIma
   } catch {
     return [];
   }
+  const images = decodeImages(text);
+  if (images === undefined) log.error({ file }, 'the names of imported images cannot be read');
+  return images ?? [];
+}
+
+/** The images that a list names; undefined when it is no such list. */
+export function decodeImages(text: string): readonly ImportedImage[] | undefined {
   try {
     return stored.parse(JSON.parse(text));
-  } catch (error) {
-    log.error({ file, error: describeError(error) }, 'the names of imported images cannot be read');
-    return [];
+  } catch {
+    return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
@@ -6,6 +6,7 @@ import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { parseBlobKey } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
 import { parseRange } from '../../lib/core/range.ts';
+import { readTraceparent } from '../../lib/core/traceparent.ts';
 import { createLazyServer } from '../../lib/observe/lazy-server.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
@@ -40,6 +41,8 @@ export interface LocalApiDeps {
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
+  /** Whether peers give blobs only to those that show the right to them. */
+  readonly needsCapabilities: boolean;
   /** What happened lately. */
   readonly trace: () => TraceApiDeps;
   readonly shares: () => Shares;
@@ -178,7 +181,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   server.get('/v1/manifest', async (request, reply) => {
     const { reference, repository, upstream } = manifestQuery.parse(request.query);
-    const read = { origin: { upstream, repository }, reference };
+    const read = { origin: { upstream, repository, ...tracedBy(request.headers) }, reference };
     const signal = goneSignal(reply);
     const manifest = await registry.readManifest(read, { signal });
     // One question for all of its blobs.
@@ -191,14 +194,18 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   server.post('/v1/files', async (request, reply): Promise<FoundFile> => {
     const isPaused = (upstream: string): boolean => pause().isPaused(upstream);
-    return await findFile(registry, isPaused, fileBody.parse(request.body), goneSignal(reply));
+    const finder = { isPaused, needsCapabilities: deps.needsCapabilities };
+    return await findFile(registry, finder, fileBody.parse(request.body), goneSignal(reply));
   });
 
   server.get('/v1/blobs/:digest', async (request, reply) => {
     const digest = parseBlobKey((request.params as { digest: string }).digest);
     const { rangeIs, repository, size, upstream } = blobQuery.parse(request.query);
     const secret = request.headers[ORIGIN_AUTHORIZATION];
-    const origin = { upstream, repository, ...(typeof secret === 'string' ? { authorization: secret } : {}) };
+    const origin = {
+      ...{ upstream, repository, ...tracedBy(request.headers) },
+      ...(typeof secret === 'string' ? { authorization: secret } : {}),
+    };
     const wanted = parseRange(request.headers.range, size);
     if (wanted.kind === 'unsatisfiable') {
       throw new DamselflyError('RANGE_INVALID', 'the range lies outside the blob');
@@ -238,6 +245,12 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   });
 
   return server;
+}
+
+/** The trace that the command which asks is part of. */
+function tracedBy(headers: IncomingHttpHeaders): { readonly traceparent?: string } {
+  const traceparent = readTraceparent(headers['traceparent']);
+  return traceparent === undefined ? {} : { traceparent };
 }
 
 /** A successor is started as we were; it takes over from us. */

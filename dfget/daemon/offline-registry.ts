@@ -52,6 +52,9 @@ export function withOfflineRegistries(
       const digest = parseDigest(found.digest);
       return { bytes: await readManifest(store, digest), digest, mediaType: found.mediaType };
     },
+    // What is on this node says nothing to others.
+    isPublic: async (blob, options) =>
+      !isOffline(blob.origin.upstream) && (await origin.isPublic(blob, options)),
     readTags: async (read, options) =>
       isOffline(read.upstream)
         ? (tagsOf(held().images, read.upstream, read.repository) ?? [])

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isMap, isScalar, isSeq, type Pair, parse, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
+import { isMap, isScalar, isSeq, type Pair, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml';
+import { readYaml } from '../../lib/config/yaml.ts';
 import { type SetupClient, type WantedRegistry, WRITTEN_BY } from './client.ts';
 import { refuse } from './refuse.ts';
 import { applyEdits, linesAfter, linesAtEnd, linesBefore, type TextEdit } from './text-edit.ts';
@@ -25,16 +26,17 @@ export const k3sSetup: SetupClient = {
 };
 
 interface Registries {
-  mirrors?: Record<string, { endpoint?: string[] } | null> | null;
+  mirrors?: Record<string, { endpoint?: unknown } | null> | null;
 }
 
 function withMirror(text: string, registry: WantedRegistry): string {
   const { name, url } = registry;
   const endpoint = `http://${registry.mirror}`;
   const endpoints = [endpoint, ...(url === undefined ? [] : [url])];
-  const before = read(text);
+  const before = registriesIn(text);
   const present = before.mirrors?.[name];
-  if (present?.endpoint?.includes(endpoint) === true) return text;
+  const listed: unknown[] | undefined = Array.isArray(present?.endpoint) ? present.endpoint : undefined;
+  if (listed?.includes(endpoint) === true) return text;
   if (present === undefined && before.mirrors?.['*'] !== undefined) {
     refuse(
       K3S_CONFIG,
@@ -43,7 +45,7 @@ function withMirror(text: string, registry: WantedRegistry): string {
   }
   const edit = editFor(text, name, endpoints);
   const after = edit === undefined ? text : applyEdits(text, [edit]);
-  const added = present?.endpoint === undefined ? endpoints : [endpoint, ...present.endpoint];
+  const added = listed === undefined ? endpoints : [endpoint, ...listed];
   const expected = { ...before, mirrors: { ...before.mirrors, [name]: { ...present, endpoint: added } } };
   // What was not understood shows here: the new text must say what the old one did, and the mirror.
   if (!isDeepStrictEqual(readOrNothing(after), expected)) {
@@ -55,25 +57,22 @@ function withMirror(text: string, registry: WantedRegistry): string {
   return after;
 }
 
-function read(text: string): Registries {
-  let value: unknown;
-  try {
-    value = parse(text) ?? {};
-  } catch (error) {
-    refuse(K3S_CONFIG, `it is not YAML (${(error as Error).message.split('\n')[0] ?? ''}): correct it`);
+function registriesIn(text: string): Registries {
+  const read = readYaml(text);
+  if (read.kind === 'fault') {
+    const { code, line } = read.fault;
+    refuse(K3S_CONFIG, `it is not YAML (${code}${line === undefined ? '' : ` in line ${line}`}): correct it`);
   }
+  const value = read.value ?? {};
   if (typeof value !== 'object' || Array.isArray(value)) {
     refuse(K3S_CONFIG, 'it is not a YAML mapping: correct it');
   }
-  return value as Registries;
+  return value;
 }
 
 function readOrNothing(text: string): unknown {
-  try {
-    return parse(text);
-  } catch {
-    return undefined;
-  }
+  const read = readYaml(text);
+  return read.kind === 'value' ? read.value : undefined;
 }
 
 /** The edit that puts the endpoints first; undefined where the text offers no place for one. */

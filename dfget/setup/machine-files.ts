@@ -124,11 +124,16 @@ export function createMachineFiles(root: string): MachineFiles {
         try {
           rmdirSync(place(path));
         } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' && !isAbsent(error)) throw error;
+          if (!isInUse(error) && !isAbsent(error)) throw error;
         }
       }),
     removeTree: (path) => attempt(path, () => rmSync(place(path), { recursive: true, force: true })),
   };
+}
+
+/** There is something else in it, or a disk is mounted there: it was not made for us, or not for us alone. */
+function isInUse(error: unknown): boolean {
+  return ['ENOTEMPTY', 'EEXIST', 'EBUSY'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function isAbsent(error: unknown): boolean {

@@ -30,15 +30,15 @@ const stored = z.object({
   infoHash: z.string().regex(/^[0-9a-f]{40}$/),
   source: z.string(),
   name: z.string(),
-  size: z.number(),
-  pieceBytes: z.number(),
+  size: z.int().min(0),
+  pieceBytes: z.int().min(1),
   digest: z.string(),
   announce: z.array(z.string()),
   passkey: z.string(),
   pinned: z.array(digest),
   parts: z.array(
     z.discriminatedUnion('kind', [
-      z.object({ kind: z.literal('blob'), digest, size: z.number() }),
+      z.object({ kind: z.literal('blob'), digest, size: z.int().min(0) }),
       z.object({ kind: z.literal('bytes'), bytes }),
     ]),
   ),
@@ -69,10 +69,15 @@ export async function readShares(folder: string, log: Logger): Promise<ShareReco
   const records: ShareRecord[] = [];
   for (const name of names) {
     try {
-      records.push(stored.parse(JSON.parse(await readFile(join(folder, name), 'utf8'))));
+      records.push(decodeShare(await readFile(join(folder, name), 'utf8')));
     } catch (error) {
       log.error({ name, error: describeError(error) }, 'a shared torrent cannot be read, and is not shared');
     }
   }
   return records;
+}
+
+/** @throws Error when it is none */
+export function decodeShare(text: string): ShareRecord {
+  return stored.parse(JSON.parse(text));
 }

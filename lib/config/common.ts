@@ -12,6 +12,7 @@ import {
   httpsUrl,
   label,
   logLevel,
+  otlpUrl,
   plainRate,
   rate,
   share,
@@ -121,6 +122,10 @@ export const settings = {
   logLevel: setting(logLevel().default('info'), {
     argument: '<level>',
     help: 'debug, info, warn, error or silent (default: info)',
+  }),
+  otlpEndpoint: setting(otlpUrl().optional(), {
+    argument: '<url>',
+    help: 'a collector of OpenTelemetry that is sent spans of pulls by OTLP over HTTP, such as http://collector.corp:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT, else none)',
   }),
   insecure: setting(toggle().default(false), {
     help: 'plain connections without identities: only for a network where everyone is trusted; said at each start',

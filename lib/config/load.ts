@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { type Command, Option } from 'commander';
-import type * as Yaml from 'yaml';
 import type { z } from 'zod';
 import { DamselflyError } from '../core/errors.ts';
+import { readYaml, type YamlFault } from './yaml.ts';
 
 /** What the help says of one setting; attached to its schema with `.meta()`. */
 export interface SettingMeta {
@@ -11,12 +10,6 @@ export interface SettingMeta {
   readonly argument?: string;
   readonly help: string;
   readonly repeat?: boolean;
-}
-
-/** Loaded for those who have a file; 5 MiB of memory. */
-function parseYaml(text: string): unknown {
-  const { parse } = createRequire(import.meta.url)('yaml') as typeof Yaml;
-  return parse(text);
 }
 
 type Shape = Record<string, z.ZodType>;
@@ -157,23 +150,20 @@ function readFile(sources: ConfigSources): { path: string; values: Record<string
       `cannot read the config file ${path}: ${(error as Error).message}`,
     );
   }
-  let values: unknown;
-  try {
-    values = parseYaml(text) ?? {};
-  } catch (error) {
-    throw new DamselflyError('CONFIG_INVALID', `${path} is not YAML: ${whereInYaml(error)}`);
+  const read = readYaml(text);
+  if (read.kind === 'fault') {
+    throw new DamselflyError('CONFIG_INVALID', `${path} is not YAML: ${whereInYaml(read.fault)}`);
   }
-  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+  const values = read.value ?? {};
+  if (typeof values !== 'object' || Array.isArray(values)) {
     throw new DamselflyError('CONFIG_INVALID', `${path}: expected settings as "name: value" lines`);
   }
   return { path, values: values as Record<string, unknown> };
 }
 
-/** What kind of fault, and where. The parser's own words would repeat a part of the file, which may hold a secret. */
-function whereInYaml(error: unknown): string {
-  const { code, linePos } = error as Partial<Yaml.YAMLParseError>;
-  const at = linePos?.[0];
-  return `${code ?? 'a fault'}${at === undefined ? '' : ` at line ${at.line}, column ${at.col}`}`;
+/** What kind of fault, and where. The words of the file may hold a secret. */
+function whereInYaml({ code, column, line }: YamlFault): string {
+  return `${code}${line === undefined ? '' : ` at line ${line}, column ${column ?? 1}`}`;
 }
 
 /** What the help says of a setting. */

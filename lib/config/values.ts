@@ -100,6 +100,16 @@ export const httpUrl = () =>
     return url.origin;
   });
 
+/** `http://collector:4318`, with a path before `/v1/traces` or none. */
+export const otlpUrl = () =>
+  z.string().transform((text, context): string => {
+    const url = URL.parse(text);
+    if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.search !== '') {
+      return refuse(context, 'a URL, such as http://collector.corp:4318');
+    }
+    return `${url.origin}${url.pathname.replace(/\/$/, '')}`;
+  });
+
 /** `24h`, `90s`; milliseconds. */
 export const duration = () =>
   z

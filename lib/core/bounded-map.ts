@@ -7,6 +7,10 @@ export class BoundedMap<T> {
     this.#max = max;
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   get(key: string): T | undefined {
     return this.#entries.get(key);
   }

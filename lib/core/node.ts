@@ -21,4 +21,6 @@ export interface BlobOrigin {
   readonly repository: string;
   /** The caller's Authorization header value, if it sent one. A secret: never logged, never stored. */
   readonly authorization?: string;
+  /** W3C traceparent of the work that the read is a part of: lib/observe/spans.ts. */
+  readonly traceparent?: string;
 }

@@ -2,6 +2,8 @@
 export interface ControlLink {
   /** Connected, and neither end has begun to close. */
   readonly isOpen: boolean;
+  /** Whether what we have dialled should make way for a new connection, since certificates change; absent where there are none. */
+  readonly isOld?: boolean;
   /** Bytes queued and not yet handed to the network. */
   readonly bufferedBytes: number;
   /** Queues one message. */

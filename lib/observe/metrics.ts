@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { addBuildInfo } from './build-info.ts';
+import { addProcessMetrics } from './process-metrics.ts';
 
 /** Where received bytes came from. */
 export type Source = 'origin' | 'supernode' | 'peer' | 'archive' | 'object-store';
@@ -8,7 +9,7 @@ export type Source = 'origin' | 'supernode' | 'peer' | 'archive' | 'object-store
 export type Metrics = ReturnType<typeof createMetrics>;
 
 const FALLBACK_HELP =
-  'Times the node read from the registry itself: nothing came from the swarm (stalled), nobody was there who could send (no-peers), no supernode could read the blob (supernode-failed), a living supernode or the holder of the lease was slow (aside), the swarm gave far less than the registry would (hedge), nobody gave leave for 20 s (last-resort), our own disk failed (store), no supernode says that it may be had from peers (no-capability), the upstream is paused (paused)';
+  'Times the node read from the registry itself: nothing came from the swarm (stalled), nobody was there who could send (no-peers), no supernode could read the blob (supernode-failed), a living supernode or the holder of the lease was slow (aside), the swarm gave far less than the registry would (hedge), nobody gave leave for 20 s (last-resort), our own disk failed (store), no supernode says that it may be had from peers, and not everybody may have it (no-capability), the upstream is paused (paused)';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
@@ -17,7 +18,7 @@ const RATIOS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0
 export function createMetrics(options: { readonly defaults?: boolean } = {}) {
   const registry = new Registry();
   const registers = [registry];
-  if (options.defaults !== false) collectDefaultMetrics({ register: registry });
+  if (options.defaults !== false) addProcessMetrics(registry);
   addBuildInfo(registry);
   const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Counter({ name: `damselfly_${name}`, help, labelNames, registers });

@@ -40,7 +40,7 @@ export async function askAsReader(
   if (response !== undefined) await discard(response);
   throw new DamselflyError(
     'UPSTREAM_REFUSED',
-    `the registry answered ${status} for a ${read.kind}${adviceFor(status)}`,
+    `the registry answered ${status} for ${whatOf(read)}${adviceFor(status)}`,
     {
       status,
       upstream: origin.upstream,
@@ -52,11 +52,12 @@ export async function askAsReader(
 
 function* waysToRead(
   registry: Registry,
-  { headers, kind, origin, path }: Read,
+  { headers: asked, kind, origin, path }: Read,
   signal: AbortSignal,
 ): Generator<() => Promise<OriginResponse>> {
   const request = { kind, method: 'GET', path };
-  const { authorization, repository } = origin;
+  const { authorization, repository, traceparent } = origin;
+  const headers = { ...asked, ...(traceparent === undefined ? {} : { traceparent }) };
   if (authorization !== undefined) {
     const newest = registry.newest.of(repository, authorization);
     for (const each of new Set([newest, authorization])) {
@@ -80,8 +81,16 @@ async function askStorage(
   return { ...(await registry.storage(request, signal)), storage: request.url };
 }
 
+/** `manifest v1 of harbor.corp/team/app` */
+function whatOf({ kind, origin, path }: Read): string {
+  const bare = path.replace(/\?.*$/, '');
+  const what = kind === 'other' ? bare : `${kind} ${bare.slice(bare.lastIndexOf('/') + 1)}`;
+  return `${what} of ${origin.upstream}/${origin.repository}`;
+}
+
 function adviceFor(status: number): string {
-  return status === 401
-    ? ': log in to it, or give the upstream credentials (username and password, or auth-file)'
-    : '';
+  if (status === 401) {
+    return ': log in to it, or give the upstream credentials (username and password, or auth-file)';
+  }
+  return status === 404 ? ': it is not there, or hidden from whoever asks' : '';
 }

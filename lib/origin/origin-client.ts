@@ -43,6 +43,15 @@ export interface OriginClient {
    * @throws as readBlob
    */
   readManifest(read: ManifestRead, options: { readonly signal: AbortSignal }): Promise<ManifestBody>;
+  /**
+   * Whether the registry gives a blob to whoever asks, without any account. False also when that cannot be asked: where
+   * we have an account and tokens are given to accounts, and where our connection says who we are.
+   * @throws as {@link request}
+   */
+  isPublic(
+    blob: Pick<BlobRead, 'digest' | 'origin'>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<boolean>;
   /** The names of all tags of a repository, with the same rights as {@link readBlob}. @throws as readBlob */
   readTags(origin: BlobOrigin, options: { readonly signal: AbortSignal }): Promise<readonly string[]>;
   close(): Promise<void>;

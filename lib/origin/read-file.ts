@@ -14,7 +14,9 @@ import { askAsGiven, askAsOurselves, type Registry } from './registry.ts';
 export async function readFile(registry: Registry, read: BlobRead, signal: AbortSignal): Promise<BlobBody> {
   const { digest, origin } = read;
   const { headers, path, secret } = fileRequest(origin);
-  const asked = { accept: '*/*', ...headers, ...rangeHeader(read) };
+  const { traceparent } = origin;
+  const traced = traceparent === undefined ? {} : { traceparent };
+  const asked = { accept: '*/*', ...headers, ...rangeHeader(read), ...traced };
   const asNode = registry.trust === 'node' && headers['authorization'] === undefined;
   const ask = asNode ? askAsOurselves : askAsGiven;
   const request = { kind: 'blob', method: 'GET', path, headers: asked, secret } as const;

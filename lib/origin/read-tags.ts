@@ -1,9 +1,9 @@
 import { DamselflyError } from '../core/errors.ts';
 import type { BlobOrigin } from '../core/node.ts';
-import { isTag } from '../oci/names.ts';
 import { askAsReader } from './ask-as-reader.ts';
 import { readBody } from './exchange.ts';
 import type { Registry } from './registry.ts';
+import { nextQuery, tagsOf } from './tags-page.ts';
 
 const PAGE_TAGS = 1000;
 /** Most tags of one repository that are looked through; real ones have some hundreds. */
@@ -30,23 +30,4 @@ export async function readTags(
     }
     query = next;
   }
-}
-
-function tagsOf(bytes: Uint8Array): string[] {
-  try {
-    const { tags } = JSON.parse(new TextDecoder().decode(bytes)) as { readonly tags?: unknown };
-    // A repository whose tags were all deleted says null.
-    return Array.isArray(tags)
-      ? tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag))
-      : [];
-  } catch {
-    throw new DamselflyError('UPSTREAM_BROKEN', 'the registry sent no list of tags');
-  }
-}
-
-/** Of the next page only the question is believed, not where to ask it (distribution-spec, "Listing Tags"). */
-function nextQuery(link: string | string[] | undefined): string | undefined {
-  const [, target] = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(String(link ?? '')) ?? [];
-  const at = target?.indexOf('?') ?? -1;
-  return at < 0 ? undefined : target?.slice(at + 1).replace(/[^\w.~%&=+-]/g, '');
 }

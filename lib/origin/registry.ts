@@ -22,6 +22,8 @@ export interface Endpoint {
 export interface Registry {
   readonly trust: 'caller' | 'node';
   readonly grantsPull: GrantsPull;
+  /** Every connection shows a certificate of ours. */
+  readonly namesUs: boolean;
   readonly endpoints: Endpoints<Endpoint>;
   readonly newest: NewestAuthorization;
   readonly redirects: SignedRedirects;

@@ -72,6 +72,11 @@ export class Credentials {
     this.#lookLater();
   }
 
+  /** What its timers go by. */
+  get clock(): Clock {
+    return this.#deps.clock;
+  }
+
   /** Key, certificate and authority in force now. */
   get keys(): TlsKeys {
     return this.#keys;

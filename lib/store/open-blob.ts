@@ -144,6 +144,7 @@ export class OpenBlob {
 
   /** @throws STORE_* */
   async write(proof: PieceProof, bytes: Uint8Array): Promise<void> {
+    if (this.#resetFailed) await this.#resetAtLast();
     while (this.#forgetting !== undefined) await this.#forgetting;
     const { index } = proof;
     if (this.pieces.have.has(index)) return;
@@ -210,6 +211,13 @@ export class OpenBlob {
     return this.#forget('reset a blob', async () => {
       await Promise.allSettled(this.#writing.values());
       await this.#reset();
+    });
+  }
+
+  /** The disk may have recovered. */
+  #resetAtLast(): Promise<void> {
+    return this.#forget('reset a blob', async () => {
+      if (this.#resetFailed) await this.#reset();
     });
   }
 

@@ -47,6 +47,15 @@ export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting,
   return !owed && Math.min(idleMs, answeredMs) >= ALONE_MS * spread;
 }
 
+/**
+ * Whether the client has waited too long for its next piece, while others come: then the node reads past them what its
+ * client needs next.
+ * @param share as above
+ */
+export function isOvertaken(waitedMs: number, share: number): boolean {
+  return waitedMs >= SEEDED_STALL_MS * (1 + SEEDED_SPREAD * share);
+}
+
 /** Whether the node reads what its client needs next, whoever else was to read it. Others must have been asked before. */
 export function stepsAside({ idleMs, company }: Pick<Waiting, 'idleMs' | 'company'>): boolean {
   return idleMs >= (company ? ASIDE_MS : ALONE_ASIDE_MS);

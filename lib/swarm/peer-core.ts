@@ -318,6 +318,11 @@ export class PeerCore {
     return blob !== undefined && piece >= 0 && piece < blob.pieces && blob.has(piece);
   }
 
+  /** Whether the piece is neither here, nor asked of a peer, nor reserved. */
+  wants(slot: number, piece: number): boolean {
+    return this.#blobs.get(slot)?.wants(piece) === true;
+  }
+
   /** Pieces of the blob that we hold. */
   held(slot: number): number {
     return this.#blobs.get(slot)?.count ?? 0;

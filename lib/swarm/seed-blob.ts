@@ -46,6 +46,11 @@ export class SeedBlob {
     return counts;
   }
 
+  /** How often the piece was given in the zone; what others give there counts as given once. */
+  times(zone: number, piece: number, far: FarValue): number {
+    return this.given(zone)[piece]! + this.#others(piece, far);
+  }
+
   forgetGiven(): void {
     for (const counts of this.#given) counts?.fill(0);
   }
@@ -65,8 +70,7 @@ export class SeedBlob {
   }
 
   /**
-   * Of what was noted, the piece least given in the zone, at most `most` times; ties in order; or -1. What others give
-   * there counts as given once.
+   * Of what was noted, the piece least given in the zone, at most `most` {@link times}; ties in order; or -1.
    */
   leastGiven(zone: number, most: number, far: FarValue): number {
     const given = this.given(zone);
@@ -75,7 +79,7 @@ export class SeedBlob {
     for (let word = 0; word < this.#lacking.length; word++) {
       for (let left = this.#lacking[word]!; left !== 0; left &= left - 1) {
         const piece = (word << 5) | (31 - Math.clz32(left & -left));
-        const times = given[piece]! + (this.#came[piece]! > Far.outside - far ? 1 : 0);
+        const times = given[piece]! + this.#others(piece, far);
         if (times >= fewest) continue;
         if (times === 0) return piece;
         fewest = times;
@@ -83,5 +87,9 @@ export class SeedBlob {
       }
     }
     return best;
+  }
+
+  #others(piece: number, far: FarValue): number {
+    return this.#came[piece]! > Far.outside - far ? 1 : 0;
   }
 }

@@ -1,6 +1,7 @@
 import type { Bitfield } from '../core/bitfield.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
+import { GiftPace, isSlow, type PeerPace } from './gift-pace.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
 import { Came, type CameValue, Far, type FarValue, SeedBlob } from './seed-blob.ts';
@@ -9,16 +10,10 @@ import { SlotList } from './slots.ts';
 
 /** The supernode's own zone in {@link SeedCore.addPeer}. */
 const OWN_ZONE = 0;
-/** Weight of the last gift in what is usual: about the last eight count. */
-const PACE_WEIGHT = 1 / 8;
-/** A peer that takes so many times the usual is slow: gifts to it hold our slots, and others wait for what it gets. */
-const SLOW = 2;
-/** A gift that takes so many times the usual may never be passed on. */
-const STUCK = 4;
 const ANY_COUNT = 0xffff;
 const NEVER = -1;
 
-interface SeedPeer {
+interface SeedPeer extends PeerPace {
   readonly zone: number;
   readonly far: FarValue;
   /** Downloads it could start: last told, less what was offered since. */
@@ -29,8 +24,6 @@ interface SeedPeer {
   lastGift: number;
   /** When it last got a piece from anywhere (at first: when it first told its slots), milliseconds; or NEVER. */
   gotAt: number;
-  /** How long gifts to it take, as a multiple of what is usual. */
-  slowness: number;
 }
 
 /**
@@ -43,6 +36,7 @@ export class SeedCore {
   readonly #options: SeedCoreOptions;
   readonly #rng: Rng;
   readonly #gifts = new Gifts();
+  readonly #pace: GiftPace;
   readonly #peerSlots = new SlotList();
   readonly #peers: (SeedPeer | undefined)[] = [];
   readonly #blobSlots = new SlotList();
@@ -53,8 +47,6 @@ export class SeedCore {
   #mostSlots = Number.POSITIVE_INFINITY;
   #active = 0;
   #giftNumber = 0;
-  /** Usual time from a gift until the peer says that it holds the piece, milliseconds; 0 before the first. */
-  #paceMs = 0;
 
   /** @param actions cores that are called one after the other may share one, read and cleared in between */
   constructor(options: Partial<SeedCoreOptions>, rng: Rng, actions = new ActionBuffer()) {
@@ -62,6 +54,7 @@ export class SeedCore {
     this.#rng = rng;
     this.#options = { ...DEFAULT_SEED_CORE_OPTIONS, ...options };
     this.#slots = this.#options.slots;
+    this.#pace = new GiftPace(this.#options.stuckMs);
   }
 
   /** @returns its number */
@@ -130,7 +123,7 @@ export class SeedCore {
     info.gotAt = now;
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {
-      this.#learnPace(info, now - this.#gifts.madeAt[gift]!);
+      this.#pace.learn(info, now - this.#gifts.madeAt[gift]!);
       const sent = this.#gifts.state[gift] === GiftState.sent;
       this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
     }
@@ -225,7 +218,7 @@ export class SeedCore {
         this.#takeBack(gift, now);
       } else if (state === GiftState.refused && ageMs >= declineMs) {
         this.#become(gift, GiftState.free, now);
-      } else if (state === GiftState.sending && now - gifts.madeAt[gift]! >= this.#patienceMs) {
+      } else if (state === GiftState.sending && now - gifts.madeAt[gift]! >= this.#pace.patienceMs) {
         // It may come in the end, but until then nobody has the piece.
         this.#ungive(gift);
       }
@@ -280,15 +273,16 @@ export class SeedCore {
         if (info === undefined || info.down <= 0) continue;
         const best = this.#peers[bestPeer];
         if (best !== undefined && !waitsLonger(info, best)) continue;
-        // Blobs take turns, so that no layer waits until another one is given out.
-        for (let turn = 0; turn < this.#blobs.length; turn++) {
+        // Blobs take turns, so that no layer waits until another one is given out; but what nobody was given goes before.
+        let fewest = ANY_COUNT + 1;
+        for (let turn = 0; turn < this.#blobs.length && fewest > 0; turn++) {
           const slot = (this.#giftNumber + turn) % this.#blobs.length;
-          const piece = this.#pick(peer, info, slot, now);
+          const piece = this.#pick(peer, info, slot, fewest - 1, now);
           if (piece < 0) continue;
+          fewest = this.#blobs[slot]!.times(info.zone, piece, info.far);
           bestPeer = peer;
           bestBlob = slot;
           bestPiece = piece;
-          break;
         }
       }
       const info = this.#peers[bestPeer];
@@ -299,8 +293,8 @@ export class SeedCore {
     }
   }
 
-  /** The piece of the blob that the peer should have next, or -1. */
-  #pick(peer: number, info: SeedPeer, slot: number, now: number): number {
+  /** The piece of the blob that the peer should have next, given at most so often in its zone; or -1. */
+  #pick(peer: number, info: SeedPeer, slot: number, most: number, now: number): number {
     const blob = this.#blobs[slot];
     const row = blob?.shared.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || !blob.look(row)) return -1;
@@ -312,7 +306,7 @@ export class SeedCore {
       }
     }
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
-    return blob.leastGiven(info.zone, again ? ANY_COUNT : 0, info.far);
+    return blob.leastGiven(info.zone, again ? most : 0, info.far);
   }
 
   /**
@@ -321,7 +315,7 @@ export class SeedCore {
    */
   #mayStillSpread(gift: number, zone: number, now: number): boolean {
     if (this.#gifts.state[gift] === GiftState.refused) return false;
-    if (now - this.#gifts.madeAt[gift]! >= this.#patienceMs) return false;
+    if (now - this.#gifts.madeAt[gift]! >= this.#pace.patienceMs) return false;
     return this.#peers[this.#gifts.peer[gift]!]?.zone === zone;
   }
 
@@ -349,21 +343,6 @@ export class SeedCore {
     if (info !== undefined) info.active--;
   }
 
-  /** After this long a gift may never be passed on. */
-  get #patienceMs(): number {
-    const { stuckMs } = this.#options;
-    if (this.#paceMs === 0) return stuckMs;
-    // On a slow line every gift takes long: to give it twice would only take longer.
-    return Math.min(Math.max(stuckMs, SLOW * this.#paceMs), STUCK * this.#paceMs);
-  }
-
-  /** What is usual for all peers, and for this one, moves a little towards the time of a gift that arrived. */
-  #learnPace(info: SeedPeer, tookMs: number): void {
-    if (this.#paceMs === 0) this.#paceMs = tookMs;
-    if (this.#paceMs > 0) info.slowness += (tookMs / this.#paceMs - info.slowness) * PACE_WEIGHT;
-    this.#paceMs += (tookMs - this.#paceMs) * PACE_WEIGHT;
-  }
-
   /** The piece counts as given once less. */
   #ungive(gift: number): void {
     const given = this.#blobs[this.#gifts.blob[gift]!]?.given(this.#peers[this.#gifts.peer[gift]!]!.zone);
@@ -384,7 +363,7 @@ export class SeedCore {
 
 /** Slow ones last; fewer gifts under way first, then who was given something longest ago. */
 function waitsLonger(a: SeedPeer, b: SeedPeer): boolean {
-  const slow = a.slowness > SLOW;
-  if (slow !== b.slowness > SLOW) return !slow;
+  const slow = isSlow(a);
+  if (slow !== isSlow(b)) return !slow;
   return a.active < b.active || (a.active === b.active && a.lastGift < b.lastGift);
 }

@@ -6,10 +6,18 @@ export interface Member {
   info: PeerInfo;
   /** Milliseconds. */
   seenAt: number;
-  /** Digest key -> its place in that swarm. */
-  readonly places: Map<string, Place>;
-  /** Nodes it is linked to -> in how many swarms. One connection serves them all. */
-  readonly linked: Map<Member, number>;
+  /** Its place in each of its swarms. */
+  readonly places: Map<TrackedSwarm, Place>;
+  /** Nodes it is linked to. */
+  readonly linked: Map<Member, Tie>;
+}
+
+/** Two nodes that are linked; one connection serves all their swarms. */
+export interface Tie {
+  readonly a: Member;
+  readonly b: Member;
+  /** In which both are linked. */
+  swarms: number;
 }
 
 /** A node in one swarm. */
@@ -23,6 +31,16 @@ export interface Place {
   seeds: readonly Member[];
   /** Index in the list of its zone. */
   at: number;
+  /** The last choice of neighbours in which it was a candidate. */
+  drawn: number;
+}
+
+/** The supernodes that there are, and how many of one site own a blob between them. */
+export interface Among {
+  readonly supernodes: readonly PeerInfo[];
+  /** Another one: other supernodes. */
+  readonly epoch: number;
+  readonly most: number;
 }
 
 /** Most places have no seeds: one list for all of these. */
@@ -33,6 +51,8 @@ export class TrackedSwarm {
   readonly key: string;
   /** Size of the blob. */
   readonly blobBytes: number;
+  /** Zone -> the supernodes that its nodes use, each once, as of that epoch. */
+  readonly owners = new Map<string, readonly Member[]>();
   /** Which supernodes own it, as of that epoch. */
   #dealt: Dealt<PeerInfo> = NOTHING_DEALT;
   #dealtEpoch = -1;
@@ -79,9 +99,10 @@ export class TrackedSwarm {
       neighbours: [],
       seeds: NOBODY,
       at: list.length,
+      drawn: 0,
     };
     list.push(place);
-    member.places.set(this.key, place);
+    member.places.set(this, place);
     this.#size++;
     return place;
   }
@@ -97,19 +118,13 @@ export class TrackedSwarm {
       list[place.at] = last;
       last.at = place.at;
     }
-    place.member.places.delete(this.key);
+    place.member.places.delete(this);
     this.#size--;
     return links;
   }
 
   /** Which supernodes own it, as long as there are these; who lives keeps its turns. */
-  dealtAmong(among: {
-    readonly supernodes: readonly PeerInfo[];
-    /** Another one: other supernodes. */
-    readonly epoch: number;
-    /** Supernodes of one site that own it between them. */
-    readonly most: number;
-  }): Dealt<PeerInfo> {
+  dealtAmong(among: Among): Dealt<PeerInfo> {
     if (this.#dealtEpoch === among.epoch) return this.#dealt;
     const living = new Map(among.supernodes.map((info) => [info.id, info]));
     const alive = (turns: readonly PeerInfo[]) => turns.map(({ id }) => living.get(id));
@@ -119,6 +134,7 @@ export class TrackedSwarm {
     };
     this.#dealt = dealAll(this.key, this.blobBytes, among.supernodes, before, among.most);
     this.#dealtEpoch = among.epoch;
+    this.owners.clear();
     return this.#dealt;
   }
 
@@ -140,22 +156,29 @@ export class TrackedSwarm {
   }
 }
 
-export function link(a: Place, b: Place): void {
+/** The node at the other end. */
+export function otherOf(tie: Tie, member: Member): Member {
+  return tie.a === member ? tie.b : tie.a;
+}
+
+/** @param tie between both nodes, if it is known that there is one */
+export function link(a: Place, b: Place, tie = a.member.linked.get(b.member)): void {
   a.neighbours.push(b);
   b.neighbours.push(a);
-  count(a.member, b.member, 1);
-  count(b.member, a.member, 1);
+  if (tie !== undefined) {
+    tie.swarms++;
+    return;
+  }
+  const first: Tie = { a: a.member, b: b.member, swarms: 1 };
+  a.member.linked.set(b.member, first);
+  b.member.linked.set(a.member, first);
 }
 
 export function unlink(a: Place, b: Place): void {
   a.neighbours.splice(a.neighbours.indexOf(b), 1);
   b.neighbours.splice(b.neighbours.indexOf(a), 1);
-  count(a.member, b.member, -1);
-  count(b.member, a.member, -1);
-}
-
-function count(from: Member, to: Member, change: number): void {
-  const links = (from.linked.get(to) ?? 0) + change;
-  if (links === 0) from.linked.delete(to);
-  else from.linked.set(to, links);
+  const tie = a.member.linked.get(b.member)!;
+  if (--tie.swarms > 0) return;
+  a.member.linked.delete(b.member);
+  b.member.linked.delete(a.member);
 }

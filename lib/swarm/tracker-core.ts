@@ -3,36 +3,17 @@ import type { PeerInfo } from '../core/node.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { type Grant, LeaseTable } from './lease-table.ts';
 import { type Dealt, dealAll, turnsFor } from './sites.ts';
-import { MOST_OWNERS } from './stripes.ts';
-import { link, type Member, type Place, TrackedSwarm, unlink } from './tracked-swarm.ts';
-
-/** How a {@link TrackerCore} links members. */
-export interface TrackerCoreOptions {
-  /** Already joined nodes of its zone that a newcomer is linked to; later ones bring more. @default 3 */
-  readonly newcomerLinks: number;
-  /** The same for nodes of other zones. @default 2 */
-  readonly remoteLinks: number;
-  /** A node with fewer neighbours of its zone in a swarm gets so many when it announces again. @default 10 */
-  readonly degree: number;
-  /** Most neighbours of a node in one swarm. @default 20 */
-  readonly degreeCap: number;
-  /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 48 */
-  readonly seedLinks: number;
-  /** Most supernodes of a site that own a blob together; one alone owns a small one. @default 3 */
-  readonly ownersPerBlob: number;
-  /** Larger than any token that a tracker before this one has given away. @default 1 */
-  readonly firstLeaseToken: number;
-}
-
-const DEFAULT_OPTIONS: TrackerCoreOptions = {
-  newcomerLinks: 3,
-  remoteLinks: 2,
-  degree: 10,
-  degreeCap: 20,
-  seedLinks: 48,
-  ownersPerBlob: MOST_OWNERS,
-  firstLeaseToken: 1,
-};
+import {
+  type Among,
+  link,
+  type Member,
+  otherOf,
+  type Place,
+  type Tie,
+  TrackedSwarm,
+  unlink,
+} from './tracked-swarm.ts';
+import { DEFAULT_TRACKER_CORE_OPTIONS, type TrackerCoreOptions } from './tracker-core-options.ts';
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
 const CANDIDATES_PER_LINK = 2;
@@ -66,16 +47,18 @@ export class TrackerCore {
   readonly leases: LeaseTable;
   /** Called when a node shares a blob no more, however that came. */
   onExit: (id: string, digestKey: string) => void = () => {};
-  #supernodes: readonly PeerInfo[] = [];
-  #epoch = 0;
+  #among: Among;
   #links = 0;
-  /** Candidates of the choice under way, and their scores. */
+  /** Candidates of the choice under way, their scores, and its number. */
   readonly #candidates: Place[] = [];
+  readonly #scores: number[] = [];
+  #draw = 1;
 
   constructor(options: Partial<TrackerCoreOptions>, rng: Rng) {
-    this.#options = { ...DEFAULT_OPTIONS, ...options };
+    this.#options = { ...DEFAULT_TRACKER_CORE_OPTIONS, ...options };
     this.#rng = rng;
     this.leases = new LeaseTable(this.#options.firstLeaseToken);
+    this.#among = { supernodes: [], epoch: 0, most: this.#options.ownersPerBlob };
   }
 
   /** Adds the member, or updates its address; a known one keeps its swarms unless its zone or role changed. */
@@ -129,12 +112,12 @@ export class TrackerCore {
   announce(id: string, digestKey: string, state: AnnounceState, now: number): readonly PeerInfo[] {
     const member = this.#members.get(id);
     if (member === undefined) return [];
-    this.seen(id, now);
+    member.seenAt = now;
     const { size = Number.POSITIVE_INFINITY } = state;
     if (member.info.role === 'supernode') {
       return state.have === 'all' ? [] : turnsFor(member.info, this.#dealt(digestKey, size));
     }
-    const known = member.places.get(digestKey);
+    const known = this.#placeOf(member, digestKey);
     const place = known ?? this.#enter(member, digestKey, size);
     place.have = state.have;
     if (state.have === 'all') {
@@ -143,7 +126,8 @@ export class TrackerCore {
     }
     const stalled = state.stalled === true;
     const linked = this.#linkMore(place, known === undefined, stalled);
-    const peers = this.#seedsFor(place, stalled).map((seed) => seed.info);
+    const peers: PeerInfo[] = [];
+    this.#addSeeds(place, stalled, peers);
     const from = stalled ? place.neighbours.length - linked : 0;
     for (let i = from; i < place.neighbours.length; i++) peers.push(place.neighbours[i]!.member.info);
     return peers;
@@ -151,7 +135,7 @@ export class TrackerCore {
 
   /** The member no longer shares the blob. */
   withdraw(id: string, digestKey: string): void {
-    const place = this.#members.get(id)?.places.get(digestKey);
+    const place = this.#placeOf(this.#members.get(id), digestKey);
     if (place !== undefined) this.#exit(place);
     this.leases.forget(id, digestKey);
   }
@@ -160,13 +144,14 @@ export class TrackerCore {
   note(id: string, digestKey: string, have: AnnounceState['have']): void {
     const member = this.#members.get(id);
     if (member === undefined || member.info.role === 'supernode') return;
-    const place = member.places.get(digestKey) ?? this.#enter(member, digestKey, Number.POSITIVE_INFINITY);
+    const place =
+      this.#placeOf(member, digestKey) ?? this.#enter(member, digestKey, Number.POSITIVE_INFINITY);
     place.have = have;
   }
 
   /** Takes back what {@link note} said. */
   unnote(id: string, digestKey: string): void {
-    const place = this.#members.get(id)?.places.get(digestKey);
+    const place = this.#placeOf(this.#members.get(id), digestKey);
     if (place !== undefined) this.#exit(place);
   }
 
@@ -184,7 +169,7 @@ export class TrackerCore {
 
   /** May the member read one of these stripes from the registry? */
   lease(id: string, wish: LeaseWish, now: number): LeaseAnswer {
-    const nodes = this.#members.size - this.#supernodes.length;
+    const nodes = this.#members.size - this.#among.supernodes.length;
     return this.#named(this.leases.ask({ ...wish, holder: id }, nodes, now));
   }
 
@@ -215,7 +200,7 @@ export class TrackerCore {
 
   /** What the node has of the blob; undefined when it does not share it. */
   haveOf(id: string, digestKey: string): AnnounceState['have'] | undefined {
-    return this.#members.get(id)?.places.get(digestKey)?.have;
+    return this.#placeOf(this.#members.get(id), digestKey)?.have;
   }
 
   member(id: string): PeerInfo | undefined {
@@ -224,7 +209,7 @@ export class TrackerCore {
 
   /** Live supernodes. */
   get supernodes(): readonly PeerInfo[] {
-    return this.#supernodes;
+    return this.#among.supernodes;
   }
 
   /** Supernodes that read the blob from the registry, by rendezvous hashing: the first one first. */
@@ -242,7 +227,7 @@ export class TrackerCore {
 
   /** Grows by one whenever a supernode comes, goes or moves. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#among.epoch;
   }
 
   get counts(): {
@@ -253,6 +238,11 @@ export class TrackerCore {
   } {
     const { size: members } = this.#members;
     return { members, swarms: this.#swarms.size, links: this.#links, leases: this.leases.size };
+  }
+
+  #placeOf(member: Member | undefined, digestKey: string): Place | undefined {
+    const swarm = this.#swarms.get(digestKey);
+    return swarm && member?.places.get(swarm);
   }
 
   #enter(member: Member, digestKey: string, size: number): Place {
@@ -272,32 +262,44 @@ export class TrackerCore {
   }
 
   #supernodesChanged(): void {
-    this.#epoch++;
     const supernodes: PeerInfo[] = [];
     for (const { info } of this.#members.values()) if (info.role === 'supernode') supernodes.push(info);
-    this.#supernodes = supernodes;
+    this.#among = { ...this.#among, supernodes, epoch: this.#among.epoch + 1 };
   }
 
   #dealt(digestKey: string, size = Number.POSITIVE_INFINITY): Dealt<PeerInfo> {
-    const among = { supernodes: this.#supernodes, epoch: this.#epoch, most: this.#options.ownersPerBlob };
+    const { most, supernodes } = this.#among;
     const swarm = this.#swarms.get(digestKey);
-    return swarm?.dealtAmong(among) ?? dealAll(digestKey, size, among.supernodes, undefined, among.most);
+    return swarm?.dealtAmong(this.#among) ?? dealAll(digestKey, size, supernodes, undefined, most);
+  }
+
+  /** The supernodes that own the blob for the node's zone. */
+  #ownersFor({ member, swarm }: Place): readonly Member[] {
+    // First: it forgets owners of before.
+    const dealt = swarm.dealtAmong(this.#among);
+    const { zone } = member.info;
+    let owners = swarm.owners.get(zone);
+    if (owners === undefined) {
+      owners = [...new Set(turnsFor(member.info, dealt))].map(({ id }) => this.#members.get(id)!);
+      swarm.owners.set(zone, owners);
+    }
+    return owners;
   }
 
   /**
-   * Owning supernodes that have room for the node, or already look after it; all of them when it is stalled. Now and
+   * Adds owning supernodes that have room for the node, or already look after it; all of them when it is stalled. Now and
    * then one without room too: the first comers are mostly linked among themselves, and a crowd must not depend on them.
    */
-  #seedsFor(place: Place, stalled: boolean): Member[] {
+  #addSeeds(place: Place, stalled: boolean, peers: PeerInfo[]): void {
     const { swarm } = place;
     const { seedLinks } = this.#options;
     const lucky = this.#rng.float() * swarm.size < seedLinks * LATECOMER_SEED_SHARE;
-    const owners = new Set(turnsFor(place.member.info, this.#dealt(swarm.key)));
-    const seeds = [...owners]
-      .flatMap(({ id }) => this.#members.get(id) ?? [])
-      .filter((seed) => stalled || lucky || place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks);
-    for (const seed of seeds) swarm.linkSeed(place, seed);
-    return seeds;
+    for (const seed of this.#ownersFor(place)) {
+      const cared = place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks;
+      if (!stalled && !lucky && !cared) continue;
+      swarm.linkSeed(place, seed);
+      peers.push(seed.info);
+    }
   }
 
   /**
@@ -308,7 +310,7 @@ export class TrackerCore {
     const { newcomerLinks, degree, degreeCap } = this.#options;
     const { zone } = place.member.info;
     // What crosses the border of a zone with supernodes is theirs to bring.
-    const remoteLinks = this.#dealt(place.swarm.key).sites.has(zone) ? 0 : this.#options.remoteLinks;
+    const remoteLinks = place.swarm.dealtAmong(this.#among).sites.has(zone) ? 0 : this.#options.remoteLinks;
     let near = 0;
     for (const other of place.neighbours) if (other.member.info.zone === zone) near++;
     const far = place.neighbours.length - near;
@@ -322,11 +324,14 @@ export class TrackerCore {
     }
     const before = place.neighbours.length;
     // A stalled node has met these before: what it needs is others.
-    for (const known of stalled ? [] : place.member.linked.keys()) {
-      if (local <= 0 && remote <= 0) break;
-      const other = known.places.get(place.swarm.key);
-      if (other === undefined || !this.#linkable(place, other)) continue;
-      if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other);
+    if (!stalled) {
+      for (const tie of place.member.linked.values()) {
+        if (local <= 0 && remote <= 0) break;
+        const known = otherOf(tie, place.member);
+        const other = known.places.get(place.swarm);
+        if (other === undefined || !this.#linkable(place, other)) continue;
+        if (known.info.zone === zone ? local-- > 0 : remote-- > 0) this.#link(place, other, tie);
+      }
     }
     if (local > 0) {
       this.#sample(
@@ -356,8 +361,8 @@ export class TrackerCore {
     );
   }
 
-  #link(place: Place, other: Place): void {
-    link(place, other);
+  #link(place: Place, other: Place, tie?: Tie): void {
+    link(place, other, tie);
     this.#links++;
   }
 
@@ -366,23 +371,28 @@ export class TrackerCore {
     const all = list.length <= count;
     for (let i = 0; i < (all ? list.length : count); i++) {
       const other = list[all ? i : this.#rng.int(list.length)]!;
-      if (this.#linkable(place, other) && !this.#candidates.includes(other)) this.#candidates.push(other);
+      if (other.drawn === this.#draw || !this.#linkable(place, other)) continue;
+      other.drawn = this.#draw;
+      this.#candidates.push(other);
     }
   }
 
   /** Links the node to the `count` candidates of lowest degree, and empties the list of candidates. */
   #linkBest(place: Place, count: number, stalled: boolean): void {
     const candidates = this.#candidates;
-    const score = (other: Place): number =>
-      other.neighbours.length + (stalled && other.have === 'none' ? EMPTY_HANDED : 0);
-    for (let left = count; left > 0 && candidates.length > 0; left--) {
+    const scores = this.#scores;
+    for (const { have, neighbours } of candidates) {
+      scores.push(neighbours.length + (stalled && have === 'none' ? EMPTY_HANDED : 0));
+    }
+    for (let left = Math.min(count, candidates.length); left > 0; left--) {
       let best = 0;
-      for (let i = 1; i < candidates.length; i++) {
-        if (score(candidates[i]!) < score(candidates[best]!)) best = i;
-      }
-      const [other] = candidates.splice(best, 1);
-      if (this.#linkable(place, other!)) this.#link(place, other!);
+      for (let i = 1; i < scores.length; i++) if (scores[i]! < scores[best]!) best = i;
+      scores[best] = Number.POSITIVE_INFINITY;
+      const other = candidates[best]!;
+      if (this.#linkable(place, other)) this.#link(place, other);
     }
     candidates.length = 0;
+    scores.length = 0;
+    this.#draw++;
   }
 }

@@ -8,14 +8,17 @@ import { SharedBlob } from './shared-blob.ts';
 export class BlobTable {
   readonly #pool: BufferPool;
   readonly #judge: ProofJudge | undefined;
+  readonly #onFirst: () => void;
   readonly #blobs = new Map<Digest, SharedBlob>();
   readonly #bySlot: (SharedBlob | undefined)[] = [];
   readonly #opening = new Map<Digest, Promise<SharedBlob | undefined>>();
   #nextHandle = 1;
 
-  constructor(pool: BufferPool, judge?: ProofJudge) {
+  /** @param onFirst called when a blob comes and there was none */
+  constructor(pool: BufferPool, judge: ProofJudge | undefined, onFirst: () => void) {
     this.#pool = pool;
     this.#judge = judge;
+    this.#onFirst = onFirst;
   }
 
   get size(): number {
@@ -57,6 +60,7 @@ export class BlobTable {
       const blob = new SharedBlob(stored, this.#pool, this.#nextHandle++, slot, nowMs, this.#judge);
       this.#blobs.set(digest, blob);
       this.#bySlot[slot] = blob;
+      if (this.#blobs.size === 1) this.#onFirst();
       return blob;
     });
     this.#opening.set(digest, opening);

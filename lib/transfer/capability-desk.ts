@@ -1,23 +1,25 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { BoundedMap } from '../core/bounded-map.ts';
-import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
+import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { SingleFlight } from '../core/single-flight.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
-import { MANIFEST_ACCEPT } from '../oci/media-types.ts';
-import { vouchedBlobs } from '../oci/vouched-blobs.ts';
-import { discard, readBody } from '../origin/exchange.ts';
+import { NO_TRACER, type Tracer } from '../observe/spans.ts';
+import { isFileLocator } from '../origin/file.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
-import {
-  checkCapability,
-  digestListHash,
-  issueCapability,
-  MAX_CAPABILITY_BLOBS,
-} from '../security/capability.ts';
+import { checkCapability, digestListHash, issueCapability } from '../security/capability.ts';
 import type { Signatures } from '../security/signatures.ts';
 import type { CapabilityAnswer, CapabilityQuestion, GivenCapability } from '../wire/capability-codec.ts';
+import {
+  type Allowed,
+  type Asked,
+  askForManifest,
+  blobAllowed,
+  fileAllowed,
+  type Manifest,
+  manifestIn,
+} from './capability-questions.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { Grants, Holder } from './grants.ts';
 
@@ -27,6 +29,7 @@ export interface CapabilityDeskDeps {
   readonly origin: Pick<OriginClient, 'request'>;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly tracer?: Tracer | undefined;
   /** Cluster time, milliseconds since the epoch. */
   readonly wallClockMs: () => number;
 }
@@ -35,9 +38,9 @@ export interface CapabilityDeskDeps {
 const LIFE_MS = 5 * 60_000;
 /** After that the registry is asked again, unless the operator says otherwise. */
 const SESSION_MAX_MS = 30 * 60_000;
-/** What the registry said of one caller holds for others of the same credential. */
 /** As the OCI distribution specification has it: it ends up in a path. */
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+/** What the registry said of one caller holds for others of the same credential. */
 const VERDICT_MS = 60_000;
 const MAX_VERDICTS = 10_000;
 /** Manifests kept, of 4 MiB at most and a few KiB as a rule; they never change. */
@@ -56,21 +59,6 @@ export function createDesk(deps: EngineDeps, habits: DeskHabits): CapabilityDesk
   if (grants === undefined || vouching === undefined) return undefined;
   return new CapabilityDesk({ ...deps, grants, signatures: vouching.signatures }, habits);
 }
-
-/** What the registry said with its yes. */
-interface Allowed {
-  /** Of a blob, bytes. */
-  readonly size?: number;
-}
-
-interface Manifest {
-  readonly bytes: Uint8Array;
-  readonly mediaType: string;
-  /** Those that whoever may read it may read. */
-  readonly blobs: readonly Digest[];
-}
-
-type Asked = Exclude<CapabilityQuestion, { readonly renew: string }>;
 
 /** A supernode's desk: asks the registry whether a caller may read, and says so to the caller's node in writing. */
 export class CapabilityDesk {
@@ -97,11 +85,14 @@ export class CapabilityDesk {
     const nowMs = wallClockMs();
     if ('renew' in question) {
       const { digests, renew: text } = question;
-      const checked = checkCapability(signatures, { text, holder: holder.fingerprint, digests }, nowMs);
+      // One that has run out is as good: how long the registry's word holds is for the session to say.
+      const shown = { text, holder: holder.fingerprint, digests };
+      const checked = checkCapability(signatures, shown, Number.NEGATIVE_INFINITY);
       const given = typeof checked === 'string' ? undefined : this.#issue(holder, digests, checked.sinceMs);
       return given === undefined ? undefined : { given };
     }
-    const allowed = REPOSITORY.test(question.repository) ? await this.#mayRead(question, signal) : undefined;
+    const isPlace = isFileLocator(question.repository) || REPOSITORY.test(question.repository);
+    const allowed = isPlace ? await this.#mayRead(question, signal) : undefined;
     metrics.authorization.inc({ verdict: allowed === undefined ? 'not-minted' : 'minted' });
     if (allowed === undefined) return undefined;
     if ('blob' in question) {
@@ -145,7 +136,7 @@ export class CapabilityDesk {
         late.abort(new DamselflyError('ABORTED', 'the registry is slow')),
       );
       try {
-        const allowed = await this.#askRegistry(asked, late.signal);
+        const allowed = await this.#ask(asked, late.signal);
         if (allowed !== undefined) this.#allowed.set(key, { ...allowed, untilMs: clock.now() + VERDICT_MS });
         return allowed;
       } finally {
@@ -155,45 +146,41 @@ export class CapabilityDesk {
     return await this.#flights.run(key, ask, signal);
   }
 
-  async #askRegistry(asked: Asked, signal: AbortSignal): Promise<Allowed | undefined> {
-    const { origin } = this.#deps;
-    const { authorization, repository, upstream } = asked;
-    const rights = authorization === undefined ? {} : { authorization };
-    if ('blob' in asked) {
-      const path = `/v2/${repository}/blobs/${asked.blob}`;
-      const answer = await origin.request({ upstream, method: 'HEAD', path, headers: rights }, { signal });
-      await discard(answer);
-      const size = Number(answer.headers['content-length'] ?? Number.NaN);
-      if (answer.status !== 200) return undefined;
-      return Number.isSafeInteger(size) && size >= 0 ? { size } : {};
+  async #ask(asked: Asked, signal: AbortSignal): Promise<Allowed | undefined> {
+    const { tracer = NO_TRACER } = this.#deps;
+    const { repository, traceparent: parent, upstream } = asked;
+    // Where a file is may tell how to read it.
+    const where = isFileLocator(repository) ? {} : { 'damselfly.repository': repository };
+    const facts = { 'damselfly.upstream': upstream, ...where };
+    const span = tracer.begin('ask for right', { kind: 'server', parent, facts });
+    const { traceparent = parent } = span;
+    try {
+      const allowed = await this.#askFor(
+        { ...asked, ...(traceparent === undefined ? {} : { traceparent }) },
+        signal,
+      );
+      span.note({ 'damselfly.allowed': allowed !== undefined });
+      span.end();
+      return allowed;
+    } catch (error) {
+      span.end(error instanceof DamselflyError ? error.code : 'INTERNAL');
+      throw error;
     }
-    const path = `/v2/${repository}/manifests/${asked.manifest}`;
-    const headers = { ...rights, accept: MANIFEST_ACCEPT };
-    const method = this.#manifests.get(asked.manifest) === undefined ? 'GET' : 'HEAD';
-    const answer = await origin.request({ upstream, method, path, headers }, { signal });
-    if (answer.status !== 200 || method === 'HEAD') {
-      await discard(answer);
-      return answer.status === 200 ? {} : undefined;
-    }
-    const kept = manifestIn(await readBody(answer, MAX_MANIFEST_BYTES), asked.manifest, answer.headers);
-    if (kept === undefined) return undefined;
-    this.#manifests.set(asked.manifest, kept);
-    return {};
   }
-}
 
-/** A manifest as the registry sent it; undefined when it is not the one that was asked for. */
-function manifestIn(
-  bytes: Uint8Array,
-  digest: Digest,
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-): Manifest | undefined {
-  if (digestOf(bytes, digestAlgorithm(digest)) !== digest) return undefined;
-  const mediaType = String(headers['content-type'] ?? '');
-  try {
-    const blobs = [...new Set(vouchedBlobs(bytes).map((blob) => blob.digest))];
-    return { bytes, mediaType, blobs: blobs.length > MAX_CAPABILITY_BLOBS ? [] : blobs };
-  } catch {
-    return undefined;
+  async #askFor(asked: Asked, signal: AbortSignal): Promise<Allowed | undefined> {
+    const { origin } = this.#deps;
+    if (isFileLocator(asked.repository)) return await fileAllowed(origin, asked, signal);
+    if ('blob' in asked) return await blobAllowed(origin, asked, signal);
+    const { manifest } = asked;
+    if (this.#manifests.get(manifest) !== undefined) {
+      const { status } = await askForManifest(origin, asked, 'HEAD', signal);
+      return status === 200 ? {} : undefined;
+    }
+    const answer = await askForManifest(origin, asked, 'GET', signal);
+    const kept = answer.bytes && manifestIn(answer.bytes, manifest, answer.mediaType);
+    if (kept === undefined) return undefined;
+    this.#manifests.set(manifest, kept);
+    return {};
   }
 }

@@ -1,24 +1,32 @@
 import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
-import { type Digest, digestAlgorithm, digestOf, isFileKey } from '../core/digest.ts';
+import { BoundedMap } from '../core/bounded-map.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import { nearness } from '../core/zones.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { holderOf } from '../security/capability.ts';
 import type { Signatures } from '../security/signatures.ts';
 import type { CapabilityAnswer, CapabilityQuestion, GivenCapability } from '../wire/capability-codec.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import type { Grants } from './grants.ts';
 import type { Neighbour } from './neighbour.ts';
+import { OpenBlobs } from './open-blobs.ts';
 import type { CapabilityTransport } from './seams.ts';
+import type { PeerRight } from './shared-blob.ts';
 
 export interface CapabilityWalletDeps {
   readonly self: () => PeerInfo;
   readonly network: CapabilityTransport;
   readonly discovery: Pick<Discovery, 'owner' | 'supernodes'>;
   readonly signatures: Signatures;
+  /** Is told which blobs need no right. */
+  readonly grants: Pick<Grants, 'openUp'>;
+  readonly origin: Pick<OriginClient, 'isPublic'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -29,6 +37,8 @@ export interface CapabilityWalletDeps {
 export interface CapabilityWalletHost {
   /** Shows a capability that was renewed to those who have seen the one before. */
   neighbours(): readonly Neighbour[];
+  /** Where a client has read the blob, if one has. */
+  place(digest: Digest): BlobOrigin | undefined;
   /** Where a client reads the blob now; undefined when none does. */
   reads(digest: Digest): BlobOrigin | undefined;
 }
@@ -50,7 +60,12 @@ interface Held extends GivenCapability {
   readonly holder: string;
   /** Not renewed before, milliseconds of the clock. */
   renewFromMs: number;
+  /** Being renewed although it has run out; whether that was of use. */
+  revival?: Promise<boolean>;
 }
+
+/** Blobs that we once had the right to: the last word of the registry while it is away. */
+const MAX_ENDED = 4096;
 
 /**
  * The capabilities of a node: got from supernodes for what its clients may read, shown to neighbours before anything is
@@ -60,8 +75,11 @@ export class CapabilityWallet {
   readonly #deps: CapabilityWalletDeps;
   readonly #host: CapabilityWalletHost;
   readonly #held = new Map<Digest, Held>();
+  readonly #open: OpenBlobs;
+  /** Those that have run out. */
+  readonly #ended = new BoundedMap<Held>(MAX_ENDED);
   /** Being asked for. */
-  readonly #asking = new Map<Digest, Promise<boolean>>();
+  readonly #asking = new Map<Digest, Promise<Said>>();
   /** Supernodes that did not answer -> until when they are left alone. */
   readonly #spared = new Map<string, number>();
   readonly #ending = new AbortController();
@@ -69,6 +87,8 @@ export class CapabilityWallet {
   constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
     this.#deps = deps;
     this.#host = host;
+    this.#open = new OpenBlobs(deps, (digest) => host.place(digest), this.#ending.signal);
+    deps.grants.openUp(this.#open);
   }
 
   /** Asks for the right to a blob, or to all that a manifest lists, and for what the registry says of it. Never rejects. */
@@ -78,9 +98,9 @@ export class CapabilityWallet {
       kind === 'blob' ? { ...place, blob: digest } : { ...place, manifest: digest },
       digest,
     );
-    if (answer?.given !== undefined) this.#keep(answer.given);
-    const { manifest, size } = answer ?? {};
-    if (answer === undefined) return undefined;
+    if (typeof answer === 'string') return undefined;
+    if (answer.given !== undefined) this.#keep(answer.given);
+    const { manifest, size } = answer;
     const bytes = manifest === undefined ? undefined : Buffer.from(manifest.bytes, 'base64');
     // What a supernode says is not a manifest's content until it has its digest.
     const right = bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) === digest;
@@ -90,13 +110,16 @@ export class CapabilityWallet {
     };
   }
 
-  /** Whether neighbours will give us the blob, asked for if need be: within a second, whatever happens. Never rejects. */
-  async ensure({ digest, origin }: BlobRequest): Promise<boolean> {
-    if (isFileKey(digest) || this.covers(digest)) return true;
+  /** Why neighbours will give us the blob, asked for if need be: within three seconds, whatever happens. Never rejects. */
+  async ensure({ digest, origin }: BlobRequest): Promise<PeerRight> {
+    if (this.covers(digest)) return 'shown';
     const asking = this.#asking.get(digest);
-    if (asking !== undefined && (await asking)) return true;
+    if (asking !== undefined && (await asking) === 'yes') return 'shown';
     // What the manifest does not list may be there all the same.
-    return await this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]);
+    const said = await this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]);
+    if (said === 'no') return 'none';
+    if (said === 'yes' || (await this.#revive(digest))) return 'shown';
+    return (await this.#open.check(digest, origin)) ? 'open' : 'none';
   }
 
   covers(digest: Digest): boolean {
@@ -139,14 +162,32 @@ export class CapabilityWallet {
 
   async #renew(held: Held): Promise<void> {
     const { digests } = held;
-    const answer = await this.#askAround({ renew: held.capability, digests }, digests[0]!);
-    if (answer?.given !== undefined && answer.given.untilMs > held.untilMs) {
-      this.#keep(answer.given);
-      this.#showAll(digests);
-      return;
-    }
+    if (await this.#askRenewal(held)) this.#showAll(digests);
     // It cannot go on without the registry's word of now.
-    this.#askAnew(digests);
+    else this.#askAnew(digests);
+  }
+
+  /** Supernodes cannot ask the registry either: what it last said holds for as long as a session may last. */
+  async #revive(digest: Digest): Promise<boolean> {
+    const ended = this.#ended.get(digest);
+    if (ended === undefined || this.#outdated(ended)) return false;
+    if (ended.revival === undefined) {
+      const now = this.#deps.clock.now();
+      if (now < ended.renewFromMs) return false;
+      ended.renewFromMs = now + RENEW_AGAIN_MS;
+      ended.revival = this.#askRenewal(ended).finally(() => delete ended.revival);
+    }
+    return await ended.revival;
+  }
+
+  async #askRenewal(held: Held): Promise<boolean> {
+    const { capability, digests, untilMs } = held;
+    const answer = await this.#askAround({ renew: capability, digests }, digests[0]!);
+    if (typeof answer === 'string' || answer.given === undefined || answer.given.untilMs <= untilMs) {
+      return false;
+    }
+    this.#keep(answer.given);
+    return true;
   }
 
   /** Our certificate is another one now: links that begin from here on show that. */
@@ -171,12 +212,13 @@ export class CapabilityWallet {
     }
   }
 
-  #ask(question: CapabilityQuestion, subject: Digest, wanted: readonly Digest[]): Promise<boolean> {
-    const asking = this.#askAround(question, subject).then((answer) => {
+  #ask(question: CapabilityQuestion, subject: Digest, wanted: readonly Digest[]): Promise<Said> {
+    const asking = this.#askAround(question, subject).then((answer): Said => {
       for (const digest of wanted) if (this.#asking.get(digest) === asking) this.#asking.delete(digest);
-      if (answer?.given === undefined) return false;
+      if (answer === 'nobody') return 'nobody';
+      if (answer === 'no' || answer.given === undefined) return 'no';
       this.#keep(answer.given);
-      return wanted.every((digest) => this.covers(digest));
+      return wanted.every((digest) => this.covers(digest)) ? 'yes' : 'no';
     });
     for (const digest of wanted) this.#asking.set(digest, asking);
     return asking;
@@ -197,11 +239,18 @@ export class CapabilityWallet {
   }
 
   #drop(held: Held): void {
-    for (const digest of held.digests) if (this.#held.get(digest) === held) this.#held.delete(digest);
+    for (const digest of held.digests) {
+      if (this.#held.get(digest) !== held) continue;
+      this.#held.delete(digest);
+      this.#ended.set(digest, held);
+    }
   }
 
   /** Asks the owner of the subject, and another supernode when that fails or is slow. A no is the registry's, and counts. */
-  async #askAround(question: CapabilityQuestion, subject: Digest): Promise<CapabilityAnswer | undefined> {
+  async #askAround(
+    question: CapabilityQuestion,
+    subject: Digest,
+  ): Promise<CapabilityAnswer | 'no' | 'nobody'> {
     const { clock, discovery } = this.#deps;
     const owner = discovery.owner(subject);
     const near = ({ zone }: PeerInfo): number => nearness(zone, owner?.zone ?? '');
@@ -209,14 +258,15 @@ export class CapabilityWallet {
       .filter(({ id }) => id !== owner?.id)
       .toSorted((a, b) => near(b) - near(a));
     const candidates = [...(owner === undefined ? [] : [owner]), ...others]
-      .filter(({ id }) => (this.#spared.get(id) ?? Number.NEGATIVE_INFINITY) <= clock.now())
+      // For a renewal it need not reach the registry, which may be all that kept it from an answer.
+      .filter(({ id }) => 'renew' in question || (this.#spared.get(id) ?? 0) <= clock.now())
       .slice(0, 2);
-    if (candidates.length === 0 || this.#ending.signal.aborted) return undefined;
+    if (candidates.length === 0 || this.#ending.signal.aborted) return 'nobody';
     const late = new AbortController();
     const signal = AbortSignal.any([late.signal, this.#ending.signal]);
     return await new Promise((resolve) => {
       let pending = 0;
-      const finish = (answer: CapabilityAnswer | undefined): void => {
+      const finish = (answer: CapabilityAnswer | 'no' | 'nobody'): void => {
         cancelHedge();
         cancelEnd();
         resolve(answer);
@@ -230,11 +280,11 @@ export class CapabilityWallet {
           pending--;
           if (answer !== 'failed') finish(answer);
           else if (candidates.length > 0) askNext();
-          else if (pending === 0) finish(undefined);
+          else if (pending === 0) finish('nobody');
         });
       };
       const cancelHedge = clock.after(HEDGE_MS, askNext);
-      const cancelEnd = clock.after(ASK_MS, () => finish(undefined));
+      const cancelEnd = clock.after(ASK_MS, () => finish('nobody'));
       askNext();
     });
   }
@@ -243,11 +293,11 @@ export class CapabilityWallet {
     { host, id, port }: PeerInfo,
     question: CapabilityQuestion,
     signal: AbortSignal,
-  ): Promise<CapabilityAnswer | undefined | 'failed'> {
+  ): Promise<CapabilityAnswer | 'no' | 'failed'> {
     const { clock, log, network } = this.#deps;
     const startedMs = clock.now();
     try {
-      return await network.askCapability({ address: { host, port }, question }, { signal });
+      return (await network.askCapability({ address: { host, port }, question }, { signal })) ?? 'no';
     } catch (error) {
       // Given up because another one answered says nothing of this one; that it took all the time does.
       if (!signal.aborted || clock.now() - startedMs >= ASK_MS - HEDGE_MS) {
@@ -259,13 +309,20 @@ export class CapabilityWallet {
   }
 }
 
+/** What came of a question: supernodes say yes or no, or none of them says anything. */
+type Said = 'yes' | 'no' | 'nobody';
+
 /** Absent in a cluster without identities, where nobody asks for capabilities. */
 export function createWallet(deps: EngineDeps, host: CapabilityWalletHost): CapabilityWallet | undefined {
   const { grants, vouching } = deps;
   if (grants === undefined || vouching === undefined) return undefined;
-  return new CapabilityWallet({ ...deps, signatures: vouching.signatures }, host);
+  return new CapabilityWallet({ ...deps, grants, signatures: vouching.signatures }, host);
 }
 
-function placeOf({ authorization, repository, upstream }: BlobOrigin): BlobOrigin {
-  return { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
+function placeOf({ authorization, repository, traceparent, upstream }: BlobOrigin): BlobOrigin {
+  return {
+    ...{ upstream, repository },
+    ...(authorization === undefined ? {} : { authorization }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
 }

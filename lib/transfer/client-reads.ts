@@ -7,6 +7,7 @@ import type { ByteRange } from '../core/range.ts';
 import { withAbort } from '../core/single-flight.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Tracer } from '../observe/spans.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -22,7 +23,7 @@ import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { PullMeter } from './pull-meter.ts';
 import { PullTrace } from './pull-trace.ts';
-import type { SharedBlob } from './shared-blob.ts';
+import type { PeerRight, SharedBlob } from './shared-blob.ts';
 import type { Spool } from './spool.ts';
 
 export interface ClientReadsDeps {
@@ -33,6 +34,7 @@ export interface ClientReadsDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
+  readonly tracer?: Tracer | undefined;
   readonly limits: Limits;
   readonly localFirst: LocalFirst;
   /** See NodeHabits. */
@@ -50,15 +52,15 @@ interface Pull {
 }
 
 export interface ClientReadsHost {
-  /** Whether peers may give us the blob; undefined where nobody asks for a right to it. Never rejects. */
-  mayShare(request: BlobRequest): Promise<boolean> | undefined;
+  /** Why peers give us the blob; undefined where nobody asks for a right to it. Never rejects. */
+  right(request: BlobRequest): Promise<PeerRight> | undefined;
   /** The whole blob, verified, when it is small and to be had in a moment. @throws ABORTED */
   small(request: BlobRequest, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /**
    * The blob as part of the swarm, started when it was not; its reader has waited since then for bytes. Undefined when it
    * is there with another size.
    */
-  share(request: BlobRequest, sinceMs: number, right: boolean): Promise<SharedBlob | undefined>;
+  share(request: BlobRequest, sinceMs: number, right: PeerRight): Promise<SharedBlob | undefined>;
   /** The same for this client alone, when the disk does not take it; undefined when that cannot be. */
   passOn(request: BlobRequest, sinceMs: number): Promise<SharedBlob | undefined>;
   /** The client has all bytes of the blob before `offset`. */
@@ -109,7 +111,7 @@ export class ClientReads implements BlobSource {
     let outcome: 'complete' | 'cut' = 'cut';
     this.#pulls.add(pull);
     try {
-      for await (const chunk of this.#read(request, pull, signal)) {
+      for await (const chunk of this.#read(told.partOf(request), pull, signal)) {
         meter.handed(chunk.length);
         yield chunk;
         meter.taken();
@@ -135,7 +137,7 @@ export class ClientReads implements BlobSource {
     }
     let sent = range.start;
     let sinceMs = this.#deps.clock.now();
-    let right = true;
+    let right: PeerRight = 'shown';
     try {
       const kept = await this.#deps.store.open(request.digest);
       try {
@@ -157,9 +159,9 @@ export class ClientReads implements BlobSource {
       }
       sinceMs = this.#deps.clock.now();
       told.waitsFor(0);
-      const asked = this.#host.mayShare(request);
-      right = asked === undefined || (await withAbort(asked, signal));
-      const bytes = right ? await this.#host.small(request, signal) : undefined;
+      const asked = this.#host.right(request);
+      right = asked === undefined ? 'shown' : await withAbort(asked, signal);
+      const bytes = right !== 'none' ? await this.#host.small(request, signal) : undefined;
       if (bytes !== undefined) {
         turn.got();
         told.got(range.end - range.start);
@@ -189,7 +191,7 @@ export class ClientReads implements BlobSource {
   /** The bytes from where the client stands on, while the swarm fetches them. */
   async *#follow(
     request: BlobRequest,
-    from: { readonly sent: number; readonly sinceMs: number; readonly right: boolean },
+    from: { readonly sent: number; readonly sinceMs: number; readonly right: PeerRight },
     pull: Pull,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
@@ -205,7 +207,7 @@ export class ClientReads implements BlobSource {
         const shared: SharedBlob | undefined =
           failure === undefined
             ? await this.#host.share(request, from.sinceMs, from.right)
-            : from.right
+            : from.right !== 'none'
               ? await this.#host.passOn(request, from.sinceMs)
               : undefined;
         if (shared === undefined) {

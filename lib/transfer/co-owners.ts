@@ -1,3 +1,4 @@
+import { BoundedMap } from '../core/bounded-map.ts';
 import { abortedError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
@@ -7,6 +8,8 @@ import { Came, type CameValue } from '../swarm/seed-blob.ts';
 import { isUndivided } from '../swarm/stripes.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import { refuseToRead } from './node-requests.ts';
+import { originTold, tellOrigin } from './origin-told.ts';
 import { Ownership } from './ownership.ts';
 import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
@@ -15,6 +18,11 @@ import type { SharedBlob } from './shared-blob.ts';
 const NAMED_MS = 3000;
 /** Another site's supernode that has no link to us for so long, milliseconds, is cut off. */
 const OUT_OF_REACH_MS = 3000;
+/** An owner whose link is lost for so long reads no more, should no tracker be there to say so; milliseconds. */
+const LOST_MS = 3000;
+/** Supernodes that were lost, and blobs that could not be taken in: those remembered. */
+const MAX_LOST = 256;
+const MAX_UNTAKEN = 1024;
 
 export interface CoOwnersDeps {
   readonly clock: Clock;
@@ -48,6 +56,10 @@ export class CoOwners {
   readonly #deps: CoOwnersDeps;
   readonly #host: CoOwnersHost;
   readonly #ownerships = new WeakMap<SharedBlob, Ownership>();
+  /** Supernodes whose links are lost -> since when, milliseconds. */
+  readonly #lostMs = new BoundedMap<number>(MAX_LOST);
+  /** Blobs that could not be taken in -> why. */
+  readonly #untaken = new BoundedMap<unknown>(MAX_UNTAKEN);
 
   constructor(deps: CoOwnersDeps, host: CoOwnersHost) {
     this.#deps = deps;
@@ -107,21 +119,27 @@ export class CoOwners {
         continue;
       }
       this.#exchange(linked, blob);
-      for (const origin of ownership.news(linked, origins)) {
-        linked.send({ type: 'origin', handle: blob.handle, ...origin });
-      }
+      for (const origin of ownership.news(linked, origins)) tellOrigin(linked, blob.handle, origin);
     }
   }
 
   /** A link to another supernode is there. */
   up(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
+    this.#lostMs.delete(neighbour.peer.id);
     for (const blob of blobs) {
       if (this.#of(blob).isOwner(neighbour.peer.id)) this.#exchange(neighbour, blob);
     }
   }
 
   down(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
+    this.#lostMs.set(neighbour.peer.id, this.#deps.clock.now());
     for (const blob of blobs) this.#of(blob).left(neighbour);
+  }
+
+  /** There is no room for the blob: the others read our stripes of it. */
+  untaken(digest: SharedBlob['digest'], error: unknown): void {
+    this.#untaken.set(digest, error);
+    for (const neighbour of this.#host.supernodes()) refuseToRead(neighbour, digest, error);
   }
 
   /** One message from another supernode. */
@@ -131,7 +149,14 @@ export class CoOwners {
         neighbour.noteOpen(message.handle, message);
         const { digest } = message;
         const blob = this.#host.blob(digest) ?? (await this.#host.recall(digest));
-        if (blob === undefined || this.#host.linked(neighbour.peer.id) !== neighbour) return;
+        if (this.#host.linked(neighbour.peer.id) !== neighbour) return;
+        if (blob === undefined) {
+          const why = this.#untaken.get(digest);
+          if (why !== undefined) refuseToRead(neighbour, digest, why);
+          return;
+        }
+        // Whatever was in its way before.
+        this.#of(blob).recovered(neighbour.peer.id);
         if (blob.info.size === message.size && blob.info.pieceBytes === message.pieceBytes) {
           this.#exchange(neighbour, blob);
         }
@@ -144,15 +169,18 @@ export class CoOwners {
         return;
       }
       case 'origin': {
-        const { authorization, handle, repository, upstream } = message;
-        const theirs = neighbour.theirBlob(handle);
-        const blob = theirs && (await this.#host.share(theirs.digest, theirs.size));
+        const theirs = neighbour.theirBlob(message.handle);
+        if (theirs === undefined) return;
+        const origin = originTold(neighbour, message);
+        const blob = await this.#host.share(theirs.digest, theirs.size).catch((error: unknown) => {
+          this.untaken(theirs.digest, error);
+          throw error;
+        });
         if (blob === undefined || this.#host.linked(neighbour.peer.id) !== neighbour) return;
-        if (blob.info.pieceBytes !== theirs?.pieceBytes || blob.info.size !== theirs.size) return;
+        if (blob.info.pieceBytes !== theirs.pieceBytes || blob.info.size !== theirs.size) return;
         this.#of(blob).importedBy(neighbour);
         this.#exchange(neighbour, blob);
-        const rights = authorization === undefined ? {} : { authorization };
-        this.#host.read(blob, { upstream, repository, ...rights });
+        this.#host.read(blob, origin);
         return;
       }
       case 'have': {
@@ -176,6 +204,9 @@ export class CoOwners {
         if (blob !== undefined) this.#of(blob).failed(neighbour.peer.id);
         return;
       }
+      case 'traced':
+        neighbour.noteTraced(message.handle, message.traceparent);
+        return;
       // Supernodes make each other no offers; papers have been seen.
       case 'hello':
       case 'slots':
@@ -269,10 +300,21 @@ export class CoOwners {
   #of(blob: SharedBlob): Ownership {
     let ownership = this.#ownerships.get(blob);
     if (ownership === undefined) {
-      ownership = new Ownership(blob.info, () => this.#host.self());
+      ownership = new Ownership(
+        blob.info,
+        () => this.#host.self(),
+        (id) => this.#isLost(id),
+      );
       this.#ownerships.set(blob, ownership);
     }
     return ownership;
+  }
+
+  /** Whether that owner is gone, as far as no tracker deals out its turns. */
+  #isLost(id: string): boolean {
+    if (this.#lostMs.size === 0 || this.#deps.discovery.reachable) return false;
+    const sinceMs = this.#lostMs.get(id);
+    return sinceMs !== undefined && this.#deps.clock.now() - sinceMs >= LOST_MS;
   }
 
   /** Waits until the blob's changes have made it true, at most so long. @throws ABORTED */

@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import { tellOrigin } from './origin-told.ts';
 import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
@@ -53,7 +54,7 @@ export class Conversation {
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
-    if (blob.noRight && !stored.complete) return;
+    if (blob.peerRight === 'none' && !stored.complete) return;
     // A supernode that does not own the blob would read it from the registry a second time.
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
     if (!stored.complete) this.#host.showRight(neighbour, blob);
@@ -61,7 +62,7 @@ export class Conversation {
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       // One piece ahead of all others: it will hear which they are before it reads any of them.
       if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob).slice(0, 1));
-      neighbour.send({ type: 'origin', handle: blob.handle, ...blob.origin });
+      tellOrigin(neighbour, blob.handle, blob.origin);
     }
     if (!neighbour.meet(blob.info)) return;
     this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));
@@ -164,6 +165,7 @@ export class Conversation {
       case 'slots':
       case 'decline':
       case 'origin':
+      case 'traced':
       case 'voucher':
       case 'evidence':
       case 'capability':

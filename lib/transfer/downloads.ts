@@ -66,9 +66,16 @@ export class Downloads {
     // The core is never called back from inside its own decision.
     await Promise.resolve();
     const live = (): boolean => this.#running.get(request)?.controller === controller;
+    let told = false;
+    const onStored = (): void => {
+      told = true;
+      const stillLive = live();
+      if (stillLive) this.#running.delete(request);
+      if (!blob.retired) this.#received(stillLive ? request : undefined, blob, piece);
+    };
     let outcome: RequestFailure | 'received';
     try {
-      outcome = await this.#fetch(request, neighbour, blob, piece, controller.signal, live);
+      outcome = await this.#fetch(request, neighbour, blob, piece, controller.signal, { live, onStored });
     } catch (error) {
       outcome = failureOf(error);
       if (live()) {
@@ -79,17 +86,25 @@ export class Downloads {
         blob.changed();
       }
     }
+    if (told) return;
     const stillLive = live();
     if (stillLive) this.#running.delete(request);
     if (blob.retired) return;
-    this.#host.report((core) => {
-      const now = clock.now();
-      if (outcome !== 'received') {
-        if (stillLive) core.failed(request, outcome, now);
-      } else if (stillLive) core.received(request, now);
-      else core.obtained(blob.slot, piece, now);
-    });
+    if (outcome === 'received') this.#received(stillLive ? request : undefined, blob, piece);
+    else if (stillLive) {
+      const failure = outcome;
+      this.#host.report((core) => core.failed(request, failure, clock.now()));
+    }
     if (outcome === 'corrupt' && neighbour !== undefined) this.#host.ban(neighbour, 'corrupt-piece');
+  }
+
+  /** @param request undefined when the core has given it up, and may have used its number again */
+  #received(request: number | undefined, blob: SharedBlob, piece: number): void {
+    const { clock } = this.#deps;
+    this.#host.report((core) => {
+      if (request !== undefined) core.received(request, clock.now());
+      else core.obtained(blob.slot, piece, clock.now());
+    });
   }
 
   async #fetch(
@@ -98,7 +113,7 @@ export class Downloads {
     blob: SharedBlob,
     piece: number,
     signal: AbortSignal,
-    live: () => boolean,
+    { live, onStored }: { readonly live: () => boolean; readonly onStored: () => void },
   ): Promise<RequestFailure | 'received'> {
     if (neighbour === undefined) return 'missing';
     const { clock } = this.#deps;
@@ -114,7 +129,7 @@ export class Downloads {
       if (live()) this.#host.report((core) => core.arrived(request, clock.now()));
     };
     const wanted = { blob, piece, neighbour, from: this.#host.self() };
-    return await fetchPiece(this.#deps, this.#sink, wanted, { signal, onProgress, onArrived });
+    return await fetchPiece(this.#deps, this.#sink, wanted, { signal, onProgress, onArrived, onStored });
   }
 }
 

@@ -3,6 +3,7 @@ import type { Discovery } from '../discovery/discovery.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Tracer } from '../observe/spans.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -36,6 +37,7 @@ export interface EngineDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
+  readonly tracer?: Tracer | undefined;
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
   /** The cluster's time, by which expiries count, milliseconds since the epoch. @default wallClockMs */

@@ -39,6 +39,8 @@ export interface FetchPieceEvents {
   readonly onProgress?: () => void;
   /** All bytes have come; hash and disk are next. */
   readonly onArrived?: () => void;
+  /** The piece is on disk; the digest of the whole blob is next. Not called for a second copy. */
+  readonly onStored?: () => void;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function fetchPiece(
   deps: FetchPieceDeps,
   sink: PieceSink,
   { blob, from, neighbour, piece }: PieceWanted,
-  { onArrived, onProgress, signal }: FetchPieceEvents,
+  { onArrived, onProgress, onStored, signal }: FetchPieceEvents,
 ): Promise<'received' | 'missing' | 'corrupt'> {
   const { clock, metrics, network, pace, pool, self, trace } = deps;
   const { digest, info } = blob;
@@ -73,7 +75,8 @@ export async function fetchPiece(
       return 'corrupt';
     }
     const source = role === 'supernode' ? 'supernode' : 'peer';
-    await sink.accept(blob, { ...proof, index: piece }, buffer, source, { from: id, askedMs, arrivedMs });
+    const way = { from: id, askedMs, arrivedMs };
+    await sink.accept(blob, { ...proof, index: piece }, buffer, source, way, onStored);
     if (zone !== self().zone) metrics.borderBytes.inc({ from: zone }, length);
     return 'received';
   } finally {

@@ -1,5 +1,5 @@
 import { BoundedMap } from '../core/bounded-map.ts';
-import { type Digest, isFileKey } from '../core/digest.ts';
+import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -13,6 +13,11 @@ export interface Holder {
   readonly id: string;
   /** SHA-256 of its certificate, hex. */
   readonly fingerprint: string;
+}
+
+/** Blobs for which nobody need show anything. */
+export interface OpenToAll {
+  isOpen(digest: Digest): boolean;
 }
 
 export interface GrantsDeps {
@@ -29,15 +34,24 @@ const MAX_BLOBS = 4096;
 /** Refusals told in the log, one of each member and reason. */
 const MAX_TOLD = 1024;
 
-/** Who may be given which blobs: those who have shown a capability for them, and supernodes, which read them themselves. */
+/**
+ * Who may be given which blobs: those who have shown a capability for them, and supernodes, which read them themselves;
+ * everybody those that the registry gives to anybody.
+ */
 export class Grants {
   readonly #deps: GrantsDeps;
   /** Until when, by member and blob. */
   readonly #held = new BoundedMap<BoundedMap<number>>(MAX_HOLDERS);
   readonly #told = new BoundedMap<true>(MAX_TOLD);
+  #open: OpenToAll | undefined;
 
   constructor(deps: GrantsDeps) {
     this.#deps = deps;
+  }
+
+  /** From now on those blobs are given to every member. */
+  openUp(open: OpenToAll): void {
+    this.#open = open;
   }
 
   /** A member shows a capability. @returns whether it counts */
@@ -57,14 +71,12 @@ export class Grants {
     return true;
   }
 
-  /**
-   * Whether the peer may be given bytes of the blob now. A file at a URL is given to who knows its key, which follows from
-   * what the source tells those that it lets read. Where it may not, that is counted and logged once.
-   */
+  /** Whether the peer may be given bytes of the blob now. Where it may not, that is counted and logged once. */
   allows({ id, role }: Pick<PeerInfo, 'id' | 'role'>, digest: Digest): boolean {
-    if (role === 'supernode' || isFileKey(digest)) return true;
+    if (role === 'supernode') return true;
     const untilMs = this.#held.get(id)?.get(digest);
     if (untilMs !== undefined && untilMs + CLOCK_TOLERANCE_MS >= this.#deps.wallClockMs()) return true;
+    if (this.#open?.isOpen(digest) === true) return true;
     this.#refused(id, untilMs === undefined ? 'no-capability' : 'expired');
     return false;
   }

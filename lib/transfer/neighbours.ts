@@ -4,7 +4,7 @@ import type { PeerInfo } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Trace, TraceEvent } from '../observe/trace.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { type Clock, every } from '../runtime/clock.ts';
 import { decodePeerMessage, encodePeerMessage, encodePeerMessages } from '../wire/peer-codec.ts';
 import { type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from '../wire/peer-messages.ts';
 import { Neighbour } from './neighbour.ts';
@@ -23,6 +23,9 @@ const MAX_UNREACHED = 1024;
 const MAX_LINKS = 256;
 /** Up to so many are kept also without use: without a tracker they are all that a node knows. */
 const KEPT_LINKS = 128;
+/** Links that have become old are looked for so often, and so many at a time are dialled anew. */
+const RELINK_EVERY_MS = 1000;
+const RELINKS_AT_ONCE = 4;
 /** A new link is for a blob that is about to be shared. */
 const NEW_LINK_MS = 60_000;
 
@@ -61,6 +64,7 @@ export class Neighbours {
   readonly #banned = new Set<string>();
   readonly #pending = new Set<Link>();
   readonly #ending = new AbortController();
+  #stopRelinking: (() => void) | undefined;
 
   constructor(deps: NeighboursDeps, events: NeighbourEvents) {
     this.#deps = deps;
@@ -100,8 +104,25 @@ export class Neighbours {
       return;
     }
     if ((this.#notBefore.get(peer.id) ?? 0) > clock.now()) return;
+    this.#begin(peer);
+  }
+
+  #begin(peer: PeerInfo): void {
     this.#dialling.set(peer.id, peer);
     void this.#dial(peer).finally(() => this.#dialling.delete(peer.id));
+  }
+
+  /** The second link by the same side takes the place of the first, on both sides: nothing has to be ended before. */
+  #relink(): void {
+    const self = this.#deps.hello().peer.id;
+    let room = RELINKS_AT_ONCE - this.#dialling.size;
+    for (const [id, { dialer, link, neighbour }] of this.#connections) {
+      if (room <= 0 || dialer !== self) continue;
+      const isLeftAlone = (this.#notBefore.get(id) ?? 0) > this.#deps.clock.now();
+      if (isLeftAlone || this.#dialling.has(id) || link.isOld !== true) continue;
+      room--;
+      this.#begin(neighbour.peer);
+    }
   }
 
   async #dial(peer: PeerInfo): Promise<void> {
@@ -134,6 +155,7 @@ export class Neighbours {
   #greet(link: Link, dialledByUs: boolean): void {
     const { clock, hello, log } = this.#deps;
     let connection: Connection | undefined;
+    let refused = false;
     this.#pending.add(link);
     const cancelTimeout = clock.after(HELLO_TIMEOUT_MS, () => link.close('no hello'));
     // First, because listening may deliver their hello at once, and everything after it answers that.
@@ -142,7 +164,8 @@ export class Neighbours {
       message: (bytes) => {
         try {
           const message = decodePeerMessage(bytes);
-          if (message === undefined) return;
+          // Who was refused may have said more before it heard of that.
+          if (message === undefined || refused) return;
           if (connection !== undefined) {
             // A link that lost against a second one to the same peer may still deliver what was under way.
             if (this.#connections.get(connection.neighbour.peer.id) === connection) {
@@ -154,6 +177,7 @@ export class Neighbours {
           cancelTimeout();
           this.#pending.delete(link);
           connection = this.#welcome(link, message, dialledByUs);
+          refused = connection === undefined;
         } catch (error) {
           log.warn({ host: link.remoteHost, error: describeError(error) }, 'peer broke the protocol');
           link.close('protocol error');
@@ -178,6 +202,7 @@ export class Neighbours {
     }
     const { member } = link;
     if (member !== undefined && (member.id !== peer.id || member.role !== peer.role)) {
+      this.#deps.metrics.strangers.inc({ reason: 'other-identity' });
       throw new DamselflyError('PEER_PROTOCOL', `a ${member.role} says hello in the name of another`);
     }
     if (peer.id === self || this.#banned.has(peer.id)) {
@@ -204,6 +229,9 @@ export class Neighbours {
       }
       this.#drop(other);
       other.link.close('linked anew');
+    }
+    if (dialledByUs && link.isOld !== undefined) {
+      this.#stopRelinking ??= every(this.#deps.clock, RELINK_EVERY_MS, () => this.#relink());
     }
     this.#connections.set(peer.id, connection);
     this.#deps.metrics.links.set(this.#connections.size);
@@ -257,6 +285,7 @@ export class Neighbours {
   }
 
   close(): void {
+    this.#stopRelinking?.();
     this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
     for (const link of this.#pending) link.close('stopping');
     for (const { link } of [...this.#connections.values()]) link.close('stopping');

@@ -14,7 +14,7 @@ import { forgetLost } from './lost-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { PassingBlob } from './passing-blob.ts';
 import type { PieceSink } from './piece-sink.ts';
-import type { SharedBlob } from './shared-blob.ts';
+import type { PeerRight, SharedBlob } from './shared-blob.ts';
 
 /** A client waits for it, or nobody does. */
 const PRIORITY_WANTED = 0;
@@ -42,6 +42,7 @@ export class NodeBlobs {
 
   /** A client begins to read the blob, or ends. */
   readers(blob: SharedBlob, change: 1 | -1): void {
+    if (blob.readers === 0) blob.waitingSinceMs = this.#deps.clock.now();
     blob.readers += change;
     blob.usedMs = this.#deps.clock.now();
     const priority = blob.readers > 0 ? PRIORITY_WANTED : PRIORITY_UNWANTED;
@@ -58,10 +59,14 @@ export class NodeBlobs {
   /**
    * The blob as part of the swarm, started when it was not; undefined when it is there with another size.
    * @param sinceMs when its reader began to wait
-   * @param right whether peers give it to us: else it is read from the registry, for us and for those that may have it
+   * @param right why peers give it to us; without one it is read from the registry, for us and for those that may have it
    * @throws STORE_*
    */
-  async share(request: BlobRequest, sinceMs: number, right = true): Promise<SharedBlob | undefined> {
+  async share(
+    request: BlobRequest,
+    sinceMs: number,
+    right: PeerRight = 'shown',
+  ): Promise<SharedBlob | undefined> {
     const { digest, size, origin } = request;
     const blob = this.#host.table.get(digest) ?? (await this.create({ digest, size }, sinceMs));
     if (blob === undefined) throw new DamselflyError('INTERNAL', 'a created blob is absent', { digest });
@@ -69,7 +74,7 @@ export class NodeBlobs {
     if (blob.passing !== undefined) {
       throw new DamselflyError('STORE_FULL', 'the blob is passed on to another client', { digest, size });
     }
-    blob.noRight = !right;
+    blob.peerRight = right;
     this.#join(blob, origin, sinceMs);
     return blob;
   }
@@ -127,8 +132,9 @@ export class NodeBlobs {
     if (fresh) {
       blob.lastProgressMs = sinceMs;
       announcements.join(blob);
-      void sink.check(blob);
     }
+    // Also what the disk could not read or note for the last reader, it may now.
+    void sink.check(blob);
     for (const neighbour of neighbours()) conversation.meet(neighbour, blob);
   }
 

@@ -9,6 +9,7 @@ import type { BlobStore, StoredBlob } from '../store/store.ts';
 import type { SeedCore } from '../swarm/seed-core.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour, type TheirBlob } from './neighbour.ts';
+import { originTold } from './origin-told.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface NodeRequestsDeps {
@@ -28,6 +29,8 @@ export interface NodeRequestsHost {
   activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined>;
   /** Reads what is missing from the registry. */
   read(blob: SharedBlob, origin: BlobOrigin): void;
+  /** The blob is not here, and cannot be read here. */
+  untaken(digest: Digest, error: unknown): void;
 }
 
 /** What a supernode makes of what nodes tell it: which blobs they share, where those can be read, what they hold. */
@@ -53,12 +56,13 @@ export class NodeRequests {
         neighbour.noteOpen(message.handle, message);
         void this.#answer(neighbour, message, undefined);
         return;
+      case 'traced':
+        neighbour.noteTraced(message.handle, message.traceparent);
+        return;
       case 'origin': {
         const theirs = neighbour.theirBlob(message.handle);
         if (theirs === undefined || !this.#host.mayHave(neighbour, theirs.digest)) return;
-        const { authorization, repository, upstream } = message;
-        const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
-        void this.#answer(neighbour, theirs, origin);
+        void this.#answer(neighbour, theirs, originTold(neighbour, message));
         return;
       }
       case 'close': {
@@ -131,6 +135,7 @@ export class NodeRequests {
     } catch (error) {
       log.warn({ digest, error: describeError(error) }, 'blob could not be taken in');
       refuseToRead(neighbour, digest, error);
+      if (this.#host.blob(digest) === undefined) this.#host.untaken(digest, error);
     }
   }
 }

@@ -4,6 +4,7 @@ import { type BlobInfo, pieceLength, pieceOffset } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
 import { type PieceProof, sameBytes } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
+import type { Tracer } from '../observe/spans.ts';
 import { attemptsWorth, isWorthRetrying, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
@@ -27,6 +28,7 @@ export interface IngestDeps {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
+  readonly tracer?: Tracer | undefined;
   readonly vouching?: Vouching | undefined;
 }
 

@@ -9,6 +9,7 @@ import type { Neighbour } from './neighbour.ts';
 export class Ownership {
   readonly #info: BlobInfo;
   readonly #self: () => Pick<PeerInfo, 'id' | 'zone'>;
+  readonly #isLost: (id: string) => boolean;
   /** Turn -> id of the supernode that it comes from: the registry's reader, or the site around ours. */
   #turns: readonly string[] | undefined;
   /** Turn -> id of the supernode that brings it into our site; undefined where there is one site. */
@@ -28,9 +29,15 @@ export class Ownership {
   readonly #missedMs = new Map<string, number>();
   readonly #outOfReach = new Set<string>();
 
-  constructor(info: BlobInfo, self: () => Pick<PeerInfo, 'id' | 'zone'>) {
+  /** @param isLost whether that supernode is gone, and no tracker is there to deal out its turns */
+  constructor(
+    info: BlobInfo,
+    self: () => Pick<PeerInfo, 'id' | 'zone'>,
+    isLost: (id: string) => boolean,
+  ) {
     this.#info = info;
     this.#self = self;
+    this.#isLost = isLost;
   }
 
   /** The tracker's answer. @returns whom we need a link to */
@@ -86,16 +93,17 @@ export class Ownership {
     if (this.#gateways !== undefined) {
       const source = whole ? this.#turns[0] : readerOf(this.#turns, this.#info, piece);
       // The registry is nearer than a site that cannot be asked.
-      const away = source !== undefined && (this.#failed.has(source) || this.#outOfReach.has(source));
+      const away = source !== undefined && (this.#isAway(source) || this.#outOfReach.has(source));
       return source === self || (away && this.brings(piece));
     }
-    const turns = this.#failed.size === 0 ? this.#turns : withoutThose(this.#turns, this.#failed);
+    const turns = this.#living(this.#turns);
     return (whole ? turns[0] : readerOf(turns, this.#info, piece)) === self;
   }
 
   /** Whether we are one of several sites, and the piece is ours to bring into it: from the registry, or from another. */
   brings(piece: number): boolean {
-    return this.#gateways !== undefined && readerOf(this.#gateways, this.#info, piece) === this.#self().id;
+    if (this.#gateways === undefined) return false;
+    return readerOf(this.#living(this.#gateways), this.#info, piece) === this.#self().id;
   }
 
   /** Who is asked for a piece that is ours to bring: one of our site, then whoever it comes from, then any other. */
@@ -161,6 +169,11 @@ export class Ownership {
     this.#failed.add(id);
   }
 
+  /** Whatever was in its way is so no more. */
+  recovered(id: string): void {
+    this.#failed.delete(id);
+  }
+
   /** The registry sends no parts. @returns whether that changes who reads what */
   undivided(): boolean {
     const { id: self } = this.#self();
@@ -199,14 +212,16 @@ export class Ownership {
     this.#missedMs.set(id, sinceMs);
     if (now - sinceMs >= patienceMs) this.#outOfReach.add(id);
   }
-}
 
-/** The others read in their turns. */
-function withoutThose(turns: readonly string[], failed: ReadonlySet<string>): readonly string[] {
-  const others = turns.filter((id) => !failed.has(id));
-  return dealTurns(
-    turns.map((id) => (failed.has(id) ? undefined : id)),
-    others,
-    others.length,
-  );
+  #isAway(id: string): boolean {
+    return this.#failed.has(id) || this.#isLost(id);
+  }
+
+  /** The turns of those that cannot take them go to the others. */
+  #living(turns: readonly string[]): readonly string[] {
+    const living = turns.map((id) => (this.#isAway(id) ? undefined : id));
+    if (!living.includes(undefined)) return turns;
+    const others = living.filter((id) => id !== undefined);
+    return dealTurns(living, others, others.length);
+  }
 }

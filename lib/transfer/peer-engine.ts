@@ -4,7 +4,6 @@ import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { withAbort } from '../core/single-flight.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
-import { every } from '../runtime/clock.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
@@ -40,10 +39,8 @@ import type { Link, PieceAdmission, PieceRequest, SmallBlobsAnswer, SmallBlobsRe
 import type { SharedBlob } from './shared-blob.ts';
 import { SmallBlobs } from './small-blobs.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
+import { Ticks } from './ticks.ts';
 import { Uploads } from './uploads.ts';
-
-/** How often time passes for the core: suspicion, back-off, fallback. */
-const TICK_MS = 50;
 
 /**
  * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
@@ -70,8 +67,8 @@ export class PeerEngine implements BlobSource {
   readonly #reads: ClientReads;
   readonly #afterPull: AfterPull | undefined;
   readonly #prefetch: Prefetch | undefined;
+  readonly #ticks: Ticks;
   readonly #stops: (() => void)[] = [];
-  #tickedMs = 0;
   #closed = false;
 
   constructor(deps: EngineDeps, core: Partial<PeerCoreOptions> = {}, habits: NodeHabits = {}) {
@@ -87,7 +84,11 @@ export class PeerEngine implements BlobSource {
       blob: (digest) => this.#table.get(digest),
     });
     const { judge } = this.#trust;
-    this.#table = new BlobTable(deps.pool, judge);
+    this.#ticks = new Ticks(deps.clock, {
+      isIdle: () => this.#table.size === 0,
+      tick: (stoodStillMs) => this.#tick(stoodStillMs),
+    });
+    this.#table = new BlobTable(deps.pool, judge, () => this.#ticks.wake());
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
@@ -102,6 +103,7 @@ export class PeerEngine implements BlobSource {
       { ...deps, wallClockMs: timeOf(deps) },
       {
         neighbours: () => this.#neighbours.all(),
+        place: (digest) => this.#table.get(digest)?.origin,
         reads: (digest) => {
           const blob = this.#table.get(digest);
           return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
@@ -184,7 +186,7 @@ export class PeerEngine implements BlobSource {
     });
     const { wholeBlobs } = habits;
     this.#reads = new ClientReads({ ...deps, limits, localFirst, wholeBlobs }, this.#sink, {
-      mayShare: (request) => this.#wallet?.ensure(request),
+      right: (request) => this.#wallet?.ensure(request),
       small: (request, signal) => this.#smallBlobs.get(request, signal),
       share: (request, sinceMs, right) => this.#blobs.share(request, sinceMs, right),
       passOn: (request, sinceMs) => this.#blobs.passOn(request, sinceMs),
@@ -208,7 +210,7 @@ export class PeerEngine implements BlobSource {
     });
     this.#afterPull = keepMs === undefined ? undefined : new AfterPull(deps, keepMs, { isRead, release });
     const share = async (request: BlobRequest): Promise<SharedBlob | undefined> =>
-      (await this.#wallet?.ensure(request)) === false
+      (await this.#wallet?.ensure(request)) === 'none'
         ? undefined
         : await this.#blobs.share(request, deps.clock.now());
     this.#prefetch = habits.prefetch === true ? new Prefetch(deps, share) : undefined;
@@ -230,8 +232,8 @@ export class PeerEngine implements BlobSource {
     store.onLoss(({ digest }) => this.#blobs.lost(this.#table.get(digest)));
     announceStored(this.#deps);
     this.#stops.push(announceBorrowed(this.#deps));
-    this.#tickedMs = clock.now();
-    this.#stops.push(every(clock, TICK_MS, () => this.#tick()));
+    this.#ticks.start();
+    this.#stops.push(() => this.#ticks.stop());
     const retire = (blob: SharedBlob): void => this.#blobs.retire(blob);
     const cleaner = startCleaner(this.#deps, {
       swarm: () => endEach(this.#table.all(), (blob) => this.#isIdle(blob), retire),
@@ -279,7 +281,7 @@ export class PeerEngine implements BlobSource {
     const host = {
       small: (small: BlobRequest, until: AbortSignal) => this.#smallBlobs.get(small, until),
       share: async (shared: BlobRequest) => {
-        const right = (await this.#wallet?.ensure(shared)) !== false;
+        const right = await this.#wallet?.ensure(shared);
         return await this.#blobs.share(shared, this.#deps.clock.now(), right);
       },
     };
@@ -351,17 +353,16 @@ export class PeerEngine implements BlobSource {
     return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots };
   }
 
-  #tick(): void {
+  /** While this process itself stood still, nobody else was slow. */
+  #tick(stoodStillMs: number): void {
     this.#decisions.decide((core, now) => core.tick(now));
     this.#prefetch?.goOn();
     this.#wallet?.tick();
     const now = this.#deps.clock.now();
-    // While this process itself stood still, nobody else was slow.
-    const stoodStillMs = Math.max(0, now - this.#tickedMs - 2 * TICK_MS);
-    this.#tickedMs = now;
     this.#fallback.tick(this.#table.all());
     for (const blob of this.#table.all()) {
       blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
+      blob.waitingSinceMs += Math.min(stoodStillMs, now - blob.waitingSinceMs);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       // There may be memory that was not free before.
       this.#blobs.moveOn(blob);

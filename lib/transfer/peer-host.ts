@@ -10,6 +10,8 @@ import { DamselflyError } from '../core/errors.ts';
 import type { Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
+import { openTracer } from '../observe/otlp/open-tracer.ts';
+import type { Tracer } from '../observe/spans.ts';
 import type { Trace } from '../observe/trace.ts';
 import { TraceRing } from '../observe/trace-ring.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
@@ -47,6 +49,8 @@ export interface PeerHostConfig extends DiscoveryConfig {
   readonly adminListen: ListenAddress;
   readonly adminTokenFile?: string | undefined;
   readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
+  /** Of a collector of OpenTelemetry. */
+  readonly otlpEndpoint?: string | undefined;
   readonly upstream: readonly UpstreamConfig[];
   /** Paths of files with credentials for the upstreams. */
   readonly authFile: readonly string[];
@@ -87,6 +91,7 @@ export interface HostParts {
   readonly metrics: Metrics;
   readonly limits: Limits;
   readonly pool: BufferPool;
+  readonly tracer: Tracer;
   /** What `/readyz` says of the upstreams' trust. */
   readonly notes: readonly string[];
   close(): Promise<void>;
@@ -137,15 +142,25 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
 }
 
 /** @throws CONFIG_INVALID */
-export function createHostParts(deps: PeerHostDeps, config: PeerHostConfig): HostParts {
+export async function createHostParts(
+  deps: PeerHostDeps,
+  config: PeerHostConfig,
+  role: Role,
+): Promise<HostParts> {
   const { clock, log, rng } = deps;
+  const spans = { service: `damselfly-${role}`, endpoint: config.otlpEndpoint };
+  const tracer = await openTracer({ clock, log, env: process.env }, spans);
   const upstreams = loadUpstreams(config.upstream, config.authFile, loadZone(config));
   const metrics = createMetrics();
   const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
-  const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng }), limits);
+  const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng, tracer }), limits);
   const pool = createBufferPool({ budgetBytes: config.bufferMemory });
   const notes = tellTrust(upstreams, metrics, log);
-  return { origin, metrics, limits, pool, notes, close: () => origin.close() };
+  const close = async (): Promise<void> => {
+    await origin.close();
+    await tracer.close();
+  };
+  return { origin, metrics, limits, pool, tracer, notes, close };
 }
 
 /**
@@ -168,9 +183,9 @@ export async function openPeerHost<E extends Engine>(
   };
   try {
     if (config.background === true) lowerPriority();
-    const hostParts = given ?? createHostParts(deps, config);
+    const hostParts = given ?? (await createHostParts(deps, config, role));
     if (given === undefined) closers.push(() => hostParts.close());
-    const { limits, metrics, origin, pool } = hostParts;
+    const { limits, metrics, origin, pool, tracer } = hostParts;
     const store = await openStore(deps, config);
     closers.push(() => store.close());
     const { folder: stateFolder, id: ownId } = await nodeId(config.dataDir);
@@ -248,7 +263,7 @@ export async function openPeerHost<E extends Engine>(
       vouching === undefined
         ? undefined
         : new Grants({ ...deps, metrics, signatures: vouching.signatures, wallClockMs: clusterTimeMs });
-    const shared = { grants, network, discovery, store, origin, pool, limits, metrics, vouching };
+    const shared = { grants, network, discovery, store, origin, pool, limits, metrics, tracer, vouching };
     const parts = { ...deps, ...shared, clusterTimeMs, trace, self: () => self };
     const engine = createEngine(parts);
     late.engine = engine;

@@ -47,6 +47,8 @@ export class PieceSink {
 
   /**
    * Stores a piece that matched its proof. The caller releases its memory. A second copy is dropped.
+   * @param onStored called once the piece is on disk, before its bytes go into the digest of the whole blob: neighbours
+   * need not wait for that; never for a second copy
    * @throws STORE_FULL, STORE_FAILED; ABORTED when the read that it comes from turned out wrong
    */
   async accept(
@@ -55,6 +57,7 @@ export class PieceSink {
     piece: PieceBuffer,
     source: Source,
     way: PieceWay = {},
+    onStored?: () => void,
   ): Promise<void> {
     const { clock, metrics, trace } = this.#deps;
     if (blob.stored.have.has(proof.index)) return;
@@ -70,7 +73,6 @@ export class PieceSink {
       await written;
     }
     if (!blob.stored.have.has(proof.index)) throw new DamselflyError('ABORTED', 'the read was wrong');
-    blob.check.offer(proof.index, piece);
     const known = blob.settle(proof.index);
     blob.lastProgressMs = clock.now();
     if (source === 'origin') blob.registryBytes += piece.bytes.length;
@@ -79,6 +81,8 @@ export class PieceSink {
     const { generation, index } = proof;
     const facts = { digest: blob.digest, index, source, bytes: piece.bytes.length, generation };
     trace?.(blob.lastProgressMs, { kind: 'piece', ...facts, ...known, ...way });
+    onStored?.();
+    blob.check.offer(proof.index, piece);
     blob.changed();
     void this.check(blob);
   }
@@ -111,8 +115,8 @@ export class PieceSink {
 
   async #checkOnce(blob: SharedBlob): Promise<void> {
     const digest = await blob.check.advance();
-    if (digest === undefined) return;
-    if (digest !== blob.digest) {
+    if (digest === undefined && !isUncommitted(blob)) return;
+    if (digest !== undefined && digest !== blob.digest) {
       await this.#refuse(blob, digest);
       return;
     }
@@ -121,7 +125,7 @@ export class PieceSink {
     blob.changed();
     this.#deps.judge?.settle(blob.info, (index) => blob.stored.proof(index));
     await blob.stored.commit();
-    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest });
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'blob-complete', digest: blob.digest });
     if (blob.stored.complete) this.#events.complete(blob);
   }
 
@@ -167,15 +171,19 @@ export class PieceSink {
     blob.refuse(generations);
     blob.changed();
     this.#deps.judge?.doubt(blob.info, heldProofs(blob));
-    await blob.stored.reset();
-    blob.restartCheck();
-    const several = held.length > 1 && !this.#events.dropsEverywhere;
-    if (several) {
-      const suspects = held.filter((generation) => !alsoWrong.includes(generation));
-      clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+    try {
+      await blob.stored.reset();
+    } finally {
+      // Nothing of it is held any more, whether the disk could note that or not.
+      blob.restartCheck();
+      const several = held.length > 1 && !this.#events.dropsEverywhere;
+      if (several) {
+        const suspects = held.filter((generation) => !alsoWrong.includes(generation));
+        clock.after(BELIEVED_AGAIN_MS, () => blob.suspect(suspects));
+      }
+      // Its slot in the core may be another blob's by now.
+      if (!blob.retired) this.#events.wrong(blob, generations);
     }
-    // Its slot in the core may be another blob's by now.
-    if (!blob.retired) this.#events.wrong(blob, generations);
   }
 
   /** The hash of the first `bytes` bytes, when the digest of the whole blob has come just so far. */
@@ -193,6 +201,11 @@ export class PieceSink {
       at += chunk.length;
     }
   }
+}
+
+/** The digest has matched, and the disk could not note that. */
+function isUncommitted({ passing, stored, verified }: SharedBlob): boolean {
+  return verified && passing === undefined && stored.have.complete && !stored.complete;
 }
 
 function heldProofs({ info, stored }: SharedBlob): PieceProof[] {

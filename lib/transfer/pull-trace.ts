@@ -1,14 +1,17 @@
 import type { BlobRequest } from '../core/blob-source.ts';
+import { NO_TRACER, type Span, type Tracer } from '../observe/spans.ts';
 import type { Trace } from '../observe/trace.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { blobFacts } from './blob-facts.ts';
 import type { PullMeter } from './pull-meter.ts';
 
-/** Puts one client's pull into the trace: its begin, each time it waits, and how it ended. */
+/** Puts one client's pull into the trace: its begin, each time it waits, and how it ended; and as a whole into a span. */
 export class PullTrace {
   readonly #clock: Clock;
   readonly #trace: Trace | undefined;
   readonly #about: { readonly pull: number; readonly digest: BlobRequest['digest'] };
   readonly #askedMs: number;
+  readonly #span: Span;
   #waiting: { readonly index: number; readonly sinceMs: number } | undefined;
   #firstByteMs: number | undefined;
   #directBytes = 0;
@@ -16,15 +19,35 @@ export class PullTrace {
 
   /** @param pull a number of its own in this process */
   constructor(
-    { clock, trace }: { readonly clock: Clock; readonly trace?: Trace | undefined },
+    {
+      clock,
+      trace,
+      tracer = NO_TRACER,
+    }: {
+      readonly clock: Clock;
+      readonly trace?: Trace | undefined;
+      readonly tracer?: Tracer | undefined;
+    },
     pull: number,
-    { askedMs, digest, size }: BlobRequest,
+    { askedMs, digest, origin, size }: BlobRequest,
   ) {
     this.#clock = clock;
     this.#trace = trace;
     this.#about = { pull, digest };
     this.#askedMs = askedMs ?? clock.now();
+    const parent = origin.traceparent;
+    this.#span = tracer.begin('pull blob', {
+      kind: 'internal',
+      parent,
+      facts: blobFacts({ digest, size }, origin),
+    });
     trace?.(clock.now(), { kind: 'pull', ...this.#about, size, askedMs: this.#askedMs });
+  }
+
+  /** The request, as a part of this pull's span. */
+  partOf(request: BlobRequest): BlobRequest {
+    const { traceparent } = this.#span;
+    return traceparent === undefined ? request : { ...request, origin: { ...request.origin, traceparent } };
   }
 
   /** So many of the bytes that it is to get are here. */
@@ -49,6 +72,17 @@ export class PullTrace {
   ended(outcome: 'complete' | 'cut', meter: PullMeter): void {
     this.#told();
     const { bytesPerSecond, by, ms } = meter.limit;
+    this.#span.note({
+      'damselfly.bytes.sent': meter.sentBytes,
+      'damselfly.bytes.cache': this.#hereBytes,
+      'damselfly.bytes.direct': this.#directBytes,
+      'damselfly.limit.ms': Math.round(ms),
+      'damselfly.limit.by': by,
+      ...(this.#firstByteMs === undefined
+        ? {}
+        : { 'damselfly.first_byte.ms': Math.round(this.#firstByteMs) }),
+    });
+    this.#span.end(outcome === 'complete' ? undefined : outcome);
     this.#trace?.(this.#clock.now(), {
       kind: 'pull-end',
       ...this.#about,

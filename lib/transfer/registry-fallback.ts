@@ -1,5 +1,4 @@
 import { abortedError, DamselflyError, describeError, hasCode } from '../core/errors.ts';
-import type { PeerInfo } from '../core/node.ts';
 import { hash53 } from '../core/rendezvous.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
@@ -9,11 +8,11 @@ import { attemptsWorth, type OriginClient } from '../origin/origin-client.ts';
 import { type Clock, delay, every } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { SlowSwarm } from '../swarm/hedge.ts';
-import { stepsAside, stepsIn, takesItself, type Waiting } from '../swarm/patience.ts';
+import { isOvertaken, stepsAside, stepsIn, takesItself, type Waiting } from '../swarm/patience.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { FallbackHost } from './fallback-host.ts';
 import { FallbackPlan, type FallbackRun } from './fallback-plan.ts';
 import type { Limits } from './limits.ts';
-import type { Neighbour } from './neighbour.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { type HeldLease, ReadLeases, type RefusedLease } from './read-leases.ts';
 import { readRun } from './read-run.ts';
@@ -42,29 +41,6 @@ export interface FallbackDeps {
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
   readonly vouching?: Vouching | undefined;
-}
-
-export interface FallbackHost {
-  selfId(): string;
-  reserve(blob: SharedBlob, piece: number): boolean;
-  unreserve(blob: SharedBlob, piece: number): void;
-  obtained(blob: SharedBlob, piece: number): void;
-  inFlight(blob: SharedBlob): number;
-  holders(blob: SharedBlob, piece: number): number;
-  sharers(blob: SharedBlob): readonly Neighbour[];
-  supernodeExpected(): boolean;
-  /** A tracker that can be reached has yet to say who shares the blob. */
-  answerOwed(blob: SharedBlob): boolean;
-  /** A supernode that owns the blob is connected and shares it. */
-  seeded(blob: SharedBlob): boolean;
-  /** When bytes of the blob last came from a peer, milliseconds. */
-  swarmMovedMs(blob: SharedBlob): number;
-  /** All download slots work for other blobs. */
-  busyElsewhere(blob: SharedBlob): boolean;
-  /** A client waits for pieces of any blob. */
-  clientsWait(): boolean;
-  /** The node holds, or is about to read, what we lack of the blob. */
-  introduce(blob: SharedBlob, peer: PeerInfo): void;
 }
 
 /** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
@@ -130,13 +106,16 @@ export class RegistryFallback {
   consider(blob: SharedBlob): boolean {
     if (!this.#isWanted(blob) || !this.#isOpen(blob)) return false;
     const now = this.#deps.clock.now();
-    if (blob.noRight) {
+    if (blob.peerRight === 'none') {
       if (blob.passing !== undefined) this.#endPassing(blob);
       else if (now >= this.#consideredOf(blob).notBeforeMs) this.#start(blob, 'no-capability');
       return false;
     }
     const waiting = this.#waiting(blob, now);
-    if (!stepsIn(waiting, this.#share(blob))) return false;
+    if (!stepsIn(waiting, this.#share(blob))) {
+      if (this.#isOvertaken(blob, now)) this.#start(blob, 'aside');
+      return false;
+    }
     if (blob.passing !== undefined) {
       if (!waiting.company || stepsAside(waiting)) this.#endPassing(blob);
       return false;
@@ -144,7 +123,7 @@ export class RegistryFallback {
     const considered = this.#consideredOf(blob);
     if (now < considered.notBeforeMs) return false;
     // Slow is not failed: past a living supernode only the client's next piece is read.
-    const young = blob.owned && blob.stored.have.count === 0 && waiting.company;
+    const young = this.#isYoung(blob) && waiting.company;
     const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
     const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
     this.#start(blob, takesItself(waiting) ? 'last-resort' : reason);
@@ -194,11 +173,11 @@ export class RegistryFallback {
 
   #waiting(blob: SharedBlob, now: number): Waiting {
     const host = this.#host;
-    const company = host.inFlight(blob) > 0 || host.sharers(blob).length > 0 || host.supernodeExpected();
+    const company = host.inFlight(blob) > 0 || host.sharers(blob).length > 0 || host.supernodeExpected(blob);
     // Slots that work for other blobs are no sign of trouble either, until this blob's client has waited too long.
     // And in a large crowd on slow links the first piece takes its time: were everybody to step in, the registry would
     // have the crowd that the supernode is there to spare it.
-    const young = blob.owned && blob.stored.have.count === 0;
+    const young = this.#isYoung(blob);
     return {
       company,
       patient: ((young || host.seeded(blob)) && !this.#isSilent(blob)) || host.busyElsewhere(blob),
@@ -206,6 +185,18 @@ export class RegistryFallback {
       idleMs: now - blob.lastProgressMs,
       answeredMs: now - blob.answeredMs,
     };
+  }
+
+  /** Other pieces come, but for too long nobody sends the one that the client waits for. */
+  #isOvertaken(blob: SharedBlob, now: number): boolean {
+    const { cursor, passing, readers, waitingSinceMs } = blob;
+    if (readers === 0 || passing !== undefined || now < this.#consideredOf(blob).notBeforeMs) return false;
+    return isOvertaken(now - waitingSinceMs, this.#share(blob)) && this.#host.wants(blob, cursor);
+  }
+
+  /** Its supernode has yet to send the first piece. */
+  #isYoung({ owned, peerRight, stored }: SharedBlob): boolean {
+    return owned && peerRight === 'shown' && stored.have.count === 0;
   }
 
   /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */
@@ -348,9 +339,11 @@ export class RegistryFallback {
   ): Promise<void> {
     const { clock } = this.#deps;
     let movedMs = clock.now();
+    const useless = new AbortController();
     // A registry may take its time, longest before the first byte: meanwhile the lease says that its holder lives.
     const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
       if (clock.now() - movedMs < QUIET_MS) lease.progressed();
+      if (isHeld(blob, run)) useless.abort(new DamselflyError('ABORTED', 'the swarm was faster'));
     });
     const progress = {
       moved: () => {
@@ -360,7 +353,10 @@ export class RegistryFallback {
       obtained: (piece: number) => this.#host.obtained(blob, piece),
     };
     try {
-      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, read }, progress, signal);
+      const either = AbortSignal.any([signal, useless.signal]);
+      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, read }, progress, either);
+    } catch (error) {
+      if (!useless.signal.aborted) throw error;
     } finally {
       stopWaiting();
       for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
@@ -386,6 +382,12 @@ export class RegistryFallback {
 function modeOf(reason: Reason): Mode {
   if (reason === 'aside') return 'aside';
   return reason === 'last-resort' || reason === 'no-capability' ? 'at-once' : 'lease';
+}
+
+/** Whether every piece of it has come from elsewhere. */
+function isHeld({ stored }: SharedBlob, { first, last }: FallbackRun): boolean {
+  for (let piece = first; piece <= last; piece++) if (!stored.have.has(piece)) return false;
+  return true;
 }
 
 function withoutLease(stripe: number): HeldLease {

@@ -1,8 +1,10 @@
 import type { Digest } from '../core/digest.ts';
-import { abortedError, describeError } from '../core/errors.ts';
+import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
 import type { BlobOrigin, PeerInfo } from '../core/node.ts';
+import { NO_TRACER } from '../observe/spans.ts';
 import { delay } from '../runtime/clock.ts';
 import { LISTEN_MS, type Spread } from '../swarm/reading-plan.ts';
+import { blobFacts } from './blob-facts.ts';
 import { type BringDeps, type BringHost, bringStripes } from './bring-stripes.ts';
 import type { CoOwners } from './co-owners.ts';
 import { copyStripes } from './copy-stripes.ts';
@@ -69,12 +71,25 @@ export class RegistryReads {
         each.repository === origin.repository &&
         each.authorization === origin.authorization,
     );
-    // The newest may be valid longest: it takes the place of the last one.
-    if (!known) origins[Math.min(origins.length, MAX_ORIGINS - 1)] = origin;
     const underWay = this.#reading.get(blob);
+    const { tracer = NO_TRACER } = this.#deps;
+    // Of those that ask for one reading, it is a part of the first one's trace.
+    const span = (underWay === undefined ? tracer : NO_TRACER).begin('seed blob', {
+      kind: 'server',
+      parent: origin.traceparent,
+      facts: blobFacts(blob.info, origin),
+    });
+    const { traceparent = '' } = span;
+    // The newest may be valid longest: it takes the place of the last one.
+    if (!known) {
+      const traced = traceparent === '' ? origin : { ...origin, traceparent };
+      origins[Math.min(origins.length, MAX_ORIGINS - 1)] = traced;
+    }
     if (underWay !== undefined) return await underWay;
     const run = this.#read(blob, origins)
+      .then(() => void span.end())
       .catch((error: unknown) => {
+        span.end(error instanceof DamselflyError ? error.code : 'INTERNAL');
         if (this.#ending.signal.aborted) return error;
         this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not read');
         blob.failure = undefined;

@@ -28,6 +28,8 @@ export interface Link {
   readonly remoteHost: string;
   /** Absent where nobody has to prove who it is. */
   readonly member?: PeerMember | undefined;
+  /** Whether a link that we have dialled should make way for a new one, since certificates change; absent where there are none. */
+  readonly isOld?: boolean;
   /** Queues one message; dropped silently after close. */
   send(message: Uint8Array): void;
   /** Bytes queued and not yet handed to the network. */

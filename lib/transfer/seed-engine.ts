@@ -4,7 +4,6 @@ import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
 import { isWithin } from '../core/zones.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
-import { every } from '../runtime/clock.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { Far } from '../swarm/seed-blob.ts';
@@ -42,11 +41,10 @@ import type {
 import { createSeedUploads } from './seed-uploads.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
+import { Ticks } from './ticks.ts';
 import { unsharedBytes, untilShared } from './unshared-bytes.ts';
 import type { Uploads } from './uploads.ts';
 import { ZoneNumbers } from './zone-numbers.ts';
-
-const TICK_MS = 50;
 
 /**
  * A supernode's part in the swarm: reads each blob that a node asks for from the registry once, and offers every piece
@@ -68,7 +66,8 @@ export class SeedEngine {
   readonly #uploads: Uploads;
   /** What is kept in the object store, if there is one. */
   readonly #kept: KeptObjects | undefined;
-  #stopTicks = (): void => {};
+  readonly #ticks: Ticks;
+  #stopCleaner = (): void => {};
 
   constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}, habits: DeskHabits = {}) {
     this.#deps = deps;
@@ -82,7 +81,11 @@ export class SeedEngine {
     });
     this.#desk = createDesk({ ...deps, wallClockMs: timeOf(deps) }, habits);
     const { judge, teller: proofs } = this.#trust;
-    this.#blobs = new BlobTable(deps.pool, judge);
+    this.#ticks = new Ticks(deps.clock, {
+      isIdle: () => this.#blobs.size === 0,
+      tick: () => this.#decisions.decide((seed, now) => seed.tick(now)),
+    });
+    this.#blobs = new BlobTable(deps.pool, judge, () => this.#ticks.wake());
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
@@ -142,6 +145,7 @@ export class SeedEngine {
       isBelievable: (proof, digest, { peer }) => this.#trust.isBelievable(proof, digest, peer.id),
       activate: (digest, open) => this.#activate(digest, open),
       read: (blob, origin) => void this.#reads.start(blob, origin),
+      untaken: (digest, error) => this.#coOwners.untaken(digest, error),
     });
     this.#uploads = createSeedUploads({ ...deps, pace: limits.upload }, this.#decisions, {
       neighbour: (id) => this.#neighbours.get(id),
@@ -153,7 +157,7 @@ export class SeedEngine {
 
   /** Begins: joins the tracker with what the store holds, and lets time pass. */
   start(): void {
-    const { clock, discovery, store } = this.#deps;
+    const { discovery, store } = this.#deps;
     // Nodes dial supernodes, never the other way round; owners of one blob dial each other.
     discovery.listen({
       neighbours: (digest, peers) => {
@@ -165,8 +169,8 @@ export class SeedEngine {
     });
     store.onLoss(({ digest }) => this.#lost(this.#blobs.get(digest)));
     announceStored(this.#deps);
-    const stopTicks = every(clock, TICK_MS, () => this.#tick());
-    const stopCleaner = startCleaner(this.#deps, {
+    this.#ticks.start();
+    this.#stopCleaner = startCleaner(this.#deps, {
       swarm: () =>
         endEach(
           this.#blobs.all(),
@@ -175,10 +179,6 @@ export class SeedEngine {
         ),
       link: () => this.#neighbours.closeUnused(),
     });
-    this.#stopTicks = () => {
-      stopTicks();
-      stopCleaner();
-    };
   }
 
   /** For the peer server: a node dialled us. */
@@ -348,10 +348,6 @@ export class SeedEngine {
     return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
   }
 
-  #tick(): void {
-    this.#decisions.decide((core, now) => core.tick(now));
-  }
-
   #isIdle(blob: SharedBlob): boolean {
     return this.#deps.clock.now() - blob.usedMs > IDLE_CLOSE_MS && !this.#reads.underWay(blob);
   }
@@ -374,8 +370,7 @@ export class SeedEngine {
   }
 
   unsharedBytes(): number {
-    const { core } = this.#decisions;
-    return this.#blobs.all().reduce((sum, blob) => sum + unsharedBytes(blob, core, this.#coOwners), 0);
+    return unsharedBytes(this.#blobs.all(), this.#decisions.core, this.#coOwners);
   }
 
   /** What is going on, for people. */
@@ -386,7 +381,8 @@ export class SeedEngine {
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */
   async close(): Promise<void> {
-    this.#stopTicks();
+    this.#ticks.stop();
+    this.#stopCleaner();
     const reading = this.#reads.close();
     this.#neighbours.close();
     await this.#kept?.keep.close();

@@ -10,6 +10,12 @@ import { PassingBlob } from './passing-blob.ts';
 import type { ProofJudge } from './proof-judge.ts';
 import { type Teller, ToldProofs } from './told-proofs.ts';
 
+/**
+ * Why peers give us a blob: we have shown them that we may have it, or nobody asks for that; the registry gives it to
+ * anybody, as they can see for themselves, and no supernode is there; or they do not.
+ */
+export type PeerRight = 'shown' | 'open' | 'none';
+
 /** A verified piece on its way to the disk. */
 export interface LandingPiece {
   readonly piece: PieceBuffer;
@@ -40,8 +46,7 @@ export class SharedBlob {
   readers = 0;
   /** Pieces of it on their way to neighbours. */
   uploads = 0;
-  /** Peers do not give it to us: we have nothing to show that we may have it. */
-  noRight = false;
+  peerRight: PeerRight = 'shown';
   /** Fetched although no client has asked for it yet. */
   prefetched = false;
   /** The piece a client waits for, and since when. */

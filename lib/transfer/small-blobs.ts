@@ -13,7 +13,7 @@ import {
 import { unpooled } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { PieceSink } from './piece-sink.ts';
-import type { SharedBlob } from './shared-blob.ts';
+import type { PeerRight, SharedBlob } from './shared-blob.ts';
 import { OneRead } from './vouching.ts';
 
 /** When the first one asked has not answered by then, others are asked too. */
@@ -26,8 +26,8 @@ const NAMING_MS = 100;
 const PATIENCE_MS = 500;
 
 export interface SmallBlobsHost {
-  /** Whether peers may give us the blob; undefined where nobody asks for a right to it. Never rejects. */
-  right(request: BlobRequest): Promise<boolean> | undefined;
+  /** Why peers give us the blob; undefined where nobody asks for a right to it. Never rejects. */
+  right(request: BlobRequest): Promise<PeerRight> | undefined;
   /** What shows that. */
   paperFor(digests: readonly Digest[]): ShownCapability | undefined;
   /** Whether the blob is in the swarm already: then it comes from there. */
@@ -89,7 +89,7 @@ export class SmallBlobs {
       const absent: BlobRequest[] = [];
       for (const request of requests) {
         if (!isSmall(request) || (await here(request))) continue;
-        if ((await this.#host.right(request)) !== false) absent.push(request);
+        if ((await this.#host.right(request)) !== 'none') absent.push(request);
       }
       this.#fetch(absent);
     } catch (error) {

@@ -17,14 +17,20 @@ export async function untilShared(clock: Clock, unshared: () => number): Promise
   while (clock.now() < untilMs && unshared() > 0) await delay(clock, LOOK_MS);
 }
 
-/** Bytes of pieces of the blob that nodes wait for and that are with this supernode alone. */
-export function unsharedBytes(blob: SharedBlob, core: SeedCore, coOwners: Pick<CoOwners, 'holders'>): number {
-  if (core.spread(blob.slot).lackers === 0) return 0;
+/** Bytes of pieces that nodes wait for and that are with this supernode alone. */
+export function unsharedBytes(
+  blobs: readonly SharedBlob[],
+  core: SeedCore,
+  coOwners: Pick<CoOwners, 'holders'>,
+): number {
   let bytes = 0;
-  for (let piece = 0; piece < blob.info.pieces; piece++) {
-    if (!core.has(blob.slot, piece)) continue;
-    const holders = core.holders(blob.slot, piece) + coOwners.holders(blob, piece);
-    if (holders === 0) bytes += pieceLength(blob.info, piece);
+  for (const blob of blobs) {
+    if (core.spread(blob.slot).lackers === 0) continue;
+    for (let piece = 0; piece < blob.info.pieces; piece++) {
+      if (!core.has(blob.slot, piece)) continue;
+      const holders = core.holders(blob.slot, piece) + coOwners.holders(blob, piece);
+      if (holders === 0) bytes += pieceLength(blob.info, piece);
+    }
   }
   return bytes;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type Digest, isDigest } from '../core/digest.ts';
+import { type Digest, isBlobKey, isDigest } from '../core/digest.ts';
+import { isTraceparent } from '../core/traceparent.ts';
 
 /** A node asks a supernode for a capability: what the blobs are that it wants, and how the registry may be asked. */
 export type CapabilityQuestion =
@@ -8,6 +9,7 @@ export type CapabilityQuestion =
       readonly repository: string;
       /** The caller's Authorization. A secret, for one question to the registry. */
       readonly authorization?: string;
+      readonly traceparent?: string;
       /** The blobs are those that it lists; its own bytes are asked for too. */
       readonly manifest: Digest;
     }
@@ -15,6 +17,7 @@ export type CapabilityQuestion =
       readonly upstream: string;
       readonly repository: string;
       readonly authorization?: string;
+      readonly traceparent?: string;
       readonly blob: Digest;
     }
   /** The same for longer: the blobs as in the capability that is about to expire. */
@@ -50,21 +53,24 @@ const MAX_DIGESTS = 512;
 const MAX_TEXT_CHARS = 16 * 1024;
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value));
+/** A file at a URL has one of its own. */
+const key = z.custom<Digest>((value) => typeof value === 'string' && isBlobKey(value));
 const place = {
   upstream: z.string().min(1).max(MAX_NAME_CHARS),
   repository: z.string().min(1).max(MAX_NAME_CHARS),
   authorization: z.string().max(MAX_AUTHORIZATION_CHARS).exactOptional(),
+  traceparent: z.string().refine(isTraceparent).exactOptional(),
 };
 const question = z.union([
   z.object({ ...place, manifest: digest }),
-  z.object({ ...place, blob: digest }),
-  z.object({ renew: z.string().max(MAX_TEXT_CHARS), digests: z.array(digest).min(1).max(MAX_DIGESTS) }),
+  z.object({ ...place, blob: key }),
+  z.object({ renew: z.string().max(MAX_TEXT_CHARS), digests: z.array(key).min(1).max(MAX_DIGESTS) }),
 ]);
 /** A capability as it is shown to others. */
 export const shownCapability = z.object({
   capability: z.string().max(MAX_TEXT_CHARS),
   card: z.string().max(MAX_TEXT_CHARS),
-  digests: z.array(digest).min(1).max(MAX_DIGESTS),
+  digests: z.array(key).min(1).max(MAX_DIGESTS),
 });
 const answer = z.object({
   given: z.object({ ...shownCapability.shape, untilMs: z.number().min(0) }).exactOptional(),

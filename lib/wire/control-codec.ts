@@ -103,14 +103,14 @@ const hello = z.object({
   type: z.literal('hello'),
   protocol,
   peer: joiningPeer,
-  clusterTimeMs: z.number(),
+  clusterTimeMs: z.number().min(0).max(MAX_TIME_MS),
   identity: z.string().max(MAX_IDENTITY_CHARS).exactOptional(),
 });
 const welcome = z.object({
   type: z.literal('welcome'),
   protocol,
   trackerId: id,
-  clusterTimeMs: z.number(),
+  clusterTimeMs: z.number().min(0).max(MAX_TIME_MS),
   epoch: count,
   supernodes: supernodes.exactOptional(),
   heartbeatMs: z.int().min(MIN_HEARTBEAT_MS).max(MAX_HEARTBEAT_MS),
@@ -231,24 +231,36 @@ function textOf(peer: PeerInfo): string {
 
 /** As JSON.stringify would write it; digests need no escapes. */
 function encodeNeighbours(blobs: readonly BlobNeighbours[]): string {
-  const indexes = new Map<string, number>();
+  const indexes = new Map<PeerInfo, number>();
   let peerList = '';
   let blobList = '';
+  let before: readonly PeerInfo[] | undefined;
+  let named = '';
   for (const { digest, peers, owned } of blobs) {
-    let named = '';
-    for (const peer of peers) {
-      let index = indexes.get(peer.id);
-      if (index === undefined) {
-        index = indexes.size;
-        indexes.set(peer.id, index);
-        peerList += `${index === 0 ? '' : ','}${textOf(peer)}`;
+    // The layers of an image mostly have the same ones.
+    if (before === undefined || !isSame(peers, before)) {
+      named = '';
+      for (const peer of peers) {
+        let index = indexes.get(peer);
+        if (index === undefined) {
+          index = indexes.size;
+          indexes.set(peer, index);
+          peerList += `${index === 0 ? '' : ','}${textOf(peer)}`;
+        }
+        named += named === '' ? index : `,${index}`;
       }
-      named += named === '' ? index : `,${index}`;
+      before = peers;
     }
     const end = owned === true ? ',"owned":true}' : '}';
     blobList += `${blobList === '' ? '' : ','}{"digest":"${digest}","peers":[${named}]${end}`;
   }
   return `{"type":"neighbours","peers":[${peerList}],"blobs":[${blobList}]}`;
+}
+
+function isSame(a: readonly PeerInfo[], b: readonly PeerInfo[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /**

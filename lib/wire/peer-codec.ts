@@ -2,6 +2,7 @@ import { type Digest, isBlobKey } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import { type BlobInfo, MAX_BLOB_BYTES } from '../core/geometry.ts';
 import { type PieceProof, SIGNATURE_BYTES } from '../core/proof.ts';
+import { isTraceparent } from '../core/traceparent.ts';
 import { ByteReader, ByteWriter, encodeText, protocolError } from './peer-codec-bytes.ts';
 import { decodeHello, encodeHello, MAX_HELLO_BYTES } from './peer-codec-hello.ts';
 import type { PeerMessage, Slots } from './peer-messages.ts';
@@ -17,6 +18,8 @@ const MAX_DIGEST_BYTES = 135;
 const MAX_NAME_BYTES = 1024;
 /** As much as Node accepts as request head, so every Authorization that reached us fits. */
 const MAX_AUTHORIZATION_BYTES = 16 * 1024;
+/** Of version 00. */
+const TRACEPARENT_BYTES = 55;
 const MAX_CODE_BYTES = 64;
 const MAX_REASON_BYTES = 1024;
 /** A card with a few certificates. */
@@ -46,6 +49,7 @@ const TYPE = {
   voucher: 11,
   evidence: 12,
   capability: 13,
+  traced: 14,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -132,6 +136,10 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
       writer.u8(message.authorization === undefined ? 0 : 1);
       if (message.authorization !== undefined) writer.text(message.authorization, MAX_AUTHORIZATION_BYTES);
       break;
+    case 'traced':
+      writer.u32(message.handle);
+      writer.text(message.traceparent, TRACEPARENT_BYTES);
+      break;
     case 'origin-failed':
       writer.u32(message.handle);
       writer.text(message.code, MAX_CODE_BYTES);
@@ -207,6 +215,12 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
       if (!readFlag(reader)) return { type: 'origin', handle, upstream, repository };
       const authorization = readHeaderText(reader, MAX_AUTHORIZATION_BYTES);
       return { type: 'origin', handle, upstream, repository, authorization };
+    }
+    case TYPE.traced: {
+      const handle = reader.u32();
+      const traceparent = reader.text(TRACEPARENT_BYTES);
+      if (!isTraceparent(traceparent)) throw protocolError('not a traceparent');
+      return { type: 'traced', handle, traceparent };
     }
     case TYPE['origin-failed']: {
       const handle = reader.u32();

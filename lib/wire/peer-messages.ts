@@ -68,6 +68,8 @@ export type PeerMessage =
       readonly repository: string;
       readonly authorization?: string;
     }
+  /** Node to supernode only: the `origin` that follows for this blob is a part of this trace (W3C traceparent). */
+  | { readonly type: 'traced'; readonly handle: number; readonly traceparent: string }
   /**
    * Whose signature it is that proofs carry, told before the first of them: a card (lib/security/signer-card.ts), or a
    * tracker's warrant for a node (lib/security/read-warrant.ts).

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isDigest } from '../core/digest.ts';
+import { isBlobKey } from '../core/digest.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
 import { CAUSES } from '../observe/where-time-went.ts';
 import {
@@ -22,7 +22,7 @@ const word = z
   .string()
   .max(MAX_TEXT_CHARS)
   .regex(/^[0-9A-Za-z._+-]*$/);
-const digest = z.string().refine(isDigest, 'not a digest');
+const digest = z.string().refine(isBlobKey, 'not a digest');
 
 export const watch = z.object({
   type: z.literal('watch'),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Digest, isDigest } from '../core/digest.ts';
 import { MIN_PIECE_BYTES } from '../core/geometry.ts';
 import type { BlobOrigin } from '../core/node.ts';
+import { isTraceparent } from '../core/traceparent.ts';
 import { type GivenCapability, shownCapability } from './capability-codec.ts';
 
 /** A blob of at most so many bytes is one piece, and travels whole in the answer to one question. */
@@ -49,6 +50,7 @@ const question = z.object({
       upstream: z.string().max(MAX_NAME_CHARS),
       repository: z.string().max(MAX_NAME_CHARS),
       authorization: z.string().max(MAX_AUTHORIZATION_CHARS).exactOptional(),
+      traceparent: z.string().refine(isTraceparent).exactOptional(),
     })
     .exactOptional(),
   capability: shownCapability.exactOptional(),

@@ -3,6 +3,7 @@ import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle } from './bundle.ts';
 import { makeDeb } from './deb.ts';
+import { IMAGE_ARCHITECTURE, makeImage } from './image/image.ts';
 import { ROOT, readManifest } from './manifest.ts';
 import { makeNpmPackage } from './npm-package.ts';
 import { makeProgramTree, TARGETS } from './program-tree.ts';
@@ -11,12 +12,16 @@ import { makeSelfExtracting } from './self-extracting.ts';
 const { values } = parseArgs({
   options: {
     out: { type: 'string', default: join(ROOT, 'dist') },
-    only: { type: 'string', multiple: true, default: ['npm', 'linux-x64', 'deb-amd64'] },
+    only: { type: 'string', multiple: true, default: ['npm', 'linux-x64', 'deb-amd64', 'image'] },
   },
 });
 /** Debian's names of the machines. */
 const DEBIAN = { 'linux-x64': 'amd64', 'linux-arm64': 'arm64' } as const;
-const kinds: readonly string[] = ['npm', ...TARGETS, ...Object.values(DEBIAN).map((name) => `deb-${name}`)];
+const IMAGE = { 'linux-x64': 'image', 'linux-arm64': 'image-arm64' } as const;
+const kinds: readonly string[] = [
+  ...['npm', ...TARGETS, ...Object.values(IMAGE)],
+  ...Object.values(DEBIAN).map((name) => `deb-${name}`),
+];
 const unknown = values.only.find((kind) => !kinds.includes(kind));
 if (unknown !== undefined) {
   process.stderr.write(`--only: got ${unknown}; it may be ${kinds.join(', ')}\n`);
@@ -36,7 +41,8 @@ if (values.only.includes('npm')) {
 for (const target of TARGETS) {
   const architecture = DEBIAN[target];
   const deb = values.only.includes(`deb-${architecture}`);
-  if (!deb && !values.only.includes(target)) continue;
+  const image = values.only.includes(IMAGE[target]);
+  if (!deb && !image && !values.only.includes(target)) continue;
   const tree = join(out, target);
   await rm(tree, { recursive: true, force: true });
   await makeProgramTree(bundled, tree, target, manifest);
@@ -51,6 +57,11 @@ for (const target of TARGETS) {
     await rm(root, { recursive: true, force: true });
     await makeDeb(tree, root, file, { architecture, manifest });
     await rm(root, { recursive: true, force: true });
+    say(file);
+  }
+  if (image) {
+    const file = join(out, `damselfly-${manifest.version}-image-${IMAGE_ARCHITECTURE[target]}.tar`);
+    await makeImage(tree, file, { manifest, target });
     say(file);
   }
   await rm(tree, { recursive: true, force: true });

@@ -85,6 +85,14 @@ await t.test('a target must hold for every RNG seed', async (t) => {
   t.equal(checkTargets(CROWD.targets, 'reference', [canned(1, 1.0601)])[0]?.met, false);
 });
 
+await t.test('a target of its own for daemons counts instead of what they may have more', async (t) => {
+  const targets = [{ field: 'ratio.p999', atMost: 1.06, daemonAtMost: 1.07 }] as const;
+  const run = canned(1, 1.075);
+  t.match(checkTargets(targets, 'daemon', [run]), [{ atMost: 1.07, met: false }]);
+  t.match(checkTargets(targets, 'daemon', [canned(1, 1.07)]), [{ met: true }]);
+  t.match(checkTargets(targets, 'reference', [run]), [{ atMost: 1.06, met: false }]);
+});
+
 await t.test('with the costs of daemons only p99.9 may be higher, by 0.03 of the limit', async (t) => {
   const targets = [
     { field: 'ratio.p999', atMost: 1.06 },

@@ -20,6 +20,7 @@ await t.test('without flags it is the scenario that the help names', async (t) =
     json: false,
     compare: false,
     plot: undefined,
+    trace: undefined,
     scenario: {
       profile: PROFILES.daemon,
       rngSeed: 1,

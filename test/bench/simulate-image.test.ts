@@ -1,4 +1,5 @@
 import t from 'tap';
+import { trackerLineSeconds } from '../../bench/simulate/limit.ts';
 import { PROFILES } from '../../bench/simulate/profile.ts';
 import { imageBytes, type Scenario, simulatedBlob } from '../../bench/simulate/scenario.ts';
 import { REQUESTS_OF_CALLER } from '../../bench/simulate/swarm/joining.ts';
@@ -120,12 +121,30 @@ await t.test('requests at the registry: four of each caller, and reads of the se
   );
 });
 
+await t.test('the last of a crowd has nothing before the line at the tracker is over', async (t) => {
+  const profile = { ...PROFILES.daemon, messageMs: 2, announceMs: 1 };
+  for (const [nodes, layers] of [
+    [100, 1],
+    [40, 12],
+  ] as const) {
+    const blobs = Array.from({ length: layers }, () => simulatedBlob(MIB));
+    const { firstByteSeconds } = simulate({ nodes, profile, blobs });
+    const [line, last] = [trackerLineSeconds(profile, nodes, layers), Math.max(...firstByteSeconds)];
+    t.ok(last > line && last < line + 0.1, `${last} s, the line ${line} s`);
+  }
+});
+
 await t.test('what the machines cost is charged in the daemon profile', async (t) => {
   const alone = { nodes: 1, seeds: 1, nodeRate: 400 * MIB };
-  const at = (cpuSecondsPerGB: number): number =>
-    simulate({ ...alone, profile: { ...PROFILES.reference, cpuSecondsPerGB } }).seconds[0]!;
+  const free = PROFILES.reference.cpuSecondsPerGB;
+  const at = (cost: Partial<typeof free>): number => {
+    const cpuSecondsPerGB = { ...free, ...cost };
+    return simulate({ ...alone, profile: { ...PROFILES.reference, cpuSecondsPerGB } }).seconds[0]!;
+  };
   // 0.105 GB at 10 s a GB: more than the link needs.
-  const slow = at(10);
-  t.ok(slow >= 1.048576 && slow < 1.048576 * 1.02, `${slow} s`);
-  t.ok(at(1) < at(0) + 0.005, 'a CPU that keeps up costs the last piece only');
+  for (const slow of [at({ check: 10 }), at({ digest: 10 }), at({ check: 4, digest: 6 })]) {
+    t.ok(slow >= 1.048576 && slow < 1.048576 * 1.02, `${slow} s`);
+  }
+  t.ok(at({ write: 10 }) < at({}) + 0.02, 'pieces are written side by side');
+  t.ok(at({ check: 1 }) < at({}) + 0.005, 'a CPU that keeps up costs the last piece only');
 });

@@ -20,6 +20,7 @@ and a look from outside at what must hold. Needs root, docker-registry, containe
   --seeds N           so many seeds of each fault, all faults with one seed after the other (1)
   --minutes M         begins no run after M minutes; without --seeds it goes on with new seeds until then
   --quick             6 nodes and 64 MiB, ${QUICK_FAULTS.length} faults; no judgement on the makespan, 0.1x more from the registry
+  --insecure          without identities, mutual TLS and capabilities, which a cluster has by default
   --image-bytes SIZE  another size of image
   --fresh             does not use what earlier runs of the same code gave
   --record            writes docs/benchmarks/chaos.md and chaos.json
@@ -34,6 +35,8 @@ export interface ChaosFlags {
   readonly mode: 'help' | 'list' | 'run';
   readonly faults: readonly Fault[];
   readonly size: SuiteSize;
+  /** Whether processes have identities, and speak mutual TLS. */
+  readonly secure: boolean;
   readonly firstSeed: number;
   /** Infinity: until the time is up. */
   readonly seeds: number;
@@ -53,6 +56,7 @@ export function readFlags(argv: readonly string[]): ChaosFlags {
       seeds: { type: 'string' },
       minutes: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      insecure: { type: 'boolean', default: false },
       'image-bytes': { type: 'string' },
       fresh: { type: 'boolean', default: false },
       record: { type: 'boolean', default: false },
@@ -70,6 +74,7 @@ export function readFlags(argv: readonly string[]): ChaosFlags {
     mode: values.help ? 'help' : values.list ? 'list' : 'run',
     faults: values.fault.length === 0 ? standard : values.fault.map(faultNamed),
     size: { ...base, imageBytes },
+    secure: !values.insecure,
     firstSeed: parseCount('--seed', values.seed, 0),
     seeds: unlimited ? Number.POSITIVE_INFINITY : parseCount('--seeds', values.seeds ?? '1'),
     limitMs: values.minutes === undefined ? Number.POSITIVE_INFINITY : parseDuration(`${values.minutes}m`),

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Child, jsonReady, run, startChild } from '../../bench/fixtures/child.ts';
+import type { JoinAuthority } from '../../bench/fixtures/join-authority.ts';
 import type { NetworkNode } from '../../bench/fixtures/network.ts';
 
 export type Role = 'tracker' | 'supernode' | 'daemon';
@@ -16,7 +17,10 @@ export interface MachineSpec {
   readonly folder: string;
   /** File that names the registry. */
   readonly config: string;
+  /** Their hosts. */
   readonly trackers: readonly string[];
+  /** Who makes the certificates of all; absent where connections are plain. */
+  readonly authority: JoinAuthority | undefined;
   /** More flags, whenever it is started. */
   readonly flags: readonly string[];
   readonly signal: AbortSignal;
@@ -36,7 +40,7 @@ const READY_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 6_000;
 const POLL_MS = 20;
 // Each machine has a network namespace of its own, so every process has its usual port, also after a restart.
-export const PORTS = { tracker: 8400, trackerHttp: 8401, proxy: 65001, peer: 65002, admin: 65003 } as const;
+const PORTS = { tracker: 8400, trackerHttp: 8401, proxy: 65001, peer: 65002, admin: 65003 } as const;
 
 /** One process of ours on a machine of its own: a namespace with a capped link. */
 export class Machine {
@@ -79,8 +83,7 @@ export class Machine {
 
   /** Where its metrics are, from outside. */
   get admin(): string {
-    const { place, role } = this.spec;
-    return role === 'tracker' ? `${place.peerHost}:${PORTS.tracker}` : `${place.clientHost}:${PORTS.admin}`;
+    return `${this.spec.place.clientHost}:${PORTS.admin}`;
   }
 
   /** `host:port` of a daemon's proxy. */
@@ -159,29 +162,42 @@ function socketOf({ folder, name }: MachineSpec): string {
 }
 
 function commandOf(spec: MachineSpec, dataDir: string): readonly string[] {
-  const { config, place, role, trackers } = spec;
-  const common = ['--json', '--insecure', '--log-level', 'warn'];
+  const { authority, config, place, role } = spec;
+  const common = [
+    ...['--json', ...(authority === undefined ? ['--insecure'] : []), '--log-level', 'warn'],
+    ...['--data-dir', dataDir, '--admin-listen', `${place.clientHost}:${PORTS.admin}`],
+  ];
   const shared = [
-    ...common,
-    ...trackers.flatMap((url) => ['--tracker', url]),
-    ...['--config', config, '--data-dir', dataDir],
-    ...['--peer-listen', `${place.peerHost}:${PORTS.peer}`],
-    ...['--admin-listen', `${place.clientHost}:${PORTS.admin}`],
+    ...[...common, '--config', config, '--peer-listen', `${place.peerHost}:${PORTS.peer}`],
+    ...findingOf(spec),
   ];
   switch (role) {
     case 'tracker':
       return [
         ...[join(ROOT, 'bin', 'damselfly'), 'tracker', ...common],
         ...['--listen', `${place.peerHost}:${PORTS.tracker}`],
-        ...['--http-listen', `${place.peerHost}:${PORTS.trackerHttp}`, '--data-dir', dataDir],
+        ...['--http-listen', `${place.peerHost}:${PORTS.trackerHttp}`],
+        ...(authority === undefined ? [] : ['--ca-dir', authority.folder]),
       ];
     case 'supernode':
       return [join(ROOT, 'bin', 'damselfly'), 'supernode', ...shared];
     case 'daemon':
       return [
         ...[join(ROOT, 'bin', 'dfget'), 'daemon', ...shared],
-        ...['--proxy-listen', `${place.clientHost}:${PORTS.proxy}`],
+        // Clients come over the machine's other link.
+        ...['--proxy-listen', `${place.clientHost}:${PORTS.proxy}`, '--plain-proxy'],
         ...['--socket', socketOf(spec)],
       ];
   }
+}
+
+/** How a node or supernode finds the others, and becomes one of them. */
+function findingOf({ authority, role, trackers }: MachineSpec): readonly string[] {
+  const scheme = authority === undefined ? 'ws' : 'wss';
+  return [
+    ...trackers.flatMap((host) => ['--tracker', `${scheme}://${host}:${PORTS.tracker}`]),
+    ...(authority === undefined
+      ? []
+      : ['--join-token', authority.tokens[role === 'supernode' ? 'supernode' : 'node']]),
+  ];
 }

@@ -1,15 +1,13 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { exitCodeOf, interruptSignal } from '../../bench/fixtures/command-line.ts';
 import { twoColumns } from '../../bench/fixtures/table.ts';
-import { describeMachine } from '../../bench/report/machine.ts';
 import { extendPath, provideTools } from '../../scripts/test-tools.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { type ChaosFlags, HELP, readFlags } from './cli.ts';
 import { FAULTS } from './faults/index.ts';
-import { chaosPage, isGood } from './page.ts';
+import { isGood } from './page.ts';
+import { writeRecord } from './record.ts';
 import type { ChaosResult } from './result.ts';
-import { runSuite, type SuiteResults } from './suite.ts';
+import { runSuite } from './suite.ts';
 
 const PROGRAMS = [
   'docker-registry',
@@ -22,7 +20,6 @@ const PROGRAMS = [
   'iptables',
   'faketime',
 ];
-const PAGES = join(import.meta.dirname, '..', '..', 'docs', 'benchmarks');
 const signal = interruptSignal();
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -47,7 +44,10 @@ async function runAll(flags: ChaosFlags): Promise<boolean> {
     if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   };
   const suite = await runSuite(flags, { say, onResult }, signal);
-  if (flags.record) await record(flags, suite);
+  if (flags.record) {
+    await writeRecord(flags.size, suite.results);
+    say('Written: docs/benchmarks/chaos.md, docs/benchmarks/chaos.json');
+  }
   const good = suite.results.filter(isGood).length;
   say(`${good} of ${suite.results.length} runs held, ${suite.failures.length} could not be run`);
   return good === suite.results.length && suite.failures.length === 0 && good > 0;
@@ -60,12 +60,4 @@ function describe(result: ChaosResult, kept: boolean): string {
     `${broken.length === 0 ? 'ok' : 'BROKEN'} ${fault}, seed ${seed}: ${time}, registry ${registryRatio}x${kept ? ' (from an earlier run)' : ''}`,
     ...broken.map((what) => `  ${what}`),
   ].join('\n');
-}
-
-async function record({ size }: ChaosFlags, { code, results }: SuiteResults): Promise<void> {
-  const date = new Date().toISOString().slice(0, 10);
-  const data = { date, code, machine: describeMachine(), size, results };
-  await writeFile(join(PAGES, 'chaos.md'), chaosPage(data, FAULTS));
-  await writeFile(join(PAGES, 'chaos.json'), `${JSON.stringify(data, undefined, 2)}\n`);
-  say('Written: docs/benchmarks/chaos.md, docs/benchmarks/chaos.json');
 }

@@ -1,5 +1,5 @@
 import { quantile, round } from '../../bench/fixtures/table.ts';
-import type { CodeVersion, Machine } from '../../bench/report/machine.ts';
+import type { Machine } from '../../bench/report/machine.ts';
 import { formatBytes } from '../../lib/config/units.ts';
 import type { Fault } from './fault.ts';
 import type { ChaosResult } from './result.ts';
@@ -7,8 +7,6 @@ import type { SuiteSize } from './sizes.ts';
 
 /** Everything that the page and its JSON are made of. */
 export interface ChaosRecord {
-  readonly date: string;
-  readonly code: CodeVersion;
   readonly machine: Machine;
   readonly size: SuiteSize;
   readonly results: readonly ChaosResult[];
@@ -24,16 +22,16 @@ interface Row {
 }
 
 export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string {
-  const { code, date, machine, size } = record;
+  const { machine, size } = record;
   const rows = rowsOf(record.results, faults);
   const held = rows.filter(({ runs }) => runs.every(isGood)).length;
   const missing = faults.filter(({ name }) => !rows.some(({ fault }) => fault.name === name));
   const { nodes, containerdNodes, supernodes, trackers, linkBytesPerSecond } = size.world;
   return `${[
     '# Faults on real processes: measured runs',
-    'Written by `make soak`. Every run is a fresh cluster of real processes with a real docker-registry, each machine in its own network namespace; while all nodes pull one image, something breaks. `npm run test:chaos -- --fault NAME --seed N` repeats one.',
-    `${date}, commit \`${code.commit.slice(0, 12)}\`${code.changed ? ' with changes' : ''}, ${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.system}, Node ${machine.node}. ${nodes} nodes, ${supernodes} supernodes, ${trackers} trackers, links of ${(linkBytesPerSecond * 8) / 1e6} Mbit/s, an image of ${formatBytes(size.imageBytes)} in ${size.layers} layers; containerd pulls on ${containerdNodes} nodes, elsewhere a plain client that resumes nothing and compares every byte.`,
-    `**${held} of ${rows.length} faults held with every seed.**`,
+    'Written by `npm run test:chaos -- --record`, which keeps what was recorded before and is not run again; `make soak` runs everything. Every run is a fresh cluster of real processes with a real docker-registry, each machine in its own network namespace; while all nodes pull one image, something breaks. `npm run test:chaos -- --fault NAME --seed N` repeats one.',
+    `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.system}, Node ${machine.node}. ${nodes} nodes, ${supernodes} supernodes, ${trackers} trackers, links of ${(linkBytesPerSecond * 8) / 1e6} Mbit/s, an image of ${formatBytes(size.imageBytes)} in ${size.layers} layers; containerd pulls on ${containerdNodes} nodes, elsewhere a plain client that resumes nothing and compares every byte.`,
+    `**${held} of ${rows.length} faults held with every seed that was run${missing.length === 0 ? '' : `; ${missing.length} were not run`}.**`,
     table(
       [
         'fault',
@@ -45,6 +43,7 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
         'registry',
         'target',
         'held',
+        'commit',
       ],
       rows.map(cells),
     ),
@@ -60,6 +59,7 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
 
 const HOW_TO_READ = `## How to read it
 
+- All processes have identities: mutual TLS on every connection, capabilities for every blob. Images are for everybody unless the row says otherwise.
 - Ratios are medians over the seeds; each is of the slowest pull that counts, over the same in a calm pull of the same cluster just before. Nodes that are killed do not count, nodes that the fault itself slows down count as pulls but not for the makespan.
 - The registry's ratio is what left the registry during the struck pull, over the size of the image, counted in a relay before it.
 - A run has held when every pull that had to has succeeded, no client ever got a wrong byte, both ratios are within their targets, no process ended by itself, none holds more files or memory than before once it is idle, and nothing is left when all have been told to end.`;
@@ -90,7 +90,7 @@ function cells({ fault, makespanRatio, registryRatio, runs }: Row): string[] {
   return [
     `\`${fault.name}\``,
     fault.what,
-    String(runs.length),
+    runs.map(({ secure, seed }) => `${seed}${secure ? '' : ' (insecure)'}`).join(', '),
     String(failed),
     makespanRatio === undefined ? '' : `${round(makespanRatio)}x`,
     limits.makespanRatio === undefined ? '' : `at most ${limits.makespanRatio}x`,
@@ -99,6 +99,7 @@ function cells({ fault, makespanRatio, registryRatio, runs }: Row): string[] {
       ? ''
       : `at most ${limits.registryRatio}x${fault.allowance === undefined ? '' : ' and what nobody held'}`,
     runs.every(isGood) ? 'yes' : '**no**',
+    [...new Set(runs.map(({ commit, date }) => `${date} \`${commit}\``))].join(', '),
   ];
 }
 

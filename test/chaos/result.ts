@@ -3,7 +3,13 @@ import type { ChaosEvent } from './schedule.ts';
 /** What one run came to: one line of `--json`. */
 export interface ChaosResult {
   readonly fault: string;
+  /** Of the code that was run: the commit, with a plus when something was changed since. */
+  readonly commit: string;
+  /** When, YYYY-MM-DD. */
+  readonly date: string;
   readonly seed: number;
+  /** Whether the processes had identities. */
+  readonly secure: boolean;
   readonly nodes: number;
   readonly imageBytes: number;
   /** Pulls that had to succeed and did not. */

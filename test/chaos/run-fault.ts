@@ -12,7 +12,10 @@ import { createWorld, type World } from './world.ts';
 export interface RunOptions {
   readonly fault: Fault;
   readonly seed: number;
+  /** Of the code that is run. */
+  readonly commit: string;
   readonly size: SuiteSize;
+  readonly secure: boolean;
   readonly library: ImageLibrary;
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
@@ -26,8 +29,8 @@ const REGISTRY_ROUNDING_BYTES = 1.5 * 1024 * 1024;
 
 /** A fresh cluster: a small pull, a calm pull, the struck pull, and then a look from outside at everything. */
 export async function runFault(options: RunOptions): Promise<ChaosResult> {
-  const { fault, library, seed, signal, size } = options;
-  const world = await createWorld({ size, library, fault, seed, signal });
+  const { fault, library, secure, seed, signal, size } = options;
+  const world = await createWorld({ size, library, fault, seed, secure, signal });
   try {
     const result = await strikeAndLook(world, options);
     await world[Symbol.asyncDispose]();
@@ -38,7 +41,7 @@ export async function runFault(options: RunOptions): Promise<ChaosResult> {
 }
 
 async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosResult> {
-  const { fault, library, say, seed, signal, size } = options;
+  const { commit, fault, library, say, secure, seed, signal, size } = options;
   const broken: string[] = [];
   const deadlineMs = deadlineOf(library.struck, size);
   const calmPull = async (image: LibraryImage): Promise<number> => {
@@ -95,7 +98,8 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   await world.stop();
   broken.push(...(await findSurvivors(world)));
   return {
-    ...{ fault: fault.name, seed, nodes: size.world.nodes, imageBytes: library.struck.bytes },
+    ...{ fault: fault.name, commit, date: new Date().toISOString().slice(0, 10), seed, secure },
+    ...{ nodes: size.world.nodes, imageBytes: library.struck.bytes },
     ...{ failedPulls: lost.length, calmSeconds, seconds, makespanRatio, registryRatio },
     ...{ events: schedule.events, broken },
   };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
 import { openKeptResults } from '../../bench/report/kept-results.ts';
-import { type CodeVersion, codeVersion } from '../../bench/report/machine.ts';
+import { codeVersion } from '../../bench/report/machine.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import type { ChaosFlags } from './cli.ts';
 import type { Fault } from './fault.ts';
@@ -22,7 +22,6 @@ export interface SuiteOutput {
 }
 
 export interface SuiteResults {
-  readonly code: CodeVersion;
   readonly results: readonly ChaosResult[];
   /** Runs that could not be carried out, each a sentence. */
   readonly failures: readonly string[];
@@ -34,10 +33,11 @@ export async function runSuite(
   output: SuiteOutput,
   signal: AbortSignal,
 ): Promise<SuiteResults> {
-  const { faults, firstSeed, fresh, limitMs, seeds, size } = flags;
+  const { faults, firstSeed, fresh, limitMs, secure, seeds, size } = flags;
   const { say } = output;
   await using cleanup = new AsyncDisposableStack();
   const code = await codeVersion(CODE);
+  const commit = `${code.commit.slice(0, 12)}${code.changed ? '+' : ''}`;
   const kept = await openKeptResults<ChaosResult>(createNodeDisk(), KEPT_FOLDER, { code: code.key, fresh });
   cleanup.defer(() => kept.close());
   const folder = cleanup.use(await tempFolder('chaos-images')).path;
@@ -54,7 +54,7 @@ export async function runSuite(
   for (const { fault, seed } of runsOf(faults, firstSeed, seeds)) {
     signal.throwIfAborted();
     if (performance.now() - began > limitMs) break;
-    const name = `${fault.name} seed ${seed} ${size.name} ${size.imageBytes}`;
+    const name = `${fault.name} seed ${seed} ${size.name} ${size.imageBytes}${secure ? '' : ' insecure'}`;
     const earlier = kept.get(name);
     if (earlier !== undefined) {
       results.push(earlier);
@@ -63,7 +63,7 @@ export async function runSuite(
     }
     say(`${fault.name}, seed ${seed}`);
     try {
-      const result = await runFault({ fault, seed, size, library, say, signal });
+      const result = await runFault({ fault, seed, commit, size, secure, library, say, signal });
       await kept.add(name, result);
       results.push(result);
       output.onResult(result, false);
@@ -73,7 +73,7 @@ export async function runSuite(
       say(`  could not be run: ${(error as Error).message}`);
     }
   }
-  return { code, results, failures };
+  return { results, failures };
 }
 
 function* runsOf(

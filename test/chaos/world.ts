@@ -1,11 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeAuthority } from '../../bench/fixtures/join-authority.ts';
 import { createNetwork, type Network, type NetworkNode } from '../../bench/fixtures/network.ts';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary } from './image-library.ts';
-import { Machine, PORTS, type Role } from './machine.ts';
+import { Machine, type Role } from './machine.ts';
 import { grantAccess, type RegistryAccess } from './registry-access.ts';
 import { type RegistryMachine, startRegistryMachine } from './registry-machine.ts';
 import { sample } from './sample.ts';
@@ -63,6 +64,8 @@ export async function createWorld(options: {
   readonly library: ImageLibrary;
   readonly fault: Fault;
   readonly seed: number;
+  /** Identities, mutual TLS and capabilities, as `damselfly up` has them. */
+  readonly secure: boolean;
   readonly signal: AbortSignal;
 }): Promise<World> {
   const { fault, library, signal } = options;
@@ -89,17 +92,19 @@ export async function createWorld(options: {
     // JSON is YAML.
     await writeFile(config, JSON.stringify({ upstream: [upstream] }));
 
+    const authority = options.secure ? await makeAuthority(join(folder, 'ca')) : undefined;
+
     let link = 0;
-    const trackerUrls: string[] = [];
+    const trackerHosts: string[] = [];
     const makeMachines = (role: Role, name: string, count: number): Machine[] =>
       Array.from({ length: count }, (_, index) => {
         const flags = fault.flags?.(role, index) ?? [];
         const place = placeOf(network, link);
-        const spec = { name: `${name}${index}`, role, place, folder, config, flags, signal };
-        return new Machine({ ...spec, link: link++, trackers: trackerUrls });
+        const spec = { name: `${name}${index}`, role, place, folder, config, authority, flags, signal };
+        return new Machine({ ...spec, link: link++, trackers: trackerHosts });
       });
     const trackers = makeMachines('tracker', 'tracker', size.trackers);
-    trackerUrls.push(...trackers.map(({ spec }) => `ws://${spec.place.peerHost}:${PORTS.tracker}`));
+    trackerHosts.push(...trackers.map(({ spec }) => spec.place.peerHost));
     const supernodes = makeMachines('supernode', 'supernode', size.supernodes);
     const nodes = makeMachines('daemon', 'node', size.nodes);
     const machines = [...trackers, ...supernodes, ...nodes];

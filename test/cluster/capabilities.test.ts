@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { fingerprintOf } from '../../lib/security/cluster-authority.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { encodePeerMessage } from '../../lib/wire/peer-codec.ts';
@@ -7,6 +8,7 @@ import { type ClusterOptions, type Member, MemoryCluster } from './memory-cluste
 
 const MIB = 1024 * 1024;
 const SIZE = 6 * MIB + 5;
+const MINUTE_MS = 60_000;
 const NEVER = new AbortController().signal;
 
 const start = (options: Pick<ClusterOptions, 'seed' | 'nodes' | 'supernodes'> & Partial<ClusterOptions>) =>
@@ -108,7 +110,7 @@ t.test(
   },
 );
 
-t.test('a supernode that does not answer costs less than a second, and no pull', async (t) => {
+t.test('a supernode that does not answer costs less than two seconds, and no pull', async (t) => {
   const cluster = await start({ seed: 5, nodes: 1, supernodes: 1 });
   const digest = cluster.blob(SIZE);
   for (const { name } of cluster.supernodes) cluster.network.freeze(name);
@@ -117,10 +119,70 @@ t.test('a supernode that does not answer costs less than a second, and no pull',
   const before = cluster.clock.now();
   const first = node!.engine.open({ digest, size: SIZE, origin }, { signal: NEVER })[Symbol.asyncIterator]();
   t.notOk((await cluster.until(first.next())).done);
-  t.ok(cluster.clock.now() - before < 1000, `first byte after ${cluster.clock.now() - before} ms`);
+  t.ok(cluster.clock.now() - before < 2000, `first byte after ${cluster.clock.now() - before} ms`);
   await first.return?.();
   t.equal(await cluster.until(cluster.pull(node!, digest, SIZE)), digest);
 });
+
+t.test('without a supernode nodes see for themselves that anybody may read, and read it once', async (t) => {
+  const cluster = await start({ seed: 7, nodes: 6, supernodes: 0 });
+  const [digest, small] = [cluster.blob(SIZE), cluster.blob(5000)];
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  t.same(await cluster.until(Promise.all(pulls)), Array(6).fill(digest));
+  t.equal(cluster.origin.ratio(digest), 1);
+  t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
+  t.same(await refusedBy(cluster.nodes), {});
+  t.equal(cluster.origin.openAsked.length, 6, 'each asks once');
+  for (const node of cluster.nodes) t.equal(await cluster.until(cluster.pull(node, small, 5000)), small);
+});
+
+t.test('without a supernode what is not for anybody is read by each for itself', async (t) => {
+  const cluster = await start({ seed: 8, nodes: 3, supernodes: 0 });
+  cluster.origin.open = false;
+  const digest = cluster.blob(SIZE);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  t.same(await cluster.until(Promise.all(pulls)), [digest, digest, digest]);
+  t.equal(cluster.origin.ratio(digest), 3);
+  t.notOk(sourcesOf(cluster)['peer'], 'nobody gives what only the registry may');
+});
+
+t.test('who held a blob before the supernode died gives it to those who came later', async (t) => {
+  for (const open of [true, false]) {
+    const cluster = await start({ seed: 9, nodes: 3, supernodes: 1 });
+    cluster.origin.open = open;
+    const digest = cluster.blob(SIZE);
+    const [late, ...early] = cluster.nodes;
+    for (const node of early) t.equal(await cluster.until(cluster.pull(node, digest, SIZE)), digest);
+    for (const supernode of cluster.supernodes) cluster.crash(supernode);
+    await cluster.run(5000);
+    t.equal(await cluster.until(cluster.pull(late!, digest, SIZE)), digest);
+    const again = cluster.origin.ratio(digest) - 1;
+    if (open) t.ok(again < 0.2, `${again} of it read again, while they ask the registry`);
+    else t.equal(again, 1, 'they do not give to anybody what is not for anybody');
+  }
+});
+
+t.test(
+  'while the registry is away its last word opens what the swarm has, up to the end of the session',
+  async (t) => {
+    const cluster = await start({ seed: 10, nodes: 2, supernodes: 1 });
+    const digest = cluster.blob(SIZE);
+    const [reader, other] = cluster.nodes;
+    for (const node of [reader!, other!]) await cluster.until(cluster.pull(node, digest, SIZE));
+    const forgets = async (): Promise<void> => {
+      await cluster.run(2 * MINUTE_MS);
+      t.equal(await cluster.until(reader!.engine.cache.remove(digest)), 'removed');
+    };
+    await forgets();
+    cluster.origin.failure = new DamselflyError('UPSTREAM_UNREACHABLE', 'the registry is away');
+    await cluster.run(10 * MINUTE_MS);
+    t.equal(await cluster.until(cluster.pull(reader!, digest, SIZE)), digest, 'its capability had run out');
+    await forgets();
+    await cluster.run(20 * MINUTE_MS);
+    await t.rejects(cluster.until(cluster.pull(reader!, digest, SIZE)), { code: 'UPSTREAM_UNREACHABLE' });
+    t.equal(cluster.origin.ratio(digest), 1);
+  },
+);
 
 t.test(
   'a long pull goes on from peers: its capability is renewed, up to the end of the session',

@@ -114,3 +114,17 @@ t.test('a supernode with a full disk: its nodes read for themselves', async (t) 
   );
   t.same(pulls, [digest, digest, digest]);
 });
+
+t.test('a blob that the disk could not commit is committed when a client reads it again', async (t) => {
+  const cluster = await MemoryCluster.start({ seed: 10, nodes: 1, supernodes: 1 });
+  const digest = cluster.blob(SIZE);
+  const [node] = cluster.nodes;
+  if (node === undefined) throw new Error('no node');
+  node.disk.fail(['rename'], 'EIO');
+  t.equal(await cluster.until(cluster.pull(node, digest, SIZE)), digest, 'the client does not notice');
+  t.match(node.deps.store.get(digest), { complete: false, bytes: SIZE });
+  node.disk.heal();
+  t.equal(await cluster.until(cluster.pull(node, digest, SIZE)), digest);
+  await cluster.run(100);
+  t.match(node.deps.store.get(digest), { complete: true });
+});

@@ -243,6 +243,16 @@ t.test("Dragonfly's closing line", async (t) => {
   t.match(await line(...words, '-p', 'source'), /^download SUCCESS\(0\) .* length:1000 reason:100$/);
   t.match(
     await line('-u', `${files.url}/none`, '-o', output, '--socket', ground.socket),
-    /^download FAIL\(1\) /,
+    /^download FAIL\(1104\) cost:\S+ length:0 reason:10 error:UPSTREAM_REFUSED/,
+  );
+  const wrong = ['--md5', '0'.repeat(32), '--socket', ground.socket];
+  t.match(await line(...words, ...wrong), /^download FAIL\(1104\) .* reason:2 error:DIGEST_MISMATCH/);
+  t.match(
+    await line(...words, '--notbs', '--socket', join(folder, 'nobody.sock')),
+    /^download FAIL\(1103\) .* reason:1005 error:DAEMON_UNREACHABLE/,
+  );
+  t.match(
+    await line('-u', `${files.url}${path}`, '-o', join(folder, 'no', 'such', 'folder'), '-p', 'source'),
+    /^download FAIL\(1101\) .* reason:6 error:FILE_FAILED/,
   );
 });

@@ -1,11 +1,14 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../bench/fixtures/child.ts';
+import { sizeText } from '../../bench/simulate/plot/facts.ts';
 import type { Explanation } from '../../dfget/explain.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { createStage, NAMESPACE } from '../helpers/stage.ts';
 
 const MIB = 1024 * 1024;
+const plotTrace = join(import.meta.dirname, '..', '..', 'bench', 'trace', 'main.ts');
 const dfget = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
 
 t.test(
@@ -62,6 +65,13 @@ t.test(
       .split('\n')
       .map((line) => (JSON.parse(line) as { kind: string }).kind);
     t.equal(kinds[0], 'trace');
+    const traceFile = join(stage.folder, 'pull.jsonl');
+    const picture = join(stage.folder, 'pull.svg');
+    await writeFile(traceFile, lines);
+    const plotted = await run(process.execPath, [plotTrace, traceFile, '-o', picture]);
+    t.equal(plotted.code, 0, plotted.output);
+    const total = stage.image.layers.reduce((sum, { size }) => sum + size, stage.image.config.size);
+    t.match(await readFile(picture, 'utf8'), `pull.jsonl: ${sizeText(total)} on 1 process; half after`);
     for (const kind of ['link-up', 'pull', 'piece', 'waited', 'blob-complete', 'pull-end']) {
       t.ok(kinds.includes(kind), `the trace has ${kind}`);
     }

@@ -2,16 +2,14 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
-import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import type { Cluster } from '../../bench/fixtures/cluster.ts';
 import { createStage } from './stage.ts';
 
 const MIB = 1024 * 1024;
-/** Connections opened at once; more would wait in the listen queue. */
-const OPENED_AT_ONCE = 200;
-/** What a slow reader takes in a second. */
-const SLOW_BYTES = 1024;
+/** Pulls of each that count, whatever they take; the first of each only warms up. */
+const LEAST_PULLS = 5;
+const MOST_SECONDS = 240;
 
 export interface CrowdOptions {
   /** Connections that ask for nothing more. */
@@ -22,14 +20,22 @@ export interface CrowdOptions {
   readonly bufferMib: number;
 }
 
+/** What the crowd's own thread is told. */
+export interface CrowdPlan extends Pick<CrowdOptions, 'idle' | 'slow'> {
+  readonly host: string;
+  readonly port: number;
+  /** Of the large blob. */
+  readonly path: string;
+}
+
 export interface CrowdedMirror {
   /** Seconds of pulls from a node that has no crowd, and of those beside the crowd: taken in turns. */
   readonly alone: readonly number[];
   readonly beside: readonly number[];
   /** Every pull brought the right bytes. */
   readonly right: boolean;
-  /** Connections of the crowd that were there at its end. */
-  readonly stayed: number;
+  /** Connections of the crowd that were there, as a rule. */
+  readonly present: number;
   /** Resident size before the crowd, and the largest beside it. */
   readonly restBytes: number;
   readonly peakBytes: number;
@@ -47,7 +53,6 @@ export async function pullBesideCrowd(options: CrowdOptions): Promise<CrowdedMir
   if (daemon === undefined || other === undefined) throw new Error('no daemon');
   if (layer === undefined) throw new Error('no layer');
   const [host = '', port = ''] = (daemon.ready.proxy[0]?.address ?? '').split(':');
-  const at = { host, port: Number(port) };
   const path = `/v2/${stage.repository}/blobs/${layer.digest}`;
   let right = true;
   const pull = async ({ ready }: Cluster['daemons'][number]): Promise<number> => {
@@ -62,49 +67,45 @@ export async function pullBesideCrowd(options: CrowdOptions): Promise<CrowdedMir
   // From the third time on it comes from the store.
   for (const each of [daemon, other, daemon, other]) await pull(each);
   const restBytes = await residentBytes(daemon.pid, 'VmRSS');
-  const ask = (what: string): string => `GET ${what} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
-  const slow = await openAll(at, options.slow, ask(path));
-  // They asked once, and so may stay; who never asks is gone after ten seconds.
-  const idle = await openAll(at, options.idle, ask('/v2/?ns=nowhere'));
-  for (const socket of idle) socket.resume();
-  const endMs = performance.now() + options.seconds * 1000;
-  const reading = (async () => {
-    while (performance.now() < endMs) {
-      for (const socket of slow) socket.read(SLOW_BYTES);
-      await sleep(1000);
-    }
-  })();
+  await using crowd = await gather({ ...options, host, port: Number(port), path });
   const alone: number[] = [];
   const beside: number[] = [];
-  while (performance.now() < endMs) {
+  for (const each of [other, daemon]) await pull(each);
+  const startMs = performance.now();
+  const seconds = (): number => (performance.now() - startMs) / 1000;
+  while (seconds() < options.seconds || (alone.length < LEAST_PULLS && seconds() < MOST_SECONDS)) {
     alone.push(await pull(other));
     beside.push(await pull(daemon));
   }
-  await reading;
-  const crowd = [...slow, ...idle];
-  const stayed = crowd.filter((socket) => !socket.destroyed && !socket.readableEnded).length;
+  const present = await crowd.leave();
   const peakBytes = await residentBytes(daemon.pid, 'VmHWM');
-  for (const socket of crowd) socket.destroy();
-  return { alone, beside, right, stayed, restBytes, peakBytes };
+  return { alone, beside, right, present, restBytes, peakBytes };
 }
 
-async function openAll(
-  at: { readonly host: string; readonly port: number },
-  count: number,
-  request: string,
-): Promise<Socket[]> {
-  const sockets: Socket[] = [];
-  while (sockets.length < count) {
-    const some = Array.from({ length: Math.min(OPENED_AT_ONCE, count - sockets.length) }, () => {
-      const socket = connect(at);
-      socket.on('error', () => socket.destroy());
-      socket.write(request);
-      return socket;
-    });
-    await Promise.all(some.map((socket) => once(socket, 'connect')));
-    sockets.push(...some);
-  }
-  return sockets;
+interface Crowd extends AsyncDisposable {
+  /** @returns how many connections it had, as a rule */
+  leave(): Promise<number>;
+}
+
+/** Resolves when all are there. */
+async function gather(plan: CrowdPlan): Promise<Crowd> {
+  const { host, idle, path, port, slow } = plan;
+  const worker = new Worker(new URL('./fixtures/crowd-worker.ts', import.meta.url), {
+    workerData: { host, idle, path, port, slow } satisfies CrowdPlan,
+    execArgv: [],
+  });
+  await once(worker, 'message');
+  return {
+    async leave() {
+      const left = once(worker, 'message') as Promise<[{ readonly present: number }]>;
+      worker.postMessage('leave');
+      const [{ present }] = await left;
+      return present;
+    },
+    async [Symbol.asyncDispose]() {
+      await worker.terminate();
+    },
+  };
 }
 
 async function residentBytes(pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number> {

@@ -7,10 +7,14 @@ import { NAMESPACE, type Stage } from './stage.ts';
 
 const DFGET = join(import.meta.dirname, '../../bin/dfget');
 
-/** Replaces the daemon of a node by a new process. @returns its id @throws Error with the words of the command */
-export async function upgrade(cluster: Cluster, node: number): Promise<number> {
+/**
+ * Replaces the daemon of a node by a new process.
+ * @param dfget whose program it is to run: this checkout's, or another's
+ * @returns its id @throws Error with the words of the command
+ */
+export async function upgrade(cluster: Cluster, node: number, dfget = DFGET): Promise<number> {
   const socket = cluster.daemons[node]?.ready.socket ?? '';
-  const { code, output, stdout } = await run(DFGET, ['upgrade', '--json', '--socket', socket]);
+  const { code, output, stdout } = await run(dfget, ['upgrade', '--json', '--socket', socket]);
   if (code !== 0) throw new Error(`dfget upgrade ended with ${code}: ${output}`);
   return (JSON.parse(stdout) as { pid: number }).pid;
 }

@@ -247,3 +247,31 @@ await t.test(
     t.same(await sentTo(listed, encrypted), [`Basic ${basic('u', 'secret')}`], 'a host on the list');
   },
 );
+
+await t.test(
+  'anybody may read what the registry gives without an account, and nothing else',
+  { skip },
+  async (t) => {
+    const { tokens, url } = await start(t);
+    const asked = { digest: DIGEST, origin: { upstream: 'reg', repository: 'team/app' } };
+    const isPublic = (upstream: Omit<Upstream, 'name'>): Promise<boolean> =>
+      clientOf(t, upstream).isPublic(asked, { signal });
+    t.equal(await isPublic({ url }), false, 'anonymous tokens give no right here');
+    t.equal(
+      await isPublic({ url, username: ROBOT, password: 'p:w' }),
+      false,
+      'our account may, others may not',
+    );
+    tokens.accounts[''] = { password: '', rights: { 'team/app': ['pull'] } };
+    t.equal(await isPublic({ url }), true, 'with the token that everybody gets');
+    t.equal(
+      await isPublic({ url, username: ROBOT, password: 'p:w' }),
+      false,
+      'it would be a token of our own',
+    );
+    const file = { digest: DIGEST, origin: { upstream: 'reg', repository: '/some/file' } };
+    t.equal(await clientOf(t, { url }).isPublic(file, { signal }), false, 'a file is no blob of a registry');
+    const away = clientOf(t, { url: 'http://127.0.0.1:1' });
+    await t.rejects(away.isPublic(asked, { signal }), { code: 'UPSTREAM_UNREACHABLE' });
+  },
+);

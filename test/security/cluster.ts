@@ -1,4 +1,4 @@
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import {
   type ClusterAuthority,
   createClusterAuthority,
@@ -12,13 +12,16 @@ export async function testAuthority(cluster = 'damselfly', nowMs = Date.now()): 
   return openClusterAuthority(await createClusterAuthority({ cluster, nowMs }));
 }
 
-/** A member of it with a new key. */
+/** A member of it, with a new key unless one is given. */
 export async function testMember(
   authority: ClusterAuthority,
   role: MemberRole,
-  { nowMs = Date.now(), zone = '' }: { readonly nowMs?: number; readonly zone?: string } = {},
+  {
+    key = createMemberKey(role),
+    nowMs = Date.now(),
+    zone = '',
+  }: { readonly key?: KeyObject; readonly nowMs?: number; readonly zone?: string } = {},
 ) {
-  const key = createMemberKey(role);
   const publicKey = createPublicKey(key);
   const identity = { cluster: authority.cluster, role, name: memberNameOf(publicKey), zone };
   const cert = await authority.issue({ identity, publicKey, nowMs });

@@ -77,6 +77,15 @@ export function drawFaults(rng: Rng, shape: Shape): readonly Fault[] {
   return faults.sort((a, b) => a.atMs - b.atMs);
 }
 
+/** What goes wrong with the right to get blobs from peers. */
+export function drawCapabilityFaults(rng: Rng): readonly Fault[] {
+  return Array.from({ length: rng.int(3) }, (): Fault => {
+    const atMs = rng.int(oneOf(rng, [300, 1500, 4000]));
+    if (rng.float() < 0.5) return { atMs, forMs: 1, kind: 'capabilities-expire' };
+    return { atMs, forMs: 20 + rng.int(oneOf(rng, [200, 2000, 10_000])), kind: 'registry-mints-nothing' };
+  });
+}
+
 function drawKind(rng: Rng, shape: Shape): FaultKind {
   let left = rng.float() * TOTAL_WEIGHT;
   for (const [weight, draw] of THEMES) {

@@ -10,6 +10,8 @@ const STOP_PATIENCE_MS = 10_000;
 /** Share of the sectors that were written and not synced that reach the disk before the power goes. */
 const SURVIVING = [0, 0.5, 0.95, 1];
 const MOST_BATCHES = 40;
+/** And more than clocks may differ by. */
+const CAPABILITY_LIFE_MS = 10 * 60_000;
 
 /** Lets the fault begin. @returns what ends it */
 export function begin(world: World, fault: Fault): () => void {
@@ -93,6 +95,11 @@ export function begin(world: World, fault: Fault): () => void {
       return registry.turn({ cutAfterBytes: fault.afterBytes });
     case 'registry-stalls':
       return registry.turn({ stallMs: fault.stallMs });
+    case 'registry-mints-nothing':
+      return registry.turn({ refusesHeads: true });
+    case 'capabilities-expire':
+      world.passedMs += CAPABILITY_LIFE_MS;
+      return () => {};
     case 'registry-slow':
       return registry.turn({ bytesPerSecond: fault.bytesPerSecond });
   }

@@ -45,7 +45,11 @@ export type FaultKind =
   | { readonly kind: 'registry-cuts'; readonly afterBytes: number }
   | { readonly kind: 'registry-stalls'; readonly stallMs: number }
   | { readonly kind: 'registry-slow'; readonly bytesPerSecond: number }
-  | { readonly kind: 'registry-lies'; readonly everyBytes: number };
+  | { readonly kind: 'registry-lies'; readonly everyBytes: number }
+  /** In a cluster with identities: the registry says to nobody that he may read, but lets everybody read. */
+  | { readonly kind: 'registry-mints-nothing' }
+  /** In a cluster with identities: so much time passes that all capabilities are over. */
+  | { readonly kind: 'capabilities-expire' };
 
 /** When the fault is over; Infinity: never. */
 export function endOf({ atMs, forMs }: Fault): number {

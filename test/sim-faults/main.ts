@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { drawPlan, type Plan } from './plan.ts';
+import { drawPlan, type Plan, withIdentities } from './plan.ts';
 import { shrink } from './shrink.ts';
 import { type Outcome, simulate } from './simulate.ts';
 import { runWorkers, type Work } from './workers.ts';
@@ -13,6 +13,7 @@ interface Options {
   readonly trace?: boolean;
   readonly messages?: boolean;
   readonly stalls?: boolean;
+  readonly identities?: boolean;
   readonly shrink: boolean;
   readonly plan?: Plan;
 }
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
     .option('--json', 'one JSON object a seed, and one at the end')
     .option('--trace', 'tell everything that happens, in this process')
     .option('--stalls', 'also fail when a client waits for more than 5 s while nothing goes wrong')
+    .option('--identities', 'members prove who they are, and show capabilities for what they get')
     .option('--messages', 'the trace also has what peers say to each other')
     .option(
       '--plan <json>',
@@ -67,6 +69,7 @@ async function main(): Promise<void> {
 /** In this process, one after the other. */
 async function tell({
   firstSeed,
+  identities,
   json,
   plan: given,
   messages,
@@ -75,7 +78,7 @@ async function tell({
   trace,
 }: Options): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
-  const plans = Array.from({ length: seeds }, (_, index) => drawPlan(firstSeed + index));
+  const plans = Array.from({ length: seeds }, (_, index) => planOf(firstSeed + index, identities));
   for (const plan of given === undefined ? plans : [given]) {
     if (trace === true) say(JSON.stringify(plan));
     const outcome = await simulate(plan, { stalls, ...(trace === true ? { onTrace: say, messages } : {}) });
@@ -87,9 +90,9 @@ async function tell({
 
 /** The seeds over several processes; what fails is shrunk there too. */
 async function spread(options: Options): Promise<readonly Outcome[]> {
-  const { firstSeed, jobs, json, seeds, stalls } = options;
+  const { firstSeed, identities, jobs, json, seeds, stalls } = options;
   const outcomes = await runWorkers(
-    { program: import.meta.filename, firstSeed, seeds, jobs, stalls },
+    { program: import.meta.filename, firstSeed, seeds, jobs, stalls, identities },
     (outcome) => {
       if (outcome.violation !== undefined || json === true) report(outcome, json === true);
     },
@@ -100,7 +103,7 @@ async function spread(options: Options): Promise<readonly Outcome[]> {
     .map(({ seed }) => seed)
     .sort((a, b) => a - b);
   if (options.shrink && smallest !== undefined) {
-    const { plan, runs } = await shrink(drawPlan(smallest), { world: { stalls } });
+    const { plan, runs } = await shrink(planOf(smallest, identities), { world: { stalls } });
     const shrunk = { shrunk: smallest, runs, plan };
     say(
       json === true
@@ -123,12 +126,17 @@ function report(outcome: Outcome, json: boolean): void {
   say(`  again: npm run test:sim-faults -- --first-seed ${seed} --seeds 1 --trace`);
 }
 
-async function work({ seeds, stalls }: Work): Promise<void> {
+async function work({ identities, seeds, stalls }: Work): Promise<void> {
   for (const seed of seeds) {
-    const outcome = await simulate(drawPlan(seed), { stalls });
+    const outcome = await simulate(planOf(seed, identities), { stalls });
     // Gone before the next one begins, which may never let go.
     await new Promise((resolve) => process.send?.(outcome, resolve));
   }
+}
+
+function planOf(seed: number, identities = false): Plan {
+  const plan = drawPlan(seed);
+  return identities ? withIdentities(plan) : plan;
 }
 
 function count(text: string): number {

@@ -1,5 +1,5 @@
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
-import { drawFaults } from './draw-faults.ts';
+import { drawCapabilityFaults, drawFaults } from './draw-faults.ts';
 import type { Fault } from './faults.ts';
 
 const KIB = 1024;
@@ -8,11 +8,14 @@ const MIB = 1024 * KIB;
 const SMALL_BYTES = 256 * KIB;
 /**
  * Trackers tell members of a new supernode 100 ms after it has come. Until all know of all, two may take different ones
- * for the owner of a small blob.
+ * for the owner of a small blob, and nobody is there who gives a node the right to get blobs from others.
  */
 const SETTLES_MS = 200;
 /** Three stripes of 16 MiB. */
 const STRIPED_BYTES = 33 * MIB;
+
+/** Its own stream of randomness. */
+const CAPABILITIES_RNG = 9;
 
 /** All that a run is made of, as data: what is left out of it when a failure is shrunk changes nothing else. */
 export interface Plan {
@@ -38,6 +41,8 @@ export interface Plan {
   /** Of each process's store; absent: as much as comes. */
   readonly storeMaxBytes?: number | undefined;
   readonly bufferBytes: number;
+  /** Members prove who they are, sign what they read, and give blobs only to who shows a capability. @default false */
+  readonly identities?: boolean;
   readonly faults: readonly Fault[];
 }
 
@@ -62,6 +67,16 @@ export function drawPlan(seed: number): Plan {
   const plan = draw(seed);
   // What is read once while nothing goes wrong is checked for plans without faults alone.
   return plan.faults.length > 0 ? plan : { ...plan, pulls: plan.pulls.map((pull) => settled(plan, pull)) };
+}
+
+/** The same cluster with identities and, as a rule, something that goes wrong with capabilities. */
+export function withIdentities(plan: Plan): Plan {
+  if (plan.faults.length === 0) {
+    const pulls = plan.pulls.map((pull) => ({ ...pull, atMs: pull.atMs + SETTLES_MS }));
+    return { ...plan, identities: true, pulls };
+  }
+  const faults = drawCapabilityFaults(createRng(plan.seed * 1000 + CAPABILITIES_RNG));
+  return { ...plan, identities: true, faults: [...plan.faults, ...faults].sort((a, b) => a.atMs - b.atMs) };
 }
 
 function settled({ blobs }: Plan, pull: PullPlan): PullPlan {

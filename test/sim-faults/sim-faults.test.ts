@@ -1,5 +1,5 @@
 import t from 'tap';
-import { drawPlan } from './plan.ts';
+import { drawPlan, withIdentities } from './plan.ts';
 import { simulate } from './simulate.ts';
 
 /** As many as take a quarter of a minute; more, and others, by `npm run test:sim-faults`. */
@@ -13,8 +13,15 @@ const FOUND: Readonly<Record<number, string>> = {
   10387: 'a fallback went round for ever, without a pause, once all of its blob had turned out wrong',
   1143: 'a supernode whose disk was full never gave back the memory of a piece',
   10861: 'a client waited for ever beside a supernode that kept its links and sent no bytes of pieces',
+  50586: 'a node whose disk could not note that a blob was wrong believed for ever to hold all of it',
+  100932:
+    'a blob of which the disk could not read a piece once was never checked again, and its client waited for ever',
+  101192: 'a node read on from a slow registry, for seconds, what the swarm had brought meanwhile',
+  105338: 'what a peer said on the second of two links was taken for a breach of the protocol',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
 };
+/** Of those with identities, where every proof is signed and checked. */
+const IDENTITY_SEEDS = 12;
 const MINUTES_MS = 60_000;
 
 t.test(`nothing breaks in ${SEEDS} clusters, whatever goes wrong`, { timeout: 4 * MINUTES_MS }, async (t) => {
@@ -29,6 +36,16 @@ t.test(`nothing breaks in ${SEEDS} clusters, whatever goes wrong`, { timeout: 4 
   t.ok(pulls > 5 * SEEDS, `${pulls} pulls`);
 });
 
+t.test(`nor in ${IDENTITY_SEEDS} clusters with identities and capabilities`, async (t) => {
+  const faults = new Set<string>();
+  for (let seed = 1; seed <= IDENTITY_SEEDS; seed++) {
+    const plan = withIdentities(drawPlan(seed));
+    for (const { kind } of plan.faults) faults.add(kind);
+    t.equal((await simulate(plan)).violation, undefined, `--identities --first-seed ${seed}`);
+  }
+  t.ok(faults.has('capabilities-expire') && faults.has('registry-mints-nothing'));
+});
+
 for (const [seed, bug] of Object.entries(FOUND)) {
   t.test(`seed ${seed}: ${bug}`, async (t) => {
     t.equal((await simulate(drawPlan(Number(seed)), { stalls: true })).violation, undefined);
@@ -36,9 +53,9 @@ for (const [seed, bug] of Object.entries(FOUND)) {
 }
 
 t.test('the same seed gives the same run, to the step', async (t) => {
-  for (const seed of [3, 4, 13]) {
-    const first = await simulate(drawPlan(seed));
-    t.same(await simulate(drawPlan(seed)), first);
+  for (const plan of [...[3, 4, 13].map(drawPlan), withIdentities(drawPlan(13))]) {
+    const first = await simulate(plan);
+    t.same(await simulate(plan), first);
     t.ok(first.steps > 500, `${first.steps} steps`);
   }
   t.not((await simulate(drawPlan(4))).hash, (await simulate(drawPlan(13))).hash);

@@ -48,12 +48,17 @@ function processHandlers(
     },
     smallBlobs: (asked, options) =>
       process.ask(async () => (await handlers.smallBlobs?.(asked, options)) ?? []),
+    ...(handlers.capability && {
+      capability: (from, question, options) =>
+        process.ask(async () => await handlers.capability?.(from, question, options)),
+    }),
   };
 }
 
 function processLink(process: SimProcess, link: Link, hears: Hears): Link {
   return {
     remoteHost: link.remoteHost,
+    member: link.member,
     get bufferedBytes() {
       return link.bufferedBytes;
     },

@@ -6,20 +6,24 @@ import type { Trace } from '../../lib/observe/trace.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
 import type { HttpConnections } from '../../lib/origin/http/undici-exchange.ts';
 import { type Rng, randomHex } from '../../lib/runtime/rng.ts';
+import { Signatures } from '../../lib/security/signatures.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import type { BlobSummary } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
+import { Grants } from '../../lib/transfer/grants.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
+import { Vouching } from '../../lib/transfer/vouching.ts';
 import type { Fault } from './faults.ts';
 import type { Mutant } from './mutants.ts';
 import { dialSimControl } from './sim-control.ts';
 import { type DiskPace, processDisk } from './sim-disk.ts';
+import type { SimIdentity } from './sim-identities.ts';
 import { type Hears, processNetwork } from './sim-network.ts';
 import { SimProcess } from './sim-process.ts';
 import type { SimRegistry } from './sim-registry.ts';
@@ -47,6 +51,8 @@ export interface PeerSettings {
   /** Told of what peers say to it. */
   readonly hears: Hears;
   readonly mutant: Mutant | undefined;
+  /** Undefined in a cluster where nobody proves who he is. */
+  readonly identity: SimIdentity | undefined;
 }
 
 /** What runs on the machine now. */
@@ -97,7 +103,7 @@ export class SimPeer {
     this.#around = around;
     this.#registry = registry;
     this.rng = rng;
-    this.id = randomHex(rng, 20);
+    this.id = settings.identity?.id ?? randomHex(rng, 20);
   }
 
   /** What the store says that it has. */
@@ -159,6 +165,7 @@ export class SimPeer {
     const {
       bufferBytes,
       hears,
+      identity,
       log,
       mutant,
       name,
@@ -184,7 +191,11 @@ export class SimPeer {
       close: async () => {},
     });
     const registries = createOriginClient({ upstreams: [UPSTREAM], log, clock, rng, connect });
-    const network = processNetwork(process, this.#around.network.host(name, this.#around.rates), hears);
+    const host = {
+      ...this.#around.rates,
+      ...(identity && { member: { id: this.id, role, fingerprint: identity.fingerprint } }),
+    };
+    const network = processNetwork(process, this.#around.network.host(name, host), hears);
     const late: { engine?: PeerEngine | SeedEngine } = {};
     const listener = await network.listen(
       { host: name, port: PEER_PORT },
@@ -192,6 +203,10 @@ export class SimPeer {
         link: (link) => (late.engine === undefined ? link.close('starting') : late.engine.link(link)),
         piece: (asked) => late.engine?.piece(asked) ?? { kind: 'unknown' },
         smallBlobs: async (asked, options) => (await late.engine?.smallBlobs(asked, options)) ?? [],
+        ...(role === 'supernode' && {
+          capability: async (...asked) =>
+            late.engine instanceof SeedEngine ? await late.engine.capability(...asked) : undefined,
+        }),
       },
     );
     const self: PeerInfo = { id: this.id, role, host: name, port: PEER_PORT, zone: '' };
@@ -200,11 +215,18 @@ export class SimPeer {
       { clock, log, rng, wallClockMs, dial: dialSimControl(process, control) },
       { trackers: trackers.map((tracker) => `ws://${tracker}:${CONTROL_PORT}`), peer: self },
     );
+    const metrics = createMetrics({ defaults: false });
+    const { clusterTimeMs } = this.#around;
+    const vouching =
+      identity &&
+      new Vouching(new Signatures(identity.credentials), { warrantsGiven: () => discovery.reachable });
+    const grants =
+      vouching && new Grants({ signatures: vouching.signatures, log, metrics, wallClockMs: clusterTimeMs });
     const given: EngineDeps = {
       ...{ self: () => self, network, discovery, store, limits, clock, rng, log, wallClockMs },
+      ...{ clusterTimeMs, grants, metrics, vouching },
       origin: pacedOrigin(registries, limits),
       pool: createBufferPool({ budgetBytes: bufferBytes }),
-      metrics: createMetrics({ defaults: false }),
       trace: (atMs, event) => process.run(() => trace(atMs, event)),
     };
     const deps = mutant?.engine?.(given, role) ?? given;

@@ -30,6 +30,8 @@ export interface RegistryMood {
   readonly lieEveryBytes: number;
   /** Ranges are answered with all of the blob. */
   readonly noRanges: boolean;
+  /** Who only asks whether a blob may be read is told no. */
+  readonly refusesHeads: boolean;
 }
 
 export interface SimRegistryOptions {
@@ -66,6 +68,7 @@ export class SimRegistry {
         cutAfterBytes: Number.POSITIVE_INFINITY,
       },
       ...{ stallMs: 0, bytesPerSecond: options.bytesPerSecond, lieEveryBytes: 0, noRanges: false },
+      refusesHeads: false,
     };
   }
 
@@ -109,6 +112,9 @@ export class SimRegistry {
     const digest = found?.[1] ?? '';
     const blob = this.#blobs.get(digest);
     if (blob === undefined) return plain(404);
+    if (request.method === 'HEAD') {
+      return this.mood.refusesHeads ? plain(403) : plain(200, { 'content-length': String(blob.length) });
+    }
     if (this.#options.redirects && request.url.host === 'registry.test') {
       return plain(307, { location: `https://storage.test${request.url.pathname}?signature=1` });
     }

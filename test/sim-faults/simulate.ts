@@ -3,7 +3,7 @@ import { endOf, type Fault } from './faults.ts';
 import type { Violation } from './invariants.ts';
 import type { Plan } from './plan.ts';
 import { SimClient } from './sim-client.ts';
-import { World, type WorldOptions } from './world.ts';
+import { identitiesOf, World, type WorldOptions } from './world.ts';
 
 /** After everything that ends is over, every pull is to end within this. */
 const PATIENCE_MS = 120_000;
@@ -31,7 +31,7 @@ export interface Outcome {
 
 /** Runs a plan to its end, or to the first thing that is wrong. */
 export async function simulate(plan: Plan, options: WorldOptions = {}): Promise<Outcome> {
-  const world = new World(plan, options);
+  const world = new World(plan, options, await identitiesOf(plan));
   const onRejection = (reason: unknown): void =>
     world.violate(
       'internal-error',

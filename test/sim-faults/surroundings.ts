@@ -15,4 +15,6 @@ export interface SimSurroundings {
   /** Of each host's connection to its peers. */
   readonly rates: { readonly upBytesPerSecond: number; readonly downBytesPerSecond: number };
   readonly wallClockMs: () => number;
+  /** The same, as trackers tell it: capabilities end by it. */
+  readonly clusterTimeMs: () => number;
 }

@@ -5,6 +5,7 @@ import type { Outcome } from './simulate.ts';
 export interface Work {
   readonly seeds: readonly number[];
   readonly stalls?: boolean | undefined;
+  readonly identities?: boolean | undefined;
 }
 
 export interface WorkersOptions {
@@ -13,6 +14,7 @@ export interface WorkersOptions {
   readonly seeds: number;
   readonly jobs: number;
   readonly stalls?: boolean | undefined;
+  readonly identities?: boolean | undefined;
   /** A seed that takes longer fails, milliseconds. @default 120,000 */
   readonly silentMs?: number;
 }
@@ -24,7 +26,7 @@ const SILENT_MS = 120_000;
 
 /** Simulates seeds in several processes. One that never answers, or dies, fails its seed, and another goes on. */
 export async function runWorkers(
-  { firstSeed, jobs, program, seeds, silentMs = SILENT_MS, stalls }: WorkersOptions,
+  { firstSeed, identities, jobs, program, seeds, silentMs = SILENT_MS, stalls }: WorkersOptions,
   onOutcome: (outcome: Outcome) => void,
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
@@ -44,7 +46,7 @@ export async function runWorkers(
       const child = fork(program, { execArgv: ['--max-semi-space-size=16'] });
       let lost: number | undefined;
       while (batch.length > 0 && lost === undefined) {
-        const answered = await ask(child, { seeds: batch, stalls }, silentMs, note);
+        const answered = await ask(child, { seeds: batch, stalls, identities }, silentMs, note);
         batch = batch.slice(answered.seeds);
         if (answered.problem !== undefined) {
           lost = batch.shift();

@@ -16,6 +16,7 @@ import type { Mutant } from './mutants.ts';
 import { Obstacles } from './obstacles.ts';
 import type { Plan } from './plan.ts';
 import { recordingLog } from './recording-log.ts';
+import { type SimIdentities, simIdentities } from './sim-identities.ts';
 import { SimPeer } from './sim-peer.ts';
 import { SimRegistry } from './sim-registry.ts';
 import { SimTracker } from './sim-tracker.ts';
@@ -67,12 +68,17 @@ export class World implements SimSurroundings {
   readonly checksStalls: boolean;
   readonly #log: Logger;
   readonly #options: WorldOptions;
+  readonly #identities: SimIdentities;
+  /** So much time has passed at once. */
+  passedMs = 0;
   readonly #trace = createHash('sha256');
   readonly #audits = new Set<Promise<void>>();
 
-  constructor(plan: Plan, options: WorldOptions = {}) {
+  /** @param identities who the machines are, where the plan wants that */
+  constructor(plan: Plan, options: WorldOptions = {}, identities: SimIdentities = new Map()) {
     this.plan = plan;
     this.#options = options;
+    this.#identities = identities;
     this.checksStalls = options.stalls === true;
     const { clock } = this;
     const { bytesPerSecond: rate, ...medium } = plan.network;
@@ -122,6 +128,10 @@ export class World implements SimSurroundings {
     return EPOCH_MS + this.clock.now();
   };
 
+  readonly clusterTimeMs = (): number => {
+    return this.wallClockMs() + this.passedMs;
+  };
+
   get hosts(): readonly string[] {
     return [...this.peers.keys(), ...this.trackers.keys()];
   }
@@ -131,22 +141,22 @@ export class World implements SimSurroundings {
   }
 
   #addMachines(): void {
-    const { bufferBytes, nodes, pieceBytes, storeMaxBytes, supernodes, trackers } = this.plan;
-    const names = (of: string, count: number): string[] =>
-      Array.from({ length: count }, (_, index) => `${of}${index}`);
-    for (const name of names('tracker', trackers)) {
+    const { bufferBytes, pieceBytes, storeMaxBytes } = this.plan;
+    for (const name of machines(this.plan, 'tracker')) {
       this.control.host(name);
       this.network.host(name);
       const rng = this.rng(1000 + this.trackers.size);
-      this.trackers.set(name, new SimTracker(name, this, this.#log.child({ process: name }), rng));
+      const identity = this.#identities.get(name);
+      this.trackers.set(name, new SimTracker(name, this, this.#log.child({ process: name }), rng, identity));
     }
-    for (const name of [...names('super', supernodes), ...names('node', nodes)]) {
+    for (const name of [...machines(this.plan, 'super'), ...machines(this.plan, 'node')]) {
       const settings = {
         name,
         role: name.startsWith('super') ? ('supernode' as const) : ('node' as const),
         trackers: [...this.trackers.keys()],
         ...{ bufferBytes, pieceBytes, storeMaxBytes, mutant: this.#options.mutant },
         log: this.#log.child({ process: name }),
+        identity: this.#identities.get(name),
         hears: (from: string, message: Uint8Array) => this.#hears(name, from, message),
         trace: (_: number, event: TraceEvent) => this.#event(name, event),
       };
@@ -240,6 +250,24 @@ export class World implements SimSurroundings {
       }
     }
   }
+}
+
+const COUNTS = { tracker: 'trackers', super: 'supernodes', node: 'nodes' } as const;
+
+/** Names of the machines of a kind. */
+function machines(plan: Plan, kind: keyof typeof COUNTS): string[] {
+  return Array.from({ length: plan[COUNTS[kind]] }, (_, index) => `${kind}${index}`);
+}
+
+/** Who the plan's machines are; nobody in particular in a cluster without identities. */
+export async function identitiesOf(plan: Plan): Promise<SimIdentities> {
+  if (plan.identities !== true) return new Map();
+  const roles = [
+    ...machines(plan, 'tracker').map((name) => [name, 'tracker'] as const),
+    ...machines(plan, 'super').map((name) => [name, 'supernode'] as const),
+    ...machines(plan, 'node').map((name) => [name, 'node'] as const),
+  ];
+  return await simIdentities(new Map(roles));
 }
 
 /** Every promise that can go on without time passing has gone on. */

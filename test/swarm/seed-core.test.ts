@@ -61,6 +61,29 @@ await t.test('every piece is given once before any is given twice', async (t) =>
   t.equal(offers().length, 4, 'the other slots of the peers are filled with second copies');
 });
 
+await t.test('every piece of all blobs is given once before any is given twice', async (t) => {
+  const core = new SeedCore({ slots: 2 }, createRng(1));
+  const pieces = [2, 12, 4];
+  const blobs = pieces.map((count) => core.addBlob(count, full(count)));
+  const peers = [0, 1, 2].map(() => core.addPeer(0));
+  for (const peer of peers) {
+    for (const blob of blobs) core.peerShares(peer, blob);
+    core.peerSlots(peer, 0, 1, false, 0);
+  }
+  const given: string[] = [];
+  for (let now = 10; given.length < 18; now += 10) {
+    for (const { blob, peer, piece } of actionsOf(core)) {
+      given.push(`${blob}:${piece}`);
+      t.ok(core.admit(peer, blob, piece, now));
+      core.uploaded(peer, now + 5);
+      core.peerHas(peer, blob, piece, now + 5);
+      core.peerSlots(peer, 0, 1, false, now + 5);
+    }
+  }
+  t.equal(new Set(given).size, 18, given.join(' '));
+  t.equal(new Set(given.slice(0, 6).map((each) => each.split(':')[0])).size, 3, 'blobs take turns');
+});
+
 await t.test('of what everybody was given, the least-given piece comes first', async (t) => {
   const { peer, offers, serve } = setUp({ slots: 2 }, full(2));
   peer(0, 1);

@@ -3,7 +3,8 @@ import t from 'tap';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { ENOUGH_NEIGHBOURS } from '../../lib/swarm/joining.ts';
-import { TrackerCore, type TrackerCoreOptions } from '../../lib/swarm/tracker-core.ts';
+import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
+import type { TrackerCoreOptions } from '../../lib/swarm/tracker-core-options.ts';
 
 const MIB = 1024 * 1024;
 const BLOB = 'sha256:aa';

@@ -5,6 +5,7 @@ import type { BlobRequest } from '../../lib/core/blob-source.ts';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
+import { fileKey, fileOrigin } from '../../lib/origin/file.ts';
 import type { OriginRequest, OriginResponse } from '../../lib/origin/origin-client.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { Credentials } from '../../lib/security/credentials.ts';
@@ -145,6 +146,7 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
   const wallet = new CapabilityWallet(
     {
       ...{ clock, log, signatures, wallClockMs, metrics: createMetrics({ defaults: false }) },
+      ...{ grants: { openUp() {} }, origin: { isPublic: async () => false } },
       self: () => ({ ...peer, id: identity.name, role: 'node' }),
       discovery: { owner: () => peer, supernodes: [peer] },
       network: {
@@ -155,19 +157,56 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
         },
       },
     },
-    { neighbours: () => [], reads: () => undefined },
+    { neighbours: () => [], place: () => undefined, reads: () => undefined },
   );
   const request: BlobRequest = {
     digest: layer,
     size: 9,
     origin: { ...place, authorization: 'Bearer alice' },
   };
-  t.ok(await wallet.ensure(request));
+  t.equal(await wallet.ensure(request), 'shown');
   t.ok(wallet.covers(layer));
   await credentials.look();
   t.notOk(wallet.covers(layer), 'the old one is of no use on new connections');
-  t.ok(await wallet.ensure(request));
+  t.equal(await wallet.ensure(request), 'shown');
   t.equal(new Set(fingerprints).size, 2);
   advance(clock, 5 * 60_000);
   t.notOk(wallet.covers(layer), 'it has expired');
+});
+
+t.test('a file at a URL is for who is let read it now, as the version that it is now', async (t) => {
+  const signatures = new Signatures(steadyCredentials((await testMember(authority, 'supernode')).tls));
+  const clock = new FakeClock();
+  const common = { clock, log: silentLog(), metrics: createMetrics({ defaults: false }), signatures };
+  const parts = { ...common, wallClockMs: () => clock.now() };
+  const source = { etag: '"one"' };
+  const asked: string[] = [];
+  const request = async ({ headers, method, path }: OriginRequest): Promise<OriginResponse> => {
+    asked.push(`${method} ${path} ${String(headers['range'])}`);
+    const status = headers['x-key'] === 'good' ? 206 : 403;
+    const told = { etag: source.etag, 'content-range': 'bytes 0-0/9' };
+    return { status, headers: told, body: (async function* () {})() };
+  };
+  const desk = new CapabilityDesk({ ...parts, grants: new Grants(parts), origin: { request } }, {});
+  const placeOf = (key: string) =>
+    fileOrigin(new URL('https://files.test/model.bin'), 'files.test', { headers: { 'x-key': key } });
+  const facts = { size: 9, etag: '"one"', lastModified: undefined };
+  const file = fileKey(placeOf('good'), facts)!;
+  const ask = async (key: string, more: { readonly blob: Digest } | { readonly manifest: Digest }) =>
+    await desk.answer(holder, { ...placeOf(key), ...more }, { signal: NEVER });
+  t.match(await ask('good', { blob: file }), { size: 9, given: { digests: [file] } });
+  t.same(asked, ['GET /model.bin bytes=0-0']);
+  t.equal(await ask('bad', { blob: file }), undefined, 'the source says no');
+  t.equal(await ask('good', { blob: layer }), undefined, 'that it has the bytes of a digest nobody can tell');
+  t.equal(await ask('good', { manifest: layer }), undefined);
+  const elsewhere = fileKey({ upstream: 'other.test', repository: '/model.bin' }, facts)!;
+  t.equal(await ask('good', { blob: elsewhere }), undefined, "another source's file");
+  t.equal(
+    await desk.answer(holder, { ...place, blob: file }, { signal: NEVER }),
+    undefined,
+    'a registry says nothing of files',
+  );
+  source.etag = '"two"';
+  advance(clock, 61_000);
+  t.equal(await ask('good', { blob: file }), undefined, 'it has changed');
 });

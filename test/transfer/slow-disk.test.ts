@@ -31,8 +31,8 @@ async function blobOn(disk: Disk, complete: () => void = () => {}) {
     { clock, log, metrics: createMetrics({ defaults: false }) },
     { complete, wrong, dropsEverywhere: false },
   );
-  const accept = (index: number): Promise<void> =>
-    sink.accept(blob, sample.proofs[index]!, unpooled(sample.piece(index)), 'supernode');
+  const accept = (index: number, onStored?: () => void): Promise<void> =>
+    sink.accept(blob, sample.proofs[index]!, unpooled(sample.piece(index)), 'supernode', {}, onStored);
   return { accept, blob, pool, sample };
 }
 
@@ -63,6 +63,19 @@ t.test('the end of a blob waits for its digest, and not for a disk that takes it
   syncing.resolve();
   await complete.promise;
   t.ok(blob.stored.complete);
+});
+
+t.test('who passes a piece on hears of it once it is on disk, and before it is in the digest', async (t) => {
+  const { accept, blob } = await blobOn(createMemoryDisk());
+  const seen: string[] = [];
+  const look = (index: number) => (): void =>
+    void seen.push(`${index}: stored ${blob.stored.have.has(index)}, ${blob.check.hashed} hashed`);
+  await accept(0, look(0));
+  await accept(2, look(2));
+  await accept(1, look(1));
+  await accept(1, () => t.fail('a second copy is no news'));
+  t.same(seen, ['0: stored true, 0 hashed', '2: stored true, 1 hashed', '1: stored true, 1 hashed']);
+  t.equal(blob.check.hashed, 3);
 });
 
 t.test('a client that waits for a piece gets it while the disk still writes it', async (t) => {

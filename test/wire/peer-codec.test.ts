@@ -13,6 +13,7 @@ import {
 import type { PeerMessage } from '../../lib/wire/peer-messages.ts';
 
 const HEX = '0123456789abcdef';
+const TRACEPARENT = `00-${'a'.repeat(32)}-${'a'.repeat(16)}-01`;
 const hex = (length: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom(...HEX), minLength: length, maxLength: length });
 const byte = fc.integer({ min: 0, max: 255 });
@@ -87,6 +88,7 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
     },
     { requiredKeys: ['type', 'handle', 'upstream', 'repository'] },
   ),
+  fc.record({ type: fc.constant('traced' as const), handle, traceparent: fc.constant(TRACEPARENT) }),
   fc.record({
     type: fc.constant('origin-failed' as const),
     handle,
@@ -236,6 +238,7 @@ await t.test('caps are enforced on what arrives', async (t) => {
       { type: 'origin', handle: 1, upstream: 'u', repository: 'r', authorization: 'a\nb' },
     ],
     ['an upstream with a line break', { type: 'origin', handle: 1, upstream: 'u\r', repository: 'r' }],
+    ['no trace', { type: 'traced', handle: 1, traceparent: TRACEPARENT.replaceAll('a', '0') }],
     ['an empty repository', { type: 'origin', handle: 1, upstream: 'u', repository: '' }],
     [
       'a signature of 3 bytes',

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createClusterAuthority, type KeyPair } from '../../../lib/security/cluster-authority.ts';
+import { openAuthority } from '../../fixtures/certificates.ts';
 import { tempFolder } from '../../fixtures/temp-folder.ts';
 import { usageOf } from '../../fixtures/usage.ts';
 import { type Figure, median, type Row } from '../row.ts';
@@ -13,7 +15,8 @@ const PROCESSES = 3;
 /** As a tracker tells nodes; a third of it is watched. */
 const HEARTBEAT_MS = 30_000;
 const OBSERVED_MS = 10_000;
-const TARGETS = { seconds: 5, rssMib: 400, dropped: 0 };
+/** 1.3 GB over TLS. */
+const TARGETS = { seconds: 5, rssMib: { plain: 400, tls: 1240 }, dropped: 0 };
 const MIB = 1024 * 1024;
 const MANY_NODES = 50_000;
 
@@ -21,8 +24,9 @@ interface Run {
   readonly seconds: number;
   readonly rssMib: number;
   readonly dropped: number;
-  /** Resident bytes of one connection at rest, and CPU seconds of one node: a heartbeat, and an image announced. */
+  /** Resident bytes of one connection at rest, and CPU seconds of one node: it connects, beats, announces an image. */
   readonly bytesPerNode: number;
+  readonly connectCpu: number;
   readonly heartbeatCpu: number;
   readonly announceCpu: number;
   readonly heartbeatMaxMs: number;
@@ -33,29 +37,47 @@ export const trackerNodes: Row = {
   name: 'tracker-nodes',
   about:
     'seconds until 10,000 of 15,000 connected nodes have all answers, when each announces 20 layers at the same moment',
-  // Over TLS: the same with `wss` and certificates of nodes, once processes have identities.
-  async measure({ signal, runs: count, say }) {
-    await using folder = await tempFolder('tracker-nodes');
-    const runs: Run[] = [];
-    for (let run = 0; run < count; run++) {
-      signal.throwIfAborted();
-      say(`run ${run + 1} of ${count}`);
-      runs.push(await oneRun(folder.path, signal));
-    }
-    return figuresOf(runs);
-  },
+  measure: (options) => measure(options, 'plain'),
 };
 
-async function oneRun(folder: string, signal: AbortSignal): Promise<Run> {
-  const tracker = await startTracker(folder, signal);
+/** The same over mutual TLS, as clusters are by default. */
+export const trackerNodesTls: Row = {
+  name: 'tracker-nodes-tls',
+  about: 'tracker-nodes over mutual TLS, each node with a certificate of its own',
+  measure: (options) => measure(options, 'tls'),
+};
+
+async function measure(
+  { signal, runs: count, say }: Parameters<Row['measure']>[0],
+  over: 'plain' | 'tls',
+): Promise<readonly Figure[]> {
+  await using folder = await tempFolder('tracker-nodes');
+  const pair =
+    over === 'tls' ? await createClusterAuthority({ cluster: 'bench', nowMs: Date.now() }) : undefined;
+  const runs: Run[] = [];
+  for (let run = 0; run < count; run++) {
+    signal.throwIfAborted();
+    say(`run ${run + 1} of ${count}`);
+    runs.push(await oneRun(folder.path, pair, signal));
+  }
+  return figuresOf(runs, over);
+}
+
+async function oneRun(folder: string, pair: KeyPair | undefined, signal: AbortSignal): Promise<Run> {
+  const keys = pair && (await openAuthority(pair).issue('tracker', 'tracker'));
+  const tracker = await startTracker(folder, signal, keys);
   const clients = await ClientProcesses.start(PROCESSES);
   const cpu = async (): Promise<number> => (await usageOf([tracker.pid])).cpuSeconds;
   try {
-    const url = controlUrl(tracker);
+    const url = controlUrl(tracker, pair === undefined ? 'ws' : 'wss');
     const nodes = NODES / PROCESSES;
-    const emptyBytes = (await usageOf([tracker.pid])).peakRssBytes;
-    await clients.tell((index) => ({ kind: 'connect', url, first: index * nodes, count: nodes }));
-    const heldBytes = (await usageOf([tracker.pid])).peakRssBytes;
+    const share = (index: number) => ({ first: index * nodes, count: nodes });
+    if (pair !== undefined) {
+      await clients.tell((index) => ({ kind: 'certify', authority: pair, ...share(index) }));
+    }
+    const empty = await usageOf([tracker.pid]);
+    await clients.tell((index) => ({ kind: 'connect', url, ...share(index) }));
+    const held = await usageOf([tracker.pid]);
     await clients.tell(() => ({ kind: 'heartbeats', everyMs: HEARTBEAT_MS }));
     const atRest = await cpu();
     await sleep(OBSERVED_MS, undefined, { signal });
@@ -74,7 +96,8 @@ async function oneRun(folder: string, signal: AbortSignal): Promise<Run> {
       seconds: Math.max(...reports.map(({ seconds }) => seconds)),
       rssMib: peakRssBytes / MIB,
       dropped: sum(reports.map(({ dropped }) => dropped)),
-      bytesPerNode: (heldBytes - emptyBytes) / NODES,
+      bytesPerNode: (held.peakRssBytes - empty.peakRssBytes) / NODES,
+      connectCpu: (held.cpuSeconds - empty.cpuSeconds) / NODES,
       heartbeatCpu: (rested - atRest) / sum(beats.map(({ heartbeats }) => heartbeats)),
       announceCpu: (cpuSeconds - rested) / ANNOUNCING,
       heartbeatMaxMs: Math.max(...reports.map(({ heartbeatMaxMs }) => heartbeatMaxMs)),
@@ -85,20 +108,20 @@ async function oneRun(folder: string, signal: AbortSignal): Promise<Run> {
   }
 }
 
-function figuresOf(runs: readonly Run[]): readonly Figure[] {
+function figuresOf(runs: readonly Run[], over: 'plain' | 'tls'): readonly Figure[] {
   const of = (field: keyof Run): readonly number[] => runs.map((run) => run[field]);
   const kib = median(of('bytesPerNode')) / 1024;
   const beat = median(of('heartbeatCpu'));
   const announce = median(of('announceCpu'));
   const restShare = ((MANY_NODES * beat) / (HEARTBEAT_MS / 1000) / 2) * 100;
   const note =
-    `a node takes ${kib.toFixed(1)} KiB at rest, ${(beat * 1e6).toFixed(0)} us of CPU a heartbeat, ` +
+    `a node takes ${kib.toFixed(1)} KiB at rest, ${(median(of('connectCpu')) * 1e3).toFixed(2)} ms of CPU to connect, ${(beat * 1e6).toFixed(0)} us of CPU a heartbeat, ` +
     `${(announce * 1e6).toFixed(0)} us an image; ${MANY_NODES} nodes on two cores: ` +
     `${((MANY_NODES * kib) / 1024).toFixed(0)} MiB, ${restShare.toFixed(0)} % busy at rest, ` +
     `${((MANY_NODES * announce) / 2).toFixed(1)} s when all announce together; ` +
-    `heartbeats of others waited ${median(of('heartbeatMaxMs')).toFixed(0)} ms at most during the burst; not over TLS`;
+    `heartbeats of others waited ${median(of('heartbeatMaxMs')).toFixed(0)} ms at most during the burst`;
   const figure = (suffix: string, unit: string, field: keyof Run, target: number): Figure => ({
-    row: `tracker-nodes${suffix}`,
+    row: `tracker-nodes${over === 'tls' ? '-tls' : ''}${suffix}`,
     value: median(of(field)),
     unit,
     target,
@@ -107,7 +130,7 @@ function figuresOf(runs: readonly Run[]): readonly Figure[] {
   });
   return [
     { ...figure('', 's', 'seconds', TARGETS.seconds), note },
-    figure('-rss-mib', 'MiB', 'rssMib', TARGETS.rssMib),
+    figure('-rss-mib', 'MiB', 'rssMib', TARGETS.rssMib[over]),
     figure('-dropped', 'connections', 'dropped', TARGETS.dropped),
   ];
 }

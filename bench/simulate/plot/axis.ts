@@ -25,7 +25,7 @@ export function timeAxis(smallest: number, largest: number): TimeAxis {
     : linearAxis(smallest, largest);
 }
 
-function linearAxis(smallest: number, largest: number): TimeAxis {
+export function linearAxis(smallest: number, largest: number): TimeAxis {
   const zoomed = smallest > ZOOM_ABOVE * largest;
   const span = Math.max(zoomed ? largest - smallest : largest, largest * 0.02, LEAST_LOG);
   const step = roundStep((span * 1.35) / MAX_TICKS);

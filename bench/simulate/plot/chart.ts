@@ -14,9 +14,9 @@ export interface ChartRun {
   readonly sortedSeconds: Float64Array;
 }
 
-const HEIGHT = 300;
-const LEFT = MARGIN + 44;
-const RIGHT = WIDTH - MARGIN;
+export const HEIGHT = 300;
+export const LEFT = MARGIN + 44;
+export const RIGHT = WIDTH - MARGIN;
 const SHARES = [0, 0.25, 0.5, 0.75, 1];
 const LEGEND_LINE = 20;
 
@@ -43,7 +43,7 @@ export function chartBlock(runs: readonly ChartRun[], top: number): Block {
   };
   return {
     markup: [
-      axes(axis, x, y),
+      axes(axis, x, y, 'the node’s own start'),
       limitLine(limit, x(limit), chartTop),
       // The first run is drawn last, above the others.
       ...curves.map(drawCurve).reverse(),
@@ -53,7 +53,8 @@ export function chartBlock(runs: readonly ChartRun[], top: number): Block {
   };
 }
 
-function legendBlock(runs: readonly ChartRun[], top: number): Block {
+/** Which line is whose. */
+export function legendBlock(runs: readonly Pick<ChartRun, 'name'>[], top: number): Block {
   let [x, row] = [LEFT, 0];
   const items = runs.map(({ name }, i) => {
     const width = 34 + textWidth(name, FONT_SIZE) + 22;
@@ -73,7 +74,13 @@ function legendBlock(runs: readonly ChartRun[], top: number): Block {
   return { markup: element('g', {}, ...items), height: (row + 1) * LEGEND_LINE };
 }
 
-function axes(axis: TimeAxis, x: (seconds: number) => number, y: (share: number) => number): string {
+/** @param since what the times are counted from */
+export function axes(
+  axis: TimeAxis,
+  x: (seconds: number) => number,
+  y: (share: number) => number,
+  since: string,
+): string {
   const horizontal = SHARES.map(
     (share) =>
       element('path', {
@@ -94,7 +101,7 @@ function axes(axis: TimeAxis, x: (seconds: number) => number, y: (share: number)
     {},
     ...horizontal,
     ...vertical,
-    text((LEFT + RIGHT) / 2, y(0) + 40, `seconds since the node’s own start${note}`, {
+    text((LEFT + RIGHT) / 2, y(0) + 40, `seconds since ${since}${note}`, {
       fill: MUTED,
       'text-anchor': 'middle',
     }),
@@ -121,7 +128,7 @@ function limitLine(seconds: number, x: number, top: number): string {
   );
 }
 
-function drawCurve({ path }: Curve, run: number): string {
+export function drawCurve({ path }: Curve, run: number): string {
   const { stroke, dashes } = colourOf(run);
   return element('path', {
     class: 'curve',

@@ -83,6 +83,7 @@ export class Reading {
     flows.release(flow);
     tally.originBytes += this.#world.bytesOf(blob, piece);
     if (end < scenario.nodes) {
+      this.#world.came(end, blob, piece, this.#world.registry);
       this.#world.node(end).obtained(blob, piece, wheel.now);
       this.#host.act(end);
       return;

@@ -1,6 +1,6 @@
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import { idealSeconds } from '../limit.ts';
-import type { OnProgress, Outcome, Strategy } from '../outcome.ts';
+import type { OnProgress, Outcome } from '../outcome.ts';
 import { equalShares } from '../physics/flows.ts';
 import type { Physics } from '../physics/fluid-links.ts';
 import type { Scenario } from '../scenario.ts';
@@ -12,7 +12,7 @@ import { Joining } from './joining.ts';
 import { Reading } from './reading.ts';
 import { Talk } from './talk.ts';
 import { freeSlots, Transfers } from './transfers.ts';
-import { World } from './world.ts';
+import { type Came, World } from './world.ts';
 
 const TICK_MS = 50;
 /** Ends tick in groups, so that not all of them do at the same moment. */
@@ -40,9 +40,12 @@ export class Simulation {
   #lost = 0;
   #lostSeeds: readonly number[] = [];
 
-  /** @param physics another rule than equal shares is only a check of that rule */
-  constructor(scenario: Scenario, physics: Physics = equalShares) {
-    const world = new World(scenario, physics);
+  /**
+   * @param physics another rule than equal shares is only a check of that rule
+   * @param onCame is told of each piece that a node has stored
+   */
+  constructor(scenario: Scenario, physics: Physics = equalShares, onCame?: (came: Came) => void) {
+    const world = new World(scenario, physics, onCame);
     const act = (end: number): void => this.#talk.act(end);
     this.#world = world;
     this.#joining = new Joining(world, {
@@ -347,6 +350,3 @@ export class Simulation {
     }
   }
 }
-
-/** Our own scheme. */
-export const damselfly: Strategy = (scenario, onProgress) => new Simulation(scenario).run(onProgress);

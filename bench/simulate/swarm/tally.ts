@@ -47,6 +47,11 @@ export class Tally {
     this.done++;
   }
 
+  /** The node has hashed all that it has: if that is everything, its client has it. */
+  hashed(node: number, at: number): void {
+    if (this.missing[node] === 0) this.#doneAt[node] = Math.max(this.#doneAt[node]!, at);
+  }
+
   outcome(population: Population): Outcome {
     const { nodes } = this.#scenario;
     const since = (at: number, node: number): number => (at - this.askedAt[node]!) / 1000;

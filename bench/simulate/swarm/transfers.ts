@@ -35,7 +35,7 @@ export class Transfers {
   readonly #ban: (end: number, link: number) => void;
   /** Flow -> its fields. */
   #of = new Int32Array(INITIAL_FLOWS * SIZE);
-  /** Node -> when its CPU has done what it got so far, milliseconds. */
+  /** Node -> when the thread that checks pieces has done what it got so far, milliseconds. */
   readonly #busyUntil: Float64Array;
 
   /**
@@ -131,34 +131,45 @@ export class Transfers {
     const { flows, scenario, wheel } = this.#world;
     const end = flows.to[flow]!;
     if (this.#world.isDead(end)) return;
-    const bytes = this.#world.bytesOf(this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!);
-    const costMs = (bytes / 1e6) * scenario.profile.cpuSecondsPerGB;
-    if (costMs === 0) {
+    const megabytes = this.#megabytes(flow);
+    const { check, write } = scenario.profile.cpuSecondsPerGB;
+    if (check + write === 0) {
       this.stored(flow);
       return;
     }
-    const storedAt = Math.max(wheel.now, this.#busyUntil[end]!) + costMs;
-    this.#busyUntil[end] = storedAt;
+    const checkedAt = Math.max(wheel.now, this.#busyUntil[end]!) + megabytes * check;
+    const storedAt = checkedAt + megabytes * write;
+    this.#busyUntil[end] = checkedAt;
     this.#world.node(end).arrived(this.#of[flow * SIZE + REQUEST]!, wheel.now);
     wheel.add(storedAt, Happens.stored, flow, this.#of[flow * SIZE + GENERATION]!, 0, 0);
     this.#act(end);
   }
 
-  /** The piece is checked. */
+  /** The piece is checked and stored. */
   stored(flow: number): void {
-    const { flows, population, tally, wheel } = this.#world;
+    const { flows, population, scenario, tally, wheel } = this.#world;
     const end = flows.to[flow]!;
     if (this.#world.isDead(end)) return;
     const request = this.#of[flow * SIZE + REQUEST]!;
     const node = this.#world.node(end);
     const link = this.#of[flow * SIZE + LINK]!;
-    const lied = population.isLiar(flows.from[flow]!);
+    const from = flows.from[flow]!;
+    const [blob, piece] = [this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!];
+    const lied = population.isLiar(from);
+    if (!lied) {
+      const digestMs = this.#megabytes(flow) * scenario.profile.cpuSecondsPerGB.digest;
+      this.#busyUntil[end] = Math.max(wheel.now, this.#busyUntil[end]!) + digestMs;
+    }
     this.#release(flow);
     if (lied) {
       tally.piecesRejected++;
       node.failed(request, 'corrupt', wheel.now);
-    } else node.received(request, wheel.now);
+    } else {
+      this.#world.came(end, blob, piece, from);
+      node.received(request, wheel.now);
+    }
     this.#act(end);
+    tally.hashed(end, this.#busyUntil[end]!);
     if (!lied) return;
     tally.bans++;
     this.#ban(end, link);
@@ -233,6 +244,11 @@ export class Transfers {
       flows.stop(flow);
       this.#of[flow * SIZE + STATE] = State.over;
     }
+  }
+
+  /** Length of its piece, 1e6 bytes. */
+  #megabytes(flow: number): number {
+    return this.#world.bytesOf(this.#of[flow * SIZE + BLOB]!, this.#of[flow * SIZE + PIECE]!) / 1e6;
   }
 
   #stalls(flow: number): void {

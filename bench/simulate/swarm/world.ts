@@ -12,6 +12,16 @@ import { Inbox } from './inbox.ts';
 import { Links } from './links.ts';
 import { Tally } from './tally.ts';
 
+/** A piece that came to a node. */
+export interface Came {
+  readonly node: number;
+  readonly blob: number;
+  readonly piece: number;
+  /** The end that sent it. */
+  readonly from: number;
+  readonly atMs: number;
+}
+
 /** Numbers in one piece of the memory that all cores share. */
 const SLAB = 1 << 18;
 
@@ -37,12 +47,15 @@ export class World {
   /** Node -> when it knows its layers and begins to look for them, milliseconds; Infinity before. */
   readonly startsAt: Float64Array;
   readonly #dead: Uint8Array;
+  readonly #onCame: ((came: Came) => void) | undefined;
   /** Pairs of ends, of which one has banned the other. */
   readonly #banned = new Set<number>();
 
-  constructor(scenario: Scenario, physics: Physics) {
+  /** @param onCame is told of each piece, once it is stored */
+  constructor(scenario: Scenario, physics: Physics, onCame?: (came: Came) => void) {
     const { blobs, nodes, seeds, rngSeed } = scenario;
     this.scenario = scenario;
+    this.#onCame = onCame;
     this.registry = nodes + seeds;
     this.rng = createRng(rngSeed);
     this.population = new Population(scenario, this.rng);
@@ -99,6 +112,11 @@ export class World {
 
   die(end: number): void {
     this.#dead[end] = 1;
+  }
+
+  /** The node has stored what `from` sent it. */
+  came(node: number, blob: number, piece: number, from: number): void {
+    this.#onCame?.({ node, blob, piece, from, atMs: this.wheel.now });
   }
 
   /** One of both sent wrong bytes to the other. */

@@ -1,23 +1,11 @@
 import type { Socket } from 'node:net';
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import type { Clock } from '../../../lib/runtime/clock.ts';
+import { decodeHandover, type HandoverMessage, MAX_LINE_CHARS } from './handover-message.ts';
 
 /** Where the conversation begins, as an upgraded HTTP connection on the daemon's socket. */
 export const HANDOVER_PATH = '/v1/handover';
 export const HANDOVER_PROTOCOL = 'damselfly-handover/1';
-
-/** What two daemons say to each other, a line of JSON each. */
-export type HandoverMessage =
-  /** New to old: all is checked; leave store, ports of peers and admin to me. */
-  | { readonly type: 'take'; readonly pid: number; readonly version: string }
-  /** Old to new: they are free. */
-  | { readonly type: 'released' }
-  /** New to old: clients, peers and commands are served. */
-  | { readonly type: 'serving' }
-  /** Old to new: end, I go on. */
-  | { readonly type: 'refused'; readonly message: string };
-
-const MAX_LINE_CHARS = 64 * 1024;
 
 /** Sends and receives the messages of one handover. */
 export class Conversation {
@@ -87,11 +75,9 @@ export class Conversation {
     this.#text = lines.pop() ?? '';
     if (this.#text.length > MAX_LINE_CHARS) this.#socket.destroy();
     for (const line of lines) {
-      try {
-        this.#messages.push(JSON.parse(line) as HandoverMessage);
-      } catch {
-        this.#socket.destroy();
-      }
+      const message = decodeHandover(line);
+      if (message === undefined) this.#socket.destroy();
+      else this.#messages.push(message);
     }
     this.#wake();
   }

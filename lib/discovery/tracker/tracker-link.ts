@@ -25,6 +25,7 @@ const LONG_SILENCE_MS = 10_000;
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
 /** How long a closing handshake may take before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 500;
+const NORMAL = 1000;
 const PROTOCOL_ERROR = 1002;
 /** What a tracker answers. */
 const QUESTIONS: ReadonlySet<ControlMessage['type']> = new Set(['announce', 'lease', 'renew']);
@@ -68,6 +69,8 @@ export class TrackerLink {
   #welcomed = false;
   #closed = false;
   #failures = 0;
+  /** The connection that a new one is about to take the place of, since certificates have changed. */
+  #old: ControlLink | undefined;
   #heardAtMs = 0;
   #supernodes: readonly PeerInfo[] = [];
   #cancelTimer: () => void = () => {};
@@ -117,6 +120,7 @@ export class TrackerLink {
     this.#welcomed = false;
     this.#cancelTimer();
     this.#answers.stop();
+    this.#endOld();
     const socket = this.#socket;
     if (socket === undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -140,11 +144,14 @@ export class TrackerLink {
         const hello = { type: 'hello', protocol: CONTROL_PROTOCOL_VERSION, peer: this.#peer } as const;
         socket.send(encodeControl({ ...hello, clusterTimeMs: wallClockMs() }));
       },
-      message: (text) => this.#receive(socket, text),
+      message: (text) => {
+        if (this.#socket === socket) this.#receive(socket, text);
+      },
       failed: (why) => {
         problem = why;
       },
       closed: (reason) => {
+        if (this.#socket !== socket) return;
         this.#socket = undefined;
         if (this.#closed) this.#onClosed();
         else this.#onLost(problem || reason);
@@ -152,11 +159,27 @@ export class TrackerLink {
     });
   }
 
+  /** The new connection first: to the tracker a member that comes once more has not been away. */
+  #replace(old: ControlLink): void {
+    this.#deps.log.debug({ tracker: this.id }, 'tracker is dialled anew: certificates have changed');
+    this.#old = old;
+    this.#answers.stop();
+    this.#welcomed = false;
+    this.#listener.lost();
+    this.#dial();
+  }
+
+  #endOld(): void {
+    this.#old?.close(NORMAL, 'certificates have changed');
+    this.#old = undefined;
+  }
+
   #onLost(problem: string): void {
     const { log, clock, rng } = this.#deps;
     const wasWelcomed = this.#welcomed;
     this.#answers.stop();
     this.#welcomed = false;
+    this.#endOld();
     // The random half keeps a thousand nodes from dialling a restarted tracker in step.
     const backoffMs =
       Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#failures) * (0.5 + rng.float() / 2);
@@ -188,6 +211,7 @@ export class TrackerLink {
         return;
       }
       this.#welcomed = true;
+      this.#endOld();
       this.#deps.credentials?.time.heard(this.id, message.clusterTimeMs, this.#greetedAtMs);
       this.#supernodes = message.supernodes ?? [];
       if (message.zone !== undefined) this.#deps.placed?.(message.zone);
@@ -215,6 +239,10 @@ export class TrackerLink {
       // Only a connection that lasts resets the back-off: two processes with one id would else throw each other out
       // as fast as they can dial.
       this.#failures = 0;
+      if (socket.isOld === true) {
+        this.#replace(socket);
+        return;
+      }
       this.send({ type: 'heartbeat' });
       this.#keepAlive(socket, heartbeatMs);
     });

@@ -5,6 +5,7 @@ import type { Rng } from '../../runtime/rng.ts';
 import { createSystemRng } from '../../runtime/system-rng.ts';
 import type { RequestKind } from '../exchange.ts';
 import { isFileLocator } from '../file.ts';
+import { isPublic } from '../is-public.ts';
 import type { OriginClient, OriginRequest, OriginResponse } from '../origin-client.ts';
 import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
@@ -105,6 +106,9 @@ export function createOriginClient(
     },
     async readManifest(read, { signal }) {
       return await readManifest(registryOf(read.origin.upstream), read, signal);
+    },
+    async isPublic(blob, { signal }) {
+      return await isPublic(registryOf(blob.origin.upstream), blob, signal);
     },
     async readTags(origin, { signal }) {
       return await readTags(registryOf(origin.upstream), origin, signal);

@@ -1,6 +1,7 @@
 import type { Upstream } from '../../core/upstream.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
+import type { Tracer } from '../../observe/spans.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { hostKind } from '../address-kind.ts';
@@ -11,6 +12,7 @@ import { NewestAuthorization } from '../newest-authorization.ts';
 import type { Endpoint, Registry } from '../registry.ts';
 import { SignedRedirects } from '../signed-redirects.ts';
 import { createTokenVerifier } from '../signed-token.ts';
+import { tracedExchange } from '../traced-exchange.ts';
 import { isOwnOrAddress, mayBeSentTo } from '../trust.ts';
 import { upstreamUrls } from '../upstream.ts';
 import { createSecretSource } from './secret-source.ts';
@@ -24,6 +26,7 @@ import {
 export interface RegistryDeps {
   readonly metrics?: Metrics;
   readonly log: Logger;
+  readonly tracer?: Tracer | undefined;
   readonly clock: Clock;
   readonly rng: Rng;
   /** Opens the connections to one registry. @default over undici */
@@ -62,7 +65,7 @@ export function openRegistry(
     redirectsMayBeOwn: isOwn,
   });
   const forbidden = (url: URL): boolean => !mayBeSentTo(url, isOwn) || (family && isOwnOrAddress(url));
-  const exchange = followRedirects(connections.exchange, forbidden);
+  const exchange = followRedirects(tracedExchange(connections.exchange, deps.tracer), forbidden);
   const secrets = createSecretSource(deps, { ...upstream, name });
   const endpoints = bases.map((base): Endpoint => {
     const prefix = base.pathname.replace(/\/$/, '');
@@ -80,6 +83,7 @@ export function openRegistry(
   return {
     trust: upstream.trust ?? 'caller',
     grantsPull: upstream.verify === undefined ? () => false : createTokenVerifier(upstream.verify),
+    namesUs: upstream.clientCert !== undefined,
     endpoints: new Endpoints(deps, endpoints),
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),

@@ -1,6 +1,7 @@
 import { type Digest, digestOf } from '../../core/digest.ts';
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
+import { fileKey, fileRequest } from '../file.ts';
 import {
   type BlobBody,
   type BlobRead,
@@ -18,6 +19,15 @@ export interface MemoryOriginOptions {
   readonly bytesPerSecond: number;
 }
 
+/** A file at a path; who shows another Authorization than its reader's does not get it. */
+interface MemoryFile {
+  readonly key: Digest;
+  readonly reader: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What the registry is called. */
+const UPSTREAM = 'memory.test';
 /** One piece of a body on its way. */
 const CHUNK_BYTES = 64 * 1024;
 
@@ -28,11 +38,16 @@ const CHUNK_BYTES = 64 * 1024;
 export class MemoryOrigin {
   readonly #options: MemoryOriginOptions;
   readonly #blobs = new Map<string, Uint8Array>();
+  /** By path. */
+  readonly #files = new Map<string, MemoryFile>();
   /** Bytes of each blob that were sent to anyone. */
   readonly sentBytes = new Map<string, number>();
   requests = 0;
   /** Paths that rights were asked for. */
   readonly asked: string[] = [];
+  /** Blobs of which somebody asked whether anybody may read them; and whether anybody may. */
+  readonly openAsked: Digest[] = [];
+  open = true;
   /** Nobody may read anything. */
   forbidden = false;
   /** Answers with this error as long as it is set. */
@@ -55,6 +70,21 @@ export class MemoryOrigin {
     return digest;
   }
 
+  /**
+   * A file at a path.
+   * @param reader the one Authorization that may read it; everybody may without
+   * @returns its key
+   */
+  addFile(path: string, bytes: Uint8Array, reader?: string): Digest {
+    const facts = { size: bytes.length, etag: `"${digestOf(bytes)}"`, lastModified: undefined };
+    const key = fileKey({ upstream: UPSTREAM, repository: path }, facts);
+    if (key === undefined) throw new Error('not a file that can be shared');
+    this.#blobs.set(key, bytes);
+    const headers = { etag: facts.etag, 'content-range': `bytes 0-0/${facts.size}` };
+    this.#files.set(path, { key, reader, headers });
+    return key;
+  }
+
   /** How often the blob was read: 1 = once in full. */
   ratio(digest: Digest): number {
     return (this.sentBytes.get(digest) ?? 0) / (this.#blobs.get(digest)?.length ?? 1);
@@ -62,22 +92,32 @@ export class MemoryOrigin {
 
   /** A process's way to this registry. */
   client(): OriginClient {
-    const ask = async ({ path }: OriginRequest): Promise<OriginResponse> => {
+    const ask = async ({ headers, path }: OriginRequest): Promise<OriginResponse> => {
       this.asked.push(path);
       if (this.failure !== undefined) throw this.failure;
+      const file = this.#files.get(path);
+      if (file !== undefined) {
+        const status = this.#mayRead(file, headers) ? 206 : 401;
+        return { status, headers: status === 206 ? file.headers : {}, body: noBytes() };
+      }
       const known = this.#blobs.has(path.slice(path.lastIndexOf('/') + 1)) && !this.forbidden;
       return { status: known ? 200 : 403, headers: {}, body: noBytes() };
     };
     const refuse = (): Promise<OriginResponse> =>
       Promise.reject(new DamselflyError('UPSTREAM_UNREACHABLE', 'the in-memory registry has blobs only'));
     return {
-      upstreams: ['memory.test'],
+      upstreams: [UPSTREAM],
       trust: () => 'caller',
       provesRight: () => false,
       request: ask,
       readManifest: () =>
         refuse().then(() => ({ bytes: new Uint8Array(), digest: '' as Digest, mediaType: '' })),
       readBlob: (read, { signal }) => this.#read(read, signal),
+      isPublic: async ({ digest }) => {
+        this.openAsked.push(digest);
+        if (this.failure !== undefined) throw this.failure;
+        return this.open && this.#blobs.has(digest);
+      },
       readTags: () => refuse().then(() => []),
       close: async () => {},
     };
@@ -92,6 +132,10 @@ export class MemoryOrigin {
     });
     if (this.failure !== undefined) throw this.failure;
     const blob = this.#blobs.get(digest);
+    const file = this.#files.get(read.origin.repository);
+    if (file !== undefined && !this.#mayRead(file, fileRequest(read.origin).headers)) {
+      throw new DamselflyError('UPSTREAM_REFUSED', 'not for you', { status: 401, digest });
+    }
     if (blob === undefined) {
       throw new DamselflyError('UPSTREAM_REFUSED', 'no such blob', { status: 404, digest });
     }
@@ -101,6 +145,10 @@ export class MemoryOrigin {
     const from = whole ? 0 : start;
     const bytes = this.#body(digest, blob.subarray(from, last), from, signal);
     return { size: blob.length, whole, bytes: from === start ? bytes : skip(bytes, start) };
+  }
+
+  #mayRead({ reader }: MemoryFile, headers: Readonly<Record<string, unknown>>): boolean {
+    return !this.forbidden && (reader === undefined || headers['authorization'] === reader);
   }
 
   async *#body(

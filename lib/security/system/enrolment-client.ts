@@ -1,11 +1,19 @@
 import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { z } from 'zod';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
 import { may } from '../acts.ts';
 import { fingerprintOf } from '../cluster-authority.ts';
-import { CA_PATH, ENROLL_PATH, type Enrolled, RENEW_PATH, TRUST_PATH } from '../enrolment-messages.ts';
+import {
+  CA_PATH,
+  ENROLL_PATH,
+  type Enrolled,
+  parseEnrolled,
+  parseNews,
+  parseRefusal,
+  RENEW_PATH,
+  TRUST_PATH,
+} from '../enrolment-messages.ts';
 import type { JoinToken } from '../join-token.ts';
 import { identityOf } from '../member.ts';
 import { certificatesIn, readRotation } from '../rotation.ts';
@@ -14,9 +22,6 @@ import { mutualTls, type TlsKeys } from './mutual-tls.ts';
 
 /** Certificates of a few KiB, or the longest list of revocations: whoever sends more is no tracker. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
-
-const news = z.object({ rotation: z.string().exactOptional(), revocations: z.string().exactOptional() });
-const enrolled = z.object({ certificate: z.string(), authority: z.string(), clusterTimeMs: z.number() });
 
 /**
  * Asks a tracker to make this process a member. Its authority is asked for first, by whoever answers; only when that
@@ -42,7 +47,7 @@ export async function joinCluster(
     signal,
     tls: { ca: authority, minVersion: 'TLSv1.3', checkServerIdentity: mustBeTracker },
   });
-  return parseEnrolled(base, answer);
+  return enrolledBy(base, answer);
 }
 
 /**
@@ -61,7 +66,7 @@ export async function renewMembership(
     signal,
     tls: { ...mutualTls(keys), checkServerIdentity: mustBeTracker },
   });
-  return parseEnrolled(base, answer);
+  return enrolledBy(base, answer);
 }
 
 /**
@@ -100,10 +105,6 @@ export async function askForTrust(base: string, keys: TlsKeys, signal: AbortSign
   return parseNews(await exchange(base, { path: TRUST_PATH, signal, tls }));
 }
 
-function parseNews(text: string): TrustNews {
-  return news.safeParse(parseJson(text)).data ?? {};
-}
-
 /** For `checkServerIdentity`: which address a tracker is reached by does not matter, that it is one does. */
 function mustBeTracker(_host: string, { raw }: { readonly raw: Buffer }): Error | undefined {
   const role = identityOf(new X509Certificate(raw))?.role;
@@ -112,12 +113,10 @@ function mustBeTracker(_host: string, { raw }: { readonly raw: Buffer }): Error 
     : new Error(`a ${role ?? 'stranger'} answers, not a tracker`);
 }
 
-function parseEnrolled(base: string, text: string): Enrolled {
-  try {
-    return enrolled.parse(JSON.parse(text));
-  } catch {
-    throw unreachable(base, 'it answers something else');
-  }
+function enrolledBy(base: string, text: string): Enrolled {
+  const enrolled = parseEnrolled(text);
+  if (enrolled === undefined) throw unreachable(base, 'it answers something else');
+  return enrolled;
 }
 
 function unreachable(base: string, why: string): DamselflyError {
@@ -167,21 +166,7 @@ async function exchange(
     throw unreachable(base, describeError(error));
   }
   if (status === 200) return text;
-  const told = refusal.safeParse(parseJson(text)).data;
+  const told = parseRefusal(text);
   if (told === undefined) throw unreachable(base, `status ${status ?? 0}`);
-  throw new DamselflyError('IDENTITY_REFUSED', `${base}: ${told.message}`, { reason: told.facts.reason });
-}
-
-const refusal = z.object({
-  code: z.literal('IDENTITY_REFUSED'),
-  message: z.string(),
-  facts: z.object({ reason: z.string() }),
-});
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  throw new DamselflyError('IDENTITY_REFUSED', `${base}: ${told.message}`, { reason: told.reason });
 }

@@ -20,6 +20,7 @@ import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from '.
 import { sendPiece } from './send-piece.ts';
 import { SMALL_BLOBS_PATH } from './small-blobs-http.ts';
 
+const OTHER_ADDRESS = 'give another address (--help says how), or port 0 for any free one';
 const KEEP_ALIVE_TIMEOUT_MS = 60_000;
 const HEADERS_TIMEOUT_MS = 5000;
 /** Node looks for overdue heads only this often; its default of 30 s would make the 5 s above meaningless. */
@@ -209,7 +210,12 @@ export async function listenForPeers(
     const { fd, host, port } = place;
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
-        reject(new DamselflyError('CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.message}`));
+        reject(
+          new DamselflyError(
+            'CONFIG_INVALID',
+            `cannot listen on ${host}:${port}: ${error.message}; ${OTHER_ADDRESS}`,
+          ),
+        );
       });
       server.listen(
         { ...listenOptions(place), ...(fd === undefined ? { reusePort: options.reusePort } : {}) },

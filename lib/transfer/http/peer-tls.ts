@@ -2,6 +2,7 @@ import { createSecureContext, type SecureContext, connect as tlsConnect } from '
 import { DamselflyError } from '../../core/errors.ts';
 import { ACTS } from '../../security/acts.ts';
 import type { Credentials } from '../../security/credentials.ts';
+import { noteDialled } from '../../security/system/dialled.ts';
 import { mustBe, mutualTls, type TlsKeys } from '../../security/system/mutual-tls.ts';
 import type { SocketGuard } from '../../security/system/socket-guard.ts';
 import type { Connect } from './connect.ts';
@@ -15,6 +16,7 @@ export function connectOverTls(credentials: Credentials, guard?: SocketGuard): C
     if (made?.keys !== keys) made = { keys, secureContext: createSecureContext(mutualTls(keys)) };
     const { secureContext } = made;
     const socket = tlsConnect({ ...to, secureContext, rejectUnauthorized: true, checkServerIdentity });
+    noteDialled(socket, credentials, keys);
     socket.once('secureConnect', () => guard?.watch(socket));
     return socket;
   };

@@ -3,6 +3,7 @@ import { DamselflyError } from '../../core/errors.ts';
 import type { ByteRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Pace } from '../../runtime/rate-limit.ts';
+import { isOld } from '../../security/system/dialled.ts';
 import type { Address } from '../seams.ts';
 import { type Connect, onceConnected } from './connect.ts';
 import { connectionError } from './peer-tls.ts';
@@ -76,7 +77,7 @@ export class PieceConnection {
 
   /** Whether another request can be sent. */
   get reusable(): boolean {
-    return !this.#closed && this.#keepAlive && this.#current === undefined;
+    return !this.#closed && this.#keepAlive && this.#current === undefined && !isOld(this.#socket);
   }
 
   /** Sets what to call when the connection ends between two requests. */

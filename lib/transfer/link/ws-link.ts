@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws';
 import { describeError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import { type Clock, every } from '../../runtime/clock.ts';
+import { isOld } from '../../security/system/dialled.ts';
 import { memberOf } from '../http/peer-member.ts';
 import type { Link, LinkListener } from '../seams.ts';
 
@@ -137,6 +138,9 @@ export function createWsLink(ws: WebSocket, socket: Socket, deps: WsLinkDeps): W
   const link: Link = {
     remoteHost: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
     member: memberOf(socket),
+    get isOld() {
+      return isOld(socket);
+    },
     get bufferedBytes() {
       return ws.bufferedAmount;
     },

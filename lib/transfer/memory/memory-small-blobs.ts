@@ -3,6 +3,9 @@ import type { SmallBlobsAnswer, SmallBlobsRequest } from '../seams.ts';
 import type { MemoryFetch, MemoryServer } from './memory-fetch.ts';
 import type { MemoryMedium } from './memory-medium.ts';
 
+/** What is on the wire when whoever asked gives up. */
+const CHUNK_BYTES = 16 * 1024;
+
 /**
  * One question for small blobs: it travels, the server answers, the bytes follow through both hosts' wires.
  * @param settled called exactly once
@@ -28,13 +31,29 @@ export function startMemorySmallBlobs(
   const broken = (): void => settle(new DamselflyError('PEER_UNREACHABLE', 'the peer did not answer'));
 
   const send = (answer: SmallBlobsAnswer): void => {
+    if (over) return;
     const copies = answer.map((bytes) => (bytes === undefined ? undefined : Uint8Array.from(bytes)));
     const held = copies.filter((bytes) => bytes !== undefined);
     server.whenFlowing(() => {
       for (const bytes of held) server.spoil(bytes);
-      const total = held.reduce((sum, { length }) => sum + length, 0);
-      toClient.carry(total, () => settle(undefined, copies));
+      carry(
+        held.reduce((sum, { length }) => sum + length, 0),
+        copies,
+      );
     });
+  };
+
+  /** One chunk after the other, for as long as somebody waits for the last one. */
+  const carry = (bytes: number, answer: SmallBlobsAnswer): void => {
+    if (over) return;
+    if (bytes <= CHUNK_BYTES) toClient.carry(bytes, () => settle(undefined, answer));
+    else {
+      toClient.carry(
+        CHUNK_BYTES,
+        () => {},
+        () => carry(bytes - CHUNK_BYTES, answer),
+      );
+    }
   };
 
   medium.channel(from, server.host).carry(0, () => {

@@ -1,29 +1,15 @@
 import { join } from 'node:path';
-import { jsonReady, startChild } from '../../../bench/fixtures/child.ts';
 import { sumMetric } from '../../../bench/fixtures/metrics.ts';
 import type { Fault } from '../fault.ts';
-import { type Machine, PORTS } from '../machine.ts';
+import type { Machine } from '../machine.ts';
 import type { World } from '../world.ts';
 
-const CORRUPT_PORT = 65012;
+const CORRUPT_ANSWERS = join(import.meta.dirname, '..', 'corrupt-answers-main.ts');
 
-/** From now on whoever fetches from the node gets wrong bytes: it is reached through a relay that spoils them. */
-async function corrupt(world: World, node: Machine): Promise<void> {
-  const { name, place } = node.spec;
-  const relay = await startChild({
-    command: 'ip',
-    args: [
-      ...['netns', 'exec', place.namespace, process.execPath],
-      ...[join(import.meta.dirname, '..', 'corrupt-relay-main.ts')],
-      ...['--listen', `${place.peerHost}:${CORRUPT_PORT}`, '--target', `${place.peerHost}:${PORTS.peer}`],
-    ],
-    logFile: join(world.folder, `${name}.relay.log`),
-    ready: jsonReady('corrupt-relay'),
-    signal: world.signal,
-  });
-  world.cleanup.defer(() => relay.stop());
+/** From now on whoever fetches from the node gets wrong bytes, over its own connections and under its own certificate. */
+async function corrupt(node: Machine): Promise<void> {
   await node.stop();
-  await node.start({ flags: ['--advertise', `${place.peerHost}:${CORRUPT_PORT}`] });
+  await node.start({ env: { NODE_OPTIONS: `--import=${CORRUPT_ANSWERS}` } });
 }
 
 async function noticed(world: World): Promise<string | undefined> {
@@ -41,7 +27,7 @@ function corruptPeers(name: string, what: string, share: number, limits: Fault['
     limits,
     async prepare(world) {
       const liars = world.sample(world.nodes, Math.ceil(world.nodes.length * share));
-      await Promise.all(liars.map((node) => corrupt(world, node)));
+      await Promise.all(liars.map(corrupt));
     },
     after: noticed,
   };
@@ -73,12 +59,23 @@ export const LIES: readonly Fault[] = [
     what: 'one of the supernodes is given wrong bytes of all it reads, and vouches for them',
     // The swarm reads once more, and may be given wrong bytes again; then nodes read for themselves.
     limits: { mayCut: 2 },
-    // Which one owns the layers is not for the seed to say: the first that reads one.
-    prepare: (world) =>
-      world.registry.setFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, to: 'first-reader' }),
+    prepare: lieToOne,
+    after: wasToldALie,
+  },
+  {
+    name: 'signer-lies-whole-blob',
+    what: 'the same before nodes that verify whole blobs: no cut, no wrong byte',
+    limits: {},
+    flags: (role) => (role === 'daemon' ? ['--verify', 'whole-blob'] : []),
+    prepare: lieToOne,
     after: wasToldALie,
   },
 ];
+
+/** Which supernode owns the layers is not for the seed to say: the first that reads one. */
+function lieToOne(world: World): Promise<void> {
+  return world.registry.setFault({ kind: 'lie', answers: Number.MAX_SAFE_INTEGER, to: 'first-reader' });
+}
 
 async function wasToldALie(world: World): Promise<string | undefined> {
   const { spoilt } = await world.registry.counters();

@@ -40,9 +40,14 @@ export const SUPERNODE_FAULTS: readonly Fault[] = [
     name: 'all-dead',
     what: 'trackers and supernodes are dead before the start',
     limits: { registryRatio: 2 },
-    async prepare(world) {
-      await Promise.all([...world.trackers, ...world.supernodes].map((machine) => machine.kill()));
-    },
+    prepare: killAll,
+  },
+  {
+    name: 'all-dead-basic',
+    what: 'trackers and supernodes are dead before the start, and nobody can say who may have a private image (Basic): each node reads it',
+    limits: {},
+    access: 'basic',
+    prepare: killAll,
   },
   {
     name: 'supernodes-restarted',
@@ -58,3 +63,7 @@ export const SUPERNODE_FAULTS: readonly Fault[] = [
     },
   },
 ];
+
+async function killAll({ supernodes, trackers }: World): Promise<void> {
+  await Promise.all([...trackers, ...supernodes].map((machine) => machine.kill()));
+}

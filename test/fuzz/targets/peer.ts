@@ -28,6 +28,7 @@ const messages: readonly PeerMessage[] = [
   { type: 'decline', handle: 1, slots, index: 7 },
   { type: 'origin', handle: 1, upstream: 'harbor.corp', repository: 'team/app', authorization: 'Bearer x' },
   { type: 'origin', handle: 1, upstream: 'harbor.corp', repository: 'team/app' },
+  { type: 'traced', handle: 1, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
   { type: 'origin-failed', handle: 1, code: 'UPSTREAM_REFUSED', status: 404, message: 'no' },
   { type: 'wrong', handle: 1, generations: ['0011223344556677'] },
   { type: 'voucher', text: 'a card' },

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { daemonConfig } from '../../../dfget/daemon/config.ts';
@@ -6,12 +6,15 @@ import { loadConfig } from '../../../lib/config/load.ts';
 import { trackerConfig } from '../../../tracker/config.ts';
 import type { FuzzTarget } from '../target.ts';
 
-const FILE = join(tmpdir(), `damselfly-fuzz-${process.pid}.yaml`);
+/** Written for each input: in memory where a system has a place for that. */
+const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+const FILE = join(FOLDER, `damselfly-fuzz-${process.pid}.yaml`);
 
 export const target: FuzzTarget = {
   about: 'the settings file of a process',
   parsers: {
-    'lib/config/load.ts': ['loadConfig', 'explain', 'shownValue', 'readFile', 'whereInYaml', 'parseYaml'],
+    'lib/config/load.ts': ['loadConfig', 'explain', 'shownValue', 'readFile', 'whereInYaml'],
+    'lib/config/yaml.ts': ['*'],
   },
   form: 'text',
   corpus: [
@@ -23,6 +26,10 @@ export const target: FuzzTarget = {
     'a: &x [1]\nb: [*x, *x]\n',
     'zone: !!binary aGk=\n',
     '"unterminated\n',
+    '? [zone]\n: z1\n',
+    'zone: &z z1\n*z : 2\n',
+    `zone: ${'{a: '.repeat(70)}${'}'.repeat(70)}\n`,
+    'a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c]\n',
     '',
   ],
   words: [
@@ -46,7 +53,8 @@ export const target: FuzzTarget = {
     'upstream',
     '? ',
   ],
-  maxBytes: 16 * 1024,
+  beyond: [`zone: ${'x'.repeat(300_000)}`],
+  maxBytes: 4 * 1024,
   refuses: ['CONFIG_INVALID'],
   parse: (input) => {
     // Nothing in it stands for no file: one that was named, and one that need not be there.

@@ -1,0 +1,16 @@
+import { join } from 'node:path';
+import { CHART, renderChart } from './chart.ts';
+
+const KUSTOMIZE = join(CHART, '..', '..', 'kustomize');
+const HEAD = '# Written by `npm run manifests` from deploy/helm/damselfly: change it there.\n';
+/** The one template whose kind not every cluster knows. */
+const MONITORS = 'service-monitor.yaml';
+
+/** The plain manifests: what the chart gives with its own values, by path. */
+export function kustomizeFiles(): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const [name, text] of renderChart()) files.set(join(KUSTOMIZE, 'base', name), HEAD + text);
+  const monitors = renderChart({ serviceMonitor: true }).get(MONITORS) ?? '';
+  files.set(join(KUSTOMIZE, 'monitoring', MONITORS), HEAD + monitors);
+  return files;
+}
