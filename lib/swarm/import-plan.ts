@@ -1,7 +1,10 @@
-/** Pieces on their way into a gateway at a time: more would crowd borders unevenly. */
-const IMPORTS = 4;
+/**
+ * Pieces on their way into a gateway at a time: with fewer, the many requests of nodes that have no gateway leave it little
+ * of a border; with more, some borders fill before others.
+ */
+const IMPORTS = 8;
 /** And from one supernode. */
-export const IMPORTS_PER_SOURCE = 2;
+export const IMPORTS_PER_SOURCE = 4;
 
 /** What a gateway knows of one blob. `S` is a supernode that it is linked to. */
 export interface ImportView<S> {

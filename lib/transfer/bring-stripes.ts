@@ -51,7 +51,7 @@ export async function bringStripes(
   );
   const ending = new AbortController();
   const either = AbortSignal.any([signal, ending.signal]);
-  let failure: unknown;
+  const failures: DamselflyError[] = [];
   const fetchOne = async (piece: number, source: Neighbour): Promise<void> => {
     try {
       const far = source.peer.zone !== host.zone();
@@ -66,7 +66,7 @@ export async function bringStripes(
       }
     } catch (error) {
       if (either.aborted) return;
-      if (error instanceof DamselflyError && error.code.startsWith('STORE_')) failure = error;
+      if (error instanceof DamselflyError && error.code.startsWith('STORE_')) failures.push(error);
       if (hasCode(error, 'BLOB_UNKNOWN')) owners.lacks(source, blob, piece);
       deps.log.debug({ peer: source.peer.id, piece, error: describeError(error) }, 'stripe not brought');
       await delay(deps.clock, PAUSE_MS, either).catch(() => {});
@@ -80,7 +80,7 @@ export async function bringStripes(
   const stopLooking = every(deps.clock, LOOK_MS, () => blob.changed());
   try {
     while (!blob.stored.have.complete && !blob.retired && blob.failure === undefined) {
-      if (failure !== undefined) throw failure;
+      if (failures[0] !== undefined) throw failures[0];
       owners.seek(blob, origins());
       for (let next = plan.next(); next !== undefined; next = plan.next()) {
         const run = fetchOne(next.piece, next.source).finally(() => running.delete(run));

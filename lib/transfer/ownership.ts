@@ -30,11 +30,7 @@ export class Ownership {
   readonly #outOfReach = new Set<string>();
 
   /** @param isLost whether that supernode is gone, and no tracker is there to deal out its turns */
-  constructor(
-    info: BlobInfo,
-    self: () => Pick<PeerInfo, 'id' | 'zone'>,
-    isLost: (id: string) => boolean,
-  ) {
+  constructor(info: BlobInfo, self: () => Pick<PeerInfo, 'id' | 'zone'>, isLost: (id: string) => boolean) {
     this.#info = info;
     this.#self = self;
     this.#isLost = isLost;

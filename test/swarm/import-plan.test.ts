@@ -24,18 +24,19 @@ function setUp(a: readonly number[], b: readonly number[], from = 0) {
 }
 
 t.test(
-  'each piece is asked of one who holds it, two of each at a time, and only what is lacked',
+  'each piece is asked of one who holds it, four of each at a time, and only what is lacked',
   async (t) => {
-    const { drain, lacked, plan } = setUp([0, 1, 2, 3], [3, 4, 5, 6]);
+    const { drain, lacked, plan } = setUp([0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9]);
     lacked.delete(1);
-    t.same(drain(), ['0 of a', '2 of a', '3 of b', '4 of b']);
-    t.same(drain(), [], 'four are on their way');
+    const asked = ['0 of a', '2 of a', '3 of a', '4 of a', '5 of b', '6 of b', '7 of b', '8 of b'];
+    t.same(drain(), asked);
+    t.same(drain(), [], 'eight are on their way');
     plan.ended(0);
     lacked.delete(0);
     t.same(drain(), [], 'what a has is here or on its way');
-    plan.ended(3);
-    lacked.delete(3);
-    t.same(drain(), ['5 of b']);
+    plan.ended(5);
+    lacked.delete(5);
+    t.same(drain(), ['9 of b']);
   },
 );
 
