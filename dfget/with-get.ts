@@ -6,6 +6,8 @@
 export function withGet(words: readonly string[], commands: readonly string[]): readonly string[] {
   const [first] = words;
   if (first === undefined || first === 'help' || commands.includes(first)) return words;
-  const isFile = words.some((word) => /^(?:-u|--url(?:=.*)?|(?:-u|--url=)?https?:\/\/.*|magnet:\?.*|.+\.torrent)$/i.test(word));
+  const isFile = words.some((word) =>
+    /^(?:-u|--url(?:=.*)?|(?:-u|--url=)?https?:\/\/.*|magnet:\?.*|.+\.torrent)$/i.test(word),
+  );
   return isFile ? ['get', ...words] : words;
 }

@@ -31,11 +31,6 @@ const TOOLS = [
   { program: 'zsh', debian: 'zsh' },
   { program: 'fish', debian: 'fish' },
 ] as const;
-/** Large, and for tests of test/soak alone. */
-const SOAK_TOOLS = [
-  { program: 'qemu-aarch64-static', debian: 'qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross' },
-] as const;
-type Tool = (typeof TOOLS | typeof SOAK_TOOLS)[number];
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
@@ -48,15 +43,13 @@ export function extendPath(): void {
 
 /**
  * Installs what is missing, as root on Debian; says what is missing otherwise.
- * @param soak for the tests that `npm test` leaves out too
  * @returns programs that are still missing
  */
-export function provideTools(say: (text: string) => void, soak = false): string[] {
-  const wanted: readonly Tool[] = soak ? [...TOOLS, ...SOAK_TOOLS] : TOOLS;
-  const missing = wanted.filter(({ program }) => !onPath(program));
+export function provideTools(say: (text: string) => void): string[] {
+  const missing = missingTools();
   if (missing.length === 0) return [];
   const names = missing.map(({ program }) => program).join(', ');
-  const packages = [...new Set(missing.flatMap(({ debian }) => debian.split(' ')))];
+  const packages = [...new Set(missing.map(({ debian }) => debian))];
   if (process.getuid?.() !== 0 || !onPath('apt-get')) {
     say(
       `Missing: ${names}. Tests that need them are skipped. On Debian, as root: apt-get install ${packages.join(' ')}`,
@@ -71,9 +64,13 @@ export function provideTools(say: (text: string) => void, soak = false): string[
   }
   apt(['update']);
   apt(['install', '-y', '--no-install-recommends', ...packages]);
-  const still = missing.map(({ program }) => program).filter((program) => !onPath(program));
+  const still = missingTools().map(({ program }) => program);
   if (still.length > 0) say(`Could not be installed: ${still.join(', ')}. Tests that need them are skipped.`);
   return still;
+}
+
+function missingTools(): (typeof TOOLS)[number][] {
+  return TOOLS.filter(({ program }) => !onPath(program));
 }
 
 function onPath(program: string): boolean {

@@ -55,8 +55,7 @@ const isWanted = (file: string): boolean =>
 const files = globSync('test/**/*.test.ts').sort().filter(isWanted);
 const e2e = files.filter((file) => file.startsWith('test/e2e/') || file.startsWith(SOAK));
 const unit = files.filter((file) => !e2e.includes(file));
-const soaks = files.some((file) => file.startsWith(SOAK));
-if (e2e.length > 0) provideTools(say, soaks);
+if (e2e.length > 0) provideTools(say);
 const unitRun = await runTap(unit, [`--jobs=${availableParallelism()}`, `--timeout=${UNIT_TIMEOUT_SECONDS}`]);
 const e2eRun = await runTap(e2e, ['--jobs=1', `--timeout=${E2E_TIMEOUT_SECONDS}`]);
 let held = unitRun && e2eRun;

@@ -87,7 +87,12 @@ export async function createControlServer(
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      new ControlSession(wsControlLink(webSocket, { accepted: socket }), remoteHost, deps, memberOf(request.socket));
+      new ControlSession(
+        wsControlLink(webSocket, { accepted: socket }),
+        remoteHost,
+        deps,
+        memberOf(request.socket),
+      );
     });
   });
 

@@ -1,8 +1,6 @@
-import type { TraceLine } from '../../lib/observe/trace.ts';
+import type { PullBegin, TraceLine } from '../../lib/observe/trace.ts';
 import type { Step } from '../simulate/plot/curve.ts';
 import type { TracedProcess } from './read-trace.ts';
-
-type PullLine = Extract<TraceLine, { readonly kind: 'pull' }>;
 
 /** How what the clients of some processes pulled came in. */
 export interface Completion {
@@ -13,6 +11,8 @@ export interface Completion {
   /** Share of them that is here, over the time since the first pull of each process. */
   readonly steps: readonly Step[];
 }
+
+type Begin = PullBegin & { readonly atMs: number };
 
 /** So many steps are as many as can be seen. */
 const MAX_STEPS = 400;
@@ -42,7 +42,7 @@ function landedOf(lines: readonly TraceLine[]): {
   readonly bytes: number;
   readonly landed: readonly Landed[];
 } {
-  const pulls = new Map<string, PullLine>();
+  const pulls = new Map<string, Begin>();
   for (const line of lines) if (line.kind === 'pull' && !pulls.has(line.digest)) pulls.set(line.digest, line);
   const beganMs = Math.min(...[...pulls.values()].map(({ askedMs }) => askedMs));
   const seen = new Set<string>();
@@ -66,7 +66,7 @@ function landedOf(lines: readonly TraceLine[]): {
 }
 
 /** Pieces of the blob that came before its first client: they are in the trace, and need not be counted as held. */
-function piecesBefore(lines: readonly TraceLine[], pull: PullLine): number {
+function piecesBefore(lines: readonly TraceLine[], pull: Begin): number {
   const begin = lines.indexOf(pull);
   return lines.slice(0, begin).filter((line) => line.kind === 'piece' && line.digest === pull.digest).length;
 }

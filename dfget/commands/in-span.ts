@@ -23,7 +23,9 @@ export async function inSpan(
       await act(span.traceparent);
     } finally {
       // Whatever failed has been told, and is the exit code.
-      span.end(process.exitCode === undefined || process.exitCode === 0 ? undefined : String(process.exitCode));
+      span.end(
+        process.exitCode === undefined || process.exitCode === 0 ? undefined : String(process.exitCode),
+      );
       await tracer.close();
     }
   });

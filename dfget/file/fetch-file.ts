@@ -100,7 +100,9 @@ async function throughSwarm(client: DaemonClient, wanted: WantedFile, signal: Ab
   } catch (error) {
     const noDaemon = hasCode(error, 'DAEMON_UNREACHABLE');
     if (from === 'swarm-only' || !(noDaemon || hasCode(error, 'UPSTREAM_UNKNOWN'))) throw error;
-    const why = noDaemon ? error.message : `${url.host} is no upstream of the daemon (--upstream ${url.host}=${url.origin} makes it one)`;
+    const why = noDaemon
+      ? error.message
+      : `${url.host} is no upstream of the daemon (--upstream ${url.host}=${url.origin} makes it one)`;
     return { reason: noDaemon ? REASONS.noDaemon : REASONS.notShared, why };
   }
 }

@@ -35,7 +35,7 @@ export interface MachineFiles {
   /** Whole or not at all; folders on the way are made. Without rights: of the file that it replaces, or 0644. */
   write(path: string, bytes: Buffer, rights?: FileRights): void;
   remove(path: string): void;
-  /** Only if it is empty. */
+  /** Only if it is empty, and not a mount point: that is for who mounted it. */
   removeFolder(path: string): void;
   /** With everything in it. */
   removeTree(path: string): void;
@@ -131,9 +131,12 @@ export function createMachineFiles(root: string): MachineFiles {
   };
 }
 
-/** There is something else in it, or a disk is mounted there: it was not made for us, or not for us alone. */
+/**
+ * There is something else in it, or a disk is mounted there: it was not made for us, or not for us alone. EROFS: what is around
+ * the mount point cannot be written, as in a container.
+ */
 function isInUse(error: unknown): boolean {
-  return ['ENOTEMPTY', 'EEXIST', 'EBUSY'].includes((error as NodeJS.ErrnoException).code ?? '');
+  return ['ENOTEMPTY', 'EEXIST', 'EBUSY', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function isAbsent(error: unknown): boolean {

@@ -1,28 +1,22 @@
 import type { BlobRequest, Right, RightSubject } from '../core/blob-source.ts';
 import { BoundedMap } from '../core/bounded-map.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../core/digest.ts';
-import { describeError } from '../core/errors.ts';
-import type { BlobOrigin, PeerInfo } from '../core/node.ts';
-import { nearness } from '../core/zones.ts';
-import type { Discovery } from '../discovery/discovery.ts';
+import type { BlobOrigin } from '../core/node.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { holderOf } from '../security/capability.ts';
 import type { Signatures } from '../security/signatures.ts';
-import type { CapabilityAnswer, CapabilityQuestion, GivenCapability } from '../wire/capability-codec.ts';
+import type { GivenCapability } from '../wire/capability-codec.ts';
+import { AskSupernodes, type AskSupernodesDeps } from './ask-supernodes.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { Grants } from './grants.ts';
 import type { Neighbour } from './neighbour.ts';
 import { OpenBlobs } from './open-blobs.ts';
-import type { CapabilityTransport } from './seams.ts';
-import type { PeerRight } from './shared-blob.ts';
+import type { PeerRight, SharedBlob } from './shared-blob.ts';
 
-export interface CapabilityWalletDeps {
-  readonly self: () => PeerInfo;
-  readonly network: CapabilityTransport;
-  readonly discovery: Pick<Discovery, 'owner' | 'supernodes'>;
+export interface CapabilityWalletDeps extends AskSupernodesDeps {
   readonly signatures: Signatures;
   /** Is told which blobs need no right. */
   readonly grants: Pick<Grants, 'openUp'>;
@@ -41,13 +35,13 @@ export interface CapabilityWalletHost {
   place(digest: Digest): BlobOrigin | undefined;
   /** Where a client reads the blob now; undefined when none does. */
   reads(digest: Digest): BlobOrigin | undefined;
+  /** Blobs that are shared although nobody has said yet whether we may have them. */
+  undecided(): readonly SharedBlob[];
+  decided(blob: SharedBlob, right: PeerRight): void;
 }
 
-/** All of a question to supernodes takes no longer than this; the next is asked too when the first takes so long. */
-const ASK_MS = 800;
-const HEDGE_MS = 500;
-/** A supernode that did not answer is not asked again for so long. */
-const SPARED_MS = 5_000;
+/** A client waits so long for the answer; then its blob goes on without it, and gets it when it comes. */
+const WAIT_MS = 800;
 /** What has so little time left is renewed while it is read. */
 const RENEW_BEFORE_MS = 2 * 60_000;
 /** After a renewal that failed. */
@@ -79,27 +73,32 @@ export class CapabilityWallet {
   /** Those that have run out. */
   readonly #ended = new BoundedMap<Held>(MAX_ENDED);
   /** Being asked for. */
-  readonly #asking = new Map<Digest, Promise<Said>>();
-  /** Supernodes that did not answer -> until when they are left alone. */
-  readonly #spared = new Map<string, number>();
+  readonly #asking = new Map<Digest, Promise<PeerRight>>();
+  readonly #supernodes: AskSupernodes;
   readonly #ending = new AbortController();
 
   constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
     this.#deps = deps;
     this.#host = host;
-    this.#open = new OpenBlobs(deps, (digest) => host.place(digest), this.#ending.signal);
+    this.#supernodes = new AskSupernodes(deps, this.#ending.signal);
+    // As long as a supernode is there, whoever may have a blob can show it.
+    const place = (digest: Digest): BlobOrigin | undefined =>
+      this.#supernodes.somebodyThere ? undefined : host.place(digest);
+    this.#open = new OpenBlobs(deps, place, this.#ending.signal);
     deps.grants.openUp(this.#open);
   }
 
   /** Asks for the right to a blob, or to all that a manifest lists, and for what the registry says of it. Never rejects. */
   async right({ digest, kind, origin }: RightSubject): Promise<Right | undefined> {
     const place = placeOf(origin);
-    const answer = await this.#askAround(
-      kind === 'blob' ? { ...place, blob: digest } : { ...place, manifest: digest },
-      digest,
-    );
-    if (typeof answer === 'string') return undefined;
-    if (answer.given !== undefined) this.#keep(answer.given);
+    const question = kind === 'blob' ? { ...place, blob: digest } : { ...place, manifest: digest };
+    const asked = this.#supernodes.ask(question).then((said) => {
+      // Also when nobody waits for it any more: it is for all that the manifest lists.
+      if (typeof said === 'object' && said.given !== undefined) this.#keep(said.given);
+      return said;
+    });
+    const answer = await this.#within(asked);
+    if (answer === undefined || typeof answer === 'string') return undefined;
     const { manifest, size } = answer;
     const bytes = manifest === undefined ? undefined : Buffer.from(manifest.bytes, 'base64');
     // What a supernode says is not a manifest's content until it has its digest.
@@ -110,16 +109,25 @@ export class CapabilityWallet {
     };
   }
 
-  /** Why neighbours will give us the blob, asked for if need be: within three seconds, whatever happens. Never rejects. */
+  /** Why neighbours will give us the blob, asked for if need be: within two seconds, whatever happens. Never rejects. */
   async ensure({ digest, origin }: BlobRequest): Promise<PeerRight> {
     if (this.covers(digest)) return 'shown';
     const asking = this.#asking.get(digest);
-    if (asking !== undefined && (await asking) === 'yes') return 'shown';
-    // What the manifest does not list may be there all the same.
-    const said = await this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]);
-    if (said === 'no') return 'none';
-    if (said === 'yes' || (await this.#revive(digest))) return 'shown';
-    return (await this.#open.check(digest, origin)) ? 'open' : 'none';
+    // A no may have been another caller's.
+    const known = asking === undefined ? 'none' : await this.#within(asking);
+    if (known !== 'none') return known ?? 'late';
+    return (await this.#within(this.#decide(digest, origin))) ?? 'late';
+  }
+
+  /** What comes of it within the time that a client waits. */
+  async #within<T>(act: Promise<T>): Promise<T | undefined> {
+    const { promise: late, resolve } = Promise.withResolvers<undefined>();
+    const cancel = this.#deps.clock.after(WAIT_MS, () => resolve(undefined));
+    try {
+      return await Promise.race([act, late]);
+    } finally {
+      cancel();
+    }
   }
 
   covers(digest: Digest): boolean {
@@ -144,6 +152,12 @@ export class CapabilityWallet {
   tick(): void {
     const { clock, wallClockMs } = this.#deps;
     const now = clock.now();
+    for (const blob of this.#host.undecided()) {
+      if (this.covers(blob.digest)) this.#host.decided(blob, 'shown');
+      else if (!this.#asking.has(blob.digest)) {
+        this.#host.decided(blob, this.#open.isOpen(blob.digest) ? 'open' : 'none');
+      }
+    }
     for (const held of new Set(this.#held.values())) {
       const leftMs = held.untilMs - wallClockMs();
       if (this.#outdated(held) || leftMs <= 0) {
@@ -182,7 +196,7 @@ export class CapabilityWallet {
 
   async #askRenewal(held: Held): Promise<boolean> {
     const { capability, digests, untilMs } = held;
-    const answer = await this.#askAround({ renew: capability, digests }, digests[0]!);
+    const answer = await this.#supernodes.ask({ renew: capability, digests });
     if (typeof answer === 'string' || answer.given === undefined || answer.given.untilMs <= untilMs) {
       return false;
     }
@@ -200,9 +214,7 @@ export class CapabilityWallet {
     for (const digest of digests) {
       const origin = this.#host.reads(digest);
       if (origin === undefined || this.#asking.has(digest)) continue;
-      void this.#ask({ ...placeOf(origin), blob: digest }, digest, [digest]).then(() =>
-        this.#showAll([digest]),
-      );
+      void this.#decide(digest, origin).then(() => this.#showAll([digest]));
     }
   }
 
@@ -212,16 +224,23 @@ export class CapabilityWallet {
     }
   }
 
-  #ask(question: CapabilityQuestion, subject: Digest, wanted: readonly Digest[]): Promise<Said> {
-    const asking = this.#askAround(question, subject).then((answer): Said => {
-      for (const digest of wanted) if (this.#asking.get(digest) === asking) this.#asking.delete(digest);
-      if (answer === 'nobody') return 'nobody';
-      if (answer === 'no' || answer.given === undefined) return 'no';
-      this.#keep(answer.given);
-      return wanted.every((digest) => this.covers(digest)) ? 'yes' : 'no';
+  #decide(digest: Digest, origin: BlobOrigin): Promise<PeerRight> {
+    const deciding = this.#rightTo(digest, origin).finally(() => {
+      if (this.#asking.get(digest) === deciding) this.#asking.delete(digest);
     });
-    for (const digest of wanted) this.#asking.set(digest, asking);
-    return asking;
+    this.#asking.set(digest, deciding);
+    return deciding;
+  }
+
+  async #rightTo(digest: Digest, origin: BlobOrigin): Promise<PeerRight> {
+    const said = await this.#supernodes.ask({ ...placeOf(origin), blob: digest });
+    if (said === 'no') return 'none';
+    if (said === 'nobody') {
+      if (await this.#revive(digest)) return 'shown';
+      return (await this.#open.check(digest, origin)) ? 'open' : 'none';
+    }
+    if (said.given !== undefined) this.#keep(said.given);
+    return this.covers(digest) ? 'shown' : 'none';
   }
 
   #keep(answer: GivenCapability): void {
@@ -245,72 +264,7 @@ export class CapabilityWallet {
       this.#ended.set(digest, held);
     }
   }
-
-  /** Asks the owner of the subject, and another supernode when that fails or is slow. A no is the registry's, and counts. */
-  async #askAround(
-    question: CapabilityQuestion,
-    subject: Digest,
-  ): Promise<CapabilityAnswer | 'no' | 'nobody'> {
-    const { clock, discovery } = this.#deps;
-    const owner = discovery.owner(subject);
-    const near = ({ zone }: PeerInfo): number => nearness(zone, owner?.zone ?? '');
-    const others = discovery.supernodes
-      .filter(({ id }) => id !== owner?.id)
-      .toSorted((a, b) => near(b) - near(a));
-    const candidates = [...(owner === undefined ? [] : [owner]), ...others]
-      // For a renewal it need not reach the registry, which may be all that kept it from an answer.
-      .filter(({ id }) => 'renew' in question || (this.#spared.get(id) ?? 0) <= clock.now())
-      .slice(0, 2);
-    if (candidates.length === 0 || this.#ending.signal.aborted) return 'nobody';
-    const late = new AbortController();
-    const signal = AbortSignal.any([late.signal, this.#ending.signal]);
-    return await new Promise((resolve) => {
-      let pending = 0;
-      const finish = (answer: CapabilityAnswer | 'no' | 'nobody'): void => {
-        cancelHedge();
-        cancelEnd();
-        resolve(answer);
-        late.abort();
-      };
-      const askNext = (): void => {
-        const next = candidates.shift();
-        if (next === undefined) return;
-        pending++;
-        void this.#askOne(next, question, signal).then((answer) => {
-          pending--;
-          if (answer !== 'failed') finish(answer);
-          else if (candidates.length > 0) askNext();
-          else if (pending === 0) finish('nobody');
-        });
-      };
-      const cancelHedge = clock.after(HEDGE_MS, askNext);
-      const cancelEnd = clock.after(ASK_MS, () => finish('nobody'));
-      askNext();
-    });
-  }
-
-  async #askOne(
-    { host, id, port }: PeerInfo,
-    question: CapabilityQuestion,
-    signal: AbortSignal,
-  ): Promise<CapabilityAnswer | 'no' | 'failed'> {
-    const { clock, log, network } = this.#deps;
-    const startedMs = clock.now();
-    try {
-      return (await network.askCapability({ address: { host, port }, question }, { signal })) ?? 'no';
-    } catch (error) {
-      // Given up because another one answered says nothing of this one; that it took all the time does.
-      if (!signal.aborted || clock.now() - startedMs >= ASK_MS - HEDGE_MS) {
-        this.#spared.set(id, clock.now() + SPARED_MS);
-      }
-      log.debug({ peer: id, error: describeError(error) }, 'no capability');
-      return 'failed';
-    }
-  }
 }
-
-/** What came of a question: supernodes say yes or no, or none of them says anything. */
-type Said = 'yes' | 'no' | 'nobody';
 
 /** Absent in a cluster without identities, where nobody asks for capabilities. */
 export function createWallet(deps: EngineDeps, host: CapabilityWalletHost): CapabilityWallet | undefined {

@@ -23,7 +23,7 @@ import type { LocalFirst, LocalReader } from './local-first.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { PullMeter } from './pull-meter.ts';
 import { PullTrace } from './pull-trace.ts';
-import type { PeerRight, SharedBlob } from './shared-blob.ts';
+import { isGranted, type PeerRight, type SharedBlob } from './shared-blob.ts';
 import type { Spool } from './spool.ts';
 
 export interface ClientReadsDeps {
@@ -161,7 +161,7 @@ export class ClientReads implements BlobSource {
       told.waitsFor(0);
       const asked = this.#host.right(request);
       right = asked === undefined ? 'shown' : await withAbort(asked, signal);
-      const bytes = right !== 'none' ? await this.#host.small(request, signal) : undefined;
+      const bytes = isGranted(right) ? await this.#host.small(request, signal) : undefined;
       if (bytes !== undefined) {
         turn.got();
         told.got(range.end - range.start);

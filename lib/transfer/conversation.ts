@@ -6,7 +6,7 @@ import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
 import { tellOrigin } from './origin-told.ts';
 import type { ProofTeller } from './proof-teller.ts';
-import type { SharedBlob } from './shared-blob.ts';
+import { isGranted, type SharedBlob } from './shared-blob.ts';
 
 /** News of a blob goes out at once; what follows within this time waits for its end and travels together. */
 const HAVE_PAUSE_MS = 10;
@@ -54,7 +54,7 @@ export class Conversation {
   /** Tells the neighbour that we share the blob and, once it does too, what we hold. */
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
-    if (blob.peerRight === 'none' && !stored.complete) return;
+    if (!isGranted(blob.peerRight) && !stored.complete) return;
     // A supernode that does not own the blob would read it from the registry a second time.
     if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
     if (!stored.complete) this.#host.showRight(neighbour, blob);

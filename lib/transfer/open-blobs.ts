@@ -16,10 +16,12 @@ export interface OpenBlobsDeps {
   readonly metrics: Metrics;
 }
 
-/** How long an answer counts: a yes as long as a capability lives. It is asked for anew in the second half, when somebody wants the blob. */
-const YES_MS = 5 * 60_000;
-const NO_MS = 30_000;
-const NO_ANSWER_MS = 2_000;
+/** As long as a capability lives; asked again in the second half, when somebody wants the blob. */
+const OPEN_MS = 5 * 60_000;
+/** A no holds for so long. */
+const CLOSED_MS = 30_000;
+/** Whatever peers ask for, the registry is asked of one blob no more often than this. */
+const ASK_AGAIN_MS = 5_000;
 /** A client waits for the answer. */
 const ASK_MS = 1_000;
 const MAX_BLOBS = 10_000;
@@ -27,7 +29,6 @@ const MAX_BLOBS = 10_000;
 interface Known {
   readonly open: boolean;
   readonly sinceMs: number;
-  readonly lifeMs: number;
 }
 
 /**
@@ -38,10 +39,12 @@ export class OpenBlobs {
   readonly #deps: OpenBlobsDeps;
   readonly #placeOf: (digest: Digest) => BlobOrigin | undefined;
   readonly #known = new BoundedMap<Known>(MAX_BLOBS);
+  /** When the registry was last asked. */
+  readonly #asked = new BoundedMap<number>(MAX_BLOBS);
   readonly #flights = new SingleFlight<boolean>();
   readonly #ending: AbortSignal;
 
-  /** @param placeOf where one of our clients has read the blob */
+  /** @param placeOf where one of our clients has read the blob, if the registry may be asked of it because others want it */
   constructor(deps: OpenBlobsDeps, placeOf: (digest: Digest) => BlobOrigin | undefined, ending: AbortSignal) {
     this.#deps = deps;
     this.#placeOf = placeOf;
@@ -51,9 +54,13 @@ export class OpenBlobs {
   /** What the registry has said to us; when that is old, or nothing, it is asked for the next time. */
   isOpen(digest: Digest): boolean {
     const known = this.#fresh(digest);
-    const old = known === undefined || this.#deps.clock.now() - known.sinceMs > known.lifeMs / 2;
-    const place = old ? this.#placeOf(digest) : undefined;
-    if (place !== undefined) void this.#ask(digest, place);
+    const now = this.#deps.clock.now();
+    const place = this.#placeOf(digest);
+    const asked = this.#asked.get(digest);
+    const isOld = known === undefined || now - known.sinceMs > lifeOf(known) / 2;
+    if (place !== undefined && isOld && (asked === undefined || now - asked >= ASK_AGAIN_MS)) {
+      void this.#ask(digest, place);
+    }
     return known?.open === true;
   }
 
@@ -66,30 +73,31 @@ export class OpenBlobs {
   #fresh(digest: Digest): Known | undefined {
     const known = this.#known.get(digest);
     if (known === undefined) return undefined;
-    return this.#deps.clock.now() - known.sinceMs < known.lifeMs ? known : undefined;
+    return this.#deps.clock.now() - known.sinceMs < lifeOf(known) ? known : undefined;
   }
 
   async #ask(digest: Digest, { repository, upstream }: BlobOrigin): Promise<boolean> {
     const { clock, log, metrics, origin } = this.#deps;
     // Of a file at a URL only its source could say so, to each caller.
     if (this.#ending.aborted || isFileKey(digest)) return false;
-    const note = (open: boolean, lifeMs: number): boolean => {
-      this.#known.set(digest, { open, sinceMs: clock.now(), lifeMs });
-      return open;
-    };
+    this.#asked.set(digest, clock.now());
     const ask = async (): Promise<boolean> => {
       try {
         const open = await withDeadline(clock, ASK_MS, this.#ending, (signal) =>
           origin.isPublic({ digest, origin: { upstream, repository } }, { signal }),
         );
+        this.#known.set(digest, { open, sinceMs: clock.now() });
         metrics.authorization.inc({ verdict: open ? 'open' : 'not-open' });
-        return note(open, open ? YES_MS : NO_MS);
+        return open;
       } catch (error) {
         log.debug({ digest, error: describeError(error) }, 'nobody says whether anybody may read the blob');
-        // A yes that still counts goes on to count.
-        return this.#fresh(digest)?.open === true || note(false, NO_ANSWER_MS);
+        return false;
       }
     };
     return await this.#flights.run(`${upstream} ${repository} ${digest}`, ask, new AbortController().signal);
   }
+}
+
+function lifeOf({ open }: Known): number {
+  return open ? OPEN_MS : CLOSED_MS;
 }

@@ -41,6 +41,7 @@ import { SmallBlobs } from './small-blobs.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { Ticks } from './ticks.ts';
 import { Uploads } from './uploads.ts';
+import { walletHost } from './wallet-host.ts';
 
 /**
  * A node's part in the swarm: feeds one PeerCore with what happens on links, disk and clock, and carries out what it
@@ -101,14 +102,11 @@ export class PeerEngine implements BlobSource {
     );
     this.#wallet = createWallet(
       { ...deps, wallClockMs: timeOf(deps) },
-      {
+      walletHost({
+        blobs: this.#table,
         neighbours: () => this.#neighbours.all(),
-        place: (digest) => this.#table.get(digest)?.origin,
-        reads: (digest) => {
-          const blob = this.#table.get(digest);
-          return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
-        },
-      },
+        conversation: () => this.#conversation,
+      }),
     );
     this.#conversation = new Conversation(deps, {
       proofs: this.#trust.teller,

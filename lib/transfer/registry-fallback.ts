@@ -12,6 +12,7 @@ import { isOvertaken, stepsAside, stepsIn, takesItself, type Waiting } from '../
 import type { BufferPool } from './buffer-pool.ts';
 import type { FallbackHost } from './fallback-host.ts';
 import { FallbackPlan, type FallbackRun } from './fallback-plan.ts';
+import { type Mode, modeOf, type Reason } from './fallback-reason.ts';
 import type { Limits } from './limits.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { type HeldLease, ReadLeases, type RefusedLease } from './read-leases.ts';
@@ -42,18 +43,6 @@ export interface FallbackDeps {
   readonly trace?: Trace | undefined;
   readonly vouching?: Vouching | undefined;
 }
-
-/** What nobody else reads; what the client needs next, although others should bring it; that, without asking. */
-type Mode = 'lease' | 'aside' | 'at-once';
-
-type Reason =
-  | 'stalled'
-  | 'no-peers'
-  | 'supernode-failed'
-  | 'hedge'
-  | 'aside'
-  | 'last-resort'
-  | 'no-capability';
 
 interface Considered {
   /** Not looked at again before. */
@@ -111,6 +100,10 @@ export class RegistryFallback {
       else if (now >= this.#consideredOf(blob).notBeforeMs) this.#start(blob, 'no-capability');
       return false;
     }
+    if (blob.peerRight === 'late') {
+      this.#considerLate(blob, now);
+      return false;
+    }
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) {
       if (this.#isOvertaken(blob, now)) this.#start(blob, 'aside');
@@ -126,10 +119,18 @@ export class RegistryFallback {
     const young = this.#isYoung(blob) && waiting.company;
     const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
     const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
-    this.#start(blob, takesItself(waiting) ? 'last-resort' : reason);
+    this.#start(blob, blob.readers > 0 && takesItself(waiting) ? 'last-resort' : reason);
     if (now - considered.toldMs < STALLED_AGAIN_MS) return false;
     considered.toldMs = now;
     return true;
+  }
+
+  /** Supernodes are there and have yet to say whether we may have it: a crowd that read for itself would be all the load. */
+  #considerLate(blob: SharedBlob, now: number): void {
+    const idleMs = now - blob.lastProgressMs;
+    if (!isOvertaken(idleMs, this.#share(blob)) || now < this.#consideredOf(blob).notBeforeMs) return;
+    if (blob.passing === undefined) this.#start(blob, 'aside');
+    else this.#endPassing(blob);
   }
 
   /** The supernode cannot read the blob: the node tries under its own caller's right, at once. */
@@ -228,7 +229,7 @@ export class RegistryFallback {
   async #run(blob: SharedBlob, reason: Reason): Promise<number> {
     const read = new OneRead(this.#deps, blob.info);
     const startedMs = this.#deps.clock.now();
-    let mode = modeOf(reason);
+    let mode = modeOf(reason, blob.readers > 0);
     let told = false;
     let steppedAside = false;
     const silent = this.#isSilent(blob);
@@ -377,11 +378,6 @@ export class RegistryFallback {
   #share(blob: SharedBlob): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\nwait`) / 2 ** 53;
   }
-}
-
-function modeOf(reason: Reason): Mode {
-  if (reason === 'aside') return 'aside';
-  return reason === 'last-resort' || reason === 'no-capability' ? 'at-once' : 'lease';
 }
 
 /** Whether every piece of it has come from elsewhere. */

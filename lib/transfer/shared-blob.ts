@@ -12,9 +12,13 @@ import { type Teller, ToldProofs } from './told-proofs.ts';
 
 /**
  * Why peers give us a blob: we have shown them that we may have it, or nobody asks for that; the registry gives it to
- * anybody, as they can see for themselves, and no supernode is there; or they do not.
+ * anybody, as they can see for themselves, and no supernode is there; or they do not. `late`: they do not yet, since the
+ * supernodes that could say so are busy.
  */
-export type PeerRight = 'shown' | 'open' | 'none';
+export type PeerRight = 'shown' | 'open' | 'none' | 'late';
+
+/** Whether peers can be asked for it. */
+export const isGranted = (right: PeerRight): boolean => right === 'shown' || right === 'open';
 
 /** A verified piece on its way to the disk. */
 export interface LandingPiece {

@@ -13,7 +13,7 @@ import {
 import { unpooled } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
 import type { PieceSink } from './piece-sink.ts';
-import type { PeerRight, SharedBlob } from './shared-blob.ts';
+import { isGranted, type PeerRight, type SharedBlob } from './shared-blob.ts';
 import { OneRead } from './vouching.ts';
 
 /** When the first one asked has not answered by then, others are asked too. */
@@ -89,7 +89,7 @@ export class SmallBlobs {
       const absent: BlobRequest[] = [];
       for (const request of requests) {
         if (!isSmall(request) || (await here(request))) continue;
-        if ((await this.#host.right(request)) !== 'none') absent.push(request);
+        if (isGranted((await this.#host.right(request)) ?? 'shown')) absent.push(request);
       }
       this.#fetch(absent);
     } catch (error) {

@@ -53,7 +53,6 @@ export async function runSuite(
   const began = performance.now();
   for (const { fault, seed } of runsOf(faults, firstSeed, seeds)) {
     signal.throwIfAborted();
-    if (performance.now() - began > limitMs) break;
     const name = `${fault.name} seed ${seed} ${size.name} ${size.imageBytes}${secure ? '' : ' insecure'}`;
     const earlier = kept.get(name);
     if (earlier !== undefined) {
@@ -61,6 +60,7 @@ export async function runSuite(
       output.onResult(earlier, true);
       continue;
     }
+    if (performance.now() - began > limitMs) break;
     say(`${fault.name}, seed ${seed}`);
     try {
       const result = await runFault({ fault, seed, commit, size, secure, library, say, signal });

@@ -35,14 +35,16 @@ async function refusedBy(members: readonly { readonly deps: Member<PeerEngine>['
 }
 
 t.test(
-  'with capabilities each byte is read once, and the registry is asked once for all nodes',
+  'with capabilities each byte is read once, and each supernode asks the registry once for all nodes',
   async (t) => {
     const cluster = await start({ seed: 1, nodes: 6, supernodes: 2 });
     const digest = cluster.blob(SIZE);
     const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
     t.same(await cluster.until(Promise.all(pulls)), Array(6).fill(digest));
     t.equal(cluster.origin.ratio(digest), 1);
-    t.same(cluster.origin.asked, [`/v2/team/app/blobs/${digest}`]);
+    const { asked } = cluster.origin;
+    t.ok(asked.length >= 1 && asked.length <= 2, `${asked.length} questions`);
+    t.same(new Set(asked), new Set([`/v2/team/app/blobs/${digest}`]));
     t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
     t.same(await refusedBy([...cluster.nodes, ...cluster.supernodes]), {});
   },
@@ -82,14 +84,18 @@ t.test('a member without a capability gets zero bytes from nodes and supernodes'
     await cluster.run(50);
     const into = new Uint8Array(262_144);
     const range = { start: 0, end: into.length };
-    const fetching = network.fetch({ address, from: member.id, digest, range }, into, { signal: NEVER });
-    await t.rejects(cluster.until(fetching), { code: 'BLOB_UNKNOWN' }, holder.name);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const fetching = network.fetch({ address, from: member.id, digest, range }, into, { signal: NEVER });
+      await t.rejects(cluster.until(fetching), { code: 'BLOB_UNKNOWN' }, `${holder.name}, ${attempt}`);
+      await cluster.run(50);
+    }
     t.ok(into.every((byte) => byte === 0));
     const origin = { upstream: 'memory.test', repository: 'team/app' };
     const asked = { address, from: member.id, blobs: [{ digest: smallDigest, size: small }], origin };
     t.same(await cluster.until(network.fetchSmall(asked, { signal: NEVER })), [undefined], holder.name);
   }
   t.ok(((await refusedBy(holders))['no-capability'] ?? 0) >= 2 * holders.length);
+  t.same(cluster.origin.openAsked, [], 'whoever may read it can get a capability');
 });
 
 t.test(
@@ -110,7 +116,7 @@ t.test(
   },
 );
 
-t.test('a supernode that does not answer costs less than two seconds, and no pull', async (t) => {
+t.test('a supernode that does not answer costs less than five seconds, and no pull', async (t) => {
   const cluster = await start({ seed: 5, nodes: 1, supernodes: 1 });
   const digest = cluster.blob(SIZE);
   for (const { name } of cluster.supernodes) cluster.network.freeze(name);
@@ -119,10 +125,26 @@ t.test('a supernode that does not answer costs less than two seconds, and no pul
   const before = cluster.clock.now();
   const first = node!.engine.open({ digest, size: SIZE, origin }, { signal: NEVER })[Symbol.asyncIterator]();
   t.notOk((await cluster.until(first.next())).done);
-  t.ok(cluster.clock.now() - before < 2000, `first byte after ${cluster.clock.now() - before} ms`);
+  t.ok(cluster.clock.now() - before < 5000, `first byte after ${cluster.clock.now() - before} ms`);
   await first.return?.();
   t.equal(await cluster.until(cluster.pull(node!, digest, SIZE)), digest);
 });
+
+t.test(
+  'a crowd waits for supernodes that are slow to say who may read: the registry is read once',
+  async (t) => {
+    for (const answerMs of [1500, 4000]) {
+      const cluster = await start({ seed: 11, nodes: 16, supernodes: 2, deskDelayMs: answerMs });
+      cluster.origin.open = false;
+      const digest = cluster.blob(SIZE);
+      const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+      t.same(await cluster.until(Promise.all(pulls)), Array(16).fill(digest));
+      const ratio = cluster.origin.ratio(digest);
+      t.ok(ratio < 1.5, `the registry was read ${ratio} times, answers after ${answerMs} ms`);
+      t.equal(cluster.origin.openAsked.length, 0);
+    }
+  },
+);
 
 t.test('without a supernode nodes see for themselves that anybody may read, and read it once', async (t) => {
   const cluster = await start({ seed: 7, nodes: 6, supernodes: 0 });

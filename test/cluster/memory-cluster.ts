@@ -70,6 +70,8 @@ export interface ClusterOptions {
   readonly capabilities?: boolean;
   /** Of supernodes. */
   readonly deskHabits?: DeskHabits;
+  /** Supernodes are so busy that a question for a capability waits so long. @default 0 */
+  readonly deskDelayMs?: number;
   /** Nodes also share what lies in {@link BORROWED} on their disks. @default false */
   readonly borrows?: boolean;
   /** Where supernodes keep blobs. @default nowhere */
@@ -233,7 +235,13 @@ export class MemoryCluster {
         piece: (asked) => engine.piece(asked),
         smallBlobs: (asked, options) => engine.smallBlobs(asked, options),
         ...(engine instanceof SeedEngine
-          ? { capability: (...asked: Parameters<SeedEngine['capability']>) => engine.capability(...asked) }
+          ? {
+              capability: async (...asked: Parameters<SeedEngine['capability']>) => {
+                const { deskDelayMs = 0 } = this.#options;
+                await new Promise<void>((resolve) => this.clock.after(deskDelayMs, resolve));
+                return await engine.capability(...asked);
+              },
+            }
           : {}),
       },
     );

@@ -260,16 +260,16 @@ function checkSettings(
   const mounts = container.volumeMounts;
   const writable = (path: string): boolean =>
     mounts.some(({ mountPath, readOnly = false }) => !readOnly && under(path, mountPath));
-  const given = parse(text) as Readonly<Record<string, unknown>>;
+  const given = parse(text) as Readonly<Record<string, string | string[] | undefined>>;
   t.ok(
-    [given['data-dir']].flat().every((path) => writable(String(path))),
+    [given['data-dir']].flat().every((path) => path !== undefined && writable(path)),
     'its data are on a volume',
   );
   for (const path of [given['ca-dir'], given['admin-token-file'], given['auth-file']].flat()) {
     if (path === undefined) continue;
     t.ok(
-      mounts.some(({ mountPath }) => under(String(path), mountPath)),
-      `${String(path)} is mounted`,
+      mounts.some(({ mountPath }) => under(path, mountPath)),
+      `${path} is mounted`,
     );
   }
   t.ok(pod.terminationGracePeriodSeconds > 30, 'answers under way may end');

@@ -115,7 +115,10 @@ function read(attributes: readonly Attribute[]): ReceivedSpan['attributes'] {
   return Object.fromEntries(
     attributes.map(({ key, value }) => {
       const { boolValue, doubleValue, intValue, stringValue } = value;
-      return [key, stringValue ?? boolValue ?? (intValue === undefined ? (doubleValue ?? '') : Number(intValue))];
+      return [
+        key,
+        stringValue ?? boolValue ?? (intValue === undefined ? (doubleValue ?? '') : Number(intValue)),
+      ];
     }),
   );
 }

@@ -11,11 +11,8 @@ export const LEAST_RIGHTS: readonly string[] = [
 ];
 
 /** The container image of this checkout, as `npm run dist` makes it. @returns the archive, and its name once loaded */
-export async function buildImage(
-  folder: string,
-  kind: 'image' | 'image-arm64' = 'image',
-): Promise<{ readonly file: string; readonly name: string }> {
-  const { code, output, stdout } = await run(process.execPath, [MAIN, '--out', folder, '--only', kind]);
+export async function buildImage(folder: string): Promise<{ readonly file: string; readonly name: string }> {
+  const { code, output, stdout } = await run(process.execPath, [MAIN, '--out', folder, '--only', 'image']);
   if (code !== 0) throw new Error(`no image: ${output}`);
   return { file: join(process.cwd(), stdout.trim()), name: `localhost/damselfly:${readManifest().version}` };
 }

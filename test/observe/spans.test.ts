@@ -57,7 +57,10 @@ t.test('a span is a part of what it was told, or the beginning where that is ask
   const part = tracer.begin('part', { kind: 'client', parent: SAMPLED });
   t.ok(part.recorded);
   t.match(part.traceparent, new RegExp(`^00-${TRACE}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`));
-  t.notOk(tracer.begin('other', { kind: 'client', parent: SAMPLED.replace(/1$/, '0') }).recorded, 'not sampled');
+  t.notOk(
+    tracer.begin('other', { kind: 'client', parent: SAMPLED.replace(/1$/, '0') }).recorded,
+    'not sampled',
+  );
   t.equal(tracer.begin('alone', { kind: 'client', parent: undefined }).traceparent, undefined);
   const first = tracer.begin('first', { kind: 'server', parent: undefined, begins: true });
   t.match(first.traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
@@ -73,7 +76,10 @@ t.test('the variables say what is sampled', async (t) => {
   const never = { OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0' };
   t.equal(await recorded(never), false);
   t.equal(await recorded(never, SAMPLED), true, 'whoever asks has decided');
-  t.equal(await recorded({ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '0' }, SAMPLED), false);
+  t.equal(
+    await recorded({ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '0' }, SAMPLED),
+    false,
+  );
   t.equal(await recorded({ OTEL_TRACES_SAMPLER: 'always_off' }), false);
   t.equal(await recorded({ OTEL_TRACES_SAMPLER: 'parentbased_always_on' }), true);
   const wrong = [

@@ -73,3 +73,21 @@ t.test('--stay goes with neither --undo nor --dry-run', async (t) => {
     t.equal((await run(dfget, ['setup', 'containerd', '--stay', flag])).code, 2);
   }
 });
+
+t.test(
+  'in a container whose root is read-only, mount points stay and all else goes',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const { root } = machine(t, { 'config.toml': '# mine\nversion = 2\n' });
+    const setup = `${dfget} setup containerd --root "$0"`;
+    const mounts = [
+      'mount --bind "$0" "$0" && mkdir -p "$0/var/lib/damselfly/setup"',
+      'mount -t tmpfs tmpfs "$0/var/lib/damselfly/setup" && mount --bind "$0/etc/containerd" "$0/etc/containerd"',
+      `mount -o remount,ro,bind "$0" && ${setup} && ${setup} --undo && ls -A "$0/var/lib/damselfly/setup"`,
+    ];
+    const { code, output } = await run('unshare', ['--mount', 'sh', '-c', mounts.join(' && '), root]);
+    t.equal(code, 0, output);
+    t.match(output, /removed .*hosts\.toml\n$/, 'and nothing is left where originals were kept');
+    t.same(readdirSync(join(root, 'etc/containerd')), ['config.toml']);
+  },
+);

@@ -8,6 +8,7 @@ import { createMetrics } from '../../lib/observe/metrics.ts';
 import { fileKey, fileOrigin } from '../../lib/origin/file.ts';
 import type { OriginRequest, OriginResponse } from '../../lib/origin/origin-client.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
 import { Credentials } from '../../lib/security/credentials.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
@@ -148,7 +149,8 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
       ...{ clock, log, signatures, wallClockMs, metrics: createMetrics({ defaults: false }) },
       ...{ grants: { openUp() {} }, origin: { isPublic: async () => false } },
       self: () => ({ ...peer, id: identity.name, role: 'node' }),
-      discovery: { owner: () => peer, supernodes: [peer] },
+      rng: createRng(1),
+      discovery: { reachable: true, supernodes: [peer] },
       network: {
         askCapability: ({ question }, options) => {
           const { fingerprint } = signatures;
@@ -157,7 +159,13 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
         },
       },
     },
-    { neighbours: () => [], place: () => undefined, reads: () => undefined },
+    {
+      neighbours: () => [],
+      place: () => undefined,
+      reads: () => undefined,
+      undecided: () => [],
+      decided() {},
+    },
   );
   const request: BlobRequest = {
     digest: layer,

@@ -89,13 +89,16 @@ function batchOptions(env: TracerDeps['env']): Partial<Record<keyof typeof BATCH
   >;
 }
 
+/** `ExportResultCode.SUCCESS` */
+const EXPORTED = 0;
+
 /** A collector that is away is told once, and once more when it is back: not with every batch. */
 function toldOnce(exporter: SpanExporter, log: Logger): SpanExporter {
   let away = false;
   return {
     export(spans, done) {
       exporter.export(spans, (result) => {
-        const failed = result.code !== 0;
+        const failed = Number(result.code) !== EXPORTED;
         if (failed && !away) {
           log.warn({ error: describeError(result.error) }, 'spans cannot be sent: they are dropped');
         } else if (away && !failed) log.info({}, 'spans are sent again');

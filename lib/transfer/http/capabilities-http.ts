@@ -20,8 +20,8 @@ import { memberOf } from './peer-member.ts';
 
 /** Where a supernode is asked for a capability: POST, question and answer are JSON. */
 export const CAPABILITIES_PATH = '/v1/capabilities';
-/** Questions being read at once, by what they may take. */
-const MAX_QUESTIONS = 64;
+/** Questions being read at once, by what they may take: 16 MiB. */
+const MAX_QUESTIONS = 512;
 const IDLE_MS = 2000;
 
 /** Asks supernodes for capabilities, on kept connections. Whoever is none is told nothing. */
@@ -74,6 +74,8 @@ async function readAnswer(response: IncomingMessage): Promise<CapabilityAnswer |
   if (response.statusCode === 403 || response.statusCode === 404) return undefined;
   const answer = response.statusCode === 200 && text !== undefined ? decodeCapabilityAnswer(text) : undefined;
   if (answer !== undefined) return answer;
+  // Too busy to read the question: it may be put again.
+  if (response.statusCode === 503) throw new DamselflyError('PEER_UNREACHABLE', 'the supernode is busy');
   throw new DamselflyError('PEER_PROTOCOL', `a supernode answered with status ${response.statusCode ?? 0}`);
 }
 
@@ -86,9 +88,10 @@ export function createCapabilityAnswerer(
     const member = memberOf(request.socket);
     if (handler === undefined || member === undefined) return answer(response, 404);
     if (underWay >= MAX_QUESTIONS) return answer(response, 503);
-    underWay++;
     try {
-      const text = await readText(request, MAX_CAPABILITY_QUESTION_BYTES).catch(() => undefined);
+      underWay++;
+      const reading = readText(request, MAX_CAPABILITY_QUESTION_BYTES).finally(() => underWay--);
+      const text = await reading.catch(() => undefined);
       const question: CapabilityQuestion | undefined =
         text === undefined ? undefined : decodeCapabilityQuestion(text);
       if (question === undefined) return answer(response, 400);
@@ -100,8 +103,6 @@ export function createCapabilityAnswerer(
     } catch {
       // The registry does not answer: somebody else may reach it.
       answer(response, 502);
-    } finally {
-      underWay--;
     }
   };
 }

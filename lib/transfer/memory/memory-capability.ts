@@ -36,7 +36,7 @@ export function startMemoryCapability(
     }
     handlers.capability(member, question, { signal: gone.signal }).then(
       (answer) => toClient.carry(0, () => settle(undefined, answer)),
-      () => toClient.carry(0, broken),
+      () => toClient.carry(0, () => settle(new DamselflyError('PEER_PROTOCOL', 'it cannot answer'))),
     );
   });
   return { settle: (error) => settle(error) };
