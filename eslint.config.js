@@ -16,6 +16,7 @@ const ADAPTERS = [
   'lib/observe/connection-limits.ts',
   'lib/observe/lazy-server.ts',
   'lib/config/load*.ts',
+  'lib/config/networks.ts',
   'registry-proxy/**/*.ts',
   'tracker/**/*.ts',
   'supernode/**/*.ts',

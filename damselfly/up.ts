@@ -86,6 +86,8 @@ export const upConfig = z.object({
   background: node.background,
   advertise: node.advertise,
   zone: node.zone,
+  zoneFile: node.zoneFile,
+  zoneCidr: node.zoneCidr,
   label: node.label,
   logLevel: node.logLevel,
   otlpEndpoint: node.otlpEndpoint,
@@ -113,10 +115,10 @@ interface MemberDeps extends ProcessDeps {
 }
 
 async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): Promise<RunningProcess> {
-  const { dataDir, insecure, zone } = config;
+  const { dataDir, insecure, zone, zoneCidr, zoneFile } = config;
   const caDir = join(dataDir, 'ca');
   const authority = insecure ? undefined : await ensureAuthority(caDir, deps.wallClockMs);
-  const identity = { insecure, zone, enroll: [], tracker: [] };
+  const identity = { insecure, zone, zoneCidr, zoneFile, enroll: [], tracker: [] };
   const setter = authority && (await trackerOf(deps, authority));
   const started: RunningProcess[] = [];
   const close = async (): Promise<void> => {

@@ -35,6 +35,7 @@ export const supernodeConfig = z.object({
   uploadRate: settings.uploadRate,
   downloadRate: settings.downloadRate,
   registryRate: settings.registryRate,
+  borderRate: settings.borderRate,
   maxConnections: settings.maxConnections,
   sessionMax: setting(duration().default(30 * 60_000), {
     argument: '<duration>',
@@ -43,6 +44,8 @@ export const supernodeConfig = z.object({
   background: settings.background,
   advertise: settings.advertise,
   zone: settings.zone,
+  zoneFile: settings.zoneFile,
+  zoneCidr: settings.zoneCidr,
   logLevel: settings.logLevel,
   otlpEndpoint: settings.otlpEndpoint,
   insecure: settings.insecure,

@@ -1,4 +1,4 @@
-import { LiveSettings } from '../lib/command/live-settings.ts';
+import { LiveSettings, type LiveTable } from '../lib/command/live-settings.ts';
 import type { SettingsSources } from '../lib/command/process-command.ts';
 import { openS3 } from '../lib/objects/s3/s3-object-store.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
@@ -51,7 +51,10 @@ function followFile(
   host: PeerHost<SeedEngine>,
 ): void {
   const { limits, metrics, pool } = host;
-  const table = liveHostSettings({ limits, pool }, log);
+  const table: LiveTable<SupernodeConfig> = {
+    ...liveHostSettings({ limits, pool }, log),
+    borderRate: ({ borderRate = Number.POSITIVE_INFINITY }) => limits.change({ borderRate }),
+  };
   const live = new LiveSettings({ log, metrics }, { config, read: sources.read, table });
   const stop = sources.watch(() => live.reload());
   host.onClose(async () => stop());

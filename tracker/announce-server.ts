@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import BittorrentServer, { type AnnounceParams, type Callback, type Swarm } from 'bittorrent-tracker/server';
+import type { Networks } from '../lib/config/networks.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import { limitConnections } from '../lib/observe/connection-limits.ts';
@@ -20,7 +21,6 @@ import {
 import { httpScrape } from './http-scrape.ts';
 import { listen } from './listen.ts';
 import type { TrackerMetrics } from './metrics.ts';
-import type { Networks } from './networks.ts';
 import { admitUdp, listenUdp } from './udp-announce.ts';
 import { createUdpConnectionIds } from './udp-connection-ids.ts';
 

@@ -25,7 +25,7 @@ export function trackerCommand(): Command {
       // An operator with certificates of another authority enrols members elsewhere.
       const issues = !config.insecure && config.tlsCert === undefined;
       const authority = issues ? await loadAuthority(config.caDir, deps.wallClockMs) : undefined;
-      const who = { ...config, tracker: [], zone: '' };
+      const who = { ...config, tracker: [], zone: '', zoneCidr: [] };
       const member = { folder: config.dataDir, role: 'tracker', authority } as const;
       try {
         return await startAsMember(deps, who, member, async (known) => {

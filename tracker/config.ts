@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
+import { type Networks, parseNetworks } from '../lib/config/networks.ts';
 import { address, redisUrl, refuse } from '../lib/config/values.ts';
-import { type Networks, parseNetworks } from './networks.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
 
@@ -93,6 +93,7 @@ export const trackerConfig = z.object({
     argument: '<memory|url>',
     help: 'where trackers share who has what, and leases: redis://:PASSWORD@host:6379/0, rediss:// or unix:///path; any of them then answers for any blob (default: memory, each by itself)',
   }),
+  zoneCidr: settings.zoneCidr,
   joinToken: settings.joinToken,
   enroll: settings.enroll,
   tlsCert: settings.tlsCert,

@@ -36,6 +36,8 @@ export interface ControlSessionDeps {
   readonly announcements: AnnounceQueue;
   readonly metrics: TrackerMetrics;
   readonly trackerId: string;
+  /** The zone of members that name none, by their addresses. @default none */
+  readonly zoneOf?: ((addresses: readonly string[]) => string | undefined) | undefined;
   /** Who the tracker is; without it connections are plain, and members are whoever they say. */
   readonly credentials?: Credentials | undefined;
   /** Milliseconds since the epoch. */
@@ -193,7 +195,7 @@ export class ControlSession implements MemberSession, Announcer {
   }
 
   #greet(hello: ControlMessage & { type: 'hello' }): void {
-    const { credentials, members, trackerId, wallClockMs } = this.#deps;
+    const { credentials, members, trackerId, wallClockMs, zoneOf } = this.#deps;
     const { peer } = hello;
     const member = this.#member;
     if (member !== undefined && (peerIdOf(member) !== peer.id || member.role !== peer.role)) {
@@ -202,7 +204,9 @@ export class ControlSession implements MemberSession, Announcer {
     }
     this.#id = peer.id;
     const { settings } = members;
-    const seen = peer.host === '' ? { ...peer, host: this.#remoteHost } : peer;
+    const host = peer.host === '' ? this.#remoteHost : peer.host;
+    const zone = peer.zone === '' ? zoneOf?.([this.#remoteHost]) : undefined;
+    const seen = { ...peer, host, ...(zone === undefined ? {} : { zone }) };
     const epoch = members.join(this, seen);
     this.sendText(
       encodeControl({
@@ -213,6 +217,7 @@ export class ControlSession implements MemberSession, Announcer {
         epoch,
         supernodes: members.supernodes,
         heartbeatMs: HEARTBEAT_MS[peer.role],
+        ...(zone === undefined ? {} : { zone }),
         ...(settings === undefined ? {} : { settings }),
       }),
     );

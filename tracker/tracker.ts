@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { loadAdminToken } from '../lib/config/load-admin-token.ts';
+import type { Networks } from '../lib/config/networks.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
+import { type ZoneRule, zoneFinder } from '../lib/config/zone-rules.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
@@ -26,7 +28,6 @@ import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
 import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
-import type { Networks } from './networks.ts';
 import { createMemoryPeerStore } from './peer-store/memory-peer-store.ts';
 import { createRedisPeerStore } from './peer-store/redis-peer-store.ts';
 import { createShareRoutes } from './share-routes.ts';
@@ -65,6 +66,8 @@ export interface TrackerOptions extends ApiOptions {
   readonly liveToken?: string | undefined;
   /** URL of the Redis through which trackers share peers and leases, with its password. @default none: memory alone */
   readonly peerStore?: string | undefined;
+  /** Zones of members that name none, by their addresses. @default none */
+  readonly zoneCidr?: readonly ZoneRule[];
   /** Metrics of the process itself; off where several trackers share one. @default true */
   readonly processMetrics?: boolean;
 }
@@ -112,6 +115,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
     control = await createControlServer(
       {
         ...{ log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, peerStore },
+        zoneOf: zoneFinder(options.zoneCidr ?? []),
         preheat: api.jobs,
       },
       options.listen,

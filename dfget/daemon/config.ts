@@ -164,6 +164,8 @@ export const daemonConfig = z.object({
   }),
   advertise: settings.advertise,
   zone: settings.zone,
+  zoneFile: settings.zoneFile,
+  zoneCidr: settings.zoneCidr,
   label: settings.label,
   logLevel: settings.logLevel,
   otlpEndpoint: settings.otlpEndpoint,

@@ -1,3 +1,4 @@
+import { loadZone, type ZoneConfig } from '../config/load-zone.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { RunningProcess } from '../runtime/system-process.ts';
 import type { ClusterAuthority } from '../security/cluster-authority.ts';
@@ -13,7 +14,7 @@ import type { ProcessDeps } from './process-command.ts';
  */
 export async function startAsMember(
   deps: ProcessDeps,
-  config: CredentialsConfig,
+  config: CredentialsConfig & ZoneConfig,
   member: {
     readonly folder: string | undefined;
     readonly role: MemberRole;
@@ -23,7 +24,11 @@ export async function startAsMember(
 ): Promise<RunningProcess> {
   const { folder } = member;
   if (folder === undefined) throw new DamselflyError('CONFIG_INVALID', '--data-dir: give at least one');
-  const credentials = await openCredentials(deps, config, { ...member, folder });
+  const credentials = await openCredentials(
+    deps,
+    { ...config, zone: loadZone(config) },
+    { ...member, folder },
+  );
   try {
     const running = await start({ ...deps, credentials });
     const { ended, ready, stopLimitMs, summary } = running;

@@ -12,7 +12,6 @@ import {
   httpsUrl,
   label,
   logLevel,
-  name,
   otlpUrl,
   plainRate,
   rate,
@@ -20,6 +19,8 @@ import {
   size,
   toggle,
   trackerUrl,
+  zoneName,
+  zoneRule,
 } from './values.ts';
 
 /** Settings that several processes share, so that each has one name and one meaning everywhere. */
@@ -100,9 +101,18 @@ export const settings = {
     repeat: true,
     help: "docker's config.json or containers' auth.json with credentials for the upstreams; read again when they are needed; repeatable",
   }),
-  zone: setting(name('a zone').default(''), {
+  zone: setting(zoneName().default(''), {
     argument: '<zone>',
-    help: 'where this machine is: peers of one zone prefer each other',
+    help: 'where this machine is, as a path such as eu/fra: peers of one zone prefer each other, and use its supernodes, or those of the zone around it',
+  }),
+  zoneFile: setting(z.string().min(1).optional(), {
+    argument: '<path>',
+    help: 'file with the zone, unless --zone says it: the zone alone, or the labels topology.kubernetes.io/region and topology.kubernetes.io/zone as Kubernetes writes them there, which make REGION/ZONE',
+  }),
+  zoneCidr: setting(z.array(zoneRule()).default([]), {
+    argument: '<cidr=zone>',
+    repeat: true,
+    help: 'the zone of machines with an address in that network, unless they say another: 10.1.0.0/16=eu/fra; the first that fits counts; repeatable',
   }),
   label: setting(z.array(label()).max(32).default([]), {
     argument: '<key=value>',
@@ -172,6 +182,10 @@ export const settings = {
   downloadRate: setting(rate().optional(), {
     argument: '<rate>',
     help: 'most that is received, from peers and registries together (default: none)',
+  }),
+  borderRate: setting(rate().optional(), {
+    argument: '<rate>',
+    help: 'most that this supernode fetches from supernodes of other zones (default: none)',
   }),
   registryRate: setting(rate().optional(), {
     argument: '<rate>',

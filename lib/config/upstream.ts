@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { TokenVerification, Upstream } from '../core/upstream.ts';
-import { refuse } from './values.ts';
+import { refuse, zoneName } from './values.ts';
 
 /** An upstream as it is set: where {@link Upstream} has the text of PEM files, this has their paths. */
 export interface UpstreamConfig extends Omit<Upstream, 'ca' | 'clientCert' | 'clientKey' | 'verify'> {
+  /** Where `url` and each of `replicas` are, empty for those that do not say. */
+  readonly zones?: readonly string[];
   readonly caFile?: string;
   readonly clientCertFile?: string;
   readonly clientKeyFile?: string;
@@ -22,9 +24,12 @@ const fileForm = z.strictObject({
       'the registry as images name it; `*` in it stands for one or more labels of a host name: `*.gcr.io`',
     ),
   url: z
-    .union([z.string(), z.array(z.string()).min(1)])
+    .union([
+      z.string(),
+      z.array(z.union([z.string(), z.strictObject({ url: z.string(), zone: zoneName() })])).min(1),
+    ])
     .describe(
-      'where it is; a list for several addresses of one registry, which are asked in order, those that fail last. For a name with `*` the host is `*` too: `https://*`',
+      'where it is; a list for several addresses of one registry, which are asked in order, those that fail last; `{url, zone}` instead of an address where it is in a zone: those nearest to ours are asked first. For a name with `*` the host is `*` too: `https://*`',
     ),
   username: z.string().optional().describe('our account there, a robot account for example'),
   password: z.string().optional().describe('its password or token'),
@@ -102,7 +107,10 @@ export const upstream = () =>
   });
 
 function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig {
-  const [first, ...others] = [given.url].flat().map(parseAddress);
+  const entries = [given.url]
+    .flat()
+    .map((entry) => (typeof entry === 'string' ? { url: entry, zone: '' } : entry));
+  const [first, ...others] = entries.map(({ url }) => parseAddress(url));
   const addresses = [first, ...others];
   if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name)) {
     return refuse(context, EXPECTED);
@@ -122,6 +130,7 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   const verify = verification(given, context);
   const optional = {
     verify,
+    zones: entries.some(({ zone }) => zone !== '') ? entries.map(({ zone }) => zone) : undefined,
     replicas: others.length === 0 ? undefined : others.map((address) => shown(address?.url)),
     username,
     password,

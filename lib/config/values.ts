@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { parseS3Address, type S3Address } from '../core/s3-address.ts';
+import { isZone, MAX_ZONE_CHARS } from '../core/zones.ts';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { parseBytes, parseDuration, parseRate } from './units.ts';
+import { parseZoneRule, type ZoneRule } from './zone-rules.ts';
 
 /** What a setting may look like on the command line, in the environment and in a file: text in, typed value out. */
 
@@ -209,11 +211,22 @@ export const toggle = () =>
     return refuse(context, 'true or false');
   });
 
-export const name = (what: string, maxLength = 64) =>
+/** `eu/fra`: a path, from the whole to the part. */
+export const zoneName = () =>
   z.string().transform((text, context): string => {
-    if (text.length <= maxLength && /^[A-Za-z0-9._-]*$/.test(text)) return text;
-    return refuse(context, `${what} of at most ${maxLength} letters, digits, dots, dashes or underscores`);
+    if (isZone(text)) return text;
+    const chars = `at most ${MAX_ZONE_CHARS} letters, digits, dots, dashes, underscores, and / between its parts`;
+    return refuse(context, `a zone such as eu/fra of ${chars}`);
   });
+
+/** `10.1.0.0/16=eu/fra` */
+export const zoneRule = () =>
+  z
+    .string()
+    .transform(
+      (text, context): ZoneRule =>
+        parseZoneRule(text) ?? refuse(context, 'CIDR=ZONE, such as 10.1.0.0/16=eu/fra'),
+    );
 
 /** Refuses a value: the message goes on with what it may be. */
 export function refuse(context: z.RefinementCtx, expected: string): never {

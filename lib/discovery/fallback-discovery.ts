@@ -3,6 +3,7 @@ import type { Digest } from '../core/digest.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousOwner } from '../core/rendezvous.ts';
+import { supernodesFor } from '../core/zones.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
@@ -143,7 +144,8 @@ class FallbackDiscovery implements CombinedDiscovery {
   }
 
   owner(digest: Digest): PeerInfo | undefined {
-    return this.#onDht ? rendezvousOwner(digest, this.supernodes) : this.#deps.trackers.owner(digest);
+    if (!this.#onDht) return this.#deps.trackers.owner(digest);
+    return rendezvousOwner(digest, supernodesFor(this.#options.peer.zone, this.supernodes));
   }
 
   owes(digest: Digest): boolean {

@@ -3,6 +3,7 @@ import type { Digest } from '../core/digest.ts';
 import type { LeaseAnswer, LeaseRef, LeaseWish } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousOwner } from '../core/rendezvous.ts';
+import { supernodesFor } from '../core/zones.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
 import { LEASE_ANSWER_MS, type Leases } from './leases.ts';
@@ -196,7 +197,7 @@ class MemoryDiscovery implements Discovery {
   }
 
   owner(digest: Digest): PeerInfo | undefined {
-    return rendezvousOwner(digest, this.#supernodes);
+    return rendezvousOwner(digest, supernodesFor(this.peer.zone, this.#supernodes));
   }
 
   get settings(): ClusterSettings | undefined {

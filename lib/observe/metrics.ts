@@ -27,6 +27,17 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     new Histogram({ name: `damselfly_${name}`, help, labelNames, buckets, registers });
   return {
     registry,
+    zone: new Gauge({
+      name: 'damselfly_zone_info',
+      help: '1 for the zone that this process is in',
+      labelNames: ['zone'],
+      registers,
+    }),
+    borderBytes: counter(
+      'border_bytes_total',
+      'Verified bytes of pieces received from members of other zones, by their zone',
+      ['from'],
+    ),
     receivedBytes: counter('received_bytes_total', 'Verified blob bytes received, by where they came from', [
       'source',
     ]),

@@ -7,7 +7,7 @@ import {
 } from 'node:crypto';
 import { DamselflyError } from '../core/errors.ts';
 import type { ClusterAuthority } from './cluster-authority.ts';
-import { isIdentitySegment, type MemberIdentity, type MemberRole } from './identity.ts';
+import { isIdentityZone, type MemberIdentity, type MemberRole } from './identity.ts';
 import { verifyJoinToken } from './join-token.ts';
 import { identityOf } from './member.ts';
 import { isRevoked, type RevocationList } from './revocation-list.ts';
@@ -85,7 +85,7 @@ export async function enrol(
   if (isRevoked(asked.revoked, role, name)) {
     throw new DamselflyError('IDENTITY_REFUSED', `${role}/${name} was revoked`, { reason: 'revoked' });
   }
-  const zone = isIdentitySegment(asked.zone) ? asked.zone : '';
+  const zone = isIdentityZone(asked.zone) ? asked.zone : '';
   const identity = { cluster: authority.cluster, role, name, zone };
   return { certificate: await authority.issue({ identity, publicKey, nowMs }), identity, tokenId };
 }
@@ -108,6 +108,6 @@ export async function renew(
       reason: 'wrong-key',
     });
   }
-  const identity = { ...before, zone: isIdentitySegment(asked.zone) ? asked.zone : '' };
+  const identity = { ...before, zone: isIdentityZone(asked.zone) ? asked.zone : '' };
   return { certificate: await authority.issue({ identity, publicKey, nowMs }), identity };
 }

@@ -1,4 +1,5 @@
 import { createHash, type X509Certificate } from 'node:crypto';
+import { isZone } from '../core/zones.ts';
 
 /** What a certificate of the cluster lets its holder be. */
 export const MEMBER_ROLES = ['node', 'supernode', 'tracker'] as const;
@@ -29,9 +30,9 @@ function isMemberRole(text: string): text is MemberRole {
   return (MEMBER_ROLES as readonly string[]).includes(text);
 }
 
-/** Whether the text can be a name or a zone in an identity; a zone may be empty too. */
-export function isIdentitySegment(text: string): boolean {
-  return SEGMENT.test(text);
+/** Whether the text can be a zone in an identity: each part of its path a segment; it may be empty. */
+export function isIdentityZone(text: string): boolean {
+  return isZone(text) && (text === '' || text.split('/').every((part) => SEGMENT.test(part)));
 }
 
 /** `spiffe://CLUSTER/ROLE/NAME`, with `/zone/ZONE` unless the zone is the default one. */
@@ -42,11 +43,10 @@ export function formatIdentity({ cluster, role, name, zone }: MemberIdentity): s
 /** Undefined for whatever {@link formatIdentity} would not write. */
 export function parseIdentity(uri: string): MemberIdentity | undefined {
   if (uri.length > MAX_URI_CHARS || !uri.startsWith(SPIFFE)) return undefined;
-  const [cluster = '', role = '', name = '', label, zone = '', ...rest] = uri.slice(SPIFFE.length).split('/');
-  if (!isClusterName(cluster) || !isMemberRole(role) || !SEGMENT.test(name) || rest.length > 0) {
-    return undefined;
-  }
-  if (label !== undefined && (label !== 'zone' || !SEGMENT.test(zone))) return undefined;
+  const [cluster = '', role = '', name = '', label, ...path] = uri.slice(SPIFFE.length).split('/');
+  if (!isClusterName(cluster) || !isMemberRole(role) || !SEGMENT.test(name)) return undefined;
+  const zone = path.join('/');
+  if (label !== undefined && (label !== 'zone' || zone === '' || !isIdentityZone(zone))) return undefined;
   return { cluster, role, name, zone };
 }
 

@@ -4,7 +4,7 @@ import { Action, ActionBuffer } from './actions.ts';
 import { GiftPace, isSlow, type PeerPace } from './gift-pace.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
-import { SeedBlob } from './seed-blob.ts';
+import { Came, type CameValue, Far, type FarValue, SeedBlob } from './seed-blob.ts';
 import { DEFAULT_SEED_CORE_OPTIONS, type SeedCoreOptions } from './seed-core-options.ts';
 import { SlotList } from './slots.ts';
 
@@ -15,6 +15,7 @@ const NEVER = -1;
 
 interface SeedPeer extends PeerPace {
   readonly zone: number;
+  readonly far: FarValue;
   /** Downloads it could start: last told, less what was offered since. */
   down: number;
   /** Slots of ours that it takes. */
@@ -78,12 +79,16 @@ export class SeedCore {
     this.#blobSlots.release(slot);
   }
 
-  /** @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own. @returns the peer's number */
-  addPeer(zone: number): number {
+  /**
+   * @param zone a small integer of the caller's; {@link OWN_ZONE} is the supernode's own
+   * @param far where that is. @default beyond what our site looks after, but for the own zone
+   * @returns the peer's number
+   */
+  addPeer(zone: number, far: FarValue = zone === OWN_ZONE ? Far.own : Far.outside): number {
     const peer = this.#peerSlots.take();
     this.#zones[zone] = (this.#zones[zone] ?? 0) + 1;
     this.#countSlots();
-    this.#peers[peer] = { zone, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
+    this.#peers[peer] = { zone, far, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
     return peer;
   }
 
@@ -139,8 +144,11 @@ export class SeedCore {
   }
 
   /** The piece is verified and can be read here from now on. */
-  landed(slot: number, piece: number, now: number): void {
-    if (this.#blobs[slot]?.shared.gain(piece) === true) this.#fill(now);
+  landed(slot: number, piece: number, now: number, how: CameValue = Came.read): void {
+    const blob = this.#blobs[slot];
+    if (blob?.shared.gain(piece) !== true) return;
+    blob.came(piece, how);
+    this.#fill(now);
   }
 
   /** All pieces of the blob turned out wrong: none is held any more. */
@@ -271,7 +279,7 @@ export class SeedCore {
           const slot = (this.#giftNumber + turn) % this.#blobs.length;
           const piece = this.#pick(peer, info, slot, fewest - 1, now);
           if (piece < 0) continue;
-          fewest = this.#blobs[slot]!.given(info.zone)[piece]!;
+          fewest = this.#blobs[slot]!.times(info.zone, piece, info.far);
           bestPeer = peer;
           bestBlob = slot;
           bestPiece = piece;
@@ -298,7 +306,7 @@ export class SeedCore {
       }
     }
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
-    return blob.leastGiven(info.zone, again ? most : 0);
+    return blob.leastGiven(info.zone, again ? most : 0, info.far);
   }
 
   /**

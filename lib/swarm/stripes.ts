@@ -1,6 +1,4 @@
 import type { Geometry } from '../core/geometry.ts';
-import type { PeerInfo } from '../core/node.ts';
-import { rendezvousRank } from '../core/rendezvous.ts';
 
 const MIB = 1024 * 1024;
 const STRIPE_BYTES = 64 * MIB;
@@ -12,7 +10,7 @@ const FEW_STRIPES = 2;
 /** Supernodes that read one blob from the registry between them. */
 export const MOST_OWNERS = 3;
 /** Turns in which stripes are dealt out, of which one, two or three owners each have as many. */
-const TURNS = 6;
+export const TURNS = 6;
 
 function stripeBytes(size: number): number {
   return size < LARGE_BLOB_BYTES ? SMALL_STRIPE_BYTES : STRIPE_BYTES;
@@ -26,18 +24,6 @@ export function isUndivided(size: number): boolean {
 /** Number of the stripe that the piece is in. */
 export function stripeOf({ pieceBytes, size }: Pick<Geometry, 'pieceBytes' | 'size'>, piece: number): number {
   return Math.floor((piece * pieceBytes) / stripeBytes(size));
-}
-
-/**
- * Turn -> who reads in it, where no tracker has dealt them: the same for everybody who knows the same supernodes.
- * @param size of the blob, bytes
- */
-export function ownersByTurn(
-  digestKey: string,
-  size: number,
-  supernodes: readonly PeerInfo[],
-): readonly PeerInfo[] {
-  return dealTurns([], rendezvousRank(digestKey, supernodes), isUndivided(size) ? 1 : MOST_OWNERS);
 }
 
 /** Whose the piece is to read. @param turns as {@link dealTurns} gave them */

@@ -1,4 +1,5 @@
 import type { PeerInfo } from '../core/node.ts';
+import { type Dealt, dealAll, NOTHING_DEALT } from './sites.ts';
 
 /** A process of the cluster. */
 export interface Member {
@@ -34,6 +35,14 @@ export interface Place {
   drawn: number;
 }
 
+/** The supernodes that there are, and how many of one site own a blob between them. */
+export interface Among {
+  readonly supernodes: readonly PeerInfo[];
+  /** Another one: other supernodes. */
+  readonly epoch: number;
+  readonly most: number;
+}
+
 /** Most places have no seeds: one list for all of these. */
 const NOBODY: readonly Member[] = [];
 
@@ -42,10 +51,11 @@ export class TrackedSwarm {
   readonly key: string;
   /** Size of the blob. */
   readonly blobBytes: number;
-  /** Turn -> the supernode that reads in it, as of that epoch; and each of them once. */
-  turns: readonly Member[] = [];
-  owners: readonly Member[] = [];
-  turnsEpoch = -1;
+  /** Zone -> the supernodes that its nodes use, each once, as of that epoch. */
+  readonly owners = new Map<string, readonly Member[]>();
+  /** Which supernodes own it, as of that epoch. */
+  #dealt: Dealt<PeerInfo> = NOTHING_DEALT;
+  #dealtEpoch = -1;
   readonly #zones = new Map<string, Place[]>();
   readonly #zoneNames: string[] = [];
   readonly #seedLinks = new Map<Member, number>();
@@ -111,6 +121,21 @@ export class TrackedSwarm {
     place.member.places.delete(this);
     this.#size--;
     return links;
+  }
+
+  /** Which supernodes own it, as long as there are these; who lives keeps its turns. */
+  dealtAmong(among: Among): Dealt<PeerInfo> {
+    if (this.#dealtEpoch === among.epoch) return this.#dealt;
+    const living = new Map(among.supernodes.map((info) => [info.id, info]));
+    const alive = (turns: readonly PeerInfo[]) => turns.map(({ id }) => living.get(id));
+    const before = {
+      readers: alive(this.#dealt.readers),
+      sites: new Map([...this.#dealt.sites].map(([zone, turns]) => [zone, alive(turns)] as const)),
+    };
+    this.#dealt = dealAll(this.key, this.blobBytes, among.supernodes, before, among.most);
+    this.#dealtEpoch = among.epoch;
+    this.owners.clear();
+    return this.#dealt;
   }
 
   /** Nodes that the supernode looks after here. */

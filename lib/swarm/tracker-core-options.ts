@@ -12,7 +12,7 @@ export interface TrackerCoreOptions {
   readonly degreeCap: number;
   /** Nodes of one swarm that are sent to each of its supernodes at a time. @default 48 */
   readonly seedLinks: number;
-  /** Most supernodes that own a blob together; one alone owns a small one. @default 3 */
+  /** Most supernodes of a site that own a blob together; one alone owns a small one. @default 3 */
   readonly ownersPerBlob: number;
   /** Larger than any token that a tracker before this one has given away. @default 1 */
   readonly firstLeaseToken: number;

@@ -1,10 +1,18 @@
 import type { LeaseAnswer, LeaseWish } from '../core/lease.ts';
 import type { PeerInfo } from '../core/node.ts';
-import { rendezvousRank } from '../core/rendezvous.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { type Grant, LeaseTable } from './lease-table.ts';
-import { dealTurns, isUndivided } from './stripes.ts';
-import { link, type Member, otherOf, type Place, type Tie, TrackedSwarm, unlink } from './tracked-swarm.ts';
+import { type Dealt, dealAll, turnsFor } from './sites.ts';
+import {
+  type Among,
+  link,
+  type Member,
+  otherOf,
+  type Place,
+  type Tie,
+  TrackedSwarm,
+  unlink,
+} from './tracked-swarm.ts';
 import { DEFAULT_TRACKER_CORE_OPTIONS, type TrackerCoreOptions } from './tracker-core-options.ts';
 
 /** Random candidates looked at for each link: enough to find one of low degree, few enough to stay cheap. */
@@ -39,8 +47,7 @@ export class TrackerCore {
   readonly leases: LeaseTable;
   /** Called when a node shares a blob no more, however that came. */
   onExit: (id: string, digestKey: string) => void = () => {};
-  #supernodes: readonly PeerInfo[] = [];
-  #epoch = 0;
+  #among: Among;
   #links = 0;
   /** Candidates of the choice under way, their scores, and its number. */
   readonly #candidates: Place[] = [];
@@ -51,6 +58,7 @@ export class TrackerCore {
     this.#options = { ...DEFAULT_TRACKER_CORE_OPTIONS, ...options };
     this.#rng = rng;
     this.leases = new LeaseTable(this.#options.firstLeaseToken);
+    this.#among = { supernodes: [], epoch: 0, most: this.#options.ownersPerBlob };
   }
 
   /** Adds the member, or updates its address; a known one keeps its swarms unless its zone or role changed. */
@@ -107,7 +115,7 @@ export class TrackerCore {
     member.seenAt = now;
     const { size = Number.POSITIVE_INFINITY } = state;
     if (member.info.role === 'supernode') {
-      return state.have === 'all' ? [] : this.turns(digestKey, size);
+      return state.have === 'all' ? [] : turnsFor(member.info, this.#dealt(digestKey, size));
     }
     const known = this.#placeOf(member, digestKey);
     const place = known ?? this.#enter(member, digestKey, size);
@@ -161,7 +169,7 @@ export class TrackerCore {
 
   /** May the member read one of these stripes from the registry? */
   lease(id: string, wish: LeaseWish, now: number): LeaseAnswer {
-    const nodes = this.#members.size - this.#supernodes.length;
+    const nodes = this.#members.size - this.#among.supernodes.length;
     return this.#named(this.leases.ask({ ...wish, holder: id }, nodes, now));
   }
 
@@ -201,25 +209,25 @@ export class TrackerCore {
 
   /** Live supernodes. */
   get supernodes(): readonly PeerInfo[] {
-    return this.#supernodes;
+    return this.#among.supernodes;
   }
 
-  /** Supernodes that own the blob, by rendezvous hashing: the first one first. */
+  /** Supernodes that read the blob from the registry, by rendezvous hashing: the first one first. */
   owners(digestKey: string): readonly PeerInfo[] {
     return [...new Set(this.turns(digestKey))];
   }
 
   /**
-   * Turn -> the owner that reads in it.
+   * Turn -> the supernode that reads in it from the registry.
    * @param size of the blob, should nobody share it yet
    */
   turns(digestKey: string, size?: number): readonly PeerInfo[] {
-    return this.#turnsOf(digestKey, size).map((owner) => owner.info);
+    return this.#dealt(digestKey, size).readers;
   }
 
   /** Grows by one whenever a supernode comes, goes or moves. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#among.epoch;
   }
 
   get counts(): {
@@ -254,27 +262,28 @@ export class TrackerCore {
   }
 
   #supernodesChanged(): void {
-    this.#epoch++;
     const supernodes: PeerInfo[] = [];
     for (const { info } of this.#members.values()) if (info.role === 'supernode') supernodes.push(info);
-    this.#supernodes = supernodes;
+    this.#among = { ...this.#among, supernodes, epoch: this.#among.epoch + 1 };
   }
 
-  #turnsOf(digestKey: string, size = Number.POSITIVE_INFINITY): readonly Member[] {
+  #dealt(digestKey: string, size = Number.POSITIVE_INFINITY): Dealt<PeerInfo> {
+    const { most, supernodes } = this.#among;
     const swarm = this.#swarms.get(digestKey);
-    if (swarm?.turnsEpoch === this.#epoch) return swarm.turns;
-    const before = (swarm?.turns ?? []).map((owner) =>
-      this.#members.get(owner.info.id) === owner ? owner : undefined,
-    );
-    const ranked = rendezvousRank(digestKey, this.#supernodes).map((info) => this.#members.get(info.id)!);
-    const most = isUndivided(swarm?.blobBytes ?? size) ? 1 : this.#options.ownersPerBlob;
-    const turns = dealTurns(before, ranked, most);
-    if (swarm !== undefined) {
-      swarm.turns = turns;
-      swarm.owners = [...new Set(turns)];
-      swarm.turnsEpoch = this.#epoch;
+    return swarm?.dealtAmong(this.#among) ?? dealAll(digestKey, size, supernodes, undefined, most);
+  }
+
+  /** The supernodes that own the blob for the node's zone. */
+  #ownersFor({ member, swarm }: Place): readonly Member[] {
+    // First: it forgets owners of before.
+    const dealt = swarm.dealtAmong(this.#among);
+    const { zone } = member.info;
+    let owners = swarm.owners.get(zone);
+    if (owners === undefined) {
+      owners = [...new Set(turnsFor(member.info, dealt))].map(({ id }) => this.#members.get(id)!);
+      swarm.owners.set(zone, owners);
     }
-    return turns;
+    return owners;
   }
 
   /**
@@ -285,8 +294,7 @@ export class TrackerCore {
     const { swarm } = place;
     const { seedLinks } = this.#options;
     const lucky = this.#rng.float() * swarm.size < seedLinks * LATECOMER_SEED_SHARE;
-    if (swarm.turnsEpoch !== this.#epoch) this.#turnsOf(swarm.key);
-    for (const seed of swarm.owners) {
+    for (const seed of this.#ownersFor(place)) {
       const cared = place.seeds.includes(seed) || swarm.seedLinks(seed) < seedLinks;
       if (!stalled && !lucky && !cared) continue;
       swarm.linkSeed(place, seed);
@@ -299,8 +307,10 @@ export class TrackerCore {
    * stalled one as many new ones as a newcomer. @returns how many links were made
    */
   #linkMore(place: Place, newcomer: boolean, stalled: boolean): number {
-    const { newcomerLinks, remoteLinks, degree, degreeCap } = this.#options;
-    const zone = place.member.info.zone;
+    const { newcomerLinks, degree, degreeCap } = this.#options;
+    const { zone } = place.member.info;
+    // What crosses the border of a zone with supernodes is theirs to bring.
+    const remoteLinks = place.swarm.dealtAmong(this.#among).sites.has(zone) ? 0 : this.#options.remoteLinks;
     let near = 0;
     for (const other of place.neighbours) if (other.member.info.zone === zone) near++;
     const far = place.neighbours.length - near;

@@ -1,6 +1,7 @@
 import { describeError, hasCode } from '../core/errors.ts';
 import type { PeerInfo } from '../core/node.ts';
 import { rendezvousRank } from '../core/rendezvous.ts';
+import { nearness } from '../core/zones.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -124,16 +125,16 @@ export class AskSupernodes {
     });
   }
 
-  /** Those of our zone first, each node in an order of its own. @param all for a renewal none need reach the registry */
+  /** The nearest first, each node in an order of its own. @param all for a renewal none need reach the registry */
   #candidates(all: boolean): PeerInfo[] {
     const { clock, discovery, self } = this.#deps;
     const { id, zone } = self();
     const now = clock.now();
-    const cost = (peer: PeerInfo): number =>
-      Number(peer.zone !== zone) + 2 * Number((this.#slow.get(peer.id) ?? 0) > now);
+    const slow = (peer: PeerInfo): number => Number((this.#slow.get(peer.id) ?? 0) > now);
+    const near = (peer: PeerInfo): number => nearness(peer.zone, zone) + Number(peer.zone === zone);
     return rendezvousRank(id, discovery.supernodes)
       .filter((peer) => all || (this.#cannot.get(peer.id) ?? 0) <= now)
-      .sort((a, b) => cost(a) - cost(b))
+      .sort((a, b) => slow(a) - slow(b) || near(b) - near(a))
       .slice(0, MOST_ASKED);
   }
 

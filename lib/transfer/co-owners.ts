@@ -1,19 +1,23 @@
-import { Bitfield } from '../core/bitfield.ts';
 import { BoundedMap } from '../core/bounded-map.ts';
 import { abortedError } from '../core/errors.ts';
-import type { PeerInfo } from '../core/node.ts';
+import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { LISTEN_MS } from '../swarm/reading-plan.ts';
-import { dealTurns, isUndivided, readerOf } from '../swarm/stripes.ts';
+import { Came, type CameValue } from '../swarm/seed-blob.ts';
+import { isUndivided } from '../swarm/stripes.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
 import { refuseToRead } from './node-requests.ts';
+import { originTold, tellOrigin } from './origin-told.ts';
+import { Ownership } from './ownership.ts';
 import type { ProofTeller } from './proof-teller.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 /** So long a tracker has to say who reads which stripes, milliseconds; then we read them all. */
 const NAMED_MS = 3000;
+/** Another site's supernode that has no link to us for so long, milliseconds, is cut off. */
+const OUT_OF_REACH_MS = 3000;
 /** An owner whose link is lost for so long reads no more, should no tracker be there to say so; milliseconds. */
 const LOST_MS = 3000;
 /** Supernodes that were lost, and blobs that could not be taken in: those remembered. */
@@ -27,7 +31,7 @@ export interface CoOwnersDeps {
 
 export interface CoOwnersHost {
   readonly proofs: ProofTeller;
-  selfId(): string;
+  self(): PeerInfo;
   slots(): Slots;
   linked(id: string): Neighbour | undefined;
   supernodes(): readonly Neighbour[];
@@ -37,18 +41,10 @@ export interface CoOwnersHost {
   /** The blob if it is shared now or in the store. */
   recall(digest: SharedBlob['digest']): Promise<SharedBlob | undefined>;
   disown(blob: SharedBlob, generations: readonly string[]): void;
-}
-
-/** What is known of one blob and its owners. */
-interface Ownership {
-  /** Turn -> id of the supernode that reads in it; undefined until a tracker said so. */
-  turns: readonly string[] | undefined;
-  /** Those who said that they cannot read it. */
-  readonly failed: Set<string>;
-  /** The registry sends no parts: the owner of the first turn reads all. */
-  undivided: boolean;
-  /** What other supernodes say they hold. */
-  readonly held: Map<Neighbour, Bitfield>;
+  /** The blob, shared from now on because another site wants it. */
+  share(digest: SharedBlob['digest'], size: number): Promise<SharedBlob | undefined>;
+  /** Reads what is ours to read of it. */
+  read(blob: SharedBlob, origin: BlobOrigin): void;
 }
 
 /**
@@ -70,51 +66,74 @@ export class CoOwners {
     this.#host = host;
   }
 
-  /** Before the first read: asks who owns the blob too, and waits a little for what they hold. @throws ABORTED */
-  async meetAll(blob: SharedBlob, signal: AbortSignal): Promise<void> {
+  /**
+   * Before the first read: asks who owns the blob too, tells those that it comes from where it can be read, and waits a
+   * little for what they hold. @throws ABORTED
+   */
+  async meetAll(blob: SharedBlob, origins: readonly BlobOrigin[], signal: AbortSignal): Promise<void> {
     const { reachable, supernodes } = this.#deps.discovery;
-    const alone = !reachable && !supernodes.some(({ id }) => id !== this.#host.selfId());
-    if (isUndivided(blob.info.size) || alone) return;
+    const alone = !reachable && !supernodes.some(({ id }) => id !== this.#host.self().id);
+    if (this.#isOneReaders(blob) || alone) return;
     const ownership = this.#of(blob);
     this.ask(blob);
-    await this.#until(blob, () => ownership.turns !== undefined, NAMED_MS, signal);
-    const all = (): boolean => this.#others(ownership).every((id) => heard(ownership, id));
+    await this.#until(blob, () => ownership.isNamed, NAMED_MS, signal);
+    const all = (): boolean => {
+      this.seek(blob, origins);
+      return ownership.hasHeardAll;
+    };
     await this.#until(blob, all, LISTEN_MS, signal);
   }
 
   /** Asks who owns the blob. */
   ask(blob: SharedBlob): void {
     const { digest, info, stored } = blob;
-    if (stored.complete || isUndivided(info.size)) return;
+    if (stored.complete || this.#isOneReaders(blob)) return;
     const have = stored.have.count > 0 ? 'some' : 'none';
     this.#deps.discovery.announce([{ digest, size: info.size, have }]);
   }
 
+  /** Whoever is asked for it reads it alone: it is small, and there is one site. */
+  #isOneReaders({ info }: SharedBlob): boolean {
+    const { zone } = this.#host.self();
+    return isUndivided(info.size) && this.#deps.discovery.supernodes.every((each) => each.zone === zone);
+  }
+
   /** The tracker's answer. */
-  named(blob: SharedBlob, turns: readonly PeerInfo[]): void {
-    const ownership = this.#of(blob);
-    // A tracker of another version names nobody.
-    ownership.turns = turns.length === 0 ? [this.#host.selfId()] : turns.map(({ id }) => id);
-    ownership.failed.clear();
-    for (const peer of new Set(turns)) {
+  named(blob: SharedBlob, told: readonly PeerInfo[]): void {
+    for (const peer of this.#of(blob).named(told)) {
       const linked = this.#host.linked(peer.id);
       if (linked !== undefined) this.#exchange(linked, blob);
-      else if (peer.id !== this.#host.selfId()) this.#host.connect(peer);
+      else this.#host.connect(peer);
     }
     blob.changed();
+  }
+
+  /** Sees to links to those from whom we bring the blob into our site, and tells them where it can be read. */
+  seek(blob: SharedBlob, origins: readonly BlobOrigin[]): void {
+    const ownership = this.#of(blob);
+    for (const source of ownership.sources) {
+      const linked = this.#host.linked(source.id);
+      ownership.reach(source.id, linked !== undefined, this.#deps.clock.now(), OUT_OF_REACH_MS);
+      if (linked === undefined) {
+        this.#host.connect(source);
+        continue;
+      }
+      this.#exchange(linked, blob);
+      for (const origin of ownership.news(linked, origins)) tellOrigin(linked, blob.handle, origin);
+    }
   }
 
   /** A link to another supernode is there. */
   up(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
     this.#lostMs.delete(neighbour.peer.id);
     for (const blob of blobs) {
-      if (this.#of(blob).turns?.includes(neighbour.peer.id) === true) this.#exchange(neighbour, blob);
+      if (this.#of(blob).isOwner(neighbour.peer.id)) this.#exchange(neighbour, blob);
     }
   }
 
   down(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
     this.#lostMs.set(neighbour.peer.id, this.#deps.clock.now());
-    for (const blob of blobs) this.#of(blob).held.delete(neighbour);
+    for (const blob of blobs) this.#of(blob).left(neighbour);
   }
 
   /** There is no room for the blob: the others read our stripes of it. */
@@ -137,7 +156,7 @@ export class CoOwners {
           return;
         }
         // Whatever was in its way before.
-        this.#of(blob).failed.delete(neighbour.peer.id);
+        this.#of(blob).recovered(neighbour.peer.id);
         if (blob.info.size === message.size && blob.info.pieceBytes === message.pieceBytes) {
           this.#exchange(neighbour, blob);
         }
@@ -146,78 +165,102 @@ export class CoOwners {
       case 'close': {
         const digest = neighbour.noteClose(message.handle);
         const blob = digest === undefined ? undefined : this.#host.blob(digest);
-        if (blob !== undefined) this.#of(blob).held.delete(neighbour);
+        if (blob !== undefined) this.#of(blob).left(neighbour);
+        return;
+      }
+      case 'origin': {
+        const theirs = neighbour.theirBlob(message.handle);
+        if (theirs === undefined) return;
+        const origin = originTold(neighbour, message);
+        const blob = await this.#host.share(theirs.digest, theirs.size).catch((error: unknown) => {
+          this.untaken(theirs.digest, error);
+          throw error;
+        });
+        if (blob === undefined || this.#host.linked(neighbour.peer.id) !== neighbour) return;
+        if (blob.info.pieceBytes !== theirs.pieceBytes || blob.info.size !== theirs.size) return;
+        this.#of(blob).importedBy(neighbour);
+        this.#exchange(neighbour, blob);
+        this.#host.read(blob, origin);
         return;
       }
       case 'have': {
         const blob = this.#meant(neighbour, message.handle);
         if (blob === undefined) return;
-        const { held } = this.#of(blob);
-        const pieces = held.get(neighbour) ?? new Bitfield(blob.info.pieces);
-        held.set(neighbour, pieces);
+        const pieces = this.#of(blob).heldBy(neighbour);
         for (const proof of message.proofs) if (blob.learn(proof, neighbour.peer)) pieces.set(proof.index);
         blob.changed();
         return;
       }
       case 'wrong': {
         const blob = this.#meant(neighbour, message.handle);
-        if (blob === undefined || this.#of(blob).turns?.includes(neighbour.peer.id) !== true) return;
+        if (blob === undefined || !this.#of(blob).isOwner(neighbour.peer.id)) return;
         // What it holds from now on it will tell anew.
-        this.#of(blob).held.delete(neighbour);
+        this.#of(blob).lost(neighbour);
         this.#host.disown(blob, message.generations);
         return;
       }
       case 'origin-failed': {
         const blob = this.#host.blobs().find((each) => each.handle === message.handle);
-        if (blob !== undefined) this.#of(blob).failed.add(neighbour.peer.id);
+        if (blob !== undefined) this.#of(blob).failed(neighbour.peer.id);
         return;
       }
+      case 'traced':
+        neighbour.noteTraced(message.handle, message.traceparent);
+        return;
       // Supernodes make each other no offers; papers have been seen.
       case 'hello':
       case 'slots':
       case 'offer':
       case 'decline':
-      case 'origin':
-      case 'traced':
       case 'voucher':
       case 'evidence':
       case 'capability':
     }
   }
 
-  /** Whether the piece is ours to read from the registry. */
+  /** See the methods of {@link Ownership} of the same names. */
   mine(blob: SharedBlob, piece: number): boolean {
-    const { failed, turns: dealt, undivided } = this.#of(blob);
-    if (dealt === undefined) return true;
-    const away = this.#lost(dealt, failed);
-    const turns = away.size === 0 ? dealt : withoutThose(dealt, away);
-    return (undivided ? turns[0] : readerOf(turns, blob.info, piece)) === this.#host.selfId();
+    return this.#of(blob).mine(piece);
   }
 
-  /** Other supernodes that hold the piece. */
-  holders(blob: SharedBlob, piece: number): number {
-    let holders = 0;
-    for (const pieces of this.#of(blob).held.values()) if (pieces.has(piece)) holders++;
-    return holders;
+  brings(blob: SharedBlob, piece: number): boolean {
+    return this.#of(blob).brings(piece);
   }
 
-  /** One of them. */
+  /** How a piece that has just come did so. */
+  cameBy(blob: SharedBlob, piece: number): CameValue {
+    const ownership = this.#of(blob);
+    if (ownership.mine(piece)) return Came.read;
+    return ownership.brings(piece) ? Came.brought : Came.copied;
+  }
+
+  haveSites(blob: SharedBlob): boolean {
+    return this.#of(blob).hasSites;
+  }
+
+  bringer(blob: SharedBlob, piece: number, mayAsk: (from: Neighbour) => boolean): Neighbour | undefined {
+    return this.#of(blob).bringer(piece, mayAsk);
+  }
+
   holder(blob: SharedBlob, piece: number): Neighbour | undefined {
-    for (const [neighbour, pieces] of this.#of(blob).held) if (pieces.has(piece)) return neighbour;
-    return undefined;
+    return this.#of(blob).holder(piece);
+  }
+
+  holders(blob: SharedBlob, piece: number): number {
+    return this.#of(blob).holders(piece);
+  }
+
+  isWanted(blob: SharedBlob): boolean {
+    return this.#of(blob).isWanted;
   }
 
   /** It has not got the piece after all. */
   lacks(neighbour: Neighbour, blob: SharedBlob, piece: number): void {
-    this.#of(blob).held.get(neighbour)?.clear(piece);
+    this.#of(blob).lacks(neighbour, piece);
   }
 
-  /** The registry sends no parts of this blob. @returns whether that changes who reads what */
   undivided(blob: SharedBlob): boolean {
-    const ownership = this.#of(blob);
-    const news = !ownership.undivided && this.#others(ownership).length > 0;
-    ownership.undivided = true;
-    return news;
+    return this.#of(blob).undivided();
   }
 
   /** We hold a new piece. */
@@ -229,7 +272,7 @@ export class CoOwners {
 
   /** Nobody believes in what was read any more. */
   forget(blob: SharedBlob): void {
-    this.#of(blob).held.clear();
+    this.#of(blob).forget();
   }
 
   #exchange(neighbour: Neighbour, blob: SharedBlob): void {
@@ -257,24 +300,21 @@ export class CoOwners {
   #of(blob: SharedBlob): Ownership {
     let ownership = this.#ownerships.get(blob);
     if (ownership === undefined) {
-      ownership = { turns: undefined, failed: new Set(), undivided: false, held: new Map() };
+      ownership = new Ownership(
+        blob.info,
+        () => this.#host.self(),
+        (id) => this.#isLost(id),
+      );
       this.#ownerships.set(blob, ownership);
     }
     return ownership;
   }
 
-  /** Those and the owners that are gone, as far as no tracker deals out their turns. */
-  #lost(turns: readonly string[], failed: ReadonlySet<string>): ReadonlySet<string> {
-    if (this.#lostMs.size === 0 || this.#deps.discovery.reachable) return failed;
-    const before = this.#deps.clock.now() - LOST_MS;
-    return new Set([
-      ...failed,
-      ...turns.filter((id) => (this.#lostMs.get(id) ?? Number.POSITIVE_INFINITY) <= before),
-    ]);
-  }
-
-  #others({ turns = [] }: Ownership): string[] {
-    return [...new Set(turns)].filter((id) => id !== this.#host.selfId());
+  /** Whether that owner is gone, as far as no tracker deals out its turns. */
+  #isLost(id: string): boolean {
+    if (this.#lostMs.size === 0 || this.#deps.discovery.reachable) return false;
+    const sinceMs = this.#lostMs.get(id);
+    return sinceMs !== undefined && this.#deps.clock.now() - sinceMs >= LOST_MS;
   }
 
   /** Waits until the blob's changes have made it true, at most so long. @throws ABORTED */
@@ -291,19 +331,4 @@ export class CoOwners {
     }
     if (signal.aborted) throw abortedError(signal);
   }
-}
-
-/** The others read in their turns. */
-function withoutThose(turns: readonly string[], failed: ReadonlySet<string>): readonly string[] {
-  const others = turns.filter((id) => !failed.has(id));
-  return dealTurns(
-    turns.map((id) => (failed.has(id) ? undefined : id)),
-    others,
-    others.length,
-  );
-}
-
-/** Whether it has said what it holds, were it nothing. */
-function heard({ held }: Ownership, id: string): boolean {
-  return [...held.keys()].some(({ peer }) => peer.id === id);
 }

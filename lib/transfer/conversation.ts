@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerMessage, Slots } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour } from './neighbour.ts';
+import { tellOrigin } from './origin-told.ts';
 import type { ProofTeller } from './proof-teller.ts';
 import { isGranted, type SharedBlob } from './shared-blob.ts';
 
@@ -61,10 +62,7 @@ export class Conversation {
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
       // One piece ahead of all others: it will hear which they are before it reads any of them.
       if (stored.have.count > 0) this.#sendHave(neighbour, blob, heldPieces(blob).slice(0, 1));
-      const { handle } = blob;
-      const { traceparent, ...origin } = blob.origin;
-      if (traceparent !== undefined) neighbour.send({ type: 'traced', handle, traceparent });
-      neighbour.send({ type: 'origin', handle, ...origin });
+      tellOrigin(neighbour, blob.handle, blob.origin);
     }
     if (!neighbour.meet(blob.info)) return;
     this.#host.decide((core) => core.peerShares(neighbour.slot, blob.slot));

@@ -1,5 +1,6 @@
 import { pieceHash } from '../core/digest.ts';
 import { pieceLength, pieceOffset } from '../core/geometry.ts';
+import type { PeerInfo } from '../core/node.ts';
 import { sameBytes } from '../core/proof.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -13,6 +14,7 @@ import type { PieceTransport } from './seams.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface FetchPieceDeps {
+  readonly self: () => Pick<PeerInfo, 'zone'>;
   readonly network: PieceTransport;
   /** Of all downloads together. */
   readonly pace: Pace;
@@ -52,9 +54,9 @@ export async function fetchPiece(
   { blob, from, neighbour, piece }: PieceWanted,
   { onArrived, onProgress, onStored, signal }: FetchPieceEvents,
 ): Promise<'received' | 'missing' | 'corrupt'> {
-  const { clock, metrics, network, pace, pool, trace } = deps;
+  const { clock, metrics, network, pace, pool, self, trace } = deps;
   const { digest, info } = blob;
-  const { host, id, port, role } = neighbour.peer;
+  const { host, id, port, role, zone } = neighbour.peer;
   const proof = blob.trustedProof(piece);
   if (proof === undefined) return 'missing';
   const start = pieceOffset(info, piece);
@@ -75,6 +77,7 @@ export async function fetchPiece(
     const source = role === 'supernode' ? 'supernode' : 'peer';
     const way = { from: id, askedMs, arrivedMs };
     await sink.accept(blob, { ...proof, index: piece }, buffer, source, way, onStored);
+    if (zone !== self().zone) metrics.borderBytes.inc({ from: zone }, length);
     return 'received';
   } finally {
     buffer.release();

@@ -9,6 +9,7 @@ const change = z.strictObject({
   uploadRate: rate().optional(),
   downloadRate: rate().optional(),
   registryRate: rate().optional(),
+  borderRate: rate().optional(),
   maxConnections: connections().optional(),
 });
 

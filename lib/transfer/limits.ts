@@ -9,6 +9,8 @@ export interface LimitSettings {
   readonly downloadRate: number;
   /** Bytes received from registries. */
   readonly registryRate: number;
+  /** Bytes that a supernode receives from those of other zones. */
+  readonly borderRate: number;
   /** Connections that the peer port holds at once. */
   readonly maxConnections: number;
 }
@@ -17,6 +19,7 @@ const DEFAULTS: LimitSettings = {
   uploadRate: Number.POSITIVE_INFINITY,
   downloadRate: Number.POSITIVE_INFINITY,
   registryRate: Number.POSITIVE_INFINITY,
+  borderRate: Number.POSITIVE_INFINITY,
   maxConnections: 1024,
 };
 
@@ -39,6 +42,7 @@ export class Limits {
   readonly upload: RateLimit;
   readonly download: RateLimit;
   readonly registry: RateLimit;
+  readonly border: RateLimit;
   readonly #background: boolean;
   readonly #listeners: (() => void)[] = [];
   #maxConnections: number;
@@ -46,10 +50,11 @@ export class Limits {
   /** See {@link limitsInForce}. */
   constructor(clock: Clock, settings: Partial<LimitSettings> & { readonly background?: boolean } = {}) {
     this.#background = settings.background === true;
-    const { downloadRate, maxConnections, registryRate, uploadRate } = limitsInForce(settings);
+    const { borderRate, downloadRate, maxConnections, registryRate, uploadRate } = limitsInForce(settings);
     this.upload = new RateLimit(clock, uploadRate);
     this.download = new RateLimit(clock, downloadRate);
     this.registry = new RateLimit(clock, registryRate);
+    this.border = new RateLimit(clock, borderRate);
     this.#maxConnections = maxConnections;
   }
 
@@ -58,16 +63,21 @@ export class Limits {
       uploadRate: this.upload.bytesPerSecond,
       downloadRate: this.download.bytesPerSecond,
       registryRate: this.registry.bytesPerSecond,
+      borderRate: this.border.bytesPerSecond,
       maxConnections: this.#maxConnections,
     };
   }
 
   /** What is not named stays. */
   change(settings: Partial<LimitSettings>): void {
-    const { downloadRate, maxConnections, registryRate, uploadRate } = { ...this.settings, ...settings };
+    const { borderRate, downloadRate, maxConnections, registryRate, uploadRate } = {
+      ...this.settings,
+      ...settings,
+    };
     this.upload.change(uploadRate);
     this.download.change(downloadRate);
     this.registry.change(registryRate);
+    this.border.change(borderRate);
     this.#maxConnections = maxConnections;
     for (const listener of this.#listeners) listener();
   }

@@ -28,6 +28,8 @@ export class Neighbour {
   slot = -1;
   readonly #theirs = new Map<number, TheirBlob>();
   readonly #theirHandles = new Map<Digest, number>();
+  /** Of which trace the next reading of the blob is a part. */
+  readonly #traceparents = new WeakMap<TheirBlob, string>();
   readonly #holdsSome = new Set<Digest>();
   readonly #opened = new Set<Digest>();
   readonly #met = new Set<Digest>();
@@ -96,6 +98,17 @@ export class Neighbour {
     this.#holdsSome.delete(blob.digest);
     this.#met.delete(blob.digest);
     return blob.digest;
+  }
+
+  /** It says of which trace the reading is a part that it will ask for. */
+  noteTraced(handle: number, traceparent: string): void {
+    const blob = this.#theirs.get(handle);
+    if (blob !== undefined) this.#traceparents.set(blob, traceparent);
+  }
+
+  traceOf(handle: number): string | undefined {
+    const blob = this.#theirs.get(handle);
+    return blob && this.#traceparents.get(blob);
   }
 
   /** It says that it holds pieces of a blob of its, whether or not we share that one yet. */

@@ -9,6 +9,7 @@ import type { BlobStore, StoredBlob } from '../store/store.ts';
 import type { SeedCore } from '../swarm/seed-core.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
 import { blobMeant, type Neighbour, type TheirBlob } from './neighbour.ts';
+import { originTold } from './origin-told.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 export interface NodeRequestsDeps {
@@ -36,8 +37,6 @@ export interface NodeRequestsHost {
 export class NodeRequests {
   readonly #deps: NodeRequestsDeps;
   readonly #host: NodeRequestsHost;
-  /** Of which trace the next reading of the blob is a part. */
-  readonly #traceparents = new WeakMap<TheirBlob, string>();
 
   constructor(deps: NodeRequestsDeps, host: NodeRequestsHost) {
     this.#deps = deps;
@@ -57,22 +56,13 @@ export class NodeRequests {
         neighbour.noteOpen(message.handle, message);
         void this.#answer(neighbour, message, undefined);
         return;
-      case 'traced': {
-        const theirs = neighbour.theirBlob(message.handle);
-        if (theirs !== undefined) this.#traceparents.set(theirs, message.traceparent);
+      case 'traced':
+        neighbour.noteTraced(message.handle, message.traceparent);
         return;
-      }
       case 'origin': {
         const theirs = neighbour.theirBlob(message.handle);
         if (theirs === undefined || !this.#host.mayHave(neighbour, theirs.digest)) return;
-        const { authorization, repository, upstream } = message;
-        const traceparent = this.#traceparents.get(theirs);
-        const origin = {
-          ...{ upstream, repository },
-          ...(authorization === undefined ? {} : { authorization }),
-          ...(traceparent === undefined ? {} : { traceparent }),
-        };
-        void this.#answer(neighbour, theirs, origin);
+        void this.#answer(neighbour, theirs, originTold(neighbour, message));
         return;
       }
       case 'close': {

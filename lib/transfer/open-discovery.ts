@@ -18,7 +18,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { Credentials } from '../security/credentials.ts';
 import type { Disk } from '../store/disk/disk.ts';
-import { ownersByTurn } from '../swarm/stripes.ts';
+import { turnsAmong } from '../swarm/sites.ts';
 import type { DhtLocator } from './seams.ts';
 
 /** Connections of the DHT: every node greets its supernodes, and knows a few others. */
@@ -48,6 +48,8 @@ export interface OpenDiscoveryDeps {
   readonly locator: DhtLocator;
   /** Tells trackers what this process does when somebody watches there. */
   readonly reporter?: TrackerLinkDeps['reporter'];
+  /** Told our zone when a tracker knows it. */
+  readonly placed?: TrackerLinkDeps['placed'];
   /** Who we are, for trackers and members of the DHT. */
   readonly credentials?: Credentials | undefined;
   /** Takes orders of trackers to preheat. */
@@ -109,7 +111,7 @@ export async function openDiscovery(
             sought: (outcome) => metrics.dhtSearches.inc({ outcome }),
           },
         },
-        { peer, turns: ownersByTurn },
+        { peer, turns: turnsAmong(peer) },
       );
     const discovery = createFallbackDiscovery(
       {
@@ -128,7 +130,7 @@ export async function openDiscovery(
           dht: (joined) => metrics.dhtJoined.set(joined ? 1 : 0),
         },
       },
-      { peer, turns: ownersByTurn, dhtOnly },
+      { peer, turns: turnsAmong(peer), dhtOnly },
     );
     return {
       discovery,

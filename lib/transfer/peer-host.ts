@@ -1,11 +1,13 @@
 import { resolve } from 'node:path';
 import { loadAdminToken } from '../config/load-admin-token.ts';
 import { loadUpstreams } from '../config/load-upstreams.ts';
+import { loadZone } from '../config/load-zone.ts';
 import type { UpstreamConfig } from '../config/upstream.ts';
 import type { DataDir, Label, ListenAddress } from '../config/values.ts';
+import type { ZoneRule } from '../config/zone-rules.ts';
 import type { BlobRequest } from '../core/blob-source.ts';
 import { DamselflyError } from '../core/errors.ts';
-import type { PeerInfo, Role } from '../core/node.ts';
+import type { Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import { openTracer } from '../observe/otlp/open-tracer.ts';
@@ -71,10 +73,14 @@ export interface PeerHostConfig extends DiscoveryConfig {
   readonly uploadRate?: number | undefined;
   readonly downloadRate?: number | undefined;
   readonly registryRate?: number | undefined;
+  readonly borderRate?: number | undefined;
   readonly maxConnections?: number | undefined;
   /** Lowest scheduling priority, low limits. */
   readonly background?: boolean | undefined;
   readonly zone: string;
+  /** Where the zone stands, and how it follows from addresses, unless it was said. */
+  readonly zoneFile?: string | undefined;
+  readonly zoneCidr?: readonly ZoneRule[] | undefined;
   /** By what trackers choose this machine, besides its zone. */
   readonly label?: readonly Label[] | undefined;
 }
@@ -144,7 +150,7 @@ export async function createHostParts(
   const { clock, log, rng } = deps;
   const spans = { service: `damselfly-${role}`, endpoint: config.otlpEndpoint };
   const tracer = await openTracer({ clock, log, env: process.env }, spans);
-  const upstreams = loadUpstreams(config.upstream, config.authFile);
+  const upstreams = loadUpstreams(config.upstream, config.authFile, loadZone(config));
   const metrics = createMetrics();
   const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
   const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng, tracer }), limits);
@@ -205,13 +211,14 @@ export async function openPeerHost<E extends Engine>(
       smallBlobs: async (request, options) => (await late.engine?.smallBlobs?.(request, options)) ?? [],
     });
     closers.push(() => listener.close());
-    const self: PeerInfo = {
+    const self = {
       id,
       role,
       host: config.advertise?.host ?? '',
       port: config.advertise?.port ?? listener.address.port,
-      zone: config.zone,
+      zone: loadZone(config),
     };
+    metrics.zone.set({ zone: self.zone }, 1);
     const disk = createNodeDisk();
     const preheat = new PreheatWorker(
       { clock, log, metrics, origin },
@@ -225,7 +232,15 @@ export async function openPeerHost<E extends Engine>(
     const reporter = new Reporter(clock, metrics);
     closers.push(async () => reporter.close());
     const opened = await openDiscovery(
-      { clock, rng, log, metrics, disk, locator: network, credentials, preheat, reporter },
+      {
+        ...{ clock, rng, log, metrics, disk, locator: network, credentials, preheat, reporter },
+        // Whoever names no zone is where the tracker says.
+        placed: (zone) => {
+          self.zone = zone;
+          metrics.zone.reset();
+          metrics.zone.set({ zone }, 1);
+        },
+      },
       config,
       self,
       stateFolder,
@@ -302,8 +317,8 @@ export async function openPeerHost<E extends Engine>(
 
 /** The limits that the settings ask for. */
 export function limitSettings(config: PeerHostConfig): LimitSettings {
-  const { background, downloadRate, maxConnections, registryRate, uploadRate } = config;
-  const given = Object.entries({ uploadRate, downloadRate, registryRate, maxConnections });
+  const { background, borderRate, downloadRate, maxConnections, registryRate, uploadRate } = config;
+  const given = Object.entries({ uploadRate, downloadRate, registryRate, borderRate, maxConnections });
   const named = Object.fromEntries(
     given.filter(([, value]) => value !== undefined),
   ) as Partial<LimitSettings>;

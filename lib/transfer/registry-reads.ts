@@ -1,13 +1,13 @@
 import type { Digest } from '../core/digest.ts';
 import { abortedError, DamselflyError, describeError } from '../core/errors.ts';
-import type { BlobOrigin } from '../core/node.ts';
+import type { BlobOrigin, PeerInfo } from '../core/node.ts';
 import { NO_TRACER } from '../observe/spans.ts';
 import { delay } from '../runtime/clock.ts';
 import { LISTEN_MS, type Spread } from '../swarm/reading-plan.ts';
 import { blobFacts } from './blob-facts.ts';
+import { type BringDeps, type BringHost, bringStripes } from './bring-stripes.ts';
 import type { CoOwners } from './co-owners.ts';
 import { copyStripes } from './copy-stripes.ts';
-import type { FetchPieceDeps } from './fetch-piece.ts';
 import type { Neighbour } from './neighbour.ts';
 import { type IngestDeps, type IngestHost, ingest } from './origin-ingest.ts';
 import type { PieceSink } from './piece-sink.ts';
@@ -17,7 +17,7 @@ import type { SharedBlob } from './shared-blob.ts';
 const MAX_ORIGINS = 8;
 
 export interface RegistryReadsHost {
-  selfId(): string;
+  self(): PeerInfo;
   /** Whether we hold the piece. */
   has(blob: SharedBlob, piece: number): boolean;
   /** Linked nodes that hold it. */
@@ -36,16 +36,17 @@ export interface RegistryReadsHost {
 
 /** A supernode's readings: of each blob that nodes want its part from the registry, and the rest from the other owners. */
 export class RegistryReads {
-  readonly #deps: IngestDeps & FetchPieceDeps;
+  readonly #deps: IngestDeps & BringDeps;
   readonly #sink: PieceSink;
   readonly #owners: CoOwners;
   readonly #host: RegistryReadsHost;
   readonly #origins = new Map<SharedBlob, BlobOrigin[]>();
   readonly #reading = new Map<SharedBlob, Promise<unknown>>();
   readonly #copying = new Map<SharedBlob, Promise<void>>();
+  readonly #bringing = new Map<SharedBlob, Promise<void>>();
   readonly #ending = new AbortController();
 
-  constructor(deps: IngestDeps & FetchPieceDeps, sink: PieceSink, owners: CoOwners, host: RegistryReadsHost) {
+  constructor(deps: IngestDeps & BringDeps, sink: PieceSink, owners: CoOwners, host: RegistryReadsHost) {
     this.#deps = deps;
     this.#sink = sink;
     this.#owners = owners;
@@ -119,7 +120,8 @@ export class RegistryReads {
     // Once more for a node that came when all others had just gone.
     do {
       await this.#sink.check(blob);
-      await this.#owners.meetAll(blob, signal);
+      await this.#owners.meetAll(blob, origins, signal);
+      this.#bring(blob);
       try {
         await ingest(this.#deps, blob, origins, this.#sink, this.#ingestHost(blob), signal);
       } catch (error) {
@@ -153,31 +155,58 @@ export class RegistryReads {
       heldSomewhere: () =>
         blob.stored.have.count > 0 || host.neighbours().some((neighbour) => neighbour.holdsSome(blob.digest)),
       landed: (piece) => host.landed(blob, piece),
-      idle: () => this.#copy(blob),
+      idle: () => {
+        this.#copy(blob);
+        this.#bring(blob);
+      },
       undivided: () => owners.undivided(blob),
     };
   }
 
   /** Fetches what other owners read, for as long as the blob is shared here. */
   #copy(blob: SharedBlob): void {
-    if (blob.stored.have.complete || this.#copying.has(blob) || blob.retired) return;
+    this.#fetch(blob, this.#copying, (host, signal) =>
+      copyStripes(this.#deps, blob, this.#owners, this.#sink, host, signal),
+    );
+  }
+
+  /** Fetches what is ours to bring into our site, as long. */
+  #bring(blob: SharedBlob): void {
+    if (!this.#owners.haveSites(blob)) return;
+    const origins = (): readonly BlobOrigin[] => this.#origins.get(blob) ?? [];
+    this.#fetch(blob, this.#bringing, (host, signal) =>
+      bringStripes(this.#deps, blob, origins, this.#owners, this.#sink, host, signal),
+    );
+  }
+
+  #fetch(
+    blob: SharedBlob,
+    running: Map<SharedBlob, Promise<void>>,
+    run: (host: BringHost, signal: AbortSignal) => Promise<void>,
+  ): void {
+    if (blob.stored.have.complete || running.has(blob) || blob.retired) return;
     const host = {
-      selfId: () => this.#host.selfId(),
+      selfId: () => this.#host.self().id,
+      zone: () => this.#host.self().zone,
       landed: (of: SharedBlob, piece: number) => this.#host.landed(of, piece),
       ban: (neighbour: Neighbour) => this.#host.ban(neighbour),
     };
-    const run = copyStripes(this.#deps, blob, this.#owners, this.#sink, host, this.#ending.signal)
+    const ended = run(host, this.#ending.signal)
       .catch((error: unknown) => {
         if (this.#ending.signal.aborted) return;
         this.#deps.log.warn({ digest: blob.digest, error: describeError(error) }, 'blob not completed');
       })
-      .finally(() => this.#copying.delete(blob));
-    this.#copying.set(blob, run);
+      .finally(() => running.delete(blob));
+    running.set(blob, ended);
   }
 
   /** Ends all readings. */
   async close(): Promise<void> {
     this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
-    await Promise.allSettled([...this.#reading.values(), ...this.#copying.values()]);
+    await Promise.allSettled([
+      ...this.#reading.values(),
+      ...this.#copying.values(),
+      ...this.#bringing.values(),
+    ]);
   }
 }

@@ -2,9 +2,11 @@ import type { BlobRequest } from '../core/blob-source.ts';
 import type { Digest } from '../core/digest.ts';
 import { describeError } from '../core/errors.ts';
 import { blobInfo } from '../core/geometry.ts';
+import { isWithin } from '../core/zones.ts';
 import { guardedOrigin } from '../origin/guarded-origin.ts';
 import type { StoredBlob } from '../store/store.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
+import { Far } from '../swarm/seed-blob.ts';
 import { SeedCore } from '../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../swarm/seed-core-options.ts';
 import type { CapabilityAnswer, CapabilityQuestion } from '../wire/capability-codec.ts';
@@ -36,11 +38,12 @@ import type {
   SmallBlobsAnswer,
   SmallBlobsRequest,
 } from './seams.ts';
+import { createSeedUploads } from './seed-uploads.ts';
 import type { SharedBlob } from './shared-blob.ts';
 import { type SwarmStatus, swarmStatus } from './swarm-status.ts';
 import { Ticks } from './ticks.ts';
 import { unsharedBytes, untilShared } from './unshared-bytes.ts';
-import { Uploads } from './uploads.ts';
+import type { Uploads } from './uploads.ts';
 import { ZoneNumbers } from './zone-numbers.ts';
 
 /**
@@ -107,7 +110,7 @@ export class SeedEngine {
     const limits = deps.limits ?? new Limits(deps.clock);
     this.#coOwners = new CoOwners(deps, {
       proofs,
-      selfId: () => deps.self().id,
+      self: deps.self,
       slots: () => this.#slots(),
       linked: (id) => this.#neighbours.get(id),
       supernodes: () => this.#neighbours.all().filter(isSupernode),
@@ -116,12 +119,15 @@ export class SeedEngine {
       blobs: () => this.#blobs.all(),
       recall: (digest) => this.#activate(digest, () => deps.store.open(digest)),
       disown: (blob, generations) => void this.#sink.disown(blob, generations),
+      share: (digest, size) => this.#activate(digest, () => deps.store.create(blobInfo(digest, size))),
+      read: (blob, origin) => void this.#reads.start(blob, origin),
     });
     const registries = guardedOrigin(deps);
     this.#kept = openKeptObjects(deps, registries);
-    const guarded = { ...deps, origin: this.#kept?.reads ?? registries, pace: limits.download };
+    const { border, download } = limits;
+    const guarded = { ...deps, border, origin: this.#kept?.reads ?? registries, pace: download };
     this.#reads = new RegistryReads(guarded, this.#sink, this.#coOwners, {
-      selfId: () => deps.self().id,
+      self: deps.self,
       has: (blob, piece) => this.#decisions.core.has(blob.slot, piece),
       holders: (blob, piece) => this.#decisions.core.holders(blob.slot, piece),
       spread: (blob) => this.#decisions.core.spread(blob.slot),
@@ -141,23 +147,11 @@ export class SeedEngine {
       read: (blob, origin) => void this.#reads.start(blob, origin),
       untaken: (digest, error) => this.#coOwners.untaken(digest, error),
     });
-    this.#uploads = new Uploads(
-      { ...deps, pace: limits.upload },
-      {
-        neighbour: (id) => this.#neighbours.get(id),
-        blob: (digest) => this.#blobs.get(digest),
-        admit: (neighbour, blob, piece) =>
-          decide((core, now) => {
-            // Other owners get what nodes leave: a node waits, they only check.
-            if (isSupernode(neighbour)) return core.freeSlots > 0;
-            return core.admit(neighbour.slot, blob.slot, piece, now);
-          }),
-        freeSlots: () => this.#decisions.core.freeSlots,
-        ended: (neighbour) => {
-          if (!isSupernode(neighbour)) decide((core, now) => core.uploaded(neighbour.slot, now));
-        },
-      },
-    );
+    this.#uploads = createSeedUploads({ ...deps, pace: limits.upload }, this.#decisions, {
+      neighbour: (id) => this.#neighbours.get(id),
+      blob: (digest) => this.#blobs.get(digest),
+      zone: () => deps.self().zone,
+    });
     limits.follow(() => decide((core, now) => core.limitSlots(limits.uploadSlots, now)));
   }
 
@@ -251,9 +245,10 @@ export class SeedEngine {
       this.#coOwners.up(neighbour, this.#blobs.all());
       return;
     }
-    neighbour.slot = this.#decisions.core.addPeer(
-      this.#zones.numberOf(neighbour.peer.zone, this.#deps.self().zone),
-    );
+    const { zone } = neighbour.peer;
+    const { zone: own } = this.#deps.self();
+    const far = zone === own ? Far.own : isWithin(zone, own) ? Far.within : Far.outside;
+    neighbour.slot = this.#decisions.core.addPeer(this.#zones.numberOf(zone, own), far);
     this.#bySlot[neighbour.slot] = neighbour;
     this.#decisions.decide((core, now) =>
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
@@ -301,13 +296,15 @@ export class SeedEngine {
     );
   }
 
-  /** Nodes share the blob, or wait to be told it whole. */
+  /** Nodes share the blob, or wait to be told it whole, or another site does. */
   #wanted(blob: SharedBlob): boolean {
-    return blob.readers > 0 || this.#decisions.core.spread(blob.slot).sharers > 0;
+    const { core } = this.#decisions;
+    return blob.readers > 0 || core.spread(blob.slot).sharers > 0 || this.#coOwners.isWanted(blob);
   }
 
   #landed(blob: SharedBlob, piece: number): void {
-    this.#decisions.decide((core, now) => core.landed(blob.slot, piece, now));
+    const how = this.#coOwners.cameBy(blob, piece);
+    this.#decisions.decide((core, now) => core.landed(blob.slot, piece, now, how));
     this.#coOwners.landed(blob, piece);
     this.#kept?.keep.landed(blob, this.#coOwners.mine(blob, 0));
   }

@@ -5,6 +5,7 @@ import { DamselflyError } from '../core/errors.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
 import { LEASE_REFUSALS } from '../core/lease.ts';
 import { type PeerInfo, ROLES } from '../core/node.ts';
+import { isZone, MAX_ZONE_CHARS } from '../core/zones.ts';
 import {
   type BlobAnnouncement,
   type BlobNeighbours,
@@ -27,7 +28,6 @@ import { report, watch } from './report-codec.ts';
 
 /** Longest DNS name (RFC 1035 section 2.3.4); any literal address is shorter. */
 const MAX_HOST_CHARS = 253;
-const MAX_ZONE_CHARS = 64;
 /** Room for a PEM chain of three certificates. */
 const MAX_IDENTITY_CHARS = 16 * 1024;
 /** RSA with 4,096 bits, in base64. */
@@ -50,10 +50,7 @@ const host = z
   .string()
   .max(MAX_HOST_CHARS)
   .regex(/^[0-9A-Za-z._:%-]*$/);
-const zone = z
-  .string()
-  .max(MAX_ZONE_CHARS)
-  .regex(/^[0-9A-Za-z._-]*$/);
+const zone = z.string().max(MAX_ZONE_CHARS).refine(isZone);
 const count = z.int().min(0);
 const protocol = z.int().min(1).max(MAX_PROTOCOL);
 /** A process as others reach it. */
@@ -117,6 +114,7 @@ const welcome = z.object({
   epoch: count,
   supernodes: supernodes.exactOptional(),
   heartbeatMs: z.int().min(MIN_HEARTBEAT_MS).max(MAX_HEARTBEAT_MS),
+  zone: zone.exactOptional(),
   settings: z.object(settingsFields).exactOptional(),
 });
 const announce = z.object({

@@ -93,6 +93,8 @@ export type ControlMessage =
       readonly supernodes?: readonly PeerInfo[];
       /** The member sends something at least this often; silence of three times as much ends the connection. */
       readonly heartbeatMs: number;
+      /** Where the member is, by its address, when it has named no zone. */
+      readonly zone?: string;
       /** The newest that any member has told this tracker; a member that knows newer ones tells it. */
       readonly settings?: ClusterSettings;
     }

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { ROLES } from '../core/node.ts';
+import { MAX_ZONE_CHARS } from '../core/zones.ts';
 import { decodeText, encodeText, protocolError } from './peer-codec-bytes.ts';
 import type { Hello } from './peer-messages.ts';
 
 /** Many times what it takes. */
 export const MAX_HELLO_BYTES = 8 * 1024;
 const MAX_HOST_CHARS = 253;
-const MAX_ZONE_CHARS = 64;
 /** The largest time that a Date can hold. */
 const MAX_TIME_MS = 8.64e15;
 

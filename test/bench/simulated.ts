@@ -28,6 +28,11 @@ export function simulate(change: Partial<Scenario> = {}, physics?: Physics): Out
   return new Simulation({ ...BASE, ...change }, physics).run(() => {});
 }
 
+/** Bytes that each node pulls. */
+export function imageBytesOf(change: Partial<Scenario>): number {
+  return imageBytes({ ...BASE, ...change });
+}
+
 /** Bytes read from the registry, in images. */
 export function originRatio({ originBytes }: Outcome, change: Partial<Scenario> = {}): number {
   return originBytes / imageBytes({ ...BASE, ...change });

@@ -58,7 +58,10 @@ export interface ClusterOptions {
   readonly originLatencyMs?: number;
   /** Of each machine, both ways. @default 100 MiB/s */
   readonly nodeBytesPerSecond?: number;
+  /** Of nodes, in turn. @default the default zone */
   readonly zones?: readonly string[];
+  /** Of supernodes, in turn. @default the default zone */
+  readonly sites?: readonly string[];
   /** Of nodes. */
   readonly habits?: NodeHabits;
   /** Members have certificates, and what they sign is checked. @default false */
@@ -120,7 +123,7 @@ export class MemoryCluster {
       );
     }
     for (let i = 0; i < options.supernodes; i++) {
-      cluster.supernodes.push(await cluster.addSupernode(`super${i}`));
+      cluster.supernodes.push(await cluster.addSupernode(`super${i}`, i));
     }
     for (let i = 0; i < options.nodes; i++) cluster.nodes.push(await cluster.addNode(`node${i}`, i));
     await cluster.run(10);
@@ -139,8 +142,9 @@ export class MemoryCluster {
     return core;
   }
 
-  async addSupernode(name: string): Promise<Member<SeedEngine>> {
-    return await this.#add(name, 'supernode', '', (deps) => {
+  async addSupernode(name: string, index = 0): Promise<Member<SeedEngine>> {
+    const sites = this.#options.sites ?? [''];
+    return await this.#add(name, 'supernode', sites[index % sites.length] ?? '', (deps) => {
       const { deskHabits, objects } = this.#options;
       return new SeedEngine({ ...deps, objects }, {}, deskHabits);
     });

@@ -14,7 +14,7 @@ import { createSystemRng } from '../../lib/runtime/system-rng.ts';
 import { peerIdOf } from '../../lib/security/identity.ts';
 import { NOTHING_REVOKED, signRevocationList } from '../../lib/security/revocation-list.ts';
 import { signSettings } from '../../lib/security/signed-settings.ts';
-import { ownersByTurn } from '../../lib/swarm/stripes.ts';
+import { turnsAmong } from '../../lib/swarm/sites.ts';
 import { within } from '../contract/peer-network-parts.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 
@@ -110,7 +110,7 @@ t.test('who knows the cluster key and has no certificate meets nobody', { timeou
           return await opened.promise;
         },
       },
-      { peer: peerOf(member, role), turns: ownersByTurn },
+      { peer: peerOf(member, role), turns: turnsAmong(peerOf(member, role)) },
     );
     t.teardown(() => discovery.close());
     const met = new Promise<void>((resolve) => {

@@ -9,7 +9,7 @@ import { openLibp2pDht } from '../../lib/discovery/libp2p/libp2p-dht.ts';
 import { createLog, silentLog } from '../../lib/observe/log.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createSystemRng } from '../../lib/runtime/system-rng.ts';
-import { ownersByTurn } from '../../lib/swarm/stripes.ts';
+import { turnsAmong } from '../../lib/swarm/sites.ts';
 import { discoveryContract } from '../contract/discovery.ts';
 import { createCable } from './cable.ts';
 
@@ -53,7 +53,7 @@ function createNetwork() {
           return opened.promise;
         },
       },
-      { peer, turns: ownersByTurn },
+      { peer, turns: turnsAmong(peer) },
     );
   };
   return { cable, connect };

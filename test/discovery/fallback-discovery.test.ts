@@ -12,7 +12,7 @@ import { createNoDiscovery } from '../../lib/discovery/no-discovery.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
-import { ownersByTurn } from '../../lib/swarm/stripes.ts';
+import { turnsAmong } from '../../lib/swarm/sites.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { discoveryContract } from '../contract/discovery.ts';
 
@@ -63,7 +63,7 @@ function createGround() {
           },
         },
       },
-      { peer, turns: ownersByTurn, ...given },
+      { peer, turns: turnsAmong(peer), ...given },
     );
     const told: string[] = [];
     const reachable: boolean[] = [];

@@ -58,7 +58,7 @@ t.test('what is no identity', async (t) => {
     'spiffe://damselfly/node/',
     'spiffe://damselfly/node/ab/',
     'spiffe://damselfly/node/ab/zone/',
-    'spiffe://damselfly/node/ab/zone/eu/1',
+    'spiffe://damselfly/node/ab/zone/eu//1',
     'spiffe://damselfly/node/ab/rack/eu',
     'spiffe://DAMSELFLY/node/ab',
     'spiffe:///node/ab',

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { request } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
+import { parseNetworks } from '../../lib/config/networks.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
@@ -10,7 +11,6 @@ import { createAnnouncePasskey, readAnnouncePasskey } from '../../lib/security/a
 import { signRevocationList } from '../../lib/security/revocation-list.ts';
 import { MAX_SHARES } from '../../lib/wire/bittorrent-messages.ts';
 import { BittorrentShares } from '../../tracker/bittorrent-shares.ts';
-import { parseNetworks } from '../../tracker/networks.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 import { anyPort, systemClock } from './control-rig.ts';

@@ -2,12 +2,12 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import Client from 'bittorrent-tracker/client';
 import t, { type Test } from 'tap';
+import { parseNetworks } from '../../lib/config/networks.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { ANNOUNCE_INTERVAL_MS, BittorrentSwarms } from '../../tracker/bittorrent-swarms.ts';
-import { parseNetworks } from '../../tracker/networks.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { putShares } from './put-shares.ts';
 

@@ -67,7 +67,10 @@ async function admin(t: Test) {
 
 t.test('limits are shown and changed over HTTP, each by itself', async (t) => {
   const { get, limits, put } = await admin(t);
-  const none = { uploadRate: 'none', downloadRate: 'none', registryRate: 'none', maxConnections: 1024 };
+  const none = {
+    ...{ uploadRate: 'none', downloadRate: 'none', registryRate: 'none', borderRate: 'none' },
+    maxConnections: 1024,
+  };
   t.same(await get(), none);
   t.same(await put({ uploadRate: '20MB/s', maxConnections: 64 }), {
     status: 200,

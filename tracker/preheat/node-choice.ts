@@ -30,7 +30,7 @@ export type BatchSize = { readonly count: number } | { readonly share: number };
  */
 export function parseNodeChoice(text: string): NodeChoice {
   if (text === 'supernodes' || text === 'all') return { kind: text };
-  const zone = /^zone=([A-Za-z0-9._-]+)$/.exec(text)?.[1];
+  const zone = /^zone=([A-Za-z0-9._/-]+)$/.exec(text)?.[1];
   if (zone !== undefined) return { kind: 'zone', zone };
   const [, key, value] = /^label=([A-Za-z0-9][A-Za-z0-9._/-]*)(?:=([A-Za-z0-9._/-]*))?$/.exec(text) ?? [];
   if (key !== undefined) return { kind: 'label', key, ...(value === undefined ? {} : { value }) };

@@ -45,6 +45,12 @@ export const Happens = {
   ready: 21,
   /** node, blob or -1 = all, kind of announcement: the tracker has dealt with it. */
   answered: 22,
+  /** seed, number of an import: another site brings a blob from it. */
+  importerMet: 23,
+  /** number of an import: there is news at where it brings from. */
+  importable: 24,
+  /** flow: the request for a piece that is brought into a site is there. */
+  importStarts: 25,
 } as const;
 
 /** Free slots up and down in one number: an event carries few. */

@@ -24,6 +24,8 @@ export class Joining {
   readonly #tracker: TrackerCore;
   readonly #events: LinkEvents;
   readonly #answers: (readonly PeerInfo[])[] = [];
+  /** Seed and blob -> what the seed was told. */
+  readonly #told = new Map<number, { readonly epoch: number; readonly turns: readonly number[] }>();
   /** When the registry has answered all requests that came so far. */
   #registryFreeAt = 0;
   readonly #line: TrackerLine;
@@ -61,6 +63,20 @@ export class Joining {
   /** Turn -> the seed that reads the blob in it. */
   turns(blob: number): readonly number[] {
     return this.#tracker.turns(keyOf(blob), this.#sizeOf(blob)).map((info) => Number(info.id));
+  }
+
+  /** What the tracker tells a seed of the blob; see `turnsFor` in lib/swarm/sites.ts. */
+  toldSeed(seed: number, blob: number): readonly number[] {
+    const { epoch } = this.#tracker;
+    const { blobs } = this.#world.scenario;
+    const at = seed * blobs.length + blob;
+    const known = this.#told.get(at);
+    if (known?.epoch === epoch) return known.turns;
+    const state = { have: 'none', size: this.#sizeOf(blob) } as const;
+    const told = this.#tracker.announce(String(seed), keyOf(blob), state, this.#world.wheel.now);
+    const turns = told.map(({ id }) => Number(id));
+    this.#told.set(at, { epoch, turns });
+    return turns;
   }
 
   /** What the tracker is told. Where pieces are read in turn, no blob is too small for that. */

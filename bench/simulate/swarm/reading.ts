@@ -1,5 +1,5 @@
 import { LISTEN_MS, ReadingPlan, type Run } from '../../../lib/swarm/reading-plan.ts';
-import { readerOf } from '../../../lib/swarm/stripes.ts';
+import { turnOf } from './turn-of.ts';
 import type { World } from './world.ts';
 
 /** Whom the reader asks about the cluster. */
@@ -8,6 +8,8 @@ export interface ReadingHost {
   owners(blob: number): readonly number[];
   /** Turn -> the seed that reads in it now. */
   turns(blob: number): readonly number[];
+  /** A piece is at a seed. */
+  landed(seed: number, blob: number): void;
   act(end: number): void;
 }
 
@@ -89,6 +91,7 @@ export class Reading {
     this.#reading.delete(`${end}:${blob}`);
     this.#world.seeds[end - scenario.nodes]!.landed(blob, piece, wheel.now);
     this.#host.act(end);
+    this.#host.landed(end, blob);
     this.#proceed(end, blob);
   }
 
@@ -137,18 +140,11 @@ export class Reading {
   #planOf(seed: number, blob: number): ReadingPlan {
     const { scenario, wheel } = this.#world;
     const core = this.#world.seeds[seed - scenario.nodes]!;
-    const { bytes, pieceBytes, pieces } = scenario.blobs[blob]!;
-    const geometry = { pieceBytes, size: bytes };
+    const { pieces } = scenario.blobs[blob]!;
     const view = {
       pieces,
       has: (piece: number) => core.has(blob, piece),
-      mine: (piece: number) => {
-        const turns = this.#host.turns(blob);
-        const reader = scenario.profile.stripes
-          ? readerOf(turns, geometry, piece)
-          : turns[piece % turns.length];
-        return reader === seed;
-      },
+      mine: (piece: number) => turnOf(scenario, this.#host.turns(blob), blob, piece) === seed,
       holders: (piece: number) => core.holders(blob, piece),
       spread: () => core.spread(blob),
     };

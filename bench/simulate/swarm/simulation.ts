@@ -7,6 +7,7 @@ import type { Scenario } from '../scenario.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import { FallingBack } from './falling-back.ts';
+import { Importing } from './importing.ts';
 import { Joining } from './joining.ts';
 import { Reading } from './reading.ts';
 import { Talk } from './talk.ts';
@@ -31,6 +32,7 @@ export class Simulation {
   readonly #world: World;
   readonly #joining: Joining;
   readonly #reading: Reading;
+  readonly #importing: Importing;
   readonly #fallingBack: FallingBack;
   readonly #transfers: Transfers;
   readonly #talk: Talk;
@@ -54,6 +56,12 @@ export class Simulation {
     this.#reading = new Reading(world, {
       owners: (blob) => this.#joining.owners(blob),
       turns: (blob) => this.#joining.turns(blob),
+      landed: (seed, blob) => this.#importing.landed(seed, blob),
+      act,
+    });
+    this.#importing = new Importing(world, {
+      told: (seed, blob) => this.#joining.toldSeed(seed, blob),
+      wanted: (seed, blob) => this.#wanted(seed, blob),
       act,
     });
     this.#fallingBack = new FallingBack(world, {
@@ -102,6 +110,7 @@ export class Simulation {
       case Happens.flowEnds:
         if (!this.#world.flows.ended(a, b)) break;
         if (this.#reading.isRead(a)) this.#reading.landed(a);
+        else if (this.#importing.isImport(a)) this.#importing.ended(a);
         else transfers.sent(a);
         break;
       case Happens.request:
@@ -168,6 +177,15 @@ export class Simulation {
       case Happens.askAgain:
         this.#joining.askAgain(a);
         break;
+      case Happens.importerMet:
+        this.#importing.met(a, b);
+        break;
+      case Happens.importable:
+        this.#importing.heard(a);
+        break;
+      case Happens.importStarts:
+        this.#importing.starts(a);
+        break;
       case Happens.crash:
         this.#crash();
         break;
@@ -215,7 +233,7 @@ export class Simulation {
     const ab = links.find(a, b);
     const ba = links.back(a, ab);
     scenario.blobs.forEach(({ pieces }, blob) => {
-      if (seed !== undefined && !this.#joining.owners(blob).includes(seed)) return;
+      if (seed !== undefined && !this.#joining.toldSeed(seed, blob).includes(seed)) return;
       const coreA = this.#world.node(a);
       const coreB = this.#world.core(b);
       coreA.peerShares(ab, blob);
@@ -230,8 +248,14 @@ export class Simulation {
         }
       }
       this.#talk.act(b);
-      if (seed !== undefined) this.#reading.wanted(seed, blob);
+      if (seed !== undefined) this.#wanted(seed, blob);
     });
+  }
+
+  /** Somebody shares the blob with a seed that owns it. */
+  #wanted(seed: number, blob: number): void {
+    this.#reading.wanted(seed, blob);
+    this.#importing.wanted(seed, blob);
   }
 
   #ban(node: number, liar: number): void {
@@ -288,6 +312,7 @@ export class Simulation {
     this.#world.die(end);
     // Reads first: the others take whatever else runs to it.
     this.#reading.end(end);
+    this.#importing.end(end);
     this.#transfers.end(end);
   }
 
@@ -311,6 +336,7 @@ export class Simulation {
         this.#world.seeds[end - nodes]!.tick(wheel.now);
         this.#talk.act(end);
         this.#reading.tickSeed(end);
+        this.#importing.tickSeed(end);
       } else if (tally.missing[end]! > 0) {
         this.#transfers.progress(end, FRESH_MS);
         this.#world.node(end).tick(wheel.now);

@@ -3,6 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
+import { supernodesFor } from '../../core/zones.ts';
 import type { BlobKey, DhtDoor, MemberAnswer, MemberQuestion } from '../../wire/member-codec.ts';
 import type { Announcement, Discovery, DiscoveryListener } from '../discovery.ts';
 import { NO_LEASES } from '../leases.ts';
@@ -136,7 +137,7 @@ class MemberDiscovery implements DhtDiscovery {
   }
 
   owner(digest: Digest): PeerInfo | undefined {
-    return rendezvousOwner(digest, this.supernodes);
+    return rendezvousOwner(digest, supernodesFor(this.#options.peer.zone, this.supernodes));
   }
 
   listen(listener: DiscoveryListener): void {

@@ -3,6 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { rendezvousOwner } from '../../core/rendezvous.ts';
+import { supernodesFor } from '../../core/zones.ts';
 import { setterOf } from '../../security/signed-settings.ts';
 import { settingsOf } from '../../wire/control-codec.ts';
 import { CONTROL_PATH, type ControlMessage, MAX_BLOBS_PER_MESSAGE } from '../../wire/control-messages.ts';
@@ -62,6 +63,7 @@ export function createTrackerDiscovery(
 
 class TrackerDiscovery implements Discovery {
   readonly #deps: TrackerDiscoveryDeps;
+  readonly #peer: PeerInfo;
   readonly #links: readonly TrackerLink[];
   readonly leases: TrackerLeases;
   readonly #shared = new Map<Digest, Shared>();
@@ -82,6 +84,7 @@ class TrackerDiscovery implements Discovery {
 
   constructor(deps: TrackerDiscoveryDeps, urls: readonly string[], peer: PeerInfo) {
     this.#deps = deps;
+    this.#peer = peer;
     this.#links = urls.map((url) => {
       const link: TrackerLink = new TrackerLink(
         deps,
@@ -115,7 +118,7 @@ class TrackerDiscovery implements Discovery {
     const connected = this.#links.filter((link) => link.connected);
     // What the trackers told before they went is the best there is.
     const link = rendezvousOwner(digest, connected.length > 0 ? connected : this.#links);
-    return link === undefined ? undefined : rendezvousOwner(digest, link.supernodes);
+    return link && rendezvousOwner(digest, supernodesFor(this.#peer.zone, link.supernodes));
   }
 
   listen(listener: DiscoveryListener): void {

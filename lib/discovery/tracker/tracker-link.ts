@@ -50,6 +50,8 @@ export interface TrackerLinkDeps {
   readonly reporter?:
     | { watched(link: object, watch: WatchMessage, send: (report: ReportMessage) => void): void }
     | undefined;
+  /** Told the zone that we are in, as a tracker knows it from our address; only when we have named none. */
+  readonly placed?: ((zone: string) => void) | undefined;
   /** @default over WebSockets */
   readonly dial?: DialControl | undefined;
   /** Milliseconds since the epoch. @default the system's */
@@ -212,6 +214,7 @@ export class TrackerLink {
       this.#endOld();
       this.#deps.credentials?.time.heard(this.id, message.clusterTimeMs, this.#greetedAtMs);
       this.#supernodes = message.supernodes ?? [];
+      if (message.zone !== undefined) this.#deps.placed?.(message.zone);
       this.#cancelTimer();
       this.#keepAlive(socket, message.heartbeatMs);
       this.#deps.log.info({ tracker: this.id }, 'tracker connected');

@@ -1,8 +1,8 @@
+import { parseNetworks } from '../../../lib/config/networks.ts';
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import type { PreheatWishText } from '../../../lib/wire/preheat-messages.ts';
 import { readAnnouncePath } from '../../../tracker/announce-gate.ts';
 import { parseApiKeys } from '../../../tracker/api/api-keys.ts';
-import { parseNetworks } from '../../../tracker/networks.ts';
 import { parseManifestUrl } from '../../../tracker/preheat/manifest-url.ts';
 import { parsePreheatRegistry } from '../../../tracker/preheat/registry-names.ts';
 import { parseWish } from '../../../tracker/preheat/wish.ts';
@@ -51,7 +51,7 @@ export const target: FuzzTarget = {
     'tracker/preheat/node-choice.ts': ['parseNodeChoice', 'parseBatchSize', 'batchSize'],
     'tracker/preheat/wish.ts': ['parseWish', 'wrong'],
     'tracker/api/api-keys.ts': ['parseApiKeys', 'keyOf', 'hashOf'],
-    'tracker/networks.ts': ['parseNetworks'],
+    'lib/config/networks.ts': ['parseNetworks'],
     'tracker/announce-gate.ts': ['readAnnouncePath'],
   },
   form: 'text',

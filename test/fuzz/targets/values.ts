@@ -6,7 +6,7 @@ const schemas: readonly z.ZodType[] = [
   ...[values.address(), values.advertised(), values.proxyListener(), values.trackerUrl(), values.httpsUrl()],
   ...[values.duration(), values.cacheAfterPull(), values.size(), values.rate(), values.connections()],
   ...[values.plainRate(), values.share(), values.dataDir(), values.logLevel(), values.toggle()],
-  ...[values.name('a zone'), values.redisUrl(), values.objectStoreUrl(), values.httpUrl()],
+  ...[values.zoneName(), values.zoneRule(), values.redisUrl(), values.objectStoreUrl(), values.httpUrl()],
   ...[values.otlpUrl(), values.label()],
 ];
 
@@ -60,6 +60,7 @@ export const target: FuzzTarget = {
       'no',
       'maybe',
       'zone-a',
+      '10.0.0.0/8,fd00::/8=eu/fra',
       'z/z',
     ],
   ],

@@ -1,0 +1,181 @@
+import { ImportPlan } from '../../../lib/swarm/import-plan.ts';
+import { Came } from '../../../lib/swarm/seed-blob.ts';
+import { splitTurns } from '../../../lib/swarm/sites.ts';
+import { Happens } from './events.ts';
+import { turnOf } from './turn-of.ts';
+import type { World } from './world.ts';
+
+/** Whom the importer asks about the cluster. */
+export interface ImportingHost {
+  /** What the tracker tells that seed of the blob; see `turnsFor` in lib/swarm/sites.ts. */
+  told(seed: number, blob: number): readonly number[];
+  /** Another site wants the blob of that seed. */
+  wanted(seed: number, blob: number): void;
+  act(end: number): void;
+}
+
+type Split = ReturnType<typeof splitTurns<number>>;
+
+/** One seed's bringing of one blob into its site. */
+interface Part {
+  readonly seed: number;
+  readonly blob: number;
+  readonly plan: ImportPlan<number>;
+  /** Seeds that bring from this one. */
+  readonly importers: Set<Part>;
+  /** Seeds that it brings from and that know it. */
+  readonly asked: Set<number>;
+}
+
+/** Pieces that seeds bring into their sites from those of others. */
+export class Importing {
+  readonly #world: World;
+  readonly #host: ImportingHost;
+  readonly #parts: Part[] = [];
+  /** `seed:blob` -> its number. */
+  readonly #byName = new Map<string, number>();
+  /** What a seed was told -> the same taken apart: it is asked for each piece. */
+  readonly #split = new WeakMap<readonly number[], Split>();
+  /** Flow -> what it carries. */
+  readonly #flows = new Map<number, { readonly part: Part; readonly piece: number }>();
+
+  constructor(world: World, host: ImportingHost) {
+    this.#world = world;
+    this.#host = host;
+  }
+
+  /** The seed is to have the blob: it asks those from whom its part of it comes. */
+  wanted(seed: number, blob: number): void {
+    const { gateways, sources } = this.#turns(seed, blob);
+    if (gateways === undefined) return;
+    const part = this.#part(seed, blob);
+    const needed = sources.filter((source, turn) => gateways[turn] === seed && source !== seed);
+    for (const source of new Set(needed)) {
+      if (part.asked.has(source) || this.#world.isDead(source)) continue;
+      part.asked.add(source);
+      const at = this.#world.wheel.now + this.#world.latencyMs(seed, source);
+      this.#world.wheel.add(at, Happens.importerMet, source, this.#numberOf(part), 0, 0);
+    }
+    this.#proceed(part);
+  }
+
+  /** A seed hears that another site brings the blob from it. */
+  met(source: number, number: number): void {
+    const part = this.#parts[number]!;
+    if (this.#world.isDead(source)) return;
+    this.#part(source, part.blob).importers.add(part);
+    this.#host.wanted(source, part.blob);
+    this.#tell(source, part.blob);
+  }
+
+  /** A piece is at the seed: those who bring from it hear of that. */
+  landed(seed: number, blob: number): void {
+    this.#tell(seed, blob);
+  }
+
+  /** Something that the part may want is somewhere. */
+  heard(number: number): void {
+    this.#proceed(this.#parts[number]!);
+  }
+
+  /** The request is at its sender. */
+  starts(flow: number): void {
+    if (this.#flows.has(flow)) this.#world.flows.start(flow);
+  }
+
+  isImport(flow: number): boolean {
+    return this.#flows.has(flow);
+  }
+
+  /** The last byte is there. */
+  ended(flow: number): void {
+    const { flows, scenario, seeds, tally, wheel } = this.#world;
+    const { part, piece } = this.#flows.get(flow)!;
+    tally.sent(flows.from[flow]!, part.seed, this.#world.bytesOf(part.blob, piece));
+    this.#flows.delete(flow);
+    flows.release(flow);
+    part.plan.ended(piece);
+    seeds[part.seed - scenario.nodes]!.landed(part.blob, piece, wheel.now, Came.brought);
+    this.#host.act(part.seed);
+    this.#proceed(part);
+    this.#tell(part.seed, part.blob);
+  }
+
+  /** An end died: what runs to or from it ends, and is asked for elsewhere when others know. */
+  end(end: number): void {
+    for (const [flow, { part, piece }] of this.#flows) {
+      const { flows } = this.#world;
+      if (flows.from[flow] !== end && part.seed !== end) continue;
+      flows.stop(flow);
+      this.#flows.delete(flow);
+      part.plan.ended(piece);
+    }
+  }
+
+  /** Other seeds may be in for those that are gone. */
+  tickSeed(seed: number): void {
+    for (const part of this.#parts) if (part.seed === seed) this.wanted(seed, part.blob);
+  }
+
+  #tell(seed: number, blob: number): void {
+    const { wheel } = this.#world;
+    for (const part of this.#part(seed, blob).importers) {
+      const at = wheel.now + this.#world.latencyMs(seed, part.seed);
+      wheel.add(at, Happens.importable, this.#numberOf(part), 0, 0, 0);
+    }
+  }
+
+  #proceed(part: Part): void {
+    const { flows, wheel } = this.#world;
+    if (this.#world.isDead(part.seed)) return;
+    for (let next = part.plan.next(); next !== undefined; next = part.plan.next()) {
+      const { piece, source } = next;
+      const flow = flows.open(source, part.seed, this.#world.bytesOf(part.blob, piece));
+      this.#flows.set(flow, { part, piece });
+      const at = wheel.now + this.#world.latencyMs(part.seed, source);
+      wheel.add(at, Happens.importStarts, flow, 0, 0, 0);
+    }
+  }
+
+  #turns(seed: number, blob: number): Split {
+    const told = this.#host.told(seed, blob);
+    const split = this.#split.get(told) ?? splitTurns(told);
+    this.#split.set(told, split);
+    return split;
+  }
+
+  #numberOf({ blob, seed }: Part): number {
+    return this.#byName.get(`${seed}:${blob}`)!;
+  }
+
+  #part(seed: number, blob: number): Part {
+    const name = `${seed}:${blob}`;
+    const known = this.#parts[this.#byName.get(name) ?? -1];
+    if (known !== undefined) return known;
+    const { scenario, seeds } = this.#world;
+    const { pieces } = scenario.blobs[blob]!;
+    const has = (end: number, piece: number): boolean => seeds[end - scenario.nodes]!.has(blob, piece);
+    const asked = new Set<number>();
+    const plan = new ImportPlan<number>(
+      {
+        pieces,
+        lacks: (piece) => {
+          if (has(seed, piece)) return false;
+          const { gateways } = this.#turns(seed, blob);
+          return gateways !== undefined && turnOf(scenario, gateways, blob, piece) === seed;
+        },
+        holder: (piece, mayAsk) => {
+          const { sources } = this.#turns(seed, blob);
+          const source = turnOf(scenario, sources, blob, piece);
+          const fits = (end: number): boolean => !this.#world.isDead(end) && has(end, piece) && mayAsk(end);
+          if (source !== undefined && asked.has(source) && fits(source)) return source;
+          return source !== seed ? undefined : [...asked].find(fits);
+        },
+      },
+      this.#world.rng.int(pieces),
+    );
+    const part: Part = { seed, blob, plan, importers: new Set(), asked };
+    this.#byName.set(name, this.#parts.push(part) - 1);
+    return part;
+  }
+}

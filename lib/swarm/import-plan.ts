@@ -1,0 +1,59 @@
+/**
+ * Pieces on their way into a gateway at a time: with fewer, the many requests of nodes that have no gateway leave it little
+ * of a border; with more, some borders fill before others.
+ */
+const IMPORTS = 8;
+/** And from one supernode. */
+export const IMPORTS_PER_SOURCE = 4;
+
+/** What a gateway knows of one blob. `S` is a supernode that it is linked to. */
+export interface ImportView<S> {
+  readonly pieces: number;
+  /** Whether the piece is ours to bring into the site, and not here. */
+  lacks(piece: number): boolean;
+  /** One that holds the piece, of those that may be asked; the nearest first. */
+  holder(piece: number, mayAsk: (source: S) => boolean): S | undefined;
+}
+
+/** Which pieces a gateway brings into its site next, and of whom it asks them: each once, a few at a time. */
+export class ImportPlan<S> {
+  readonly #view: ImportView<S>;
+  /** Pieces on their way -> from whom. */
+  readonly #underWay = new Map<number, S>();
+  readonly #asked = new Map<S, number>();
+  /** Where to look next. */
+  #from: number;
+
+  /** @param from where to begin, another place for each gateway: they would all ask the same one first */
+  constructor(view: ImportView<S>, from: number) {
+    this.#view = view;
+    this.#from = from;
+  }
+
+  /** The next one to ask for; tell `ended` when it is here or failed. @returns undefined when there is none now */
+  next(): { readonly piece: number; readonly source: S } | undefined {
+    if (this.#underWay.size >= IMPORTS) return undefined;
+    const { pieces } = this.#view;
+    const mayAsk = (source: S): boolean => (this.#asked.get(source) ?? 0) < IMPORTS_PER_SOURCE;
+    for (let step = 0; step < pieces; step++) {
+      const piece = (this.#from + step) % pieces;
+      if (this.#underWay.has(piece) || !this.#view.lacks(piece)) continue;
+      const source = this.#view.holder(piece, mayAsk);
+      if (source === undefined) continue;
+      this.#from = piece + 1;
+      this.#underWay.set(piece, source);
+      this.#asked.set(source, (this.#asked.get(source) ?? 0) + 1);
+      return { piece, source };
+    }
+    return undefined;
+  }
+
+  ended(piece: number): void {
+    const source = this.#underWay.get(piece);
+    if (source === undefined) return;
+    this.#underWay.delete(piece);
+    const left = this.#asked.get(source)! - 1;
+    if (left === 0) this.#asked.delete(source);
+    else this.#asked.set(source, left);
+  }
+}

@@ -1,0 +1,132 @@
+import t from 'tap';
+import type { Digest } from '../../lib/core/digest.ts';
+import { MemoryCluster } from './memory-cluster.ts';
+
+const MIB = 1024 * 1024;
+const WARM_UP_MS = 20;
+
+/** Zone -> bytes of pieces that came into it from elsewhere, registries apart; each piece that came twice counts twice. */
+function borders(cluster: MemoryCluster): Map<string, number> {
+  const members = [...cluster.nodes, ...cluster.supernodes];
+  const zoneOf = new Map(members.map(({ deps, name }) => [name, deps.self().zone]));
+  const zoneOfId = new Map(members.map(({ deps }) => [deps.self().id, deps.self().zone]));
+  const into = new Map<string, number>();
+  for (const { event, who } of cluster.events) {
+    if (event.kind !== 'piece' || event.from === undefined) continue;
+    const zone = zoneOf.get(who) ?? '?';
+    if (zoneOfId.get(event.from) === zone) continue;
+    into.set(zone, (into.get(zone) ?? 0) + event.bytes);
+  }
+  return into;
+}
+
+async function pullAll(cluster: MemoryCluster, digest: Digest, size: number): Promise<void> {
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+  for (const got of await cluster.until(Promise.all(pulls), 120_000)) {
+    if (got !== digest) throw new Error('a node got other bytes');
+  }
+}
+
+t.test('each blob crosses the border of each zone with supernodes once', async (t) => {
+  for (const size of [34 * MIB, 20 * MIB, 100_000]) {
+    const sites = ['fra', 'ams', 'par'];
+    const cluster = await MemoryCluster.start({ seed: 1, nodes: 6, zones: sites, supernodes: 3, sites });
+    await cluster.run(WARM_UP_MS);
+    const digest = cluster.blob(size);
+    await pullAll(cluster, digest, size);
+    t.equal(cluster.origin.ratio(digest), 1, `${size}: read once from the registry`);
+    for (const [zone, bytes] of borders(cluster)) t.ok(bytes <= size, `${size} ${zone}: ${bytes}`);
+  }
+});
+
+t.test(
+  'a tree of zones: the inner ones get it from the one around them, which alone asks further out',
+  async (t) => {
+    const sites = ['eu', 'eu/fra', 'eu/ams', 'us'];
+    const cluster = await MemoryCluster.start({
+      ...{ seed: 2, nodes: 8, supernodes: 4, sites },
+      zones: ['eu/fra', 'eu/ams/1', 'us', 'eu/fra/rack-2'],
+    });
+    await cluster.run(WARM_UP_MS);
+    const size = 34 * MIB;
+    const digest = cluster.blob(size);
+    await pullAll(cluster, digest, size);
+    t.equal(cluster.origin.ratio(digest), 1);
+    const into = borders(cluster);
+    t.equal(into.get('eu/fra'), size);
+    t.equal(into.get('eu/ams'), size);
+    t.ok((into.get('eu') ?? 0) + (into.get('us') ?? 0) <= size, 'what one reads the other brings');
+  },
+);
+
+t.test(
+  'a supernode dies in the middle: its own zone and those that it read for get the blob all the same',
+  async (t) => {
+    const sites = ['fra', 'ams', 'par'];
+    for (const victim of [0, 1, 2]) {
+      const cluster = await MemoryCluster.start({
+        ...{ seed: 3 + victim, nodes: 3, zones: sites, supernodes: 3, sites },
+        originBytesPerSecond: 8 * MIB,
+      });
+      await cluster.run(WARM_UP_MS);
+      const size = 34 * MIB;
+      const digest = cluster.blob(size);
+      const pulls = pullAll(cluster, digest, size);
+      await cluster.run(700);
+      cluster.crash(cluster.supernodes[victim]!);
+      await pulls;
+      const ratio = cluster.origin.ratio(digest);
+      t.ok(ratio < 1.5, `${ratio.toFixed(3)}x the blob was read`);
+    }
+  },
+);
+
+t.test('a site that is cut off from the others goes on by the registry that it reaches', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({ seed: 7, nodes: 4, zones: sites, supernodes: 2, sites });
+  await cluster.run(WARM_UP_MS);
+  const all = [...cluster.nodes, ...cluster.supernodes];
+  const zoneOf = ({ deps }: (typeof all)[number]): string => deps.self().zone;
+  for (const a of all) {
+    for (const b of all) if (zoneOf(a) < zoneOf(b)) cluster.network.partition(a.name, b.name);
+  }
+  const size = 34 * MIB;
+  const digest = cluster.blob(size);
+  const startedMs = cluster.clock.now();
+  await pullAll(cluster, digest, size);
+  t.ok(cluster.clock.now() - startedMs < 15_000, `${cluster.clock.now() - startedMs} ms`);
+  t.equal(borders(cluster).size, 0);
+  const ratio = cluster.origin.ratio(digest);
+  t.ok(ratio <= 2.2, `${ratio.toFixed(3)}x the blob was read by two sites that know nothing of each other`);
+});
+
+t.test('a budget for the border holds, and nobody goes around it', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 9, nodes: 2, zones: sites, supernodes: 2, sites },
+    limits: (name) => (name.startsWith('super') ? { borderRate: 4 * MIB } : {}),
+  });
+  await cluster.run(WARM_UP_MS);
+  const size = 12 * MIB;
+  const digest = cluster.blob(size);
+  const startedMs = cluster.clock.now();
+  await pullAll(cluster, digest, size);
+  const seconds = (cluster.clock.now() - startedMs) / 1000;
+  t.ok(seconds > 2.5 && seconds < 6, `12 MiB at 4 MiB/s took ${seconds.toFixed(1)} s`);
+  t.equal(cluster.origin.ratio(digest), 1);
+  t.same([...borders(cluster).values()], [size]);
+});
+
+t.test('nodes of a zone that no site looks after get each piece once, from whoever reads it', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 11, nodes: 6, zones: ['fra', 'par', 'nowhere'], supernodes: 2, sites },
+  });
+  await cluster.run(WARM_UP_MS);
+  const size = 34 * MIB;
+  const digest = cluster.blob(size);
+  await pullAll(cluster, digest, size);
+  t.equal(cluster.origin.ratio(digest), 1);
+  const crossed = (borders(cluster).get('nowhere') ?? 0) / size;
+  t.ok(crossed >= 1 && crossed <= 1.1, `${crossed.toFixed(3)}x into the zone without supernodes`);
+});

@@ -1,0 +1,50 @@
+import t from 'tap';
+import { ImportPlan } from '../../lib/swarm/import-plan.ts';
+
+/** Sources `a` and `b` hold the pieces given, 20 pieces are lacked until they are taken out of `lacked`. */
+function setUp(a: readonly number[], b: readonly number[], from = 0) {
+  const lacked = new Set(Array.from({ length: 20 }, (_, piece) => piece));
+  const held = { a: new Set(a), b: new Set(b) };
+  const plan = new ImportPlan<'a' | 'b'>(
+    {
+      pieces: 20,
+      lacks: (piece) => lacked.has(piece),
+      holder: (piece, mayAsk) => (['a', 'b'] as const).find((each) => held[each].has(piece) && mayAsk(each)),
+    },
+    from,
+  );
+  const drain = (): string[] => {
+    const asked: string[] = [];
+    for (let next = plan.next(); next !== undefined; next = plan.next()) {
+      asked.push(`${next.piece} of ${next.source}`);
+    }
+    return asked;
+  };
+  return { lacked, plan, drain };
+}
+
+t.test(
+  'each piece is asked of one who holds it, four of each at a time, and only what is lacked',
+  async (t) => {
+    const { drain, lacked, plan } = setUp([0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9]);
+    lacked.delete(1);
+    const asked = ['0 of a', '2 of a', '3 of a', '4 of a', '5 of b', '6 of b', '7 of b', '8 of b'];
+    t.same(drain(), asked);
+    t.same(drain(), [], 'eight are on their way');
+    plan.ended(0);
+    lacked.delete(0);
+    t.same(drain(), [], 'what a has is here or on its way');
+    plan.ended(5);
+    lacked.delete(5);
+    t.same(drain(), ['9 of b']);
+  },
+);
+
+t.test('it begins where it is told, goes round, and asks again for what did not come', async (t) => {
+  const { drain, plan } = setUp([1, 18], [19], 17);
+  t.same(drain(), ['18 of a', '19 of b', '1 of a']);
+  plan.ended(18);
+  t.same(drain(), ['18 of a']);
+  plan.ended(7);
+  t.same(drain(), [], 'a piece that was not on its way changes nothing');
+});
