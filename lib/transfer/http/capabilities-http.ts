@@ -77,7 +77,7 @@ async function readAnswer(response: IncomingMessage): Promise<CapabilityAnswer |
   if (answer !== undefined) return answer;
   // It may be put again.
   if (response.statusCode === 503)
-    throw new DamselflyError('PEER_BUSY', 'the supernode, or its registry, is busy');
+    {throw new DamselflyError('PEER_BUSY', 'the supernode, or its registry, is busy');}
   throw new DamselflyError('PEER_PROTOCOL', `a supernode answered with status ${response.statusCode ?? 0}`);
 }
 
