@@ -38,7 +38,7 @@ function switchCommand(action: PauseAction, about: string): Command {
     `dfget ${action}`,
     `dfget ${action} harbor.corp`,
     `dfget ${action} --this-node`,
-    `damselfly ${action} --tracker wss://tracker.corp:8400 --ca-dir /etc/damselfly/ca`,
+    `damselfly ${action} --tracker wss://tracker.corp:8400 --ca-dir /var/lib/damselfly/ca`,
   ];
   return new Command(action)
     .description(about)

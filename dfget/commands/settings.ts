@@ -60,7 +60,7 @@ const EXAMPLES = {
   set: [
     'dfget settings set upload-rate=20MB/s registry-rate=50MB/s',
     'dfget settings set log-level=debug --node 2c5985ec',
-    'dfget settings set upload-rate=20MB/s --tracker wss://tracker.corp:8400 --ca-dir /etc/damselfly/ca',
+    'dfget settings set upload-rate=20MB/s --tracker wss://tracker.corp:8400 --ca-dir /var/lib/damselfly/ca',
   ],
   unset: ['dfget settings unset upload-rate --zone eu-1'],
 } as const;

@@ -11,6 +11,7 @@ const peer = { id: 'a1'.repeat(20), role: 'node', host: '10.0.0.1', port: 65_002
 const welcome = encodeControl({
   ...{ type: 'welcome', protocol: 1, trackerId: 'b2'.repeat(20), clusterTimeMs: 1, epoch: 1 },
   heartbeatMs: HEARTBEAT_MS,
+  supernodes: [{ ...peer, role: 'supernode', host: '127.0.0.1' }],
 });
 
 /** A link to a tracker that answers at once, over connections that the test makes old. */
@@ -68,6 +69,15 @@ t.test('when certificates change the connection makes way for a new one, without
   t.same(told, ['welcomed', 'lost', 'welcomed']);
   pass(10 * HEARTBEAT_MS);
   t.equal(dialled.length, 2, 'and that is all');
+  const closing = link.close();
+  pass(10);
+  await closing;
+});
+
+t.test('a supernode on the tracker’s machine is where the tracker is', async (t) => {
+  const { link, pass } = setup();
+  pass(10);
+  t.match(link.supernodes, [{ host: 'tracker' }]);
   const closing = link.close();
   pass(10);
   await closing;

@@ -44,6 +44,7 @@ t.test('this machine needs no key, unless it shows a wrong one, or is not the on
   t.equal(status(caller({ ...HERE, authorization: 'Bearer forged' }, local), []), 401, 'without a key file');
   t.equal(status(caller({ ...HERE, 'x-forwarded-for': '10.1.1.1' }, local)), 401, 'a reverse proxy');
   t.equal(status(caller({ ...HERE, forwarded: 'for=10.1.1.1' }, local)), 401);
+  t.equal(status(caller({ ...HERE, 'x-real-ip': '10.1.1.1' }, local)), 401);
   t.equal(status(caller({ host: 'evil.test:8401' }, local)), 401, 'a name that was made to lead here');
   t.equal(status(caller({ host: 'evil.test:8401' }, { ...local, method: 'GET' })), 401);
 });

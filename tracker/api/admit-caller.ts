@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { comesFromThisMachine } from '../this-machine.ts';
 import { type ApiKeys, shownKey } from './api-keys.ts';
 
 /** A request, as far as it says who asks. */
@@ -22,16 +23,14 @@ const ADMITTED = { admitted: true } as const;
  * that was made to lead here. No web page of another site changes anything, whatever its browser adds to the request.
  */
 export function admitCaller(caller: Caller, keys: ApiKeys): Admission {
-  const { headers, isMember, method, remoteAddress } = caller;
+  const { headers, isMember, method } = caller;
   if (method !== 'GET' && method !== 'HEAD' && isCrossSite(headers)) {
     return { admitted: false, status: 403, why: 'web pages of other sites may change nothing here' };
   }
   const key = shownKey(keys, headers);
   if (key === 'right') return ADMITTED;
   if (key === 'wrong') return { admitted: false, status: 401, why: 'the key is none of --api-key-file' };
-  if (isMember) return ADMITTED;
-  const direct = headers.forwarded === undefined && headers['x-forwarded-for'] === undefined;
-  if (isLoopback(remoteAddress ?? '') && direct && namesLoopback(headers.host ?? '')) return ADMITTED;
+  if (isMember || comesFromThisMachine(caller)) return ADMITTED;
   return { admitted: false, status: 401, why: 'show a key that is in --api-key-file of this tracker' };
 }
 
@@ -41,12 +40,4 @@ function isCrossSite(headers: IncomingHttpHeaders): boolean {
   const { host, origin } = headers;
   if (origin === undefined) return false;
   return !URL.canParse(origin) || new URL(origin).host !== host;
-}
-
-function isLoopback(address: string): boolean {
-  return /^(::ffff:)?127\./.test(address) || address === '::1';
-}
-
-function namesLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host);
 }

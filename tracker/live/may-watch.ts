@@ -1,23 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { isLoopback } from '../../lib/core/loopback.ts';
+import { comesFromThisMachine } from '../this-machine.ts';
 
 /** Cookie that keeps the token for the page and its stream. */
 export const TOKEN_COOKIE = 'damselfly-live';
 
-const LOCAL_NAMES = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i;
-/** A proxy on this machine speaks for others. */
-const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
-
-/**
- * Whether this request may see the cluster: it shows the token, or comes from this machine by a local name, which keeps
- * out pages elsewhere whose names were made to lead here.
- */
+/** Whether this request may see the cluster: it shows the token, or comes from this machine. */
 export function mayWatch({ headers, socket }: IncomingMessage, token: string | undefined): boolean {
   const shown = shownToken(headers);
   if (token !== undefined && shown !== undefined) return sameToken(shown, token);
-  const local = isLoopback(socket.remoteAddress ?? '') && LOCAL_NAMES.test(headers.host ?? '');
-  return local && FORWARDED.every((name) => headers[name] === undefined);
+  return comesFromThisMachine({ headers, remoteAddress: socket.remoteAddress });
 }
 
 /** Compares without telling by its time how much was right. */

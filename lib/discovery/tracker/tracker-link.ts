@@ -10,6 +10,7 @@ import { CONTROL_PROTOCOL_VERSION, type ControlMessage } from '../../wire/contro
 import type { ReportMessage, WatchMessage } from '../../wire/report-messages.ts';
 import type { ControlLink, DialControl } from '../control-link.ts';
 import { AnswerWatch } from './answer-watch.ts';
+import { hostFromHere, seenFromHere } from './seen-from-here.ts';
 import { dialWsControl } from './ws-control-link.ts';
 
 const MIN_BACKOFF_MS = 200;
@@ -62,6 +63,7 @@ export interface TrackerLinkDeps {
 export class TrackerLink {
   /** The tracker's URL: what blobs are sharded by, so every process must spell it the same way. */
   readonly id: string;
+  readonly #host: string | undefined;
   readonly #deps: TrackerLinkDeps;
   readonly #peer: PeerInfo;
   readonly #listener: TrackerLinkListener;
@@ -85,6 +87,7 @@ export class TrackerLink {
   ) {
     this.#deps = deps;
     this.id = options.url;
+    this.#host = hostFromHere(options.url);
     this.#peer = options.peer;
     this.#listener = listener;
     this.#answers = new AnswerWatch(deps.clock, {
@@ -197,7 +200,7 @@ export class TrackerLink {
     this.#answers.heard();
     try {
       const message = text === undefined ? undefined : decodeControl(text);
-      if (message !== undefined) this.#dispatch(socket, message);
+      if (message !== undefined) this.#dispatch(socket, seenFromHere(message, this.#host));
     } catch (error) {
       this.#deps.log.warn({ tracker: this.id, problem: describeError(error) }, 'tracker breaks the protocol');
       socket.close(PROTOCOL_ERROR);
