@@ -17,7 +17,7 @@ export function trackerCommand(): Command {
     schema: trackerConfig,
     defaultFile: '/etc/damselfly/tracker.yaml',
     examples: `  damselfly ca init && damselfly tracker
-  damselfly tracker --listen 0.0.0.0:8400 --http-listen 0.0.0.0:8401 --ca-dir /etc/damselfly/ca
+  damselfly tracker --listen 0.0.0.0:8400 --http-listen 0.0.0.0:8401 --ca-dir /var/lib/damselfly/ca
   damselfly tracker --insecure
 `,
     start: async (deps, config) => {
