@@ -65,6 +65,8 @@ export interface MembersDeps {
   readonly peerStore: PeerStore;
   /** By which others believe what the member reads of a blob. Absent in a cluster without identities. */
   readonly warrantFor?: ((member: string, digest: Digest) => readonly string[]) | undefined;
+  /** Whether who has set these settings may. @default true, as in a cluster without identities */
+  readonly obeys?: ((settings: ClusterSettings) => boolean) | undefined;
 }
 
 /** When members of other trackers turn out to share a blob, so many of ours hear of it at once; others when they ask. */
@@ -205,6 +207,10 @@ export class Members implements PeerStoreHost {
 
   supernodesChanged(): void {
     this.#changed();
+  }
+
+  obeys(settings: ClusterSettings): boolean {
+    return this.#deps.obeys?.(settings) ?? true;
   }
 
   toldSettings(settings: ClusterSettings): void {

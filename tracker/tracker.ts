@@ -3,6 +3,7 @@ import { loadAdminToken } from '../lib/config/load-admin-token.ts';
 import type { Networks } from '../lib/config/networks.ts';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { type ZoneRule, zoneFinder } from '../lib/config/zone-rules.ts';
+import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
 import type { Digest } from '../lib/core/digest.ts';
 import { type AdminServer, joinAddress, startAdminServer } from '../lib/observe/admin-server.ts';
 import type { Logger } from '../lib/observe/log.ts';
@@ -13,7 +14,7 @@ import type { ClusterAuthority } from '../lib/security/cluster-authority.ts';
 import type { Credentials } from '../lib/security/credentials.ts';
 import { warrantPapers } from '../lib/security/read-warrant.ts';
 import { Signatures } from '../lib/security/signatures.ts';
-import { settingsOfNewAuthority } from '../lib/security/signed-settings.ts';
+import { setterOf, settingsOfNewAuthority } from '../lib/security/signed-settings.ts';
 import type { KeyValue } from '../lib/store/key-value/key-value.ts';
 import { TrackerCore } from '../lib/swarm/tracker-core.ts';
 import { AnnounceGate } from './announce-gate.ts';
@@ -103,7 +104,9 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       ? undefined
       : (node: string, digest: Digest) => warrantPapers(signatures, { digest, node, atMs: wallClockMs() });
   const onLeft = (id: string): void => api.jobs.left(id);
-  const members = new Members({ log, clock, metrics, core, peerStore, onLeft, warrantFor });
+  const obeys = (settings: ClusterSettings): boolean =>
+    credentials === undefined || setterOf(credentials, settings).kind !== 'refused';
+  const members = new Members({ log, clock, metrics, core, peerStore, onLeft, obeys, warrantFor });
   const forgetTrust = credentials && followTrust(credentials, members);
   const announcements = new AnnounceQueue(clock);
   const trackerId = randomBytes(20).toString('hex');

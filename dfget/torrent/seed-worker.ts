@@ -20,7 +20,9 @@ const { client, trust } = await createBittorrentClient({
   onProblem: (error) => tell({ type: 'warning', infoHash: '', message: String(error) }),
 });
 const reads = new Map<number, PromiseWithResolvers<Uint8Array>>();
-const torrents = new Map<string, Torrent>();
+/** Its published types leave out `ready`. */
+type Added = Torrent & { readonly ready: boolean };
+const torrents = new Map<string, Added>();
 const sent = new Map<string, number>();
 let lastRead = 0;
 
@@ -36,13 +38,18 @@ client.on('listening', () => tell({ type: 'listening', port: client.address()?.p
 client.on('error', (error: Error) => tell({ type: 'failed', message: error.message }));
 
 function seed({ infoHash, pieceBytes, size, torrent: file }: SeededFile): void {
-  if (torrents.has(infoHash)) return;
+  const known = torrents.get(infoHash);
+  if (known !== undefined) {
+    // One that is not ready yet says so when it is.
+    if (known.ready) tell({ type: 'seeding', infoHash });
+    return;
+  }
   const torrent = client.add(file, {
     preloadedStore: sharedChunkStore(cache, { infoHash, pieceBytes, size }),
     // Whole, and verified by the store each time it is read.
     skipVerify: true,
     storeCacheSlots: 0,
-  });
+  }) as Added;
   torrents.set(infoHash, torrent);
   torrent.on('ready', () => tell({ type: 'seeding', infoHash }));
   torrent.on('trackerAnnounce', () => tell({ type: 'announced', infoHash }));

@@ -105,7 +105,8 @@ export class Shares {
 
   /**
    * Shares a file made of blobs of the store. What is shared already stays as it is.
-   * @throws BLOB_UNKNOWN when a blob is not here; CONFIG_INVALID without a tracker, or when the port cannot be had;
+   * @throws BLOB_UNKNOWN when a blob is not here; CONFIG_INVALID without a tracker, when the port cannot be had, or
+   * it is shared with another passkey;
    * STORE_*, PIECE_MISMATCH, ABORTED
    */
   share(request: ShareRequest, signal: AbortSignal): Promise<Share> {
@@ -156,6 +157,10 @@ export class Shares {
         const { hashContent, infoHashOf, torrentFile } = await import('./metainfo.ts');
         const { info, sha256 } = await hashContent(request.name, content, signal);
         const infoHash = infoHashOf(info);
+        if (this.#live.has(infoHash)) {
+          const message = `${request.name} is shared already, with another passkey: unshare it first`;
+          throw new DamselflyError('CONFIG_INVALID', message);
+        }
         const passkey = request.passkey ?? randomBytes(PASSKEY_BYTES).toString('hex');
         const announce = announceTo.map((base) => `${base}${ANNOUNCE_PATH}/${passkey}`);
         const comment = request.source;

@@ -1,4 +1,4 @@
-import type { Digest } from '../core/digest.ts';
+import { type Digest, isFileKey } from '../core/digest.ts';
 import { abortedError, describeError } from '../core/errors.ts';
 import { type BlobInfo, pieceOffset } from '../core/geometry.ts';
 import { bytesKey, encodeIndex, indexKey, type KeptIndex } from '../objects/kept-index.ts';
@@ -94,8 +94,10 @@ export class KeepBlobs {
   }
 
   #begin(info: BlobInfo, complete: boolean, afterMs: number): void {
-    if (this.#closed) return;
+    // What is at a URL may be another tomorrow, and its key does not say whether it is right.
+    if (this.#closed || isFileKey(info.digest)) return;
     const sending: Sending = { info, complete, ending: new AbortController(), wake: () => {} };
+    sending.ending.signal.addEventListener('abort', () => sending.wake(), { once: true });
     this.#sending.set(info.digest, sending);
     const run = this.#send(sending, afterMs)
       .catch((error: unknown) => {
@@ -180,7 +182,11 @@ export class KeepBlobs {
     while (this.#busy >= MOST_AT_ONCE && !signal.aborted) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    if (signal.aborted) throw abortedError(signal);
+    if (signal.aborted) {
+      // The turn that it may have been given is the next one's.
+      this.#waiting.shift()?.();
+      throw abortedError(signal);
+    }
     this.#busy++;
     try {
       await this.#limited(signal, act);
@@ -212,7 +218,6 @@ export class KeepBlobs {
     if (signal.aborted) throw abortedError(signal);
     await new Promise<void>((resolve) => {
       sending.wake = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
     });
     if (signal.aborted) throw abortedError(signal);
   }

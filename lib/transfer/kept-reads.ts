@@ -1,5 +1,5 @@
 import { BoundedMap } from '../core/bounded-map.ts';
-import type { Digest } from '../core/digest.ts';
+import { type Digest, isFileKey } from '../core/digest.ts';
 import { DamselflyError, describeError, hasCode } from '../core/errors.ts';
 import { bytesKey, decodeIndex, indexKey, type KeptIndex } from '../objects/kept-index.ts';
 import type { ObjectStore } from '../objects/object-store.ts';
@@ -58,6 +58,7 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
 
   /** What the store knows of the blob; undefined when it does not have it, or does not answer. @throws ABORTED */
   async index(digest: Digest, signal: AbortSignal): Promise<KeptIndex | undefined> {
+    if (isFileKey(digest)) return undefined;
     const { clock, objects } = this.#deps;
     await this.#removing.get(digest);
     const now = clock.now();

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import type { BlobOrigin } from '../../lib/core/node.ts';
+import { MemoryObjectStore } from '../../lib/objects/memory-object-store.ts';
 import { fileOrigin } from '../../lib/origin/file.ts';
 import { fingerprintOf } from '../../lib/security/cluster-authority.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
@@ -40,6 +41,17 @@ t.test('a file at a URL is shared by those whom its source lets read it', async 
   t.same(await cluster.until(Promise.all(pulls)), Array(3).fill(digestOf(bytes)));
   t.equal(cluster.origin.ratio(key), 1, 'and read once');
   t.same(cluster.origin.asked, [PATH], 'after one question for all that show the same');
+});
+
+t.test('a file at a URL never comes into a bucket', async (t) => {
+  const objects = new MemoryObjectStore();
+  const cluster = await MemoryCluster.start({ seed: 9, nodes: 1, supernodes: 1, objects });
+  const key = cluster.origin.addFile(PATH, bytes);
+  const [alice] = cluster.nodes as [Member<PeerEngine>];
+  t.equal(await cluster.until(read(alice, key, placeFor())), digestOf(bytes));
+  await cluster.run(120_000);
+  t.equal(objects.objects.size, 0);
+  t.equal(objects.begun, 0);
 });
 
 t.test('who knows a key, and shows its source nothing that it accepts, gets zero bytes', async (t) => {

@@ -9,11 +9,13 @@ import { hashContent, infoHashOf, torrentFile } from '../../dfget/torrent/metain
 import { PieceCache, sharedChunkStore } from '../../dfget/torrent/piece-cache.ts';
 import { readShares, type ShareRecord, writeShare } from '../../dfget/torrent/share-record.ts';
 import { SharedContent } from '../../dfget/torrent/shared-content.ts';
+import { Shares } from '../../dfget/torrent/shares.ts';
 import { isTorrent } from '../../dfget/torrent/torrent-source.ts';
 import { whatToShare } from '../../dfget/torrent/what-to-share.ts';
 import { digestOf } from '../../lib/core/digest.ts';
 import { blobInfo } from '../../lib/core/geometry.ts';
 import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
 import { archiveHeader, archivePadding, packArchive } from '../../lib/oci/archive/pack.ts';
 import { boot, pass } from '../store/machine.ts';
 import { sampleBlob, storeWhole } from '../store/sample-blob.ts';
@@ -175,6 +177,29 @@ t.test('what is shared is written down for its owner alone, and read again', asy
   const read = await readShares(join(folder, 'torrents'), silentLog());
   t.same(read, [record], 'and what is none is left out');
   t.match(await readFile(join(folder, 'torrents', name), 'utf8'), 'secret');
+});
+
+t.test('what is shared already is not shared with another passkey too', async (t) => {
+  const { clock, content: own, first, store } = await content(t);
+  await own.close();
+  const folder = await mkdtemp(join(tmpdir(), 'damselfly-shares-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const metrics = createMetrics({ defaults: false });
+  const shares = await Shares.open(
+    { clock, log: silentLog(), metrics, store, owner: () => 'ab'.repeat(20) },
+    {
+      ...{ folder, listen: { host: '127.0.0.1', port: 0 } },
+      ...{ announceTo: ['http://127.0.0.1:1'], publishTo: [] },
+    },
+  );
+  t.teardown(() => shares.close());
+  const file = { source: 'a', name: 'a', parts: [{ digest: first.digest, size: first.size }] };
+  const { infoHash } = await shares.share({ ...file, passkey: '1'.repeat(32) }, NEVER);
+  const other = { ...file, passkey: '2'.repeat(32) };
+  await t.rejects(shares.share(other, NEVER), { code: 'CONFIG_INVALID', message: /another passkey/ });
+  t.match(shares.list, [{ infoHash }], 'the first goes on');
+  t.ok(await shares.unshare(infoHash));
+  t.match(await shares.share(other, NEVER), { infoHash });
 });
 
 t.test('only what is whole in the store can be shared', async (t) => {

@@ -62,6 +62,21 @@ t.test('by default the supernodes have it, and no node is told', async (t) => {
   t.equal(job.state, 'succeeded');
 });
 
+t.test('when an owner goes for good, those that had failed count again too', async (t) => {
+  const rig = new CoreRig();
+  for (const number of [1, 2, 3]) rig.join(number, 'supernode');
+  const job = rig.create();
+  rig.resolve();
+  rig.progress(id(1), 'failed');
+  rig.leave(3);
+  rig.pass(70_000);
+  rig.progress(id(2), 'done');
+  t.equal(job.state, 'running', 'the first one is at work');
+  t.same(viewOf(job).failures, []);
+  rig.progress(id(1), 'done');
+  t.equal(job.state, 'succeeded');
+});
+
 t.test('batches begin one after the other, with a pause', async (t) => {
   const rig = new CoreRig();
   for (let number = 1; number <= 5; number++) rig.join(number);

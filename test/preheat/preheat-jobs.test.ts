@@ -112,6 +112,15 @@ t.test('a job that cannot be kept is refused, one of another registry too', asyn
   await t.rejects(jobs.create({ image: 'evil.test/app:v1' }), { code: 'UPSTREAM_UNKNOWN' });
 });
 
+t.test('newer credentials that cannot be noted end no job that is at work', async (t) => {
+  const records = createMemoryKeyValue();
+  const { jobs } = await open(records);
+  const { id: number } = await jobs.create({ image: IMAGE });
+  records.failBatches('EIO');
+  await t.rejects(jobs.create({ image: IMAGE }, SECRET), { code: 'STORE_FAILED' });
+  t.match(jobs.list(9), [{ id: number, state: 'running' }]);
+});
+
 t.test('members ask by their connection', async (t) => {
   const { jobs, join, sent } = await open(createMemoryKeyValue());
   join();

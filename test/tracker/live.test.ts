@@ -1,10 +1,18 @@
 import { once } from 'node:events';
-import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { silentLog } from '../../lib/observe/log.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import type { LiveMessage } from '../../tracker/live/live-messages.ts';
+import { createLiveRoutes } from '../../tracker/live/live-routes.ts';
 import { WatchCluster } from '../../tracker/live/watch-cluster.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { anyPort, layer, peerNamed, start, systemClock } from './control-rig.ts';
@@ -180,6 +188,8 @@ t.test('who may see the page', async (t) => {
   t.equal(await status('/live/state.ts'), 200);
   t.equal(await status('/live/cluster-view.js'), 404, 'only what belongs to the page');
   t.equal(await status('/live/../tracker.ts'), 404);
+  const head = await fetch(`http://127.0.0.1:${port}/live/events`, { method: 'HEAD' });
+  t.equal(head.status, 405, 'a stream is for GET alone');
   const page = await get(port, '/live');
   t.match(page.headers['content-security-policy'], "default-src 'none'");
   t.equal(page.headers['x-content-type-options'], 'nosniff');
@@ -196,4 +206,32 @@ t.test('so many pages and no more; a tracker that stops ends their streams', asy
   await tracker.close();
   await Promise.all(ends);
   t.pass('all have ended');
+});
+
+t.test('a page that does not read is cut off, however much there was to show at first', async (t) => {
+  const mib = (count: number): string => 'x'.repeat(count * 2 ** 20);
+  const show: ((json: string) => void)[] = [];
+  const cluster: Pick<WatchCluster, 'watch' | 'close'> = {
+    watch: (viewer) => {
+      show.push((json) => viewer.show(json));
+      return () => {};
+    },
+    close: () => {},
+  };
+  const routes = createLiveRoutes({ clock: new FakeClock(), log: silentLog(), cluster });
+  t.teardown(() => routes.close());
+  const responses: ServerResponse[] = [];
+  const server = createServer((asked, response) => {
+    responses.push(response);
+    routes.answers(asked, response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { response } = await get((server.address() as AddressInfo).port, '/live/events');
+  t.teardown(() => response.destroy());
+  for (const json of [mib(32), '{}']) show[0]?.(json);
+  t.equal(responses[0]?.destroyed, false, 'the first picture is as large as the cluster');
+  for (const json of [mib(24), '{}']) show[0]?.(json);
+  t.equal(responses[0]?.destroyed, true);
 });

@@ -1,7 +1,15 @@
+import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
+import type { ClusterSettings } from '../../lib/core/cluster-settings.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { signSettings } from '../../lib/security/signed-settings.ts';
+import { encodeControl } from '../../lib/wire/control-codec.ts';
+import { createTracker } from '../../tracker/tracker.ts';
 import { isInstalled } from '../helpers/docker-registry.ts';
 import { type RedisServer, startRedis } from '../helpers/redis-server.ts';
-import { layer } from './control-rig.ts';
+import { testAuthority, testMember } from '../security/cluster.ts';
+import { anyPort, layer, systemClock } from './control-rig.ts';
 import { granted, isShared, type Office, refTo, startOffice, until } from './peer-store-rig.ts';
 
 const skip = isInstalled('redis-server') ? false : 'no redis-server';
@@ -135,4 +143,31 @@ t.test('strangers in Redis are not believed', { skip }, async (t) => {
   seeker.announce('none');
   granted(await seeker.ask());
   t.ok(await isShared(office));
+});
+
+t.test('settings in Redis count when a tracker of the cluster has signed them', { skip }, async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.close());
+  const { Redis } = await import('ioredis');
+  const client = new Redis({ path: redis.url.slice('unix://'.length) });
+  t.teardown(() => client.disconnect());
+  const authority = await testAuthority();
+  const { tls } = await testMember(authority, 'tracker');
+  const credentials = steadyCredentials(tls);
+  t.teardown(() => credentials.close());
+  const settings = { atMs: 5, paused: ['harbor.corp'] };
+  const heard = async (put: ClusterSettings): Promise<boolean> => {
+    await client.set('damselfly:settings', encodeControl({ type: 'settings', ...put }));
+    const lines: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
+    const tracker = await createTracker(
+      { log, clock: systemClock, rng: createRng(6), authority, credentials },
+      { listen: anyPort, httpListen: anyPort, processMetrics: false, peerStore: redis.url },
+    );
+    await until(() => lines.some((line) => line.includes('shared through Redis')), 'it shares');
+    await tracker.close();
+    return lines.some((line) => line.includes('new settings of the cluster'));
+  };
+  t.notOk(await heard(settings), 'nobody has signed them');
+  t.ok(await heard(signSettings(credentials, settings)));
 });

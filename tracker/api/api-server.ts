@@ -51,7 +51,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   return {
     answer(request, response) {
       if (!OURS.test(request.url ?? '')) return false;
-      loading ??= routes(deps);
+      loading ??= routes(deps).catch((error: unknown) => {
+        // The next request tries again.
+        loading = undefined;
+        throw error;
+      });
       loading.then(
         (app) => app.routing(request, response),
         (error: unknown) => {
@@ -62,7 +66,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       return true;
     },
     async close() {
-      await (await loading)?.close();
+      await (await loading?.catch(() => undefined))?.close();
     },
   };
 }

@@ -4,7 +4,7 @@ import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value
 import { PreheatJobs } from '../preheat/preheat-jobs.ts';
 import { createRegistryNames, type PreheatRegistry } from '../preheat/registry-names.ts';
 import { type ApiServerDeps, createApiServer } from './api-server.ts';
-import { followApiKeys } from './follow-api-keys.ts';
+import { type FollowedKeys, followApiKeys } from './follow-api-keys.ts';
 
 export interface OpenApiDeps extends Omit<ApiServerDeps, 'jobs' | 'names' | 'keys'> {
   /** Milliseconds since the epoch. */
@@ -33,8 +33,10 @@ export interface TrackerApi {
 /** @throws CONFIG_INVALID when the file with the keys is not there, or wrong */
 export async function openApi(deps: OpenApiDeps, options: ApiOptions): Promise<TrackerApi> {
   const { records = createMemoryKeyValue() } = deps;
+  let followed: FollowedKeys | undefined;
   try {
     const keys = await followApiKeys(deps, options.apiKeyFile);
+    followed = keys;
     const names = createRegistryNames(options.preheatRegistry ?? []);
     const jobs = await PreheatJobs.open(
       { ...deps, records },
@@ -52,6 +54,7 @@ export async function openApi(deps: OpenApiDeps, options: ApiOptions): Promise<T
       },
     };
   } catch (error) {
+    followed?.close();
     await records.close();
     throw error;
   }

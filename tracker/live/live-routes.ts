@@ -28,7 +28,7 @@ const HEADERS = {
 export interface LiveDeps {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly cluster: WatchCluster;
+  readonly cluster: Pick<WatchCluster, 'watch' | 'close'>;
   /** Who is not on this machine has to show it; without one nobody else may watch. */
   readonly token?: string | undefined;
 }
@@ -55,9 +55,12 @@ export function createLiveRoutes({ clock, cluster, log, token }: LiveDeps): Live
     response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
     response.write(`retry: ${RETRY_MS}\n\n`);
     streams.add(response);
+    /** Bytes of the first message, which shows everything: a large cluster's alone may be more than the limit. */
+    let whole = 0;
     const stop = cluster.watch({
       show: (json) => {
-        if (response.writableLength > MAX_UNREAD_BYTES) response.destroy();
+        whole ||= Buffer.byteLength(json);
+        if (response.writableLength > whole + MAX_UNREAD_BYTES) response.destroy();
         else response.write(`data: ${json}\n\n`);
       },
     });
@@ -86,7 +89,8 @@ export function createLiveRoutes({ clock, cluster, log, token }: LiveDeps): Live
         return false;
       }
       const shown = new URLSearchParams(query).get('token');
-      if (request.method !== 'GET' && request.method !== 'HEAD') {
+      const isHead = request.method === 'HEAD' && path !== '/live/events';
+      if (request.method !== 'GET' && !isHead) {
         end(response, 405, 'text/plain', 'only GET\n');
       } else if (shown !== null && token !== undefined && sameToken(shown, token)) {
         // From here on the cookie carries it: it should not stay where addresses are shown and kept.

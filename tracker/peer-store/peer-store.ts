@@ -38,6 +38,8 @@ export interface PeerStoreHost {
   found(digest: Digest): void;
   /** Other trackers' supernodes came or went: the core knows. */
   supernodesChanged(): void;
+  /** Whether whoever has set these may: everybody who reaches the store can put some there. */
+  obeys(settings: ClusterSettings): boolean;
   /** Another tracker was told these. */
   toldSettings(settings: ClusterSettings): void;
 }

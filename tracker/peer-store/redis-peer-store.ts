@@ -309,7 +309,9 @@ class RedisPeerStore implements PeerStore {
   }
 
   async #agreeOnSettings(text: string | null): Promise<void> {
-    const stored = readSettings(text);
+    const read = readSettings(text);
+    // What is not obeyed is as good as not there: ours take its place.
+    const stored = read !== undefined && this.#host.obeys(read) ? read : undefined;
     const own = this.#settings;
     if (stored !== undefined && isNewer(stored, own)) {
       this.#settings = stored;

@@ -105,10 +105,8 @@ export class PreheatCore {
       this.#secrets.set(job, authorization);
       job.credentials = 'given';
     }
-    if (isNew) {
-      this.#changed(job);
-      this.tick(nowMs);
-    }
+    if (isNew || authorization !== undefined) this.#changed(job);
+    if (isNew) this.tick(nowMs);
     return job;
   }
 
@@ -130,7 +128,8 @@ export class PreheatCore {
         this.#order(job, [member.id]);
       }
     }
-    this.tick(nowMs);
+    // All else can wait for time to pass: members come by the thousand after a restart.
+    for (const [job, run] of [...this.#runs]) if (!job.resolved) this.#resolve(job, run, nowMs);
   }
 
   /** What a member can be chosen by, which it tells once it has joined. */
@@ -348,7 +347,10 @@ export class PreheatCore {
         job.batches = job.batches.map((batch) => batch.filter((each) => each !== id));
         const others = (job.batches[job.batch] ?? []).filter((each) => this.#members.has(each));
         for (const each of others) {
-          if (job.targets.get(each)?.state === 'done') run.pending++;
+          const other = job.targets.get(each);
+          if (other === undefined || !isFinal(other)) continue;
+          delete other.error;
+          run.pending++;
         }
         this.#order(job, others);
         continue;

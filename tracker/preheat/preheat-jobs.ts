@@ -95,7 +95,7 @@ export class PreheatJobs {
     try {
       await this.#save({ sync: true });
     } catch (error) {
-      this.cancel(id);
+      if (job.key === key) this.cancel(id);
       throw error;
     }
     return viewOf(job);
