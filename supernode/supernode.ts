@@ -5,7 +5,7 @@ import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { EngineDeps } from '../lib/transfer/engine-deps.ts';
 import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
 import { openPeerHost, type PeerHost, type PeerHostDeps } from '../lib/transfer/peer-host.ts';
-import { SeedEngine } from '../lib/transfer/seed-engine.ts';
+import { SeedEngine } from '../lib/transfer/seed/seed-engine.ts';
 import type { SupernodeConfig } from './config.ts';
 
 /**

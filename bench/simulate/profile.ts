@@ -51,7 +51,7 @@ const DAEMON: Profile = {
   // Least of several runs on a shared virtual machine, with pieces of 4 MiB: 0.21 to receive alone,
   // 0.56 for the SHA-256 of the piece and 0.55 for that of the whole blob (both with SHA extensions), 0.36 for the write
   // with its record, which threads beside the event loop do for the most part. In that order, as in
-  // lib/transfer/downloads.ts and piece-sink.ts.
+  // lib/transfer/peers/downloads.ts and piece-sink.ts.
   cpuSecondsPerGB: { check: 0.77, write: 0.36, digest: 0.55 },
   // bench/micro/tracker-costs, several runs: 14 to 16 microseconds of the tracker's main thread to read a message or to
   // write one, more than a third of it in the kernel, and 2.3 to 2.5 for each blob of it.

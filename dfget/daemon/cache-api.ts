@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { parseBlobKey, parseDigest } from '../../lib/core/digest.ts';
 import { MAX_BLOB_BYTES } from '../../lib/core/geometry.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
-import type { NodeCache } from '../../lib/transfer/node-cache.ts';
+import type { NodeCache } from '../../lib/transfer/blobs/node-cache.ts';
 import type { CacheListing, Collected, ImportedImage, RemovedBlob } from '../local-protocol.ts';
 import type { Shares } from '../torrent/shares.ts';
 import { goneSignal } from './gone-signal.ts';

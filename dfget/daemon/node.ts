@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
+import { Spool } from '../../lib/transfer/clients/spool.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
 import {
   type HostParts,
@@ -8,7 +9,6 @@ import {
   type PeerHost,
   type PeerHostDeps,
 } from '../../lib/transfer/peer-host.ts';
-import { Spool } from '../../lib/transfer/spool.ts';
 import type { SignSettings } from '../cluster-changes.ts';
 import { shareOptions } from '../torrent/share-options.ts';
 import { Shares } from '../torrent/shares.ts';

@@ -1,10 +1,10 @@
 import type { PeerInfo } from '../core/node.ts';
 import type { DiscoveryListener } from '../discovery/discovery.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Announcements } from './announcements.ts';
-import type { BlobTable } from './blob-table.ts';
-import type { SharedBlob } from './shared-blob.ts';
-import type { SmallBlobs } from './small-blobs.ts';
+import type { BlobTable } from './blobs/blob-table.ts';
+import type { SharedBlob } from './blobs/shared-blob.ts';
+import type { SmallBlobs } from './clients/small-blobs.ts';
+import type { Announcements } from './peers/announcements.ts';
 
 /** What a node makes of what discovery tells. */
 export function discoveryNews(

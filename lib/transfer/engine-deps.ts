@@ -10,10 +10,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { BlobStore } from '../store/store.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import type { Grants } from './grants.ts';
 import type { Limits } from './limits.ts';
+import type { Vouching } from './proofs/vouching.ts';
+import type { Grants } from './rights/grants.ts';
 import type { PeerNetwork } from './seams.ts';
-import type { Vouching } from './vouching.ts';
 
 /** Everything outside that an engine touches; each has an in-memory twin, so that whole clusters run in one process. */
 export interface EngineDeps {

@@ -1,4 +1,4 @@
-import type { Spool } from './spool.ts';
+import type { Spool } from './clients/spool.ts';
 
 /** What a node does with blobs before and after its clients read them. */
 export interface NodeHabits {

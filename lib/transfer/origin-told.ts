@@ -1,6 +1,6 @@
 import type { BlobOrigin } from '../core/node.ts';
 import type { PeerMessage } from '../wire/peer-messages.ts';
-import type { Neighbour } from './neighbour.ts';
+import type { Neighbour } from './peers/neighbour.ts';
 
 /** Tells the neighbour where the blob can be read and, ahead of that, of which trace the reading is a part. */
 export function tellOrigin(neighbour: Neighbour, handle: number, told: BlobOrigin): void {

@@ -30,18 +30,18 @@ import type { BlobStore } from '../store/store.ts';
 import { storeError } from '../store/store-error.ts';
 import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import type { EngineDeps } from './engine-deps.ts';
-import { Grants } from './grants.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
 import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
 import { PreheatWorker } from './preheat/preheat-worker.ts';
+import { Vouching } from './proofs/vouching.ts';
 import { Reporter } from './reporter.ts';
+import { Grants } from './rights/grants.ts';
 import type { PeerServerHandlers } from './seams.ts';
 import type { SwarmStatus } from './swarm-status.ts';
 import { addTraceApi, type TraceApiDeps } from './trace-api.ts';
-import { Vouching } from './vouching.ts';
 
 /** Settings that a node daemon and a supernode have in common. */
 export interface PeerHostConfig extends DiscoveryConfig {

@@ -1,7 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import type { PeerInfo } from '../core/node.ts';
-import type { Neighbour } from './neighbour.ts';
-import type { SharedBlob } from './shared-blob.ts';
+import type { SharedBlob } from './blobs/shared-blob.ts';
+import type { Neighbour } from './peers/neighbour.ts';
 
 /** What is going on in a node, for people. */
 export interface SwarmStatus {

@@ -12,7 +12,7 @@ export interface Slots {
   readonly down: number;
 }
 
-/** What one member has signed of pieces of one blob, shown to others: lib/transfer/proof-judge.ts says what follows. */
+/** What one member has signed of pieces of one blob, shown to others: lib/transfer/proofs/proof-judge.ts says what follows. */
 export interface Evidence {
   readonly digest: Digest;
   readonly size: number;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Digest } from '../../lib/core/digest.ts';
-import type { SeedEngine } from '../../lib/transfer/seed-engine.ts';
+import type { SeedEngine } from '../../lib/transfer/seed/seed-engine.ts';
 import { type Member, MemoryCluster } from './memory-cluster.ts';
 
 const MIB = 1024 * 1024;

@@ -22,16 +22,16 @@ import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value
 import { layerStores } from '../../lib/store/layered-store.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
-import type { DeskHabits } from '../../lib/transfer/capability-desk.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
-import { Grants } from '../../lib/transfer/grants.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { createMemoryNetwork, type MemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
 import type { NodeHabits } from '../../lib/transfer/node-habits.ts';
 import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
-import { Vouching } from '../../lib/transfer/vouching.ts';
+import { Vouching } from '../../lib/transfer/proofs/vouching.ts';
+import type { DeskHabits } from '../../lib/transfer/rights/capability-desk.ts';
+import { Grants } from '../../lib/transfer/rights/grants.ts';
+import { SeedEngine } from '../../lib/transfer/seed/seed-engine.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 
 const MIB = 1024 * 1024;

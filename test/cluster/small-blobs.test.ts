@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import type { Digest } from '../../lib/core/digest.ts';
 import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import type { SeedEngine } from '../../lib/transfer/seed-engine.ts';
+import type { SeedEngine } from '../../lib/transfer/seed/seed-engine.ts';
 import { type Member, MemoryCluster } from './memory-cluster.ts';
 
 const KIB = 1024;

@@ -3,7 +3,7 @@ import t from 'tap';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
-import { Spool } from '../../lib/transfer/spool.ts';
+import { Spool } from '../../lib/transfer/clients/spool.ts';
 import { type ClusterOptions, MemoryCluster } from './memory-cluster.ts';
 
 const MIB = 1024 * 1024;

@@ -13,12 +13,12 @@ import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-v
 import type { BlobSummary } from '../../lib/store/store.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
 import type { EngineDeps } from '../../lib/transfer/engine-deps.ts';
-import { Grants } from '../../lib/transfer/grants.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
 import { pacedOrigin } from '../../lib/transfer/paced-origin.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import { SeedEngine } from '../../lib/transfer/seed-engine.ts';
-import { Vouching } from '../../lib/transfer/vouching.ts';
+import { Vouching } from '../../lib/transfer/proofs/vouching.ts';
+import { Grants } from '../../lib/transfer/rights/grants.ts';
+import { SeedEngine } from '../../lib/transfer/seed/seed-engine.ts';
 import type { Fault } from './faults.ts';
 import type { Mutant } from './mutants.ts';
 import { dialSimControl } from './sim-control.ts';

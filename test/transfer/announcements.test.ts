@@ -4,8 +4,8 @@ import type { Announcement } from '../../lib/discovery/discovery.ts';
 import { NO_LEASES } from '../../lib/discovery/leases.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
-import { Announcements } from '../../lib/transfer/announcements.ts';
-import { Neighbour } from '../../lib/transfer/neighbour.ts';
+import { Announcements } from '../../lib/transfer/peers/announcements.ts';
+import { Neighbour } from '../../lib/transfer/peers/neighbour.ts';
 import { writePieces } from '../store/sample-blob.ts';
 import { sharedSample } from './shared-sample.ts';
 

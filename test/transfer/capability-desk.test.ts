@@ -12,9 +12,9 @@ import { createRng } from '../../lib/runtime/rng.ts';
 import { Credentials } from '../../lib/security/credentials.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
-import { CapabilityDesk } from '../../lib/transfer/capability-desk.ts';
-import { CapabilityWallet } from '../../lib/transfer/capability-wallet.ts';
-import { Grants } from '../../lib/transfer/grants.ts';
+import { CapabilityDesk } from '../../lib/transfer/rights/capability-desk.ts';
+import { CapabilityWallet } from '../../lib/transfer/rights/capability-wallet.ts';
+import { Grants } from '../../lib/transfer/rights/grants.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 
 const authority = await testAuthority();

@@ -5,11 +5,11 @@ import { createRng } from '../../lib/runtime/rng.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { SharedBlob } from '../../lib/transfer/blobs/shared-blob.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
-import { Conversation } from '../../lib/transfer/conversation.ts';
-import { Neighbour } from '../../lib/transfer/neighbour.ts';
-import { ProofTeller } from '../../lib/transfer/proof-teller.ts';
-import { SharedBlob } from '../../lib/transfer/shared-blob.ts';
+import { Conversation } from '../../lib/transfer/peers/conversation.ts';
+import { Neighbour } from '../../lib/transfer/peers/neighbour.ts';
+import { ProofTeller } from '../../lib/transfer/proofs/proof-teller.ts';
 import { sampleBlob, writePieces } from '../store/sample-blob.ts';
 
 const PIECES = 8;

@@ -3,8 +3,8 @@ import t from 'tap';
 import type { BlobRequest } from '../../lib/core/blob-source.ts';
 import type { ByteRange } from '../../lib/core/range.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
-import { HOLD_BACK_BYTES } from '../../lib/transfer/blob-reader.ts';
-import { readDirectly } from '../../lib/transfer/direct-read.ts';
+import { HOLD_BACK_BYTES } from '../../lib/transfer/clients/blob-reader.ts';
+import { readDirectly } from '../../lib/transfer/clients/direct-read.ts';
 import { sampleBlob } from '../store/sample-blob.ts';
 
 const SIZE = 4 * HOLD_BACK_BYTES;

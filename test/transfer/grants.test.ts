@@ -5,7 +5,7 @@ import type { Digest } from '../../lib/core/digest.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import { type Capability, digestListHash, issueCapability } from '../../lib/security/capability.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
-import { Grants } from '../../lib/transfer/grants.ts';
+import { Grants } from '../../lib/transfer/rights/grants.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 
 const authority = await testAuthority();

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { RateLimit } from '../../lib/runtime/rate-limit.ts';
-import { LocalFirst } from '../../lib/transfer/local-first.ts';
+import { LocalFirst } from '../../lib/transfer/clients/local-first.ts';
 
 const MIB = 1024 * 1024;
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
-import { blobMeant, Neighbour } from '../../lib/transfer/neighbour.ts';
+import { blobMeant, Neighbour } from '../../lib/transfer/peers/neighbour.ts';
 import type { PeerMessage } from '../../lib/wire/peer-messages.ts';
 
 const PEER = { id: 'p'.repeat(40), role: 'node', host: 'p', port: 1, zone: '' } as const;

@@ -7,8 +7,8 @@ import { createMetrics } from '../../lib/observe/metrics.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
-import type { Neighbour } from '../../lib/transfer/neighbour.ts';
-import { Neighbours } from '../../lib/transfer/neighbours.ts';
+import type { Neighbour } from '../../lib/transfer/peers/neighbour.ts';
+import { Neighbours } from '../../lib/transfer/peers/neighbours.ts';
 import type { PeerMessage } from '../../lib/wire/peer-messages.ts';
 
 const PORT = 1;

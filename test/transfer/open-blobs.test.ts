@@ -4,7 +4,7 @@ import type { BlobOrigin } from '../../lib/core/node.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
-import { OpenBlobs } from '../../lib/transfer/open-blobs.ts';
+import { OpenBlobs } from '../../lib/transfer/rights/open-blobs.ts';
 
 const [digest, other] = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [Digest, Digest];
 const place = { upstream: 'r.test', repository: 'team/app', authorization: 'Bearer secret' };

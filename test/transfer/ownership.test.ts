@@ -1,7 +1,7 @@
 import t from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { blobInfo } from '../../lib/core/geometry.ts';
-import { Ownership } from '../../lib/transfer/ownership.ts';
+import { Ownership } from '../../lib/transfer/seed/ownership.ts';
 
 const INFO = blobInfo(digestOf(Buffer.from('a blob'), 'sha256'), 200 * 1024 * 1024);
 const ALL = Array.from({ length: INFO.pieces }, (_, piece) => piece);

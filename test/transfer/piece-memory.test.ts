@@ -5,9 +5,9 @@ import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import type { StoredBlob } from '../../lib/store/store.ts';
-import { readStored } from '../../lib/transfer/blob-reader.ts';
+import { DigestCheck } from '../../lib/transfer/blobs/digest-check.ts';
 import { type BufferPool, createBufferPool } from '../../lib/transfer/buffer-pool.ts';
-import { DigestCheck } from '../../lib/transfer/digest-check.ts';
+import { readStored } from '../../lib/transfer/clients/blob-reader.ts';
 import { NEVER } from '../contract/peer-network-parts.ts';
 import { type SampleBlob, sampleBlob, storeWhole, writePieces } from '../store/sample-blob.ts';
 

@@ -8,9 +8,9 @@ import { createMetrics } from '../../lib/observe/metrics.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { warrantPapers } from '../../lib/security/read-warrant.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
-import { ProofJudge } from '../../lib/transfer/proof-judge.ts';
-import { ToldProofs } from '../../lib/transfer/told-proofs.ts';
-import { OneRead, Vouching } from '../../lib/transfer/vouching.ts';
+import { ProofJudge } from '../../lib/transfer/proofs/proof-judge.ts';
+import { ToldProofs } from '../../lib/transfer/proofs/told-proofs.ts';
+import { OneRead, Vouching } from '../../lib/transfer/proofs/vouching.ts';
 import type { Evidence } from '../../lib/wire/peer-messages.ts';
 import { testAuthority, testMember } from '../security/cluster.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { PullMeter } from '../../lib/transfer/clients/pull-meter.ts';
 import { Limits } from '../../lib/transfer/limits.ts';
-import { PullMeter } from '../../lib/transfer/pull-meter.ts';
 
 const MB = 1e6;
 

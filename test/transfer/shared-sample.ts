@@ -4,8 +4,8 @@ import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import type { StoredBlob } from '../../lib/store/store.ts';
+import { SharedBlob } from '../../lib/transfer/blobs/shared-blob.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
-import { SharedBlob } from '../../lib/transfer/shared-blob.ts';
 import { type SampleBlob, sampleBlob } from '../store/sample-blob.ts';
 
 /** A blob of four pieces that a node shares and holds nothing of, in a store in memory. */

@@ -7,10 +7,10 @@ import { openBlobStore } from '../../lib/store/blob-store.ts';
 import type { Disk, DiskFile } from '../../lib/store/disk/disk.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
-import { HOLD_BACK_BYTES, readShared } from '../../lib/transfer/blob-reader.ts';
+import { PieceSink } from '../../lib/transfer/blobs/piece-sink.ts';
+import { SharedBlob } from '../../lib/transfer/blobs/shared-blob.ts';
 import { createBufferPool, unpooled } from '../../lib/transfer/buffer-pool.ts';
-import { PieceSink } from '../../lib/transfer/piece-sink.ts';
-import { SharedBlob } from '../../lib/transfer/shared-blob.ts';
+import { HOLD_BACK_BYTES, readShared } from '../../lib/transfer/clients/blob-reader.ts';
 import { sampleBlob } from '../store/sample-blob.ts';
 
 const SIZE = 4 * HOLD_BACK_BYTES;

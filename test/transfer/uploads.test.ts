@@ -2,9 +2,9 @@ import t from 'tap';
 import { pieceLength, pieceOffset } from '../../lib/core/geometry.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
-import { Neighbour } from '../../lib/transfer/neighbour.ts';
+import { Neighbour } from '../../lib/transfer/peers/neighbour.ts';
+import { Uploads } from '../../lib/transfer/peers/uploads.ts';
 import type { PieceAdmission } from '../../lib/transfer/seams.ts';
-import { Uploads } from '../../lib/transfer/uploads.ts';
 import { writePieces } from '../store/sample-blob.ts';
 import { sharedSample } from './shared-sample.ts';
 

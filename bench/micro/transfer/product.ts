@@ -6,14 +6,14 @@ import { silentLog } from '../../../lib/observe/log.ts';
 import { createMetrics } from '../../../lib/observe/metrics.ts';
 import { createSystemClock } from '../../../lib/runtime/system-clock.ts';
 import type { StoredBlob } from '../../../lib/store/store.ts';
+import { PieceSink } from '../../../lib/transfer/blobs/piece-sink.ts';
+import { SharedBlob } from '../../../lib/transfer/blobs/shared-blob.ts';
 import { createBufferPool } from '../../../lib/transfer/buffer-pool.ts';
 import {
   createHttpPeerNetwork,
   type HttpPeerNetworkOptions,
 } from '../../../lib/transfer/http/http-peer-network.ts';
-import { PieceSink } from '../../../lib/transfer/piece-sink.ts';
 import type { PeerNetwork } from '../../../lib/transfer/seams.ts';
-import { SharedBlob } from '../../../lib/transfer/shared-blob.ts';
 import { steadyCredentials } from '../../fixtures/certificates.ts';
 import {
   inLanes,

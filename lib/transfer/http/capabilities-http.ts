@@ -76,8 +76,9 @@ async function readAnswer(response: IncomingMessage): Promise<CapabilityAnswer |
   const answer = response.statusCode === 200 && text !== undefined ? decodeCapabilityAnswer(text) : undefined;
   if (answer !== undefined) return answer;
   // It may be put again.
-  if (response.statusCode === 503)
-    {throw new DamselflyError('PEER_BUSY', 'the supernode, or its registry, is busy');}
+  if (response.statusCode === 503) {
+    throw new DamselflyError('PEER_BUSY', 'the supernode, or its registry, is busy');
+  }
   throw new DamselflyError('PEER_PROTOCOL', `a supernode answered with status ${response.statusCode ?? 0}`);
 }
 

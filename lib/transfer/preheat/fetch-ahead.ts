@@ -3,7 +3,7 @@ import { DamselflyError } from '../../core/errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { withDeadline } from '../../runtime/deadline.ts';
 import type { BlobStore } from '../../store/store.ts';
-import type { SharedBlob } from '../shared-blob.ts';
+import type { SharedBlob } from '../blobs/shared-blob.ts';
 
 /** A blob that left the swarm tells nobody: so often we look. */
 const LOOK_MS = 1000;

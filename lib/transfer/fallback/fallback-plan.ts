@@ -1,0 +1,128 @@
+import { hash53 } from '../../core/rendezvous.ts';
+import { stripeOf } from '../../swarm/stripes.ts';
+import { MAX_STRIPES } from '../../wire/control-messages.ts';
+import type { SharedBlob } from '../blobs/shared-blob.ts';
+
+/** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
+const RUN_PIECES = 8;
+const RUN_PIECES_ALONE = 32;
+/** What a client needs next, when one piece has not helped: so much that it does not come back for every piece. */
+const WINDOW_PIECES = 4;
+
+/** Pieces that follow one another, reserved in the core. */
+export interface FallbackRun {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface FallbackPlanHost {
+  selfId(): string;
+  reserve(blob: SharedBlob, piece: number): boolean;
+  holders(blob: SharedBlob, piece: number): number;
+  sharers(blob: SharedBlob): readonly unknown[];
+}
+
+/** Which pieces a node reads from the registry when the swarm does not deliver. */
+export class FallbackPlan {
+  readonly #host: FallbackPlanHost;
+
+  constructor(host: FallbackPlanHost) {
+    this.#host = host;
+  }
+
+  /**
+   * Stripes worth reading: the one that the client waits in first, then those of which no neighbour holds some piece.
+   * Nodes begin at different ones, so that few ask for the same.
+   * @param aside what others should bring counts too, and only where the client stands
+   */
+  stripes(blob: SharedBlob, aside: boolean): number[] {
+    const { info } = blob;
+    const next = firstMissing(blob);
+    if (next === undefined) return [];
+    const here = stripeOf(info, next);
+    if (aside) return [here];
+    const missing = new Set<number>();
+    for (let piece = 0; piece < info.pieces; piece++) {
+      if (this.#isNowhere(blob, piece)) missing.add(stripeOf(info, piece));
+    }
+    const from = Math.floor(this.#share(blob) * (stripeOf(info, info.pieces - 1) + 1));
+    const first = missing.delete(here) ? [here] : [];
+    const rest = [...missing];
+    const after = rest.filter((stripe) => stripe >= from);
+    const before = rest.filter((stripe) => stripe < from);
+    return [...first, ...after, ...before].slice(0, MAX_STRIPES);
+  }
+
+  /** The next pieces of the stripe that nobody holds. */
+  nextRun(blob: SharedBlob, stripe: number): FallbackRun | undefined {
+    const { info } = blob;
+    const alone = this.#host.sharers(blob).length === 0 && blob.readers > 0;
+    const most = alone ? RUN_PIECES_ALONE : RUN_PIECES;
+    for (let piece = 0; piece < info.pieces; piece++) {
+      if (stripeOf(info, piece) !== stripe) continue;
+      const run = this.#reserve(blob, piece, most, (each) => this.#isNowhere(blob, each));
+      if (run !== undefined) return run;
+    }
+    return undefined;
+  }
+
+  /**
+   * What the client needs next, whoever holds the first piece of it.
+   * @param first at first one piece: the swarm may go on meanwhile
+   */
+  window(blob: SharedBlob, first: boolean): FallbackRun | undefined {
+    const next = firstMissing(blob);
+    if (next === undefined) return undefined;
+    const end = Math.min(blob.info.pieces, next + WINDOW_PIECES);
+    for (let piece = next; piece < end; piece++) {
+      const run = this.#reserve(
+        blob,
+        piece,
+        first ? 1 : WINDOW_PIECES,
+        (each) => each === next || this.#isNowhere(blob, each),
+      );
+      if (run !== undefined) return run;
+    }
+    return undefined;
+  }
+
+  /** From this piece on for as long as pieces of its stripe are wanted. */
+  #reserve(
+    blob: SharedBlob,
+    first: number,
+    most: number,
+    wanted: (piece: number) => boolean,
+  ): FallbackRun | undefined {
+    const { info } = blob;
+    const stripe = stripeOf(info, first);
+    let end = first;
+    while (
+      end < info.pieces &&
+      end - first < most &&
+      stripeOf(info, end) === stripe &&
+      !blob.stored.have.has(end) &&
+      wanted(end) &&
+      this.#host.reserve(blob, end)
+    ) {
+      end++;
+    }
+    return end === first ? undefined : { first, last: end - 1 };
+  }
+
+  #isNowhere(blob: SharedBlob, piece: number): boolean {
+    return !blob.stored.have.has(piece) && this.#host.holders(blob, piece) === 0;
+  }
+
+  #share(blob: SharedBlob): number {
+    return hash53(`${this.#host.selfId()}\n${blob.digest}\nstart`) / 2 ** 53;
+  }
+}
+
+/** The piece that the client waits for. At its end it waits for the digest, and so for whatever is missing before it. */
+function firstMissing({ cursor, info, stored }: SharedBlob): number | undefined {
+  for (let step = 0; step < info.pieces; step++) {
+    const piece = (cursor + step) % info.pieces;
+    if (!stored.have.has(piece)) return piece;
+  }
+  return undefined;
+}

@@ -1,0 +1,77 @@
+import { pieceHash } from '../../core/digest.ts';
+import { pieceLength, pieceOffset } from '../../core/geometry.ts';
+import type { OriginClient } from '../../origin/origin-client.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { PieceSink } from '../blobs/piece-sink.ts';
+import type { SharedBlob } from '../blobs/shared-blob.ts';
+import type { BufferPool } from '../buffer-pool.ts';
+import type { OneRead } from '../proofs/vouching.ts';
+
+export interface ReadRunDeps {
+  readonly origin: Pick<OriginClient, 'readBlob'>;
+  readonly pool: BufferPool;
+  readonly clock: Clock;
+  readonly sink: PieceSink;
+}
+
+/** Pieces of a blob that follow one another, to be read in one go. */
+export interface PieceRun {
+  readonly blob: SharedBlob;
+  readonly first: number;
+  readonly last: number;
+  /** Gives the proofs. */
+  readonly read: OneRead;
+}
+
+export interface RunProgress {
+  /** Bytes came. */
+  moved(): void;
+  /** The piece is verified by our own hash, and stored. */
+  obtained(piece: number): void;
+}
+
+/**
+ * Reads pieces from the registry by one Range request, into the store.
+ * @throws UPSTREAM_*, STORE_*, ABORTED
+ */
+export async function readRun(
+  { clock, origin, pool, sink }: ReadRunDeps,
+  { blob, first, last, read }: PieceRun,
+  progress: RunProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  const { info } = blob;
+  if (blob.origin === undefined) return;
+  const start = pieceOffset(info, first);
+  const end = pieceOffset(info, last) + pieceLength(info, last);
+  const wanted = { origin: blob.origin, digest: blob.digest, size: info.size, start, end };
+  const askedMs = clock.now();
+  const body = await origin.readBlob(wanted, { signal });
+  let index = first;
+  let filled = 0;
+  let buffer = await pool.acquire(pieceLength(info, index), signal);
+  try {
+    for await (const chunk of body.bytes) {
+      for (let taken = 0; taken < chunk.length; ) {
+        const part = chunk.subarray(taken, taken + buffer.bytes.length - filled);
+        buffer.bytes.set(part, filled);
+        filled += part.length;
+        taken += part.length;
+        // Bytes show that the registry answers, even before a slow piece is whole.
+        blob.lastProgressMs = clock.now();
+        progress.moved();
+        if (filled < buffer.bytes.length) continue;
+        const proof = read.proof(index, pieceHash(buffer.bytes));
+        await sink.accept(blob, proof, buffer, 'origin', { askedMs, arrivedMs: clock.now() });
+        progress.obtained(index);
+        buffer.release();
+        if (index === last) return;
+        index++;
+        filled = 0;
+        buffer = await pool.acquire(pieceLength(info, index), signal);
+      }
+    }
+  } finally {
+    buffer.release();
+  }
+}

@@ -1,0 +1,297 @@
+import { BoundedMap } from '../../core/bounded-map.ts';
+import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
+import type { PeerInfo } from '../../core/node.ts';
+import type { Logger } from '../../observe/log.ts';
+import type { Metrics } from '../../observe/metrics.ts';
+import type { Trace, TraceEvent } from '../../observe/trace.ts';
+import { type Clock, every } from '../../runtime/clock.ts';
+import { decodePeerMessage, encodePeerMessage, encodePeerMessages } from '../../wire/peer-codec.ts';
+import { type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from '../../wire/peer-messages.ts';
+import type { Link, LinkDialer } from '../seams.ts';
+import { Neighbour } from './neighbour.ts';
+
+/** A neighbour that does not read its messages is dropped before its queue eats our memory. */
+const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** How long the other side may take to say hello. */
+const HELLO_TIMEOUT_MS = 5000;
+const DIAL_TIMEOUT_MS = 5000;
+/** After a failed dial the same peer is left alone this long. */
+const REDIAL_AFTER_MS = 2000;
+/** Peers that could not be dialled and are remembered; the one tried longest ago goes first. */
+const MAX_UNREACHED = 1024;
+/** Links we keep at most; a tracker hands out about ten neighbours a blob, and layers share them. */
+const MAX_LINKS = 256;
+/** Up to so many are kept also without use: without a tracker they are all that a node knows. */
+const KEPT_LINKS = 128;
+/** Links that have become old are looked for so often, and so many at a time are dialled anew. */
+const RELINK_EVERY_MS = 1000;
+const RELINKS_AT_ONCE = 4;
+/** A new link is for a blob that is about to be shared. */
+const NEW_LINK_MS = 60_000;
+
+export interface NeighbourEvents {
+  /** Hellos are exchanged; messages follow. */
+  up(neighbour: Neighbour, hello: Hello): void;
+  message(neighbour: Neighbour, message: PeerMessage): void;
+  down(neighbour: Neighbour): void;
+}
+
+export interface NeighboursDeps {
+  readonly dialer: LinkDialer;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly trace?: Trace | undefined;
+  /** Our own hello, fresh for each link. */
+  readonly hello: () => Hello;
+}
+
+interface Connection {
+  readonly link: Link;
+  readonly neighbour: Neighbour;
+  /** Id of the side that dialled: decides between two links to one peer. */
+  readonly dialer: string;
+  readonly sinceMs: number;
+}
+
+/** The links of one process: dials, accepts, says hello, keeps one link a peer, and never speaks to the banned. */
+export class Neighbours {
+  readonly #deps: NeighboursDeps;
+  readonly #events: NeighbourEvents;
+  readonly #connections = new Map<string, Connection>();
+  readonly #dialling = new Map<string, PeerInfo>();
+  readonly #notBefore = new BoundedMap<number>(MAX_UNREACHED);
+  readonly #banned = new Set<string>();
+  readonly #pending = new Set<Link>();
+  readonly #ending = new AbortController();
+  #stopRelinking: (() => void) | undefined;
+
+  constructor(deps: NeighboursDeps, events: NeighbourEvents) {
+    this.#deps = deps;
+    this.#events = events;
+  }
+
+  get(id: string): Neighbour | undefined {
+    return this.#connections.get(id)?.neighbour;
+  }
+
+  all(): Neighbour[] {
+    return [...this.#connections.values()].map((connection) => connection.neighbour);
+  }
+
+  /** Peers that are being dialled. */
+  dialling(): PeerInfo[] {
+    return [...this.#dialling.values()];
+  }
+
+  /** Whether a supernode is connected or being dialled. */
+  get supernodeExpected(): boolean {
+    const dialled = this.dialling().some((peer) => peer.role === 'supernode');
+    return dialled || this.all().some(({ peer }) => peer.role === 'supernode');
+  }
+
+  /** Dials the peer unless it is linked, being dialled, banned, or failed a moment ago. */
+  connect(peer: PeerInfo): void {
+    const { clock } = this.#deps;
+    if (
+      peer.id === this.#deps.hello().peer.id ||
+      this.#connections.has(peer.id) ||
+      this.#banned.has(peer.id)
+    ) {
+      return;
+    }
+    if (this.#dialling.has(peer.id) || this.#ending.signal.aborted || this.#connections.size >= MAX_LINKS) {
+      return;
+    }
+    if ((this.#notBefore.get(peer.id) ?? 0) > clock.now()) return;
+    this.#begin(peer);
+  }
+
+  #begin(peer: PeerInfo): void {
+    this.#dialling.set(peer.id, peer);
+    void this.#dial(peer).finally(() => this.#dialling.delete(peer.id));
+  }
+
+  /** The second link by the same side takes the place of the first, on both sides: nothing has to be ended before. */
+  #relink(): void {
+    const self = this.#deps.hello().peer.id;
+    let room = RELINKS_AT_ONCE - this.#dialling.size;
+    for (const [id, { dialer, link, neighbour }] of this.#connections) {
+      if (room <= 0 || dialer !== self) continue;
+      const isLeftAlone = (this.#notBefore.get(id) ?? 0) > this.#deps.clock.now();
+      if (isLeftAlone || this.#dialling.has(id) || link.isOld !== true) continue;
+      room--;
+      this.#begin(neighbour.peer);
+    }
+  }
+
+  async #dial(peer: PeerInfo): Promise<void> {
+    const { clock, dialer, log } = this.#deps;
+    const timeout = new AbortController();
+    const cancel = clock.after(DIAL_TIMEOUT_MS, () =>
+      timeout.abort(new DamselflyError('PEER_UNREACHABLE', `no answer within ${DIAL_TIMEOUT_MS} ms`)),
+    );
+    try {
+      const signal = AbortSignal.any([timeout.signal, this.#ending.signal]);
+      this.#greet(await dialer.dial({ host: peer.host, port: peer.port }, { signal }), true);
+    } catch (error) {
+      this.#notBefore.set(peer.id, clock.now() + REDIAL_AFTER_MS);
+      log.debug(
+        { peer: peer.id, host: peer.host, port: peer.port, error: describeError(error) },
+        'peer not reached',
+      );
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Takes a link that a peer dialled. */
+  accept(link: Link): void {
+    if (this.#ending.signal.aborted || this.#connections.size + this.#pending.size >= MAX_LINKS * 2) {
+      link.close('too many links');
+    } else this.#greet(link, false);
+  }
+
+  #greet(link: Link, dialledByUs: boolean): void {
+    const { clock, hello, log } = this.#deps;
+    let connection: Connection | undefined;
+    let refused = false;
+    this.#pending.add(link);
+    const cancelTimeout = clock.after(HELLO_TIMEOUT_MS, () => link.close('no hello'));
+    // First, because listening may deliver their hello at once, and everything after it answers that.
+    link.send(encodePeerMessage(hello()));
+    link.listen({
+      message: (bytes) => {
+        try {
+          const message = decodePeerMessage(bytes);
+          // Who was refused may have said more before it heard of that.
+          if (message === undefined || refused) return;
+          if (connection !== undefined) {
+            // A link that lost against a second one to the same peer may still deliver what was under way.
+            if (this.#connections.get(connection.neighbour.peer.id) === connection) {
+              this.#events.message(connection.neighbour, message);
+            }
+            return;
+          }
+          if (message.type !== 'hello') throw new DamselflyError('PEER_PROTOCOL', 'a message before hello');
+          cancelTimeout();
+          this.#pending.delete(link);
+          connection = this.#welcome(link, message, dialledByUs);
+          refused = connection === undefined;
+        } catch (error) {
+          log.warn({ host: link.remoteHost, error: describeError(error) }, 'peer broke the protocol');
+          link.close('protocol error');
+        }
+      },
+      closed: () => {
+        cancelTimeout();
+        this.#pending.delete(link);
+        if (connection !== undefined) this.#drop(connection);
+      },
+    });
+  }
+
+  #welcome(link: Link, hello: Hello, dialledByUs: boolean): Connection | undefined {
+    const self = this.#deps.hello().peer.id;
+    const { peer } = hello;
+    if (hello.protocol !== PEER_PROTOCOL_VERSION) {
+      throw new DamselflyError(
+        'PEER_PROTOCOL',
+        `speaks protocol ${hello.protocol}, we speak ${PEER_PROTOCOL_VERSION}`,
+      );
+    }
+    const { member } = link;
+    if (member !== undefined && (member.id !== peer.id || member.role !== peer.role)) {
+      this.#deps.metrics.strangers.inc({ reason: 'other-identity' });
+      throw new DamselflyError('PEER_PROTOCOL', `a ${member.role} says hello in the name of another`);
+    }
+    if (peer.id === self || this.#banned.has(peer.id)) {
+      link.close('not welcome');
+      return undefined;
+    }
+    const connection: Connection = {
+      link,
+      dialer: dialledByUs ? self : peer.id,
+      sinceMs: this.#deps.clock.now(),
+      neighbour: new Neighbour(
+        { ...peer, host: peer.host || link.remoteHost },
+        (message) => this.#send(link, message),
+        member?.fingerprint,
+      ),
+    };
+    const other = this.#connections.get(peer.id);
+    // Both sides may have dialled at once: both keep the link of the smaller id. A second dial by the same side means
+    // that it lost the first one.
+    if (other !== undefined) {
+      if (other.dialer !== connection.dialer && connection.dialer > other.dialer) {
+        link.close('already linked');
+        return undefined;
+      }
+      this.#drop(other);
+      other.link.close('linked anew');
+    }
+    if (dialledByUs && link.isOld !== undefined) {
+      this.#stopRelinking ??= every(this.#deps.clock, RELINK_EVERY_MS, () => this.#relink());
+    }
+    this.#connections.set(peer.id, connection);
+    this.#deps.metrics.links.set(this.#connections.size);
+    this.#deps.trace?.(this.#deps.clock.now(), linkUp(connection.neighbour.peer));
+    this.#events.up(connection.neighbour, hello);
+    return connection;
+  }
+
+  #send(link: Link, message: PeerMessage): void {
+    for (const bytes of encodePeerMessages(message)) link.send(bytes);
+    if (link.bufferedBytes > MAX_BUFFERED_BYTES) link.close('does not read its messages');
+  }
+
+  #drop(connection: Connection): void {
+    const { peer } = connection.neighbour;
+    if (this.#connections.get(peer.id) !== connection) return;
+    this.#connections.delete(peer.id);
+    this.#deps.metrics.links.set(this.#connections.size);
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'link-down', peer: peer.id });
+    this.#events.down(connection.neighbour);
+  }
+
+  /** Closes links of no use, the oldest first, while there are more than a few: others need the room. @returns how many */
+  closeUnused(): number {
+    const beyond = this.#connections.size - KEPT_LINKS;
+    if (beyond <= 0) return 0;
+    const now = this.#deps.clock.now();
+    const unused = [...this.#connections.values()].filter(
+      ({ neighbour, sinceMs }) => !neighbour.isOfUse && now - sinceMs > NEW_LINK_MS,
+    );
+    const closed = unused.slice(0, beyond);
+    for (const { link } of closed) link.close('unused');
+    return closed.length;
+  }
+
+  banned(id: string): boolean {
+    return this.#banned.has(id);
+  }
+
+  /** Never speaks to this peer again while the process lives. */
+  ban(id: string, reason: string): void {
+    if (this.#banned.has(id)) return;
+    this.#banned.add(id);
+    this.#deps.metrics.peersBanned.inc({ reason });
+    this.#deps.log.warn({ peer: id, reason }, 'peer banned');
+    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'ban', peer: id, reason });
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return;
+    this.#drop(connection);
+    connection.link.close('banned');
+  }
+
+  close(): void {
+    this.#stopRelinking?.();
+    this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
+    for (const link of this.#pending) link.close('stopping');
+    for (const { link } of [...this.#connections.values()]) link.close('stopping');
+  }
+}
+
+function linkUp({ host, id, port, role, zone }: PeerInfo): TraceEvent {
+  return { kind: 'link-up', peer: id, role, host, port, zone };
+}
