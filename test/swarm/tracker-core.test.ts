@@ -261,7 +261,7 @@ await t.test('whatever the members do, counts add up and nobody meets itself or 
           if (who < 2) {
             const living = tracker.supernodes.map((peer) => peer.id);
             if (ids.some((each) => !living.includes(each)))
-              throw new Error('is told of others than supernodes');
+              {throw new Error('is told of others than supernodes');}
             continue;
           }
           if (ids.includes(id)) throw new Error('meets itself');
