@@ -260,8 +260,9 @@ await t.test('whatever the members do, counts add up and nobody meets itself or 
           const ids = tracker.announce(id, `b${blob}`, state, now).map((peer) => peer.id);
           if (who < 2) {
             const living = tracker.supernodes.map((peer) => peer.id);
-            if (ids.some((each) => !living.includes(each)))
-              {throw new Error('is told of others than supernodes');}
+            if (ids.some((each) => !living.includes(each))) {
+              throw new Error('is told of others than supernodes');
+            }
             continue;
           }
           if (ids.includes(id)) throw new Error('meets itself');
