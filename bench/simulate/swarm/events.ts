@@ -49,7 +49,7 @@ export const Happens = {
   importerMet: 23,
   /** number of an import: there is news at where it brings from. */
   importable: 24,
-  /** flow: the request for a piece that is brought into a site is there. */
+  /** flow, request: it has reached the seed from which a piece is brought into a site. */
   importStarts: 25,
 } as const;
 

@@ -27,6 +27,14 @@ interface Part {
   readonly asked: Set<number>;
 }
 
+interface Carried {
+  readonly part: Part;
+  readonly piece: number;
+  readonly request: number;
+  /** The request has reached the sender. */
+  running: boolean;
+}
+
 /** Pieces that seeds bring into their sites from those of others. */
 export class Importing {
   readonly #world: World;
@@ -36,8 +44,9 @@ export class Importing {
   readonly #byName = new Map<string, number>();
   /** What a seed was told -> the same taken apart: it is asked for each piece. */
   readonly #split = new WeakMap<readonly number[], Split>();
-  /** Flow -> what it carries. */
-  readonly #flows = new Map<number, { readonly part: Part; readonly piece: number }>();
+  /** Flow -> what it carries; `request` tells it from those that had its number before. */
+  readonly #flows = new Map<number, Carried>();
+  #requests = 0;
 
   constructor(world: World, host: ImportingHost) {
     this.#world = world;
@@ -79,8 +88,11 @@ export class Importing {
   }
 
   /** The request is at its sender. */
-  starts(flow: number): void {
-    if (this.#flows.has(flow)) this.#world.flows.start(flow);
+  starts(flow: number, request: number): void {
+    const carried = this.#flows.get(flow);
+    if (carried?.request !== request) return;
+    carried.running = true;
+    this.#world.flows.start(flow);
   }
 
   isImport(flow: number): boolean {
@@ -103,11 +115,12 @@ export class Importing {
 
   /** An end died: what runs to or from it ends, and is asked for elsewhere when others know. */
   end(end: number): void {
-    for (const [flow, { part, piece }] of this.#flows) {
-      const { flows } = this.#world;
+    const { flows } = this.#world;
+    for (const [flow, { part, piece, running }] of this.#flows) {
       if (flows.from[flow] !== end && part.seed !== end) continue;
-      flows.stop(flow);
+      if (running) flows.stop(flow);
       this.#flows.delete(flow);
+      flows.release(flow);
       part.plan.ended(piece);
     }
   }
@@ -131,9 +144,10 @@ export class Importing {
     for (let next = part.plan.next(); next !== undefined; next = part.plan.next()) {
       const { piece, source } = next;
       const flow = flows.open(source, part.seed, this.#world.bytesOf(part.blob, piece));
-      this.#flows.set(flow, { part, piece });
+      const request = ++this.#requests;
+      this.#flows.set(flow, { part, piece, request, running: false });
       const at = wheel.now + this.#world.latencyMs(part.seed, source);
-      wheel.add(at, Happens.importStarts, flow, 0, 0, 0);
+      wheel.add(at, Happens.importStarts, flow, request, 0, 0);
     }
   }
 

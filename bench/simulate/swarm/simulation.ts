@@ -184,7 +184,7 @@ export class Simulation {
         this.#importing.heard(a);
         break;
       case Happens.importStarts:
-        this.#importing.starts(a);
+        this.#importing.starts(a, b);
         break;
       case Happens.crash:
         this.#crash();
