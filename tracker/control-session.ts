@@ -8,7 +8,6 @@ import { type MemberIdentity, peerIdOf } from '../lib/security/identity.ts';
 import { setterOf } from '../lib/security/signed-settings.ts';
 import { decodeControl, encodeControl, settingsOf } from '../lib/wire/control-codec.ts';
 import {
-  BLOBS_PER_ANSWER,
   type BlobAnnouncement,
   CONTROL_PROTOCOL_VERSION,
   type ControlMessage,
@@ -21,6 +20,8 @@ import type { PreheatJobs } from './preheat/preheat-jobs.ts';
 
 /** A member that does not read what it asked for is dropped; it can dial again. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** Blobs in one answer, so that even the longest names stay within one control message. */
+const BLOBS_PER_ANSWER = 25;
 /** Blobs that nobody else shares which one connection may bring in: bounds what a broken member can make us hold. */
 const MAX_NEW_SWARMS = 20_000;
 /** Most that fits in the reason of a WebSocket close frame (RFC 6455 section 5.5.1), in bytes. */

@@ -4,7 +4,7 @@ import { PROFILES } from '../simulate/profile.ts';
 const { daemon } = PROFILES;
 const { cpuSecondsPerGB: cpu } = daemon;
 const answerMs = 2 * daemon.messageMs + daemon.announceMs;
-const lineSeconds = trackerLineSeconds(daemon, 10_000, 1);
+const lineSeconds = trackerLineSeconds(daemon, 10_000);
 
 export const HOW_TO_READ = `## How to read it
 

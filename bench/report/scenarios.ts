@@ -31,7 +31,7 @@ export interface ReportScenario {
  * The share of the physical limit that the last of the flash crowd waits in line at its tracker: as long as that nobody
  * is there to serve it, so its own limit is later by so much, and the median's by half of it.
  */
-const CROWD_LINE = trackerLineSeconds(PROFILES.daemon, 10_000, 1) / 10.24;
+const CROWD_LINE = trackerLineSeconds(PROFILES.daemon, 10_000) / 10.24;
 
 export const RNG_SEEDS: readonly number[] = [1, 2, 3];
 

@@ -54,13 +54,12 @@ export function discreteIdealSeconds(
 }
 
 /**
- * How long a tracker of one thread takes, in seconds, to read what every node of a crowd announces and to answer it. The
- * last one knows of nobody to ask before that: in so far its limit is later, whatever the scheme.
+ * How long a tracker of one thread takes, in seconds, to read what every node of a crowd announces and to answer each for
+ * its first blob. The last one knows of nobody to ask before that: in so far its limit is later, whatever the scheme.
  */
 export function trackerLineSeconds(
   { announceMs, messageMs }: Pick<Profile, 'announceMs' | 'messageMs'>,
   nodes: number,
-  layers: number,
 ): number {
-  return (nodes * (2 * messageMs + layers * announceMs)) / 1000;
+  return (nodes * (2 * messageMs + announceMs)) / 1000;
 }

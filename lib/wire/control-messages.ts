@@ -17,9 +17,6 @@ export const MAX_CONTROL_BYTES = 1024 * 1024;
 /** Most blobs in one announce, withdraw or neighbours message. */
 export const MAX_BLOBS_PER_MESSAGE = 1000;
 
-/** Blobs in one answer of a tracker, so that even with the longest names it stays below {@link MAX_CONTROL_BYTES}. */
-export const BLOBS_PER_ANSWER = 25;
-
 /** Most neighbours of one blob in one message: three times what a tracker hands out. */
 export const MAX_NEIGHBOURS_PER_BLOB = 64;
 

@@ -3,7 +3,7 @@ import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../../li
 import { TrackerCore } from '../../../lib/swarm/tracker-core.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
-import { ALL_BLOBS, isAbout, type Message, Says, TrackerLine } from './tracker-line.ts';
+import { ALL_BLOBS, type Message, Says, TrackerLine } from './tracker-line.ts';
 import type { World } from './world.ts';
 
 /** Round trips of a caller before its layers are asked for: the 401 probe, a token, HEAD and GET of the manifest. */
@@ -175,14 +175,14 @@ export class Joining {
       this.#tracker.announce(String(node), keyOf(blob), { have: 'all', size: this.#sizeOf(blob) }, wheel.now);
       return;
     }
-    // One message of the node, and more blobs than fit into one answer: two answers.
+    // One message of the node, two answers.
     if (says === Says.rest) this.#asked[node]!++;
     this.#join(node);
     const peers = new Map<string, PeerInfo>();
     const core = this.#world.nodes[node]!;
     blobs.forEach(({ pieces }, each) => {
       if (blob !== ALL_BLOBS && each !== blob) return;
-      if (!isAbout(says, each)) return;
+      if (says === Says.rest && each === 0) return;
       const held = core.held(each);
       if (held === pieces) return;
       const state = {

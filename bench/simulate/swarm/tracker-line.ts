@@ -1,9 +1,8 @@
-import { BLOBS_PER_ANSWER } from '../../../lib/wire/control-messages.ts';
 import { Happens } from './events.ts';
 import type { World } from './world.ts';
 
-/** What a node tells the tracker; `first`, `rest`: of a newcomer's message the blobs of its first answer, and the others. */
-export const Says = { joins: 0, first: 1, rest: 2, again: 3, stalls: 4, complete: 5 } as const;
+/** What a node tells the tracker; `rest`: of a newcomer's message all but its first blob. */
+export const Says = { joins: 0, rest: 1, again: 2, stalls: 3, complete: 4 } as const;
 /** All layers of the image in one message. */
 export const ALL_BLOBS = -1;
 
@@ -17,15 +16,9 @@ export interface Message {
   readonly says: number;
 }
 
-/** Whether that part of a message is about the blob. */
-export function isAbout(says: number, blob: number): boolean {
-  if (says === Says.first) return blob < BLOBS_PER_ANSWER;
-  return says !== Says.rest || blob >= BLOBS_PER_ANSWER;
-}
-
 /**
  * Announcements wait in line at the tracker. As in tracker/announce-queue newcomers are ahead of all others, in a crowd
- * with no more blobs than fit into one answer.
+ * with their first blob only.
  */
 export class TrackerLine {
   readonly #world: World;
@@ -60,8 +53,8 @@ export class TrackerLine {
   /** The message has come to the tracker. */
   arrived(node: number, blob: number, says: number): void {
     const { length: layers } = this.#world.scenario.blobs;
-    if (says === Says.joins && this.#busy && layers > BLOBS_PER_ANSWER) {
-      this.#newcomers.push({ node, blob, says: Says.first });
+    if (says === Says.joins && this.#busy && layers > 1) {
+      this.#newcomers.push({ node, blob: 0, says });
       this.#others.push({ node, blob: ALL_BLOBS, says: Says.rest });
     } else (says === Says.joins ? this.#newcomers : this.#others).push({ node, blob, says });
     if (!this.#busy) this.#proceed();
@@ -109,8 +102,7 @@ export class TrackerLine {
 
   #costMs({ blob, says }: Message): number {
     const { blobs, profile } = this.#world.scenario;
-    const about = blobs.filter((_, each) => isAbout(says, each)).length;
-    const count = blob === ALL_BLOBS ? about : 1;
+    const count = blob === ALL_BLOBS ? blobs.length - (says === Says.rest ? 1 : 0) : 1;
     // Who has everything gets no answer, and the rest of a message has been read.
     const messages = says === Says.complete || says === Says.rest ? 1 : 2;
     return profile.messageMs * messages + profile.announceMs * count;
