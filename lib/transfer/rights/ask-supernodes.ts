@@ -31,7 +31,7 @@ const UNVOUCHED_MS = 2_000;
  */
 const AGAIN_MS = 500;
 const MOST_PAUSE_MS = 8_000;
-/** One that is there and cannot answer, or was overtaken, goes last for so long. */
+/** For so long one that was overtaken goes last, and one that is there and cannot answer is not asked. */
 const SPARED_MS = 5_000;
 
 /** What came of asking one of them. */
@@ -48,7 +48,7 @@ export type Said = CapabilityAnswer | 'no' | 'nobody' | 'late';
 export class AskSupernodes {
   readonly #deps: AskSupernodesDeps;
   readonly #ending: AbortSignal;
-  /** Until when they go last; those that said that they cannot answer are not asked at all. */
+  /** Until when, by id. */
   readonly #slow = new Map<string, number>();
   readonly #cannot = new Map<string, number>();
 

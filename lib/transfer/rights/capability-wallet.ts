@@ -235,7 +235,7 @@ export class CapabilityWallet {
     for (const digest of digests) {
       const origin = this.#host.reads(digest);
       if (origin === undefined || this.#asking.has(digest)) continue;
-      this.#host.lapsed(digest);
+      if (!this.covers(digest)) this.#host.lapsed(digest);
       void this.#decide(digest, origin).then(() => this.#showAll([digest]));
     }
   }
@@ -255,8 +255,11 @@ export class CapabilityWallet {
   }
 
   async #rightTo(digest: Digest, origin: BlobOrigin): Promise<PeerRight> {
-    await this.#manifests.get(callerIn(origin));
-    if (this.covers(digest)) return 'shown';
+    const manifest = this.#manifests.get(callerIn(origin));
+    if (manifest !== undefined) {
+      await manifest;
+      if (this.covers(digest)) return 'shown';
+    }
     const said = await this.#supernodes.ask({ ...placeOf(origin), blob: digest });
     if (said === 'no') return 'none';
     if (said === 'late') {
