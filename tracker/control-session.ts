@@ -96,6 +96,14 @@ export class ControlSession implements MemberSession, Announcer {
     return have !== 'all' && this.#id !== undefined && !this.#deps.members.shares(this.#id, digest);
   }
 
+  enter(announcement: BlobAnnouncement): boolean {
+    const { members } = this.#deps;
+    const before = members.swarms;
+    const entered = this.#id !== undefined && members.enter(this.#id, announcement);
+    this.#newSwarms += members.swarms - before;
+    return entered;
+  }
+
   answer(blobs: readonly BlobAnnouncement[]): void {
     const { members } = this.#deps;
     if (this.#id === undefined || !this.#socket.isOpen) return;

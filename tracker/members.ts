@@ -133,6 +133,11 @@ export class Members implements PeerStoreHost {
     this.#deps.core.seen(id, this.#deps.clock.now());
   }
 
+  /** The node shares the blob, and is answered later: others may be linked to it. @returns whether it is a node */
+  enter(id: string, blob: BlobAnnouncement): boolean {
+    return this.#deps.core.note(id, blob.digest, blob);
+  }
+
   /** @returns the neighbours of each blob that the member lacks, were it nobody: a member waits for its answer */
   announce(id: string, blobs: readonly BlobAnnouncement[]): BlobNeighbours[] {
     const { core, clock, metrics, peerStore } = this.#deps;

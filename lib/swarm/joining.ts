@@ -8,3 +8,9 @@ export const ENOUGH_NEIGHBOURS = 10;
 export const ASK_AGAIN_MS = 100;
 /** A lost link matters only to a node that has fewer left than this. */
 export const TOO_FEW_NEIGHBOURS = 6;
+/**
+ * Of a crowd's newcomers a tracker answers one in so many as soon as it has read its message, with all its neighbours.
+ * They dial the others, which so have neighbours before their own turn comes: answering everybody first would make the
+ * line twice as long.
+ */
+export const ANSWERED_AT_ONCE = 4;

@@ -140,13 +140,13 @@ export class TrackerCore {
     this.leases.forget(id, digestKey);
   }
 
-  /** The node shares the blob, as somebody else has heard from it: others may be linked to it. */
-  note(id: string, digestKey: string, have: AnnounceState['have']): void {
+  /** A node shares the blob, whoever was told: others may be linked to it. @returns whether it is a known node */
+  note(id: string, digestKey: string, { have, size = Number.POSITIVE_INFINITY }: AnnounceState): boolean {
     const member = this.#members.get(id);
-    if (member === undefined || member.info.role === 'supernode') return;
-    const place =
-      this.#placeOf(member, digestKey) ?? this.#enter(member, digestKey, Number.POSITIVE_INFINITY);
+    if (member === undefined || member.info.role === 'supernode') return false;
+    const place = this.#placeOf(member, digestKey) ?? this.#enter(member, digestKey, size);
     place.have = have;
+    return true;
   }
 
   /** Takes back what {@link note} said. */

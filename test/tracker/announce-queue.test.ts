@@ -12,10 +12,14 @@ function setUp() {
   const queue = new AnnounceQueue(clock);
   /** Who got how many blobs answered, in order. */
   const answers: string[] = [];
-  const announcer = (name: string): Announcer => {
+  const announcer = (name: string, node = true): Announcer => {
     const known = new Set<string>();
     return {
       isNew: ({ digest, have }) => have !== 'all' && !known.has(digest),
+      enter: ({ digest }) => {
+        if (node) known.add(digest);
+        return node;
+      },
       answer: (some) => {
         for (const { digest } of some) known.add(digest);
         answers.push(`${name} ${some.length}`);
@@ -42,20 +46,49 @@ t.test('who comes alone gets all at once, in this turn and in the next', async (
   t.same(answers, ['node 200'], 'a new turn has its whole budget');
 });
 
-t.test('in a crowd each newcomer gets its first blob at once, and the rest in its turn', async (t) => {
+t.test(
+  'of a crowd every fourth newcomer gets its first blob at once, the others all in their turn',
+  async (t) => {
+    const { announcer, answers, queue, turn } = setUp();
+    const nodes = Array.from({ length: 15 }, (_, n) => announcer(`n${n}`));
+    for (const node of nodes) queue.add(node, blobs(20));
+    t.same(answers, [...Array.from({ length: 10 }, (_, n) => `n${n} 20`), 'n10 1', 'n14 1']);
+    queue.add(announcer('late'), blobs(3));
+    t.equal(
+      answers.length,
+      12,
+      'the others of a crowd are sent to it, and it has its own answer before the rest',
+    );
+    t.same(turn(), ['late 3', 'n13 20', 'n12 20', 'n11 20', 'n10 19', 'n14 19']);
+    t.same(turn(), []);
+  },
+);
+
+t.test('in a crowd one blob alone is answered at once, and so is the first of a supernode', async (t) => {
   const { announcer, answers, queue, turn } = setUp();
-  const nodes = Array.from({ length: 15 }, (_, n) => announcer(`n${n}`));
-  for (const node of nodes) queue.add(node, blobs(20));
-  t.same(answers, [
-    ...Array.from({ length: 10 }, (_, n) => `n${n} 20`),
-    ...Array.from({ length: 5 }, (_, n) => `n${n + 10} 1`),
-  ]);
-  const late = announcer('late');
-  queue.add(late, blobs(3));
-  t.equal(answers.at(-1), 'late 1', 'and who comes while others wait is not behind them');
-  t.same(turn(), ['n10 19', 'n11 19', 'n12 19', 'n13 19', 'n14 19', 'late 2']);
-  t.same(turn(), []);
+  queue.add(announcer('busy'), blobs(500, 'all'));
+  for (const name of ['a', 'b', 'c']) queue.add(announcer(name), blobs(1));
+  for (const name of ['s', 't']) queue.add(announcer(name, false), blobs(2));
+  t.same(answers, ['a 1', 'b 1', 'c 1', 's 1', 't 1']);
+  t.same(turn(), ['busy 500', 's 1', 't 1']);
 });
+
+t.test(
+  'a newcomer that leaves before its answer gets none; one that says more gets all in one',
+  async (t) => {
+    const { announcer, answers, queue, turn } = setUp();
+    queue.add(announcer('busy'), blobs(500, 'all'));
+    const [first, gone, leaving, more] = ['first', 'gone', 'leaving', 'more'].map((name) => announcer(name));
+    for (const node of [first!, gone!, leaving!, more!]) queue.add(node, blobs(3));
+    t.same(answers, ['first 1']);
+    queue.forget(gone!);
+    queue.flush(leaving!);
+    queue.add(more!, blobs(2, 'all'));
+    t.same(answers, ['first 1', 'leaving 3']);
+    t.same(turn(), ['more 5', 'busy 500', 'first 2']);
+    t.same(turn(), []);
+  },
+);
 
 t.test('who is known already waits, and what it says meanwhile keeps its order', async (t) => {
   const { announcer, answers, queue, turn } = setUp();

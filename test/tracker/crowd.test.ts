@@ -19,7 +19,7 @@ t.test('every announcement of what is incomplete is answered, were there nobody'
   t.same((await member.next('neighbours')).blobs, [{ digest: layer(3), peers: [] }], 'who has all gets none');
 });
 
-t.test('heartbeats and newcomers are answered while a burst is worked on', async (t) => {
+t.test('a burst keeps neither heartbeats waiting nor those who are sent to newcomers', async (t) => {
   const clock = new FakeClock();
   const { join } = await start(t, clock);
   await join(peerNamed('supernode', 'supernode'));
@@ -34,20 +34,28 @@ t.test('heartbeats and newcomers are answered while a burst is worked on', async
   t.equal(
     (await crowd.next('neighbours')).blobs.length,
     1,
-    'the first blob of a newcomer is answered at once',
+    'the first newcomer is told of its first blob at once',
   );
   await crowd.next('heartbeat');
   newcomer.send({ type: 'announce', blobs: blobs(20, 'none') });
   newcomer.send({ type: 'heartbeat' });
-  t.same(
-    (await newcomer.next('neighbours')).blobs.map(({ digest }) => digest),
-    [layer(0)],
-  );
   await newcomer.next('heartbeat');
   t.ok(crowd.quiet && newcomer.quiet, 'nothing else has been sent: no time has passed');
+  const other = await join(peerNamed('other'));
+  other.send({ type: 'announce', blobs: blobs(1, 'none') });
+  const told = (await other.next('neighbours')).blobs[0]!.peers.map(({ id }) => id);
+  t.ok(
+    told.includes(peerNamed('newcomer').id),
+    'another one is sent to the newcomer that waits for its answer',
+  );
   while (clock.now() === 0 && clock.advanceToNext(0));
+  const [first, ...rest] = (await newcomer.next('neighbours')).blobs;
+  t.equal(rest.length, 19, 'which is a whole one');
+  t.ok(
+    first!.peers.some(({ id }) => id === peerNamed('other').id),
+    'and names those who were sent to it',
+  );
   await answered(crowd, 999);
-  await answered(newcomer, 19);
 });
 
 t.test('2,000 nodes announce an image of 20 layers', { timeout: 120_000 }, async (t) => {

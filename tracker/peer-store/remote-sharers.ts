@@ -133,7 +133,7 @@ export class RemoteSharers {
       this.#blobsOf.set(info.id, (this.#blobsOf.get(info.id) ?? 0) + 1);
     }
     if (!this.#isConnected(info.id)) this.#core.join(info, 0);
-    this.#core.note(info.id, digest, have);
+    this.#core.note(info.id, digest, { have });
     return !known;
   }
 

@@ -175,9 +175,13 @@ export class Joining {
       this.#tracker.announce(String(node), keyOf(blob), { have: 'all', size: this.#sizeOf(blob) }, wheel.now);
       return;
     }
+    this.#join(node);
+    if (says === Says.enters || says === Says.first) {
+      this.#tracker.note(String(node), keyOf(blob), { have: 'none', size: this.#sizeOf(blob) });
+    }
+    if (says === Says.enters) return;
     // One message of the node, two answers.
     if (says === Says.rest) this.#asked[node]!++;
-    this.#join(node);
     const peers = new Map<string, PeerInfo>();
     const core = this.#world.nodes[node]!;
     blobs.forEach(({ pieces }, each) => {

@@ -1,8 +1,21 @@
+import { ANSWERED_AT_ONCE } from '../../../lib/swarm/joining.ts';
 import { Happens } from './events.ts';
 import type { World } from './world.ts';
 
-/** What a node tells the tracker; `rest`: of a newcomer's message all but its first blob. */
-export const Says = { joins: 0, rest: 1, again: 2, stalls: 3, complete: 4 } as const;
+/**
+ * What a node tells the tracker. Of a crowd's newcomers the tracker first only reads the message (`enters`), or answers
+ * its first blob too (`first`); the answer that is left is `whole` or the `rest`.
+ */
+export const Says = {
+  joins: 0,
+  enters: 1,
+  first: 2,
+  whole: 3,
+  rest: 4,
+  again: 5,
+  stalls: 6,
+  complete: 7,
+} as const;
 /** All layers of the image in one message. */
 export const ALL_BLOBS = -1;
 
@@ -17,18 +30,22 @@ export interface Message {
 }
 
 /**
- * Announcements wait in line at the tracker. As in tracker/announce-queue newcomers are ahead of all others, in a crowd
- * with their first blob only.
+ * Announcements wait in line at the tracker. As in tracker/announce-queue a crowd's newcomers are read before anything
+ * else, and answered, the last one first, before all others.
  */
 export class TrackerLine {
   readonly #world: World;
   readonly #answer: (message: Message) => void;
   #newcomers: Message[] = [];
+  /** Read, but not answered. */
+  readonly #entered: Message[] = [];
   #others: Message[] = [];
   /** Next ones in line. */
   #newcomer = 0;
   #other = 0;
   #busy = false;
+  /** Newcomers that came to a line. */
+  #crowd = 0;
 
   /** @param answer the tracker reads the message and answers */
   constructor(world: World, answer: (message: Message) => void) {
@@ -54,8 +71,10 @@ export class TrackerLine {
   arrived(node: number, blob: number, says: number): void {
     const { length: layers } = this.#world.scenario.blobs;
     if (says === Says.joins && this.#busy && layers > 1) {
-      this.#newcomers.push({ node, blob: 0, says });
-      this.#others.push({ node, blob: ALL_BLOBS, says: Says.rest });
+      const answered = this.#crowd++ % ANSWERED_AT_ONCE === 0;
+      this.#newcomers.push({ node, blob: 0, says: answered ? Says.first : Says.enters });
+      if (answered) this.#others.push({ node, blob: ALL_BLOBS, says: Says.rest });
+      else this.#entered.push({ node, blob: ALL_BLOBS, says: Says.whole });
     } else (says === Says.joins ? this.#newcomers : this.#others).push({ node, blob, says });
     if (!this.#busy) this.#proceed();
   }
@@ -94,6 +113,8 @@ export class TrackerLine {
     if (this.#newcomer < this.#newcomers.length) return this.#newcomers[this.#newcomer++];
     if (this.#newcomer > 0) this.#newcomers = [];
     this.#newcomer = 0;
+    const entered = this.#entered.pop();
+    if (entered !== undefined) return entered;
     if (this.#other < this.#others.length) return this.#others[this.#other++];
     if (this.#other > 0) this.#others = [];
     this.#other = 0;
@@ -103,8 +124,9 @@ export class TrackerLine {
   #costMs({ blob, says }: Message): number {
     const { blobs, profile } = this.#world.scenario;
     const count = blob === ALL_BLOBS ? blobs.length - (says === Says.rest ? 1 : 0) : 1;
-    // Who has everything gets no answer, and the rest of a message has been read.
-    const messages = says === Says.complete || says === Says.rest ? 1 : 2;
+    // What is only read, what has been read, and what gets no answer.
+    const half = says === Says.enters || says === Says.whole || says === Says.rest || says === Says.complete;
+    const messages = half ? 1 : 2;
     return profile.messageMs * messages + profile.announceMs * count;
   }
 }
