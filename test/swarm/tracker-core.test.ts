@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
-import { ENOUGH_NEIGHBOURS } from '../../lib/swarm/joining.ts';
+import { ANSWERED_AT_ONCE, ENOUGH_NEIGHBOURS } from '../../lib/swarm/joining.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import type { TrackerCoreOptions } from '../../lib/swarm/tracker-core-options.ts';
 
@@ -67,6 +67,38 @@ await t.test('a crowd becomes one regular graph: connected, capped, without loop
   t.ok(degrees.filter((degree) => degree >= 8 && degree <= 13).length > 700, 'most are near ten');
   for (const [id, others] of links) if (others.has(id)) t.fail(`${id} is its own neighbour`);
 });
+
+await t.test(
+  'who is noted before its answer has neighbours by then, and the crowd is one graph after it',
+  async (t) => {
+    const NODES = 1000;
+    const tracker = setUp();
+    const links = new Map<string, Set<string>>();
+    const announce = (id: string): void => {
+      for (const { id: other } of tracker.announce(id, BLOB, WANTS, 0)) {
+        links.get(id)!.add(other);
+        links.get(other)!.add(id);
+      }
+    };
+    for (let i = 0; i < NODES; i++) {
+      tracker.join(member(`n${i}`), 0);
+      links.set(`n${i}`, new Set());
+      tracker.note(`n${i}`, BLOB, { ...WANTS, size: MIB });
+      if (i % ANSWERED_AT_ONCE === 0) announce(`n${i}`);
+    }
+    const alone = [...links.values()].filter((others) => others.size === 0).length;
+    t.ok(alone <= NODES / 10, `${alone} without a neighbour before their own answer`);
+    for (let i = NODES - 1; i >= 0; i--) if (i % ANSWERED_AT_ONCE !== 0) announce(`n${i}`);
+    const degrees = [...links.values()].map((others) => others.size);
+    t.equal(reachable(links), NODES);
+    const few = degrees.filter((degree) => degree < ENOUGH_NEIGHBOURS).length;
+    t.ok(few <= NODES / 50, `${few} have to ask again`);
+    t.ok(Math.max(...degrees) <= 20, `most ${Math.max(...degrees)}`);
+    t.notOk(tracker.note('stranger', BLOB, WANTS), 'who has not joined is not noted');
+    tracker.join(member('s', 'supernode'), 0);
+    t.notOk(tracker.note('s', BLOB, WANTS), 'nor is a supernode: nobody is linked to it as a neighbour');
+  },
+);
 
 await t.test('zones are dense inside and linked among each other', async (t) => {
   const zone = (node: number): string => `z${node % 4}`;
