@@ -55,7 +55,8 @@ export function discreteIdealSeconds(
 
 /**
  * How long a tracker of one thread takes, in seconds, to read what every node of a crowd announces and to answer each for
- * its first blob. The last one knows of nobody to ask before that: in so far its limit is later, whatever the scheme.
+ * one blob, before it reads the next one. The last one knows of nobody to ask before that, and nobody knows of it: in so
+ * far its limit is later, whatever the nodes do.
  */
 export function trackerLineSeconds(
   { announceMs, messageMs }: Pick<Profile, 'announceMs' | 'messageMs'>,
