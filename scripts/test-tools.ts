@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Programs that the end-to-end tests and the fault suite drive, and the Debian packages that bring them. */
+/** Programs that the end-to-end tests and the fault suite drive, and the Debian packages that bring them, with what they need. */
 const TOOLS = [
   { program: 'docker-registry', debian: 'docker-registry' },
   { program: 'containerd', debian: 'containerd' },
@@ -28,6 +28,7 @@ const TOOLS = [
   { program: 'chromium', debian: 'chromium' },
   { program: 'ansible-playbook', debian: 'ansible-core' },
   { program: 'kubectl', debian: 'kubernetes-client' },
+  { program: 'qemu-aarch64-static', debian: 'qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross' },
   { program: 'zsh', debian: 'zsh' },
   { program: 'fish', debian: 'fish' },
 ] as const;
@@ -49,7 +50,7 @@ export function provideTools(say: (text: string) => void): string[] {
   const missing = missingTools();
   if (missing.length === 0) return [];
   const names = missing.map(({ program }) => program).join(', ');
-  const packages = [...new Set(missing.map(({ debian }) => debian))];
+  const packages = [...new Set(missing.flatMap(({ debian }) => debian.split(' ')))];
   if (process.getuid?.() !== 0 || !onPath('apt-get')) {
     say(
       `Missing: ${names}. Tests that need them are skipped. On Debian, as root: apt-get install ${packages.join(' ')}`,

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { formatBytes } from '../../lib/config/units.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
+import { markdownTable } from '../fixtures/markdown-table.ts';
 import { round } from '../fixtures/table.ts';
 import { codeVersion, describeMachine } from '../report/machine.ts';
 import { writeText } from '../report/text-file.ts';
@@ -18,14 +19,14 @@ export async function writePage(path: string, rows: readonly Row[], results: Row
     'Written by `npm run bench:report`. Each row runs our side and its baseline in turn on the same machine: read ratios, not rates. [DATA-PLANE.md](../DATA-PLANE.md) says what the path is and why.',
     `${date}, commit \`${commit.slice(0, 12)}\`${changed ? ' with changes' : ''}, ${cpu}, ${cores} cores, ${formatBytes(memoryBytes)}, ${system}, Node ${node}.`,
     `**${met} of ${results.figures.length} figures meet their targets.**`,
-    table(
+    markdownTable(
       ['figure', 'measured', 'target', 'met', 'CPU s/GB, ours and baseline', 'peak RSS', 'runs'],
       results.figures.map(cells),
     ),
     ...results.figures.flatMap(({ note, row }) => (note === undefined ? [] : [`- \`${row}\`: ${note}`])),
     ...results.failures.map(({ reason, row }) => `- \`${row}\` was not measured: ${reason}`),
     `## Rows\n\n\`npm run bench:data -- --row NAME\` measures one.`,
-    table(
+    markdownTable(
       ['row', 'what is measured'],
       rows.map(({ about, name }) => [`\`${name}\``, about]),
     ),
@@ -48,9 +49,4 @@ function cells(figure: Figure): string[] {
     peakRssBytes === undefined ? '' : formatBytes(peakRssBytes),
     runs.map(round).join(', '),
   ];
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }

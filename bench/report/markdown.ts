@@ -1,4 +1,5 @@
 import { formatBytes } from '../../lib/config/units.ts';
+import { inline, markdownTable } from '../fixtures/markdown-table.ts';
 import type { Report } from '../simulate/report.ts';
 import { HOW_TO_READ, WHAT_IT_SEES } from './prose.ts';
 import { isMet, type Results, type ScenarioResult } from './results.ts';
@@ -28,7 +29,7 @@ export function reportMarkdown(results: Results): string {
     verdict(scenarios),
     ...pictures(results, ['simulation-crowd.svg']),
     `## Scenarios\n\n${SCENARIO_NOTE}`,
-    table(
+    markdownTable(
       [
         'scenario',
         'profile',
@@ -54,7 +55,7 @@ export function reportMarkdown(results: Results): string {
       : [
           `## Beside other schemes\n\n${COMPARISON_NOTE}`,
           `\`${comparison.command}\``,
-          table(
+          markdownTable(
             [
               'scheme',
               'p50',
@@ -178,14 +179,4 @@ function failures(scenarios: readonly ScenarioResult[]): string[] {
 
 function pictures({ pictures: drawn }: Results, names: readonly string[]): string[] {
   return names.filter((name) => drawn.has(name)).map((name) => `![${PICTURES[name] ?? name}](${name})`);
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(inline).join(' | ')} |`;
-  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
-}
-
-/** Fit for a table cell. */
-function inline(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll(/\s*\n\s*/g, ' ');
 }

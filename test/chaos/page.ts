@@ -1,3 +1,4 @@
+import { markdownTable } from '../../bench/fixtures/markdown-table.ts';
 import { quantile, round } from '../../bench/fixtures/table.ts';
 import type { Machine } from '../../bench/report/machine.ts';
 import { formatBytes } from '../../lib/config/units.ts';
@@ -32,7 +33,7 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
     'Written by `npm run test:chaos -- --record`, which keeps what was recorded before and is not run again; `make soak` runs everything. Every run is a fresh cluster of real processes with a real docker-registry, each machine in its own network namespace; while all nodes pull one image, something breaks. `npm run test:chaos -- --fault NAME --seed N` repeats one.',
     `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}, ${machine.system}, Node ${machine.node}. ${nodes} nodes, ${supernodes} supernodes, ${trackers} trackers, links of ${(linkBytesPerSecond * 8) / 1e6} Mbit/s, an image of ${formatBytes(size.imageBytes)} in ${size.layers} layers; containerd pulls on ${containerdNodes} nodes, elsewhere a plain client that resumes nothing and compares every byte.`,
     `**${held} of ${rows.length} faults held with every seed that was run${missing.length === 0 ? '' : `; ${missing.length} were not run`}.**`,
-    table(
+    markdownTable(
       [
         'fault',
         'what breaks',
@@ -105,9 +106,4 @@ function cells({ fault, makespanRatio, registryRatio, runs }: Row): string[] {
 
 export function isGood({ broken }: ChaosResult): boolean {
   return broken.length === 0;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
