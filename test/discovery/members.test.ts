@@ -55,8 +55,16 @@ function createSeeker(t: Test, seeds: readonly SeedAddress[], way: (host: string
   return { asked, joined, run, start: () => members.start(dht) };
 }
 
-const nodes = Array.from({ length: 9 }, (_, at) => ({ host: hostOf('node', at), port: 1, role: 'node' as const }));
-const supernodes = [0, 1].map((at) => ({ host: hostOf('supernode', at), port: 1, role: 'supernode' as const }));
+const nodes = Array.from({ length: 9 }, (_, at) => ({
+  host: hostOf('node', at),
+  port: 1,
+  role: 'node' as const,
+}));
+const supernodes = [0, 1].map((at) => ({
+  host: hostOf('supernode', at),
+  port: 1,
+  role: 'supernode' as const,
+}));
 
 t.test('a supernode is asked for the way in, and no node loads libp2p for it', async (t) => {
   const { asked, joined, run, start } = createSeeker(t, [...nodes, ...supernodes], () => 'answers');

@@ -24,6 +24,8 @@ export interface FallbackHost {
   seeded(blob: SharedBlob): boolean;
   /** When bytes of the blob last came from a peer, milliseconds. */
   swarmMovedMs(blob: SharedBlob): number;
+  /** A supernode works on whether we may have what we have asked for. */
+  supernodeSpeaks(): boolean;
   /** All download slots work for other blobs. */
   busyElsewhere(blob: SharedBlob): boolean;
   /** A client waits for pieces of any blob. */
@@ -41,6 +43,7 @@ export function fallbackHost(
     decide,
     introduce,
     neighbours,
+    supernodeSpeaks,
   }: {
     readonly blobs: BlobTable;
     readonly core: PeerCore;
@@ -49,6 +52,7 @@ export function fallbackHost(
     /** The peer may share the blob. */
     readonly introduce: (blob: SharedBlob, peer: PeerInfo) => void;
     readonly neighbours: Neighbours;
+    readonly supernodeSpeaks: () => boolean;
   },
 ): FallbackHost {
   return {
@@ -69,6 +73,7 @@ export function fallbackHost(
     answerOwed: (blob) => discovery.owes(blob.digest),
     seeded: ({ digest, owners, peerRight }) =>
       peerRight === 'shown' && [...owners].some((id) => neighbours.get(id)?.sharesWithUs(digest) === true),
+    supernodeSpeaks,
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
     introduce: (blob, peer) => {
