@@ -94,7 +94,7 @@ export class RegistryFallback {
     });
     if (!slow) return;
     for (const blob of blobs) {
-      if (blob.readers > 0 && blob.passing === undefined && this.#isOpen(blob)) this.#start(blob, 'hedge');
+      if (this.#host.mayHedge(blob) && this.#isOpen(blob)) this.#start(blob, 'hedge');
     }
   }
 

@@ -7,6 +7,7 @@ import {
 } from 'node:http';
 import { abortedError, DamselflyError, describeError, hasCode } from '../../core/errors.ts';
 import { isWorthRetrying } from '../../origin/origin-client.ts';
+import { type Clock, every } from '../../runtime/clock.ts';
 import {
   type CapabilityAnswer,
   type CapabilityQuestion,
@@ -15,7 +16,6 @@ import {
   MAX_CAPABILITY_ANSWER_BYTES,
   MAX_CAPABILITY_QUESTION_BYTES,
 } from '../../wire/capability-codec.ts';
-import { type Clock, every } from '../../runtime/clock.ts';
 import { type CapabilityTransport, type PeerServerHandlers, WORKING_EVERY_MS } from '../seams.ts';
 import { type Connect, hostHeader, onceConnected } from './connect.ts';
 import { memberOf } from './peer-member.ts';

@@ -1,6 +1,6 @@
 import { DamselflyError } from '../../core/errors.ts';
-import type { CapabilityAnswer, CapabilityQuestion } from '../../wire/capability-codec.ts';
 import { type Clock, every } from '../../runtime/clock.ts';
+import type { CapabilityAnswer, CapabilityQuestion } from '../../wire/capability-codec.ts';
 import { type PeerMember, type SignOfLife, WORKING_EVERY_MS } from '../seams.ts';
 import type { MemoryFetch, MemoryServer } from './memory-fetch.ts';
 import type { MemoryMedium } from './memory-medium.ts';
