@@ -29,7 +29,7 @@ const MIN_DEADLINE_MS = 60_000;
 /** Manifests, and half a percent of the 300 MiB that the table is about: what 1.00x leaves open. */
 const REGISTRY_ROUNDING_BYTES = 1.5 * 1024 * 1024;
 
-/** A fresh cluster: a small pull, a calm pull, the struck pull, and then a look from outside at everything. */
+/** A fresh cluster: a small pull, a calm one where time counts, the struck one, and a look from outside at everything. */
 export async function runFault(options: RunOptions): Promise<ChaosResult> {
   const { fault, library, say, secure, seed, signal, size } = options;
   const world = await createWorld({ size, library, fault, seed, secure, signal });
@@ -55,7 +55,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
 
   await calmPull(library.warm);
   const { mayCut = 0 } = fault.limits;
-  const isPair = fault.limits.makespanRatio !== undefined;
+  const isPair = size.judgeMakespan && fault.limits.makespanRatio !== undefined;
   const calmSeconds = isPair ? await calmPull(library.calm) : null;
   const census = await takeCensus(world.machines);
   await fault.prepare?.(world);
