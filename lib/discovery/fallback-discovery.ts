@@ -22,6 +22,8 @@ const SILENT_MS = 3000;
  */
 const GET_BY_MS = 10_000;
 const GET_BY_SPREAD_MS = 20_000;
+/** A pull that moves needs nobody else, and the second of CPU itself: so much longer, and up to twice that. */
+const PULLING_MS = 30_000;
 /** The DHT is given so long to be joined, */
 const JOIN_MS = 2000;
 /** and then to meet its supernodes, before what it does not know is taken for true. */
@@ -216,6 +218,10 @@ class FallbackDiscovery implements CombinedDiscovery {
     return this.#options.dhtOnly === true || this.#silent || !this.#deps.trackers.reachable;
   }
 
+  get #pulls(): boolean {
+    return [...this.#shared.values()].some(({ have }) => have !== 'all');
+  }
+
   #within(ms: number, sinceMs: number): boolean {
     return this.#deps.clock.now() - sinceMs < ms;
   }
@@ -302,9 +308,13 @@ class FallbackDiscovery implements CombinedDiscovery {
       this.#join();
       return;
     }
-    this.#cancelGetBy ??= clock.after(GET_BY_MS + rng.float() * GET_BY_SPREAD_MS, () => {
+    const join = (): void => {
       this.#cancelGetBy = undefined;
       this.#join();
+    };
+    this.#cancelGetBy ??= clock.after(GET_BY_MS + rng.float() * GET_BY_SPREAD_MS, () => {
+      if (this.#pulls) this.#cancelGetBy = clock.after(PULLING_MS * (1 + rng.float()), join);
+      else join();
     });
   }
 

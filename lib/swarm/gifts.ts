@@ -27,7 +27,8 @@ export class Gifts {
   /** When it was made, milliseconds. */
   madeAt = new Float64Array(INITIAL_CAPACITY);
 
-  add(state: GiftStateValue, peer: number, blob: number, piece: number, now: number): void {
+  /** @returns its index */
+  add(state: GiftStateValue, peer: number, blob: number, piece: number, now: number): number {
     let gift = 0;
     while (gift < this.end && this.state[gift] !== GiftState.free) gift++;
     if (gift === this.state.length) this.#grow();
@@ -39,6 +40,7 @@ export class Gifts {
     this.since[gift] = now;
     this.madeAt[gift] = now;
     this.counted[gift] = 1;
+    return gift;
   }
 
   /** The gift of that piece to that peer in one of two states, or -1. */

@@ -14,6 +14,8 @@ const ASKED_MS = 3000;
  * next. With half a second for the question and the read it stays under those 5 s.
  */
 const ASIDE_MS = 4000;
+/** The same while nobody says who may have it, nor that he works on it: the first byte is there before 2.5 s. */
+const UNHEARD_MS = 1800;
 /** The same when nobody is there who could send it on. */
 const ALONE_ASIDE_MS = 1500;
 /** After so long a client gets its bytes without anybody's leave. */
@@ -54,6 +56,15 @@ export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting,
  */
 export function isOvertaken(waitedMs: number, share: number): boolean {
   return waitedMs >= SEEDED_STALL_MS * (1 + SEEDED_SPREAD * share);
+}
+
+/**
+ * Whether the client has waited too long for supernodes that have yet to say whether its node may have the blob.
+ * @param heard whether one of them works on it
+ * @param share as above
+ */
+export function isLeftWaiting(waitedMs: number, heard: boolean, share: number): boolean {
+  return heard ? isOvertaken(waitedMs, share) : waitedMs >= UNHEARD_MS * (1 + SEEDED_SPREAD * share);
 }
 
 /** Whether the node reads what its client needs next, whoever else was to read it. Others must have been asked before. */

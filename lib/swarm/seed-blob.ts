@@ -51,6 +51,12 @@ export class SeedBlob {
     return this.given(zone)[piece]! + this.#others(piece, far);
   }
 
+  /** The piece counts as given once less. */
+  notGiven(zone: number, piece: number): void {
+    const given = this.given(zone);
+    if (given[piece]! > 0) given[piece]!--;
+  }
+
   forgetGiven(): void {
     for (const counts of this.#given) counts?.fill(0);
   }
@@ -67,6 +73,15 @@ export class SeedBlob {
   /** Takes a piece out of what {@link look} noted. */
   overlook(piece: number): void {
     this.#lacking[piece >>> 5] = this.#lacking[piece >>> 5]! & ~(1 << (piece & 31));
+  }
+
+  /** The first of what was noted, or -1. */
+  first(): number {
+    for (let word = 0; word < this.#lacking.length; word++) {
+      const left = this.#lacking[word]!;
+      if (left !== 0) return (word << 5) | (31 - Math.clz32(left & -left));
+    }
+    return -1;
   }
 
   /**

@@ -2,6 +2,7 @@ import type { Bitfield } from '../core/bitfield.ts';
 import type { Rng } from '../runtime/rng.ts';
 import { Action, ActionBuffer } from './actions.ts';
 import { GiftPace, isSlow, type PeerPace } from './gift-pace.ts';
+import { GiftSpread, keepsToItself, type PassingOn } from './gift-spread.ts';
 import { GiftState, type GiftStateValue, Gifts, NO_BLOB } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
 import { Came, type CameValue, Far, type FarValue, SeedBlob } from './seed-blob.ts';
@@ -13,7 +14,7 @@ const OWN_ZONE = 0;
 const ANY_COUNT = 0xffff;
 const NEVER = -1;
 
-interface SeedPeer extends PeerPace {
+interface SeedPeer extends PeerPace, PassingOn {
   readonly zone: number;
   readonly far: FarValue;
   /** Downloads it could start: last told, less what was offered since. */
@@ -37,6 +38,7 @@ export class SeedCore {
   readonly #rng: Rng;
   readonly #gifts = new Gifts();
   readonly #pace: GiftPace;
+  readonly #spread = new GiftSpread();
   readonly #peerSlots = new SlotList();
   readonly #peers: (SeedPeer | undefined)[] = [];
   readonly #blobSlots = new SlotList();
@@ -61,6 +63,7 @@ export class SeedCore {
   addBlob(pieces: number, have?: Bitfield): number {
     const slot = this.#blobSlots.take();
     this.#blobs[slot] = new SeedBlob(pieces, have);
+    this.#spread.addBlob(slot, pieces);
     return slot;
   }
 
@@ -76,6 +79,7 @@ export class SeedCore {
       }
     }
     this.#blobs[slot] = undefined;
+    this.#spread.removeBlob(slot);
     this.#blobSlots.release(slot);
   }
 
@@ -88,7 +92,8 @@ export class SeedCore {
     const peer = this.#peerSlots.take();
     this.#zones[zone] = (this.#zones[zone] ?? 0) + 1;
     this.#countSlots();
-    this.#peers[peer] = { zone, far, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1 };
+    const fresh = { active: 0, lastGift: 0, gotAt: NEVER, slowness: 1, kept: 0, keptAt: 0 };
+    this.#peers[peer] = { zone, far, down: 0, ...fresh };
     return peer;
   }
 
@@ -99,6 +104,7 @@ export class SeedCore {
       if (this.#gifts.peer[gift] === peer) this.#takeBack(gift, now);
     }
     for (const blob of this.#blobs) blob?.shared.removeSharer(peer);
+    this.#spread.removePeer(peer);
     this.#zones[this.#peers[peer].zone]!--;
     this.#countSlots();
     this.#peers[peer] = undefined;
@@ -124,6 +130,7 @@ export class SeedCore {
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {
       this.#pace.learn(info, now - this.#gifts.madeAt[gift]!);
+      this.#spread.arrived(peer, slot, piece, now);
       const sent = this.#gifts.state[gift] === GiftState.sent;
       this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
     }
@@ -157,6 +164,7 @@ export class SeedCore {
     if (blob === undefined) return;
     blob.shared.reset();
     blob.forgetGiven();
+    this.#spread.lost(slot);
   }
 
   /**
@@ -223,7 +231,23 @@ export class SeedCore {
         this.#ungive(gift);
       }
     }
+    this.#lookAtSpread(now);
     this.#fill(now);
+  }
+
+  /** What was not passed on counts as not given. */
+  #lookAtSpread(now: number): void {
+    const view = {
+      holders: (slot: number, piece: number) => this.holders(slot, piece),
+      sharers: (slot: number) => this.#blobs[slot]?.shared.rows ?? 0,
+    };
+    this.#spread.look(
+      now,
+      this.#pace.patienceMs,
+      view,
+      (peer) => this.#peers[peer],
+      (peer, slot, piece) => this.#blobs[slot]?.notGiven(this.#peers[peer]!.zone, piece),
+    );
   }
 
   /** From now on at most so many slots, at least one; gifts under way go on. */
@@ -279,7 +303,8 @@ export class SeedCore {
           const slot = (this.#giftNumber + turn) % this.#blobs.length;
           const piece = this.#pick(peer, info, slot, fewest - 1, now);
           if (piece < 0) continue;
-          fewest = this.#blobs[slot]!.times(info.zone, piece, info.far);
+          const alone = keepsToItself(info, now);
+          fewest = alone ? 0 : this.#blobs[slot]!.times(info.zone, piece, info.far);
           bestPeer = peer;
           bestBlob = slot;
           bestPiece = piece;
@@ -299,12 +324,16 @@ export class SeedCore {
     const row = blob?.shared.rowOf(peer) ?? -1;
     if (blob === undefined || row < 0 || !blob.look(row)) return -1;
     const gifts = this.#gifts;
+    const alone = keepsToItself(info, now);
     for (let gift = 0; gift < gifts.end; gift++) {
       if (gifts.state[gift] === GiftState.free || gifts.blob[gift] !== slot) continue;
+      if (alone && gifts.peer[gift] !== peer) continue;
       if (gifts.peer[gift] === peer || this.#mayStillSpread(gift, info.zone, now)) {
         blob.overlook(gifts.piece[gift]!);
       }
     }
+    // It has us alone, and its client wants the blob in order.
+    if (alone) return blob.first();
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
     return blob.leastGiven(info.zone, again ? most : 0, info.far);
   }
@@ -316,15 +345,17 @@ export class SeedCore {
   #mayStillSpread(gift: number, zone: number, now: number): boolean {
     if (this.#gifts.state[gift] === GiftState.refused) return false;
     if (now - this.#gifts.madeAt[gift]! >= this.#pace.patienceMs) return false;
-    return this.#peers[this.#gifts.peer[gift]!]?.zone === zone;
+    const peer = this.#peers[this.#gifts.peer[gift]!];
+    return peer?.zone === zone && !keepsToItself(peer, now);
   }
 
   #give(state: GiftStateValue, peer: number, info: SeedPeer, slot: number, piece: number, now: number): void {
-    this.#gifts.add(state, peer, slot, piece, now);
+    const gift = this.#gifts.add(state, peer, slot, piece, now);
     this.#active++;
     info.active++;
     info.lastGift = ++this.#giftNumber;
-    this.#blobs[slot]!.given(info.zone)[piece]!++;
+    if (keepsToItself(info, now)) this.#gifts.counted[gift] = 0;
+    else this.#blobs[slot]!.given(info.zone)[piece]!++;
   }
 
   #countSlots(): void {
@@ -345,10 +376,9 @@ export class SeedCore {
 
   /** The piece counts as given once less. */
   #ungive(gift: number): void {
-    const given = this.#blobs[this.#gifts.blob[gift]!]?.given(this.#peers[this.#gifts.peer[gift]!]!.zone);
-    const piece = this.#gifts.piece[gift]!;
-    if (given === undefined || given[piece] === 0 || this.#gifts.counted[gift] === 0) return;
-    given[piece]!--;
+    if (this.#gifts.counted[gift] === 0) return;
+    const { zone } = this.#peers[this.#gifts.peer[gift]!]!;
+    this.#blobs[this.#gifts.blob[gift]!]?.notGiven(zone, this.#gifts.piece[gift]!);
     this.#gifts.counted[gift] = 0;
   }
 

@@ -106,6 +106,7 @@ export class PeerEngine implements BlobSource {
         blobs: this.#table,
         neighbours: () => this.#neighbours.all(),
         conversation: () => this.#conversation,
+        clock: deps.clock,
       }),
     );
     this.#conversation = new Conversation(deps, {
@@ -169,6 +170,7 @@ export class PeerEngine implements BlobSource {
         decide,
         introduce: (blob, peer) => this.#introduce(blob, peer),
         neighbours: this.#neighbours,
+        supernodeSpeaks: () => this.#wallet?.supernodeSpeaks === true,
       }),
     );
     this.#smallBlobs = new SmallBlobs(deps, this.#sink, {

@@ -122,12 +122,21 @@ export interface PeerServerHandlers {
   ): Promise<CapabilityAnswer | undefined>;
 }
 
+/**
+ * That somebody is there who was asked: its machine has taken the connection, which a process that stands still does not
+ * prevent; or the process itself speaks, and says about every {@link WORKING_EVERY_MS} that it works on the question.
+ */
+export type SignOfLife = 'taken' | 'works';
+
+/** Few questions wait for so long, and a supernode with thousands of them has better to do, milliseconds. */
+export const WORKING_EVERY_MS = 1500;
+
 /** Asks supernodes for the right to get blobs from peers. */
 export interface CapabilityTransport {
-  /** @returns undefined when there is no such right. @throws PEER_UNREACHABLE, PEER_PROTOCOL, ABORTED */
+  /** @returns undefined when there is no such right. @throws PEER_UNREACHABLE, PEER_BUSY, PEER_PROTOCOL, ABORTED */
   askCapability(
     asked: { readonly address: Address; readonly question: CapabilityQuestion },
-    options: { readonly signal: AbortSignal },
+    options: { readonly signal: AbortSignal; readonly onSign?: (sign: SignOfLife) => void },
   ): Promise<CapabilityAnswer | undefined>;
 }
 

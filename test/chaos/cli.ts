@@ -7,8 +7,9 @@ import { FAULTS } from './faults/index.ts';
 import { FULL, QUICK, QUICK_FAULTS, type SuiteSize } from './sizes.ts';
 
 export const HELP = `Real processes, a real docker-registry and real containerd, each machine in its own network namespace with a link of
-100 Mbit/s; while all nodes pull one image, something breaks. Each run is a fresh cluster: a calm pull, the struck pull,
-and a look from outside at what must hold. Needs root, docker-registry, containerd, runc, busybox, iptables, faketime.
+100 Mbit/s; while all nodes pull one image, something breaks. Each run is a fresh cluster: a calm pull where the makespan
+counts, the struck pull, and a look from outside at what must hold. Needs root, docker-registry, containerd, runc, busybox,
+iptables, faketime.
 
   npm run test:chaos -- --list
   npm run test:chaos -- --fault nodes-killed --seed 7 --json

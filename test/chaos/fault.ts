@@ -6,7 +6,7 @@ import type { World } from './world.ts';
 
 /** What a run must keep to beside the invariants that hold for every run. */
 export interface FaultLimits {
-  /** Slowest pull of those that count, over the same in calm. */
+  /** Slowest pull of those that count, over the same in calm. @default nothing is said of it, and no calm pull made */
   readonly makespanRatio?: number;
   /** What the registry sent during the struck pull, over the size of the image. */
   readonly registryRatio?: number;

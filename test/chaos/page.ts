@@ -61,7 +61,7 @@ export function chaosPage(record: ChaosRecord, faults: readonly Fault[]): string
 const HOW_TO_READ = `## How to read it
 
 - All processes have identities: mutual TLS on every connection, capabilities for every blob. Images are for everybody unless the row says otherwise.
-- Ratios are medians over the seeds; each is of the slowest pull that counts, over the same in a calm pull of the same cluster just before. Nodes that are killed do not count, nodes that the fault itself slows down count as pulls but not for the makespan.
+- Ratios are medians over the seeds; each is of the slowest pull that counts, over the same in a calm pull of the same cluster just before; where there is no target there was none. Nodes that are killed do not count, nodes that the fault itself slows down count as pulls but not for the makespan.
 - The registry's ratio is what left the registry during the struck pull, over the size of the image, counted in a relay before it.
 - A run has held when every pull that had to has succeeded, no client ever got a wrong byte, both ratios are within their targets, no process ended by itself, none holds more files or memory than before once it is idle, and nothing is left when all have been told to end.`;
 

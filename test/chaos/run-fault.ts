@@ -2,7 +2,9 @@ import { round } from '../../bench/fixtures/table.ts';
 import { findLeaks, takeCensus } from './census.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import { keepLogs } from './kept-logs.ts';
 import { failuresOf, gotWrongBytes, type PullEnd, pullOnAll } from './pulls.ts';
+import type { RelayCounters } from './registry-relay.ts';
 import { findRemains, findSurvivors } from './remains.ts';
 import type { ChaosResult } from './result.ts';
 import { createSchedule } from './schedule.ts';
@@ -27,12 +29,13 @@ const MIN_DEADLINE_MS = 60_000;
 /** Manifests, and half a percent of the 300 MiB that the table is about: what 1.00x leaves open. */
 const REGISTRY_ROUNDING_BYTES = 1.5 * 1024 * 1024;
 
-/** A fresh cluster: a small pull, a calm pull, the struck pull, and then a look from outside at everything. */
+/** A fresh cluster: a small pull, a calm one where time counts, the struck one, and a look from outside at everything. */
 export async function runFault(options: RunOptions): Promise<ChaosResult> {
-  const { fault, library, secure, seed, signal, size } = options;
+  const { fault, library, say, secure, seed, signal, size } = options;
   const world = await createWorld({ size, library, fault, seed, secure, signal });
   try {
     const result = await strikeAndLook(world, options);
+    if (result.broken.length > 0) await keepLogs(world, `${fault.name}-${seed}`, say);
     await world[Symbol.asyncDispose]();
     return { ...result, broken: [...result.broken, ...(await findRemains(world))] };
   } finally {
@@ -52,7 +55,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
 
   await calmPull(library.warm);
   const { mayCut = 0 } = fault.limits;
-  const isPair = fault.drive === undefined;
+  const isPair = size.judgeMakespan && fault.limits.makespanRatio !== undefined;
   const calmSeconds = isPair ? await calmPull(library.calm) : null;
   const census = await takeCensus(world.machines);
   await fault.prepare?.(world);
@@ -62,7 +65,7 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
   const schedule = createSchedule(() => (performance.now() - started) / 1000);
   fault.plan?.(world, schedule);
   const onProgress = (share: number): void => schedule.reached(share);
-  say(`  calm ${calmSeconds?.toFixed(1) ?? '-'} s; now ${fault.what}`);
+  say(`  ${calmSeconds === null ? '' : `calm ${calmSeconds.toFixed(1)} s; `}now ${fault.what}`);
   const ends =
     (await fault.drive?.(world, schedule)) ??
     (await pullOnAll(world, library.struck, { deadlineMs, onProgress, compareBytes: mayCut === 0 }));
@@ -79,14 +82,16 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
 
   const seconds = makespan(needed.filter(({ node }) => !world.excused.has(node)));
   const makespanRatio = calmSeconds === null ? null : round(seconds / calmSeconds);
-  const registryRatio = round((counters.bytes - before.bytes) / library.struck.ownBytes);
+  const registryShare = (counters.bytes - before.bytes) / library.struck.ownBytes;
+  const registryRatio = round(registryShare);
   const { limits } = fault;
   if (size.judgeMakespan && makespanRatio !== null && makespanRatio > (limits.makespanRatio ?? Infinity)) {
     broken.push(`makespan ${makespanRatio}x, more than ${limits.makespanRatio ?? 0}x`);
   }
   const most = (limits.registryRatio ?? Infinity) + (fault.allowance?.(world) ?? 0) + size.registrySlack;
-  if (registryRatio > most + REGISTRY_ROUNDING_BYTES / library.struck.ownBytes) {
-    broken.push(`the registry sent ${registryRatio}x, more than ${round(most)}x`);
+  if (registryShare > most + REGISTRY_ROUNDING_BYTES / library.struck.ownBytes) {
+    const readers = readersBetween(world, before, counters);
+    broken.push(`the registry sent ${registryRatio}x, more than ${round(most)}x: ${readers}`);
   }
   const unfelt = await fault.after?.(world);
   if (unfelt !== undefined) broken.push(unfelt);
@@ -103,6 +108,19 @@ async function strikeAndLook(world: World, options: RunOptions): Promise<ChaosRe
     ...{ failedPulls: lost.length, calmSeconds, seconds, makespanRatio, registryRatio },
     ...{ events: schedule.events, broken },
   };
+}
+
+/** Who read how much of the image from the registry. */
+function readersBetween({ library, machines }: World, before: RelayCounters, after: RelayCounters): string {
+  return machines
+    .flatMap(({ name, spec }) => {
+      const host = spec.place.peerHost;
+      const share = round(
+        ((after.bytesTo[host] ?? 0) - (before.bytesTo[host] ?? 0)) / library.struck.ownBytes,
+      );
+      return share > 0 ? [`${name} ${share}x`] : [];
+    })
+    .join(', ');
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Link, LinkListener, PeerNetwork, PeerServerHandlers } from '../../lib/transfer/seams.ts';
+import type { Link, LinkListener, PeerNetwork, PeerServerHandlers, SignOfLife } from '../../lib/transfer/seams.ts';
 import type { SimProcess } from './sim-process.ts';
 
 /** Told of each message that comes in. */
@@ -19,7 +19,10 @@ export function processNetwork(
       );
     },
     fetchSmall: (request, options) => process.ask(() => network.fetchSmall(request, options)),
-    askCapability: (asked, options) => process.ask(() => network.askCapability(asked, options)),
+    askCapability: (asked, { onSign, signal }) => {
+      const gated = onSign && ((sign: SignOfLife) => process.run(() => onSign(sign)));
+      return process.ask(() => network.askCapability(asked, { signal, ...(gated && { onSign: gated }) }));
+    },
     dial: async (address, options) =>
       processLink(process, await process.ask(() => network.dial(address, options)), hears),
     listen: (address, handlers) =>

@@ -165,6 +165,7 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
       reads: () => undefined,
       undecided: () => [],
       decided() {},
+      granted() {},
       lapsed() {},
     },
   );

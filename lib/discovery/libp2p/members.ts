@@ -1,6 +1,6 @@
 import type { ClusterSettings } from '../../core/cluster-settings.ts';
 import { DamselflyError, describeError } from '../../core/errors.ts';
-import type { PeerInfo } from '../../core/node.ts';
+import type { PeerInfo, Role } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
 import { type Clock, delay, every } from '../../runtime/clock.ts';
 import { withDeadline } from '../../runtime/deadline.ts';
@@ -24,6 +24,8 @@ const JOIN_MS = 3000;
 /** The first try to join comes at once, later ones after twice the wait each, until somebody is there. */
 const MIN_REJOIN_MS = 250;
 const MAX_REJOIN_MS = 5000;
+/** Tries that are followed by the next one sooner than this ask only those who are in the DHT anyway. */
+const SPARING_MS = 2000;
 /** Once somebody is there: one more is joined now and then, so that parts that were cut off find together again. */
 const WIDEN_MS = 30_000;
 const JOINS_AT_ONCE = 6;
@@ -40,6 +42,8 @@ const TRIES = 4;
 export interface SeedAddress {
   readonly host: string;
   readonly port: number;
+  /** Where it is known. */
+  readonly role?: Role;
 }
 
 export interface MembersDeps {
@@ -289,31 +293,39 @@ export class Members {
   #join(waitMs: number): void {
     const { clock, rng } = this.#deps;
     this.#cancelJoin();
-    void this.#joinSome(JOINS_AT_ONCE);
+    void this.#joinSome(JOINS_AT_ONCE, waitMs < SPARING_MS);
     this.#cancelJoin = clock.after(waitMs * (0.75 + rng.float() / 2), () => {
       if (!this.reachable) this.#join(Math.min(2 * waitMs, MAX_REJOIN_MS));
     });
   }
 
-  async #joinSome(count: number): Promise<void> {
+  /**
+   * @param sparing nodes are asked only when nobody else answers: one that is asked for the way in joins for that, and
+   * asks others in turn, so that soon all load libp2p at once
+   */
+  async #joinSome(count: number, sparing = false): Promise<void> {
     const { rng, seeds } = this.#deps;
-    const all = [...seeds()];
+    const all = seeds().filter(({ role }) => !sparing || role !== 'node');
     const chosen: SeedAddress[] = [];
     while (chosen.length < count && all.length > 0) chosen.push(...all.splice(rng.int(all.length), 1));
-    await Promise.all(chosen.map((seed) => this.#joinBy(seed)));
+    const joined = await Promise.all(chosen.map((seed) => this.#joinBy(seed)));
+    if (sparing && !joined.includes(true) && !this.#ending.signal.aborted) await this.#joinSome(count);
   }
 
-  async #joinBy(seed: SeedAddress): Promise<void> {
+  /** @returns whether somebody is there */
+  async #joinBy(seed: SeedAddress): Promise<boolean> {
     const { clock, locate, log } = this.#deps;
     try {
-      await withDeadline(clock, JOIN_MS, this.#ending.signal, async (signal) => {
+      return await withDeadline(clock, JOIN_MS, this.#ending.signal, async (signal) => {
         const door = await locate(seed, signal);
         const dht = this.#dht;
-        if (dht === undefined || door.member === dht.door.member || this.#here.has(door.member)) return;
-        await dht.join({ ...door, host: seed.host }, signal);
+        if (dht === undefined || door.member === dht.door.member) return false;
+        if (!this.#here.has(door.member)) await dht.join({ ...door, host: seed.host }, signal);
+        return true;
       });
     } catch (error) {
       log.debug({ ...seed, error: describeError(error) }, 'nobody to join there');
+      return false;
     }
   }
 }

@@ -24,6 +24,10 @@ export interface FallbackHost {
   seeded(blob: SharedBlob): boolean;
   /** When bytes of the blob last came from a peer, milliseconds. */
   swarmMovedMs(blob: SharedBlob): number;
+  /** Others would have what we read of it, or could. */
+  mayHedge(blob: SharedBlob): boolean;
+  /** A supernode works on whether we may have what we have asked for. */
+  supernodeSpeaks(): boolean;
   /** All download slots work for other blobs. */
   busyElsewhere(blob: SharedBlob): boolean;
   /** A client waits for pieces of any blob. */
@@ -41,6 +45,7 @@ export function fallbackHost(
     decide,
     introduce,
     neighbours,
+    supernodeSpeaks,
   }: {
     readonly blobs: BlobTable;
     readonly core: PeerCore;
@@ -49,6 +54,7 @@ export function fallbackHost(
     /** The peer may share the blob. */
     readonly introduce: (blob: SharedBlob, peer: PeerInfo) => void;
     readonly neighbours: Neighbours;
+    readonly supernodeSpeaks: () => boolean;
   },
 ): FallbackHost {
   return {
@@ -69,6 +75,13 @@ export function fallbackHost(
     answerOwed: (blob) => discovery.owes(blob.digest),
     seeded: ({ digest, owners, peerRight }) =>
       peerRight === 'shown' && [...owners].some((id) => neighbours.get(id)?.sharesWithUs(digest) === true),
+    supernodeSpeaks,
+    mayHedge({ digest, passing, readers }) {
+      if (readers === 0 || passing !== undefined) return false;
+      // Were each of those whom nobody believes to read a stripe for all, all of them would read all of it.
+      const sharers = neighbours.all().filter((neighbour) => neighbour.sharesWithUs(digest));
+      return !neighbours.hasBanned || sharers.some(({ peer }) => peer.role === 'node');
+    },
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
     introduce: (blob, peer) => {

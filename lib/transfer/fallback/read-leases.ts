@@ -22,6 +22,8 @@ export interface HeldLease {
   progressed(): void;
   /** Ends it. @param read whether nothing of the stripe is left to read */
   release(read: boolean): void;
+  /** Ends it for us, while it counts with whoever gave it for as long as it would have lasted. */
+  lapse(): void;
 }
 
 export interface RefusedLease {
@@ -66,7 +68,7 @@ export class ReadLeases {
     this.#deps.metrics.leases.inc({ answer: stripe === undefined ? 'local-refused' : 'local-granted' });
     return stripe === undefined
       ? { kind: 'refused', retryMs: LOCAL_RETRY_MS, holders: [] }
-      : { kind: 'held', stripe, signal: new AbortController().signal, progressed() {}, release() {} };
+      : unleased(stripe);
   }
 
   /** Whoever granted it counts from later than we do, so that we stop before anybody else begins. */
@@ -120,6 +122,16 @@ export class ReadLeases {
         cancelEnd();
         discovery.leases.release(lease, read);
       },
+      lapse: () => {
+        over = true;
+        cancelEnd();
+      },
     };
   }
+}
+
+/** The right to read it that nobody was asked for. */
+export function unleased(stripe: number): HeldLease {
+  const { signal } = new AbortController();
+  return { kind: 'held', stripe, signal, progressed() {}, release() {}, lapse() {} };
 }

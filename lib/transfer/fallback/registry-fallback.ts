@@ -8,7 +8,14 @@ import { attemptsWorth, type OriginClient } from '../../origin/origin-client.ts'
 import { type Clock, delay, every } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { SlowSwarm } from '../../swarm/hedge.ts';
-import { isOvertaken, stepsAside, stepsIn, takesItself, type Waiting } from '../../swarm/patience.ts';
+import {
+  isLeftWaiting,
+  isOvertaken,
+  stepsAside,
+  stepsIn,
+  takesItself,
+  type Waiting,
+} from '../../swarm/patience.ts';
 import type { PieceSink } from '../blobs/piece-sink.ts';
 import type { SharedBlob } from '../blobs/shared-blob.ts';
 import type { BufferPool } from '../buffer-pool.ts';
@@ -17,7 +24,7 @@ import { OneRead, type Vouching } from '../proofs/vouching.ts';
 import type { FallbackHost } from './fallback-host.ts';
 import { FallbackPlan, type FallbackRun } from './fallback-plan.ts';
 import { type Mode, modeOf, type Reason } from './fallback-reason.ts';
-import { type HeldLease, ReadLeases, type RefusedLease } from './read-leases.ts';
+import { type HeldLease, ReadLeases, type RefusedLease, unleased } from './read-leases.ts';
 import { readRun } from './read-run.ts';
 
 /** Reads in a row that brought nothing because their lease was lost. */
@@ -87,7 +94,7 @@ export class RegistryFallback {
     });
     if (!slow) return;
     for (const blob of blobs) {
-      if (blob.readers > 0 && blob.passing === undefined && this.#isOpen(blob)) this.#start(blob, 'hedge');
+      if (this.#host.mayHedge(blob) && this.#isOpen(blob)) this.#start(blob, 'hedge');
     }
   }
 
@@ -128,7 +135,8 @@ export class RegistryFallback {
   /** Supernodes are there and have yet to say whether we may have it: a crowd that read for itself would be all the load. */
   #considerLate(blob: SharedBlob, now: number): void {
     const idleMs = now - blob.lastProgressMs;
-    if (!isOvertaken(idleMs, this.#share(blob)) || now < this.#consideredOf(blob).notBeforeMs) return;
+    const left = isLeftWaiting(idleMs, this.#host.supernodeSpeaks(), this.#share(blob));
+    if (!left || now < this.#consideredOf(blob).notBeforeMs) return;
     if (blob.passing === undefined) this.#start(blob, 'aside');
     else this.#endPassing(blob);
   }
@@ -234,6 +242,8 @@ export class RegistryFallback {
     let steppedAside = false;
     const silent = this.#isSilent(blob);
     for (let attempt = 0; this.#goesOn(blob, startedMs); ) {
+      // Peers give it to us after all.
+      if (reason === 'no-capability' && blob.peerRight !== 'none') break;
       // It was only to be helped along.
       if (steppedAside && told && this.#host.swarmMovedMs(blob) > startedMs) break;
       const taken = await this.#take(blob, mode);
@@ -287,7 +297,7 @@ export class RegistryFallback {
     const aside = mode !== 'lease';
     const stripes = this.#plan.stripes(blob, aside);
     if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
-    if (mode === 'at-once') return withoutLease(stripes[0] ?? 0);
+    if (mode === 'at-once') return unleased(stripes[0] ?? 0);
     const nodes = this.#host.sharers(blob).filter(({ peer }) => peer.role === 'node');
     return await this.#leases.take(
       { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes, aside },
@@ -324,7 +334,9 @@ export class RegistryFallback {
       // Without its lease, or at the end of everything, a read that breaks off has not failed.
       if (!signal.aborted) failed = error;
     }
-    lease.release(failed === undefined && !signal.aborted && blob.stored.have.count > before);
+    // A crowd whose supernodes are silent: so few a time, however fast the registry is.
+    if (aside && blob.peerRight === 'late') lease.lapse();
+    else lease.release(failed === undefined && !signal.aborted && blob.stored.have.count > before);
     if (failed !== undefined) {
       this.#deps.log.warn({ digest: blob.digest, error: describeError(failed) }, 'registry read failed');
     }
@@ -384,8 +396,4 @@ export class RegistryFallback {
 function isHeld({ stored }: SharedBlob, { first, last }: FallbackRun): boolean {
   for (let piece = first; piece <= last; piece++) if (!stored.have.has(piece)) return false;
   return true;
-}
-
-function withoutLease(stripe: number): HeldLease {
-  return { kind: 'held', stripe, signal: new AbortController().signal, progressed() {}, release() {} };
 }

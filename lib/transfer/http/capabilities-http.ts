@@ -7,6 +7,7 @@ import {
 } from 'node:http';
 import { abortedError, DamselflyError, describeError, hasCode } from '../../core/errors.ts';
 import { isWorthRetrying } from '../../origin/origin-client.ts';
+import { type Clock, every } from '../../runtime/clock.ts';
 import {
   type CapabilityAnswer,
   type CapabilityQuestion,
@@ -15,7 +16,7 @@ import {
   MAX_CAPABILITY_ANSWER_BYTES,
   MAX_CAPABILITY_QUESTION_BYTES,
 } from '../../wire/capability-codec.ts';
-import type { CapabilityTransport, PeerServerHandlers } from '../seams.ts';
+import { type CapabilityTransport, type PeerServerHandlers, WORKING_EVERY_MS } from '../seams.ts';
 import { type Connect, hostHeader, onceConnected } from './connect.ts';
 import { memberOf } from './peer-member.ts';
 
@@ -35,7 +36,7 @@ export function createCapabilityTransport({
   agent.createConnection = ({ host, port }: ClientRequestArgs) =>
     connect({ host: host ?? '', port: Number(port), noDelay: true, keepAlive: true });
   return {
-    askCapability: ({ address, question }, { signal }) =>
+    askCapability: ({ address, question }, { signal, onSign }) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) throw abortedError(signal);
         const body = JSON.stringify(question);
@@ -55,14 +56,20 @@ export function createCapabilityTransport({
         };
         request.on('error', fail);
         request.on('response', (response) => void readAnswer(response).then(resolve, fail));
+        request.on('information', () => onSign?.('works'));
         request.on('socket', (socket) => {
+          const greeted = (): void => {
+            onSign?.('works');
+            send();
+          };
           const send = (): void => {
             // A caller's credential goes to supernodes alone.
             if (memberOf(socket)?.role === 'supernode') request.end(body);
             else request.destroy(new Error('it is no supernode'));
           };
-          if (socket.connecting) onceConnected(socket, send);
-          else send();
+          if (!socket.connecting) return send();
+          socket.once('connect', () => onSign?.('taken'));
+          onceConnected(socket, greeted);
         });
       }),
     close: () => agent.destroy(),
@@ -85,12 +92,17 @@ async function readAnswer(response: IncomingMessage): Promise<CapabilityAnswer |
 /** Answers members that ask for a capability. */
 export function createCapabilityAnswerer(
   handler: PeerServerHandlers['capability'],
+  { clock }: { readonly clock: Clock },
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   let underWay = 0;
   return async (request, response) => {
     const member = memberOf(request.socket);
     if (handler === undefined || member === undefined) return answer(response, 404);
     if (underWay >= MAX_QUESTIONS) return answer(response, 503);
+    // Who asks could not tell one that is busy from one that stands still.
+    const stopSaying = every(clock, WORKING_EVERY_MS, () => {
+      if (!response.destroyed && !response.headersSent) response.writeProcessing();
+    });
     try {
       underWay++;
       const reading = readText(request, MAX_CAPABILITY_QUESTION_BYTES).finally(() => underWay--);
@@ -106,6 +118,8 @@ export function createCapabilityAnswerer(
     } catch (error) {
       // The registry does not answer: somebody else may reach it. One that is overloaded is so to all.
       answer(response, hasCode(error, 'UPSTREAM_REFUSED') && isWorthRetrying(error) ? 503 : 502);
+    } finally {
+      stopSaying();
     }
   };
 }

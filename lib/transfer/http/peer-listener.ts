@@ -56,7 +56,7 @@ export async function listenForPeers(
 ): Promise<PeerListener> {
   const { clock, log } = deps;
   const answerSmallBlobs = createSmallBlobsAnswerer(handlers.smallBlobs?.bind(handlers));
-  const answerCapability = createCapabilityAnswerer(handlers.capability?.bind(handlers));
+  const answerCapability = createCapabilityAnswerer(handlers.capability?.bind(handlers), deps);
   const sockets = new Set<Socket>();
   /** Came when there were as many connections as may be. */
   const excess = new WeakSet<Duplex>();

@@ -164,10 +164,10 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
       return received;
     },
 
-    async askCapability({ address, question }, { signal }) {
+    async askCapability({ address, question }, { signal, onSign }) {
       let received: CapabilityAnswer | undefined;
       await exchange(address, signal, (hosts, settled) =>
-        startMemoryCapability(hosts, deps, { member: self.member, question }, (error, answer) => {
+        startMemoryCapability(hosts, deps, { member: self.member, onSign, question }, (error, answer) => {
           received = answer;
           settled(error);
         }),

@@ -267,6 +267,11 @@ export class Neighbours {
     return closed.length;
   }
 
+  /** Whether it has banned anybody. */
+  get hasBanned(): boolean {
+    return this.#banned.size > 0;
+  }
+
   banned(id: string): boolean {
     return this.#banned.has(id);
   }

@@ -7,7 +7,7 @@ import type { Logger } from '../../observe/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import type { CapabilityAnswer, CapabilityQuestion } from '../../wire/capability-codec.ts';
-import type { CapabilityTransport } from '../seams.ts';
+import { type CapabilityTransport, type SignOfLife, WORKING_EVERY_MS } from '../seams.ts';
 
 export interface AskSupernodesDeps {
   readonly self: () => PeerInfo;
@@ -23,8 +23,12 @@ const HEDGE_MS = 1_000;
 const MOST_ASKED = 3;
 /** In a crowd a supernode has thousands of handshakes to make: slow is not gone. */
 const PATIENCE_MS = 20_000;
-/** The same while no tracker says who lives. */
+/** While no tracker says who lives: so long one has to show it. */
 const UNVOUCHED_MS = 2_000;
+/** Who has shown it lives for so long, as long as a link without a sign of life stays. */
+const SEEN_MS = 5_000;
+/** A process that works on a question, and can, says so within this. */
+const SPEAKS_MS = WORKING_EVERY_MS + 500;
 /**
  * A supernode that is busy, or could not be reached and lives for all that a tracker says, is asked again after about so long,
  * then after twice that, and so on.
@@ -51,6 +55,10 @@ export class AskSupernodes {
   /** Until when, by id. */
   readonly #slow = new Map<string, number>();
   readonly #cannot = new Map<string, number>();
+  /** When it last showed that it is there, by id. */
+  readonly #seenMs = new Map<string, number>();
+  /** When any of them last spoke. */
+  #heardMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: AskSupernodesDeps, ending: AbortSignal) {
     this.#deps = deps;
@@ -61,6 +69,11 @@ export class AskSupernodes {
   get somebodyThere(): boolean {
     const now = this.#deps.clock.now();
     return this.#deps.discovery.supernodes.some(({ id }) => (this.#cannot.get(id) ?? 0) <= now);
+  }
+
+  /** Whether one of them works on what was asked, however long it takes. */
+  get somebodySpeaks(): boolean {
+    return this.#deps.clock.now() - this.#heardMs < SPEAKS_MS;
   }
 
   /** A no is the registry's, and counts; `nobody`: none is there, or none of them can ask the registry. Never rejects. */
@@ -108,7 +121,7 @@ export class AskSupernodes {
         after(HEDGE_MS, askNext);
         return true;
       };
-      // One that falls silent is gone when the tracker says so; without a tracker nobody would.
+      // One that falls silent is gone when the tracker says so, and without a tracker when it shows nothing for too long.
       const asked = [...candidates];
       const askedMs = clock.now();
       const look = (): void => {
@@ -138,21 +151,34 @@ export class AskSupernodes {
       .slice(0, MOST_ASKED);
   }
 
-  /** For all that a tracker says, which knows within seconds. */
+  /** For all that a tracker says, which knows within seconds, or as we have seen for ourselves. */
   #lives({ id }: PeerInfo): boolean {
-    const { discovery } = this.#deps;
-    return discovery.reachable && discovery.supernodes.some((each) => each.id === id);
+    const { clock, discovery } = this.#deps;
+    if (discovery.reachable && discovery.supernodes.some((each) => each.id === id)) return true;
+    return clock.now() - (this.#seenMs.get(id) ?? Number.NEGATIVE_INFINITY) < SEEN_MS;
+  }
+
+  #seen(id: string, sign: SignOfLife): void {
+    const now = this.#deps.clock.now();
+    this.#seenMs.set(id, now);
+    if (sign === 'works') this.#heardMs = now;
   }
 
   async #one({ host, id, port }: PeerInfo, question: CapabilityQuestion, signal: AbortSignal): Promise<One> {
     const { log, network } = this.#deps;
+    const onSign = (sign: SignOfLife): void => this.#seen(id, sign);
     try {
-      return (await network.askCapability({ address: { host, port }, question }, { signal })) ?? 'no';
+      return (await network.askCapability({ address: { host, port }, question }, { signal, onSign })) ?? 'no';
     } catch (error) {
       if (signal.aborted) return 'unreached';
       log.debug({ peer: id, error: describeError(error) }, 'no capability');
-      if (hasCode(error, 'PEER_BUSY')) return 'busy';
-      return hasCode(error, 'PEER_UNREACHABLE') ? 'unreached' : 'cannot';
+      if (hasCode(error, 'PEER_BUSY')) {
+        this.#seen(id, 'works');
+        return 'busy';
+      }
+      if (!hasCode(error, 'PEER_UNREACHABLE')) return 'cannot';
+      this.#seenMs.delete(id);
+      return 'unreached';
     }
   }
 }

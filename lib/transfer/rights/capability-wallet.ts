@@ -9,7 +9,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { holderOf } from '../../security/capability.ts';
 import type { Signatures } from '../../security/signatures.ts';
 import type { GivenCapability } from '../../wire/capability-codec.ts';
-import type { PeerRight, SharedBlob } from '../blobs/shared-blob.ts';
+import { isGranted, type PeerRight, type SharedBlob } from '../blobs/shared-blob.ts';
 import type { EngineDeps } from '../engine-deps.ts';
 import type { Neighbour } from '../peers/neighbour.ts';
 import { AskSupernodes, type AskSupernodesDeps } from './ask-supernodes.ts';
@@ -38,6 +38,8 @@ export interface CapabilityWalletHost {
   /** Blobs that are shared although nobody has said yet whether we may have them. */
   undecided(): readonly SharedBlob[];
   decided(blob: SharedBlob, right: PeerRight): void;
+  /** Peers give it to us, although nobody could say so when its client began to read. */
+  granted(digest: Digest, right: PeerRight): void;
   /** Our right to it has run out: it is undecided again. */
   lapsed(digest: Digest): void;
 }
@@ -60,6 +62,9 @@ interface Held extends GivenCapability {
   revival?: Promise<boolean>;
 }
 
+/** What nobody could say is asked again when a supernode is back, no sooner than this. */
+const UNSAID_AGAIN_MS = 5_000;
+
 /** Blobs that we once had the right to: the last word of the registry while it is away. */
 const MAX_ENDED = 4096;
 
@@ -79,6 +84,8 @@ export class CapabilityWallet {
   readonly #supernodes: AskSupernodes;
   /** Blobs of which supernodes that live have said nothing for all our patience. */
   readonly #late = new Set<Digest>();
+  /** Blobs of which nobody could say whether we may have them -> not asked again before. */
+  readonly #unsaid = new Map<Digest, number>();
   /** Questions for manifests under way, by the caller and the repository: they are for the blobs that those list too. */
   readonly #manifests = new Map<string, Promise<unknown>>();
   readonly #ending = new AbortController();
@@ -126,6 +133,11 @@ export class CapabilityWallet {
     return (await this.#within(this.#decide(digest, origin))) ?? 'late';
   }
 
+  /** A supernode works on what it was asked for. */
+  get supernodeSpeaks(): boolean {
+    return this.#supernodes.somebodySpeaks;
+  }
+
   #noteManifest(caller: string, asked: Promise<unknown>): void {
     this.#manifests.set(caller, asked);
     void asked.finally(() => {
@@ -170,6 +182,7 @@ export class CapabilityWallet {
       if (this.covers(blob.digest)) this.#host.decided(blob, 'shown');
       else if (!this.#asking.has(blob.digest)) this.#goOn(blob);
     }
+    for (const digest of this.#unsaid.keys()) this.#askUnsaid(digest, now);
     for (const held of new Set(this.#held.values())) {
       const leftMs = held.untilMs - wallClockMs();
       if (this.#outdated(held) || leftMs <= 0) {
@@ -180,6 +193,18 @@ export class CapabilityWallet {
         if (held.digests.some((digest) => this.#host.reads(digest) !== undefined)) void this.#renew(held);
       }
     }
+  }
+
+  /** A client reads it from the registry, past its peers, because no supernode was there: when one is back it need not. */
+  #askUnsaid(digest: Digest, now: number): void {
+    const origin = this.#host.reads(digest);
+    if (origin === undefined) this.#unsaid.delete(digest);
+    if (origin === undefined || this.#asking.has(digest) || !this.#supernodes.somebodyThere) return;
+    if (now < (this.#unsaid.get(digest) ?? 0)) return;
+    this.#unsaid.delete(digest);
+    void this.#decide(digest, origin).then((right) => {
+      if (isGranted(right)) this.#host.granted(digest, right);
+    });
   }
 
   close(): void {
@@ -268,7 +293,9 @@ export class CapabilityWallet {
     }
     if (said === 'nobody') {
       if (await this.#revive(digest)) return 'shown';
-      return (await this.#open.check(digest, origin)) ? 'open' : 'none';
+      if (await this.#open.check(digest, origin)) return 'open';
+      this.#unsaid.set(digest, this.#deps.clock.now() + UNSAID_AGAIN_MS);
+      return 'none';
     }
     if (said.given !== undefined) this.#keep(said.given);
     return this.covers(digest) ? 'shown' : 'none';

@@ -27,6 +27,8 @@ function corruptPeers(name: string, what: string, share: number, limits: Fault['
     limits,
     async prepare(world) {
       const liars = world.sample(world.nodes, Math.ceil(world.nodes.length * share));
+      // The others ban them and give them nothing either: those are slower, if there are others.
+      if (share < 1) for (const liar of liars) world.excused.add(liar);
       await Promise.all(liars.map(corrupt));
     },
     after: noticed,

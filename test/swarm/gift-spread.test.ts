@@ -1,0 +1,80 @@
+import t from 'tap';
+import { Bitfield } from '../../lib/core/bitfield.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { SeedCore } from '../../lib/swarm/seed-core.ts';
+import { actionsOf } from './actions-of.ts';
+
+const PIECES = 100;
+const STEP_MS = 100;
+
+/** A seed with all pieces, one slot a peer; every gift arrives at once, and `passes` says whether others get it then. */
+function setUp(peers: number, passes: (peer: number, now: number) => boolean) {
+  const core = new SeedCore({}, createRng(1));
+  const have = new Bitfield(PIECES);
+  have.setAll();
+  const blob = core.addBlob(PIECES, have);
+  const all = Array.from({ length: peers }, () => core.addPeer(0));
+  for (const peer of all) core.peerShares(peer, blob);
+  const given: { peer: number; piece: number; now: number }[] = [];
+  let now = 0;
+  const run = (ms: number): void => {
+    for (const end = now + ms; now < end; now += STEP_MS) {
+      core.tick(now);
+      for (const peer of all) core.peerSlots(peer, 0, 1, false, now);
+      for (const { peer, piece } of actionsOf(core)) {
+        if (!core.admit(peer, blob, piece, now)) throw new Error('an offer was not kept');
+        core.uploaded(peer, now);
+        core.peerHas(peer, blob, piece, now);
+        given.push({ peer, piece, now });
+        for (const other of passes(peer, now) ? all : []) core.peerHas(other, blob, piece, now);
+      }
+    }
+  };
+  return { all, given, run };
+}
+
+t.test('what is passed on is given once', (t) => {
+  const { given, run } = setUp(4, () => true);
+  run(20_000);
+  t.equal(given.length, PIECES);
+  t.end();
+});
+
+t.test('what a peer keeps to itself is given to another one, and soon nobody waits for that', (t) => {
+  const { all, given, run } = setUp(4, (peer) => peer !== 0);
+  const [mute] = all;
+  run(20_000);
+  const others = new Set(given.filter(({ peer }) => peer !== mute).map(({ piece }) => piece));
+  t.equal(others.size, PIECES, 'the others have all');
+  const late = given.filter(({ now, peer }) => peer === mute && now > 3000).map(({ piece }) => piece);
+  t.same(
+    late,
+    late.toSorted((a, b) => a - b),
+    'and it gets what it lacks in order',
+  );
+  t.end();
+});
+
+t.test('a peer alone passes nothing on and is not blamed for it', (t) => {
+  const { given, run } = setUp(1, () => false);
+  run(20_000);
+  t.same(
+    given.map(({ piece }) => piece),
+    Array.from({ length: PIECES }, (_, piece) => piece),
+  );
+  t.end();
+});
+
+t.test('where nobody passes anything on, everybody gets all of it in order', (t) => {
+  const { all, given, run } = setUp(3, () => false);
+  run(60_000);
+  for (const peer of all) {
+    const late = given.filter((one) => one.peer === peer && one.now > 5000).map(({ piece }) => piece);
+    t.same(
+      late,
+      late.toSorted((a, b) => a - b),
+    );
+    t.equal(new Set(given.filter((one) => one.peer === peer).map(({ piece }) => piece)).size, PIECES);
+  }
+  t.end();
+});
