@@ -17,6 +17,6 @@ export const HOW_TO_READ = `## How to read it
 
 export const WHAT_IT_SEES = `## What the simulator sees, and what it does not
 
-It runs the classes that daemons, supernodes and trackers run: which piece from whom, who is a neighbour of whom, what a supernode offers, when a request is given up, who is banned. Made up are the links: every flow gets an equal share at both ends of its way, the lesser of the two counts, and messages take the latency of their way. Zones, their borders, late callers, crashes, slow and poisonous nodes, dead supernodes and trackers are part of it.
+It runs the classes that daemons, supernodes and trackers run: which piece from whom, who is a neighbour of whom, what a supernode offers, when a request is given up, who is banned. Made up are the links: every flow gets an equal share at both ends of its way, the lesser of the two counts, and messages take the latency of their way. Zones, their borders, late callers, crashes, slow and poisonous nodes, dead supernodes and trackers, and sites that are cut off are part of it.
 
 It does not see TCP (slow start, loss, unfair shares), TLS, disks, memory, garbage collection, switches that are narrower than the links of their machines, or other traffic. What processes cost beyond the figures of \`daemon\` is measured by the live bench ([live.md](live.md)), on a few nodes.`;

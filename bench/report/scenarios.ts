@@ -111,6 +111,15 @@ export const SCENARIOS: readonly ReportScenario[] = [
     ],
   },
   {
+    name: 'one of 4 sites cut off at 2 s',
+    flags:
+      '--nodes 1000 --blob-bytes 3GiB --seeds 12 --seed-rate 300MiB/s --zones 4 --zone-rate 300MiB/s --site-cut 1@2s',
+    targets: [
+      // Once for each side.
+      { field: 'originRatio', atMost: 2 },
+    ],
+  },
+  {
     name: 'a real image of 12 layers',
     flags: '--nodes 5000 --layers 29MiB,2KiB,140MiB,64KiB,900MiB,3MiB,350MiB,12MiB,70MiB,220MiB,1MiB,500KiB',
     targets: [

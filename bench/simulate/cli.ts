@@ -49,6 +49,8 @@ Examples:
     npm run bench:sim -- --seed-crash 1@0.5s
   Four zones, 2 ms apart, and what crosses between them:
     npm run bench:sim -- --zones 4 --zone-latency 2ms
+  One of four sites is cut off from the others after half a second, for 10 seconds:
+    npm run bench:sim -- --zones 4 --seeds 4 --site-cut 1@0.5s:10s
   Beside models of other schemes, under the same physics:
     npm run bench:sim -- --nodes 500 --compare
 
@@ -92,6 +94,10 @@ export function simulateCli(run: (flags: SimulateFlags) => void): Command {
     .option('--crash <share@time>', 'nodes that die without a word, such as 10%@5s')
     .option('--slow <share@rate>', 'nodes with a part of the rate, such as 5%@0.1')
     .option('--seed-crash <count@time>', 'supernodes that die, such as 1@1.5s')
+    .option(
+      '--site-cut <zone@time[:time]>',
+      'nothing passes the border of that zone (0 is the first) from then on, for so long (default: to the end); each zone has a registry and a tracker',
+    )
     .option('--tracker-down <time[@time]>', 'the tracker is gone for so long, from then on (default @1s)')
     .option('--poison <share>', 'nodes that send wrong bytes, such as 5%')
     .option(
@@ -153,6 +159,9 @@ function readScenario(texts: Texts): Scenario {
   if (texts['compare'] === true && scenario.zoneRate !== Number.POSITIVE_INFINITY) {
     throw wrong(texts, 'zone-rate', 'no limit beside --compare: the model of whole layers knows none');
   }
+  if (texts['compare'] === true && scenario.siteCut !== undefined) {
+    throw wrong(texts, 'site-cut', 'none beside --compare: the other models have no sites');
+  }
   if (scenario.nodes * pieceCount(scenario) > MAX_NODE_PIECES) {
     throw wrong(texts, 'nodes', `at most ${MAX_NODE_PIECES} pieces over all nodes`);
   }
@@ -196,6 +205,7 @@ function parseJoin(text: string): number {
 }
 
 function readFaults(texts: Texts): Partial<Scenario> {
+  const [seeds, zones] = [count(texts, 'seeds', 255), count(texts, 'zones', 255)];
   const pair = <T>(
     flag: string,
     parse: (text: string) => T,
@@ -229,11 +239,28 @@ function readFaults(texts: Texts): Partial<Scenario> {
     ({ forMs, atMs }) => forMs >= 0 && atMs >= 0,
     'TIME or TIME@TIME, such as 2s@1s',
   );
+  const siteCut = pair(
+    'site-cut',
+    (text) => {
+      const [zone, when] = atPair(text);
+      const [at = '', forText, ...more] = when.split(':');
+      const forMs = forText === undefined ? Number.POSITIVE_INFINITY : durationOf(forText);
+      return {
+        zone: Number(zone || Number.NaN),
+        atMs: durationOf(at),
+        forMs: more.length > 0 ? Number.NaN : forMs,
+      };
+    },
+    ({ atMs, forMs, zone }) =>
+      isNumber(0, zones - 1)(zone) && zones > 1 && seeds >= zones && atMs >= 0 && forMs > 0,
+    'ZONE@TIME or ZONE@TIME:TIME, such as 1@0.5s:10s, with several --zones and as many --seeds at least',
+  );
   const poison = pair('poison', parseShare, isShare, 'a share, such as 5%');
   return {
     ...(crash && { crash }),
     ...(slow && { slow }),
     ...(seedCrash && { seedCrash }),
+    ...(siteCut && { siteCut }),
     ...(trackerDown && { trackerDown }),
     ...(poison !== undefined && { poison }),
   };

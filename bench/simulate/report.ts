@@ -1,7 +1,7 @@
 import { formatBytes, formatRate } from '../../lib/config/units.ts';
 import { idealSeconds } from './limit.ts';
 import type { Outcome } from './outcome.ts';
-import { imageBytes, pieceCount, type Scenario } from './scenario.ts';
+import { imageBytes, pieceCount, type Scenario, zoneOf } from './scenario.ts';
 
 /** The strategy that is ours; others are models. */
 const OWN = 'damselfly';
@@ -40,6 +40,13 @@ export interface Report {
   readonly originRequestsPerNode: number;
   /** Bytes that crossed a border between zones, in images. */
   readonly crossZoneRatio: number;
+  /** The site that was cut off, when it was, and how long its nodes that count took; `forSeconds` null: to the end. */
+  readonly siteCut?: {
+    readonly zone: number;
+    readonly atSeconds: number;
+    readonly forSeconds: number | null;
+    readonly seconds: Percentiles;
+  };
   /** Most bytes that one node sent, in images. */
   readonly uploadMaxRatio: number;
   /** Pieces that did not match their proofs. */
@@ -86,12 +93,24 @@ export function report(
     originRatio: outcome.originBytes / image,
     originRequestsPerNode: outcome.originRequests / scenario.nodes,
     crossZoneRatio: outcome.crossZoneBytes / image,
+    ...siteCutOf(scenario, outcome),
     uploadMaxRatio: outcome.uploadMaxBytes / image,
     piecesRejected: outcome.piecesRejected,
     bans: outcome.bans,
     wallSeconds: wall.seconds,
     peakRssBytes: wall.peakRssBytes,
   };
+}
+
+function siteCutOf(scenario: Scenario, outcome: Outcome): Pick<Report, 'siteCut'> {
+  const { siteCut } = scenario;
+  if (siteCut === undefined) return {};
+  const { atMs, forMs, zone } = siteCut;
+  const inside = outcome.seconds.filter(
+    (_, node) => outcome.counted[node] === 1 && zoneOf(scenario, node) === zone,
+  );
+  const forSeconds = forMs === Number.POSITIVE_INFINITY ? null : forMs / 1000;
+  return { siteCut: { zone, atSeconds: atMs / 1000, forSeconds, seconds: percentiles(inside) } };
 }
 
 /** The report for people. */
@@ -114,6 +133,13 @@ export function formatReport(scenario: Scenario, result: Report): string {
   ];
   if (scenario.zones > 1) {
     lines.push(`between zones           ${result.crossZoneRatio.toFixed(2)} x the image`);
+  }
+  if (result.siteCut !== undefined) {
+    const { atSeconds, forSeconds, seconds, zone } = result.siteCut;
+    const until = forSeconds === null ? 'to the end' : `for ${forSeconds} s`;
+    lines.push(
+      `site ${zone} cut off          at ${atSeconds} s, ${until}; its nodes: p50 ${seconds.p50.toFixed(3)} s, max ${seconds.max.toFixed(3)} s`,
+    );
   }
   if (result.piecesRejected > 0) {
     lines.push(`pieces rejected         ${result.piecesRejected}, senders banned ${result.bans} times`);

@@ -41,6 +41,11 @@ export interface Scenario {
   readonly slow?: { readonly share: number; readonly rate: number };
   /** So many seeds die at that time without a word. */
   readonly seedCrash?: { readonly count: number; readonly atMs: number };
+  /**
+   * Nothing passes the border of that zone from that time on for so long, Infinity = to the end. Each zone has seeds,
+   * a replica of the registry and a tracker of its own. Until a link counts as broken trackers notice nothing.
+   */
+  readonly siteCut?: { readonly zone: number; readonly atMs: number; readonly forMs: number };
   /** The tracker answers nobody from that time on for so long. */
   readonly trackerDown?: { readonly forMs: number; readonly atMs: number };
   /** So many nodes send bytes that do not match their proofs. Percentiles are those of the others. */

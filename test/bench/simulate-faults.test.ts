@@ -19,6 +19,7 @@ const SCENARIOS: readonly (readonly [string, Partial<Scenario>])[] = [
   ['tracker down', { trackerDown: { atMs: 100, forMs: 1000 }, joinOverMs: 1000 }],
   ['poison', { poison: 0.1 }],
   ['zones', { zones: 4, zoneLatencyMs: 2, zoneRate: 200 * MIB }],
+  ['a site is cut off', { zones: 3, zoneRate: 80 * MIB, siteCut: { zone: 2, atMs: 300, forMs: 6000 } }],
   ['layers', { blobs: LAYERS }],
   [
     'all of it',

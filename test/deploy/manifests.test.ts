@@ -34,15 +34,20 @@ const EVERYTHING = {
     { name: '*.pkg.dev', url: 'https://*' },
   ],
   zones: [{ name: 'eu-1' }, { name: 'eu-2' }],
-  tracker: { replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis' },
+  tracker: {
+    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis' },
+    settings: { 'preheat-registry': ['harbor.corp'], 'zone-cidr': ['10.1.0.0/16=eu-1'] },
+  },
   supernode: {
     storageClass: 'fast',
     blobStore: 's3://blobs/d?endpoint=https://rgw.corp',
     blobStoreSecret: 's3',
+    settings: { 'border-rate': '2Gbit/s' },
   },
   node: {
     nodeSelector: { pool: 'gpu' },
     uploadRate: '100MB/s',
+    settings: { 'scrub-rate': '20MB/s', prefetch: 'image' },
     setup: { client: 'k3s', folder: '/etc/rancher/k3s' },
   },
   serviceMonitor: true,

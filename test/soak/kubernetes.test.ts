@@ -1,6 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../bench/fixtures/child.ts';
@@ -12,7 +11,7 @@ import { countersSince } from '../../bench/fixtures/registry-counters.ts';
 import { renderChart } from '../../scripts/manifests/chart.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { containersStorage } from '../helpers/clients/containers-image.ts';
-import { unmountBelow } from '../helpers/clients/unmount.ts';
+import { makePodsFolder, removePods } from '../helpers/kubernetes/left-behind.ts';
 import { ofKind, readObjects } from '../helpers/kubernetes/objects.ts';
 import { type RunningPod, runPod } from '../helpers/kubernetes/run-pod.ts';
 import { buildImage } from '../helpers/our-image.ts';
@@ -26,14 +25,12 @@ t.test(
   'the pods of the chart run as they are written, share an image, and leave nothing behind',
   { skip },
   async (t) => {
-    const out = mkdtempSync(join(tmpdir(), 'damselfly-pods-'));
+    const out = await makePodsFolder();
     const pods: RunningPod[] = [];
     const network = await createNetwork({ nodes: 5, bytesPerSecond: 100 * MIB });
     t.teardown(async () => {
       for (const pod of pods.reverse()) await pod.stop();
-      await network.remove();
-      await unmountBelow(out);
-      rmSync(out, { recursive: true, force: true });
+      await removePods(out, process.pid);
     });
     const registry = await startDockerRegistry({
       folder: join(out, 'registry'),

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import { blobInfo } from '../../lib/core/geometry.ts';
+import type { Neighbour } from '../../lib/transfer/peers/neighbour.ts';
 import { Ownership } from '../../lib/transfer/seed/ownership.ts';
 
 const INFO = blobInfo(digestOf(Buffer.from('a blob'), 'sha256'), 200 * 1024 * 1024);
@@ -39,5 +40,38 @@ t.test('what a gateway cannot bring another one of its site brings', async (t) =
   t.ok(
     ALL.every((piece) => ownership.mine(piece)),
     'and is gone too',
+  );
+});
+
+t.test('what its site has a gateway waits for, rather than bring it over the border again', async (t) => {
+  const ownership = new Ownership(
+    INFO,
+    () => b,
+    () => false,
+  );
+  ownership.named(TOLD);
+  // Of a neighbour only who it is counts here.
+  const [near, far] = [{ peer: a } as Neighbour, { peer: reader } as Neighbour];
+  const piece = ALL.find((each) => ownership.brings(each)) ?? -1;
+  ownership.heldBy(far).set(piece);
+  t.equal(
+    ownership.bringer(piece, () => true),
+    far,
+  );
+  ownership.heldBy(near).set(piece);
+  t.equal(
+    ownership.bringer(piece, () => true),
+    near,
+  );
+  t.equal(
+    ownership.bringer(piece, (from) => from !== near),
+    undefined,
+    'it is busy',
+  );
+  ownership.left(near);
+  t.equal(
+    ownership.bringer(piece, () => true),
+    far,
+    'it is gone',
   );
 });

@@ -51,6 +51,12 @@ export const Happens = {
   importable: 24,
   /** flow, request: it has reached the seed from which a piece is brought into a site. */
   importStarts: 25,
+  /** zone: its border goes down. */
+  siteCut: 26,
+  /** zone: the trackers on either side notice that those on the other one are gone. */
+  siteLost: 27,
+  /** The border is up again. */
+  siteHeals: 28,
 } as const;
 
 /** Free slots up and down in one number: an event carries few. */

@@ -58,9 +58,11 @@ export class Importing {
     const { gateways, sources } = this.#turns(seed, blob);
     if (gateways === undefined) return;
     const part = this.#part(seed, blob);
-    const needed = sources.filter((source, turn) => gateways[turn] === seed && source !== seed);
+    // Who reads meets all others who do: it may be in for one that is gone.
+    const reads = sources.includes(seed);
+    const needed = sources.filter((source, turn) => source !== seed && (reads || gateways[turn] === seed));
     for (const source of new Set(needed)) {
-      if (part.asked.has(source) || this.#world.isDead(source)) continue;
+      if (part.asked.has(source) || this.#world.isDead(source) || this.#world.isCut(seed, source)) continue;
       part.asked.add(source);
       const at = this.#world.wheel.now + this.#world.latencyMs(seed, source);
       this.#world.wheel.add(at, Happens.importerMet, source, this.#numberOf(part), 0, 0);
@@ -68,10 +70,25 @@ export class Importing {
     this.#proceed(part);
   }
 
+  /** Seeds of other sites that hold the piece, as far as that one knows: it is not read from the registry again. */
+  holders(seed: number, blob: number, piece: number): number {
+    const { scenario, seeds } = this.#world;
+    let holders = 0;
+    for (const source of this.#known(seed, blob)?.asked ?? []) {
+      if (this.#world.isDead(source) || this.#world.isCut(seed, source)) continue;
+      if (seeds[source - scenario.nodes]!.has(blob, piece)) holders++;
+    }
+    return holders;
+  }
+
   /** A seed hears that another site brings the blob from it. */
   met(source: number, number: number): void {
     const part = this.#parts[number]!;
     if (this.#world.isDead(source)) return;
+    if (this.#world.isCut(source, part.seed)) {
+      part.asked.delete(source);
+      return;
+    }
     this.#part(source, part.blob).importers.add(part);
     this.#host.wanted(source, part.blob);
     this.#tell(source, part.blob);
@@ -115,9 +132,18 @@ export class Importing {
 
   /** An end died: what runs to or from it ends, and is asked for elsewhere when others know. */
   end(end: number): void {
+    this.#stop((from, to) => from === end || to === end);
+  }
+
+  /** A border is down: what was crossing it is asked for again when somebody can be asked. */
+  cut(): void {
+    this.#stop((from, to) => this.#world.isCut(from, to));
+  }
+
+  #stop(concerns: (from: number, to: number) => boolean): void {
     const { flows } = this.#world;
     for (const [flow, { part, piece, running }] of this.#flows) {
-      if (flows.from[flow] !== end && part.seed !== end) continue;
+      if (!concerns(flows.from[flow]!, part.seed)) continue;
       if (running) flows.stop(flow);
       this.#flows.delete(flow);
       flows.release(flow);
@@ -125,7 +151,7 @@ export class Importing {
     }
   }
 
-  /** Other seeds may be in for those that are gone. */
+  /** Other seeds may be in for those that are gone, and others may be within reach again. */
   tickSeed(seed: number): void {
     for (const part of this.#parts) if (part.seed === seed) this.wanted(seed, part.blob);
   }
@@ -162,9 +188,12 @@ export class Importing {
     return this.#byName.get(`${seed}:${blob}`)!;
   }
 
+  #known(seed: number, blob: number): Part | undefined {
+    return this.#parts[this.#byName.get(`${seed}:${blob}`) ?? -1];
+  }
+
   #part(seed: number, blob: number): Part {
-    const name = `${seed}:${blob}`;
-    const known = this.#parts[this.#byName.get(name) ?? -1];
+    const known = this.#known(seed, blob);
     if (known !== undefined) return known;
     const { scenario, seeds } = this.#world;
     const { pieces } = scenario.blobs[blob]!;
@@ -179,9 +208,13 @@ export class Importing {
           return gateways !== undefined && turnOf(scenario, gateways, blob, piece) === seed;
         },
         holder: (piece, mayAsk) => {
-          const { sources } = this.#turns(seed, blob);
+          const { gateways = [], sources } = this.#turns(seed, blob);
           const source = turnOf(scenario, sources, blob, piece);
-          const fits = (end: number): boolean => !this.#world.isDead(end) && has(end, piece) && mayAsk(end);
+          const holds = (end: number): boolean =>
+            !this.#world.isDead(end) && !this.#world.isCut(end, seed) && has(end, piece);
+          const near = gateways.filter((end) => end !== seed && holds(end));
+          if (near.length > 0) return near.find(mayAsk);
+          const fits = (end: number): boolean => holds(end) && mayAsk(end);
           if (source !== undefined && asked.has(source) && fits(source)) return source;
           return source !== seed ? undefined : [...asked].find(fits);
         },
@@ -189,7 +222,7 @@ export class Importing {
       this.#world.rng.int(pieces),
     );
     const part: Part = { seed, blob, plan, importers: new Set(), asked };
-    this.#byName.set(name, this.#parts.push(part) - 1);
+    this.#byName.set(`${seed}:${blob}`, this.#parts.push(part) - 1);
     return part;
   }
 }

@@ -1,9 +1,9 @@
 import type { PeerInfo } from '../../../lib/core/node.ts';
 import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../../lib/swarm/joining.ts';
-import { TrackerCore } from '../../../lib/swarm/tracker-core.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import { ALL_BLOBS, type Message, Says, TrackerLine } from './tracker-line.ts';
+import { Trackers } from './trackers.ts';
 import type { World } from './world.ts';
 
 /** Round trips of a caller before its layers are asked for: the 401 probe, a token, HEAD and GET of the manifest. */
@@ -21,7 +21,7 @@ export interface LinkEvents {
 /** Callers start, nodes announce, the tracker answers, neighbours say hello. */
 export class Joining {
   readonly #world: World;
-  readonly #tracker: TrackerCore;
+  readonly #trackers: Trackers;
   readonly #events: LinkEvents;
   readonly #answers: (readonly PeerInfo[])[] = [];
   /** Seed and blob -> what the seed was told. */
@@ -38,13 +38,13 @@ export class Joining {
   constructor(world: World, events: LinkEvents) {
     this.#world = world;
     this.#events = events;
-    const { nodes, profile, seeds } = world.scenario;
+    const { nodes, seeds } = world.scenario;
     this.#line = new TrackerLine(world, (message) => this.#answer(message));
     this.#asked = new Uint16Array(nodes);
     this.#answeredAt = new Float64Array(nodes).fill(Number.NEGATIVE_INFINITY);
     this.#askedAgain = new Uint8Array(nodes);
-    this.#tracker = new TrackerCore({ ownersPerBlob: Math.min(profile.owners, seeds) }, world.rng);
-    for (let seed = nodes; seed < nodes + seeds; seed++) this.#join(seed);
+    this.#trackers = new Trackers(world);
+    for (let seed = nodes; seed < nodes + seeds; seed++) this.#trackers.join(seed);
   }
 
   /** Sets up the start of every caller. */
@@ -55,25 +55,27 @@ export class Joining {
     }
   }
 
-  /** Seeds that own the blob now. */
-  owners(blob: number): number[] {
-    return [...new Set(this.turns(blob))];
+  /** Seeds that own the blob now, as that one knows it. */
+  owners(seed: number, blob: number): number[] {
+    return [...new Set(this.turns(seed, blob))];
   }
 
   /** Turn -> the seed that reads the blob in it. */
-  turns(blob: number): readonly number[] {
-    return this.#tracker.turns(keyOf(blob), this.#sizeOf(blob)).map((info) => Number(info.id));
+  turns(seed: number, blob: number): readonly number[] {
+    const tracker = this.#trackers.of(seed);
+    return tracker.turns(keyOf(blob), this.#sizeOf(blob)).map((info) => Number(info.id));
   }
 
   /** What the tracker tells a seed of the blob; see `turnsFor` in lib/swarm/sites.ts. */
   toldSeed(seed: number, blob: number): readonly number[] {
-    const { epoch } = this.#tracker;
+    const tracker = this.#trackers.of(seed);
+    const { epoch } = tracker;
     const { blobs } = this.#world.scenario;
     const at = seed * blobs.length + blob;
     const known = this.#told.get(at);
     if (known?.epoch === epoch) return known.turns;
     const state = { have: 'none', size: this.#sizeOf(blob) } as const;
-    const told = this.#tracker.announce(String(seed), keyOf(blob), state, this.#world.wheel.now);
+    const told = tracker.announce(String(seed), keyOf(blob), state, this.#world.wheel.now);
     const turns = told.map(({ id }) => Number(id));
     this.#told.set(at, { epoch, turns });
     return turns;
@@ -171,13 +173,14 @@ export class Joining {
     const { blobs, profile, latencyMs } = this.#world.scenario;
     const { wheel } = this.#world;
     if (this.#world.isDead(node)) return;
+    const tracker = this.#trackers.of(node);
     if (says === Says.complete) {
-      this.#tracker.announce(String(node), keyOf(blob), { have: 'all', size: this.#sizeOf(blob) }, wheel.now);
+      tracker.announce(String(node), keyOf(blob), { have: 'all', size: this.#sizeOf(blob) }, wheel.now);
       return;
     }
-    this.#join(node);
+    this.#trackers.join(node);
     if (says === Says.enters || says === Says.first) {
-      this.#tracker.note(String(node), keyOf(blob), { have: 'none', size: this.#sizeOf(blob) });
+      tracker.note(String(node), keyOf(blob), { have: 'none', size: this.#sizeOf(blob) });
     }
     if (says === Says.enters) return;
     // One message of the node, two answers.
@@ -194,7 +197,7 @@ export class Joining {
         size: this.#sizeOf(each),
         stalled: says === Says.stalls,
       } as const;
-      for (const peer of this.#tracker.announce(String(node), keyOf(each), state, wheel.now)) {
+      for (const peer of tracker.announce(String(node), keyOf(each), state, wheel.now)) {
         peers.set(peer.id, peer);
       }
     });
@@ -235,16 +238,22 @@ export class Joining {
 
   /** The tracker notices that a seed is gone. */
   seedLost(seed: number): void {
-    this.#tracker.leave(String(seed), this.#world.wheel.now);
+    this.#trackers.of(seed).leave(String(seed), this.#world.wheel.now);
   }
 
-  #join(end: number): void {
-    const { scenario, wheel } = this.#world;
-    const role = end < scenario.nodes ? 'node' : 'supernode';
-    this.#tracker.join(
-      { id: String(end), role, host: '', port: 0, zone: String(zoneOf(scenario, end)) },
-      wheel.now,
-    );
+  /** The site of that zone and the rest have each their own trackers, until {@link unite}. */
+  part(zone: number): void {
+    this.#trackers.part(zone, this.#sizes());
+    this.#told.clear();
+  }
+
+  unite(): void {
+    this.#trackers.unite(this.#sizes());
+    this.#told.clear();
+  }
+
+  #sizes(): ReadonlyMap<string, number> {
+    return new Map(this.#world.scenario.blobs.map((_, blob) => [keyOf(blob), this.#sizeOf(blob)]));
   }
 }
 

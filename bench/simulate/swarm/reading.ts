@@ -4,10 +4,12 @@ import type { World } from './world.ts';
 
 /** Whom the reader asks about the cluster. */
 export interface ReadingHost {
-  /** Seeds that own the blob now. */
-  owners(blob: number): readonly number[];
-  /** Turn -> the seed that reads in it now. */
-  turns(blob: number): readonly number[];
+  /** Seeds that own the blob now, as that one knows it. */
+  owners(seed: number, blob: number): readonly number[];
+  /** Turn -> the seed that reads in it now, as that one knows it. */
+  turns(seed: number, blob: number): readonly number[];
+  /** Seeds of other sites that hold the piece, and can be asked. */
+  holders(seed: number, blob: number, piece: number): number;
   /** A piece is at a seed. */
   landed(seed: number, blob: number): void;
   act(end: number): void;
@@ -51,7 +53,7 @@ export class Reading {
   /** A node that wants the blob is linked to a seed that owns it. */
   wanted(seed: number, blob: number): void {
     const { nodes } = this.#world.scenario;
-    this.#first[blob] ??= this.#host.owners(blob);
+    this.#first[blob] ??= this.#host.owners(seed, blob);
     const owners = this.#first[blob];
     const key = `${seed}:${blob}`;
     if (!this.#notBefore.has(key)) {
@@ -144,8 +146,8 @@ export class Reading {
     const view = {
       pieces,
       has: (piece: number) => core.has(blob, piece),
-      mine: (piece: number) => turnOf(scenario, this.#host.turns(blob), blob, piece) === seed,
-      holders: (piece: number) => core.holders(blob, piece),
+      mine: (piece: number) => turnOf(scenario, this.#host.turns(seed, blob), blob, piece) === seed,
+      holders: (piece: number) => core.holders(blob, piece) + this.#host.holders(seed, blob, piece),
       spread: () => core.spread(blob),
     };
     return new ReadingPlan(view, 0, wheel.now);

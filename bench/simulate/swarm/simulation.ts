@@ -54,8 +54,9 @@ export class Simulation {
       down: (a, b) => this.#linkDown(a, b),
     });
     this.#reading = new Reading(world, {
-      owners: (blob) => this.#joining.owners(blob),
-      turns: (blob) => this.#joining.turns(blob),
+      owners: (seed, blob) => this.#joining.owners(seed, blob),
+      turns: (seed, blob) => this.#joining.turns(seed, blob),
+      holders: (seed, blob, piece) => this.#importing.holders(seed, blob, piece),
       landed: (seed, blob) => this.#importing.landed(seed, blob),
       act,
     });
@@ -82,14 +83,16 @@ export class Simulation {
   /** @throws INTERNAL when the swarm comes to a halt */
   run(onProgress: OnProgress): Outcome {
     const { scenario, wheel, tally, population } = this.#world;
-    const { crash, joinOverMs, nodes, seedCrash } = scenario;
-    const giveUpMs = idealSeconds(scenario) * 1000 * HOPELESS_RATIO + HOPELESS_MS + joinOverMs;
+    const { crash, joinOverMs, nodes, seedCrash, siteCut } = scenario;
+    const giveUpMs =
+      idealSeconds(scenario) * 1000 * HOPELESS_RATIO + HOPELESS_MS + joinOverMs + (siteCut?.atMs ?? 0);
     this.#joining.begin();
     for (let group = 0; group < TICK_GROUPS; group++) {
       wheel.add((group * TICK_MS) / TICK_GROUPS, Happens.tick, group, 0, 0, 0);
     }
     if (crash !== undefined) wheel.add(crash.atMs, Happens.crash, 0, 0, 0, 0);
     if (seedCrash !== undefined) wheel.add(seedCrash.atMs, Happens.seedCrash, seedCrash.count, 0, 0, 0);
+    if (siteCut !== undefined) wheel.add(siteCut.atMs, Happens.siteCut, siteCut.zone, 0, 0, 0);
     while (tally.done + this.#lost < nodes) {
       if (!wheel.next() || wheel.now > giveUpMs) {
         const facts = { done: tally.done, lost: this.#lost, nodes, atMs: wheel.now };
@@ -194,6 +197,16 @@ export class Simulation {
         break;
       case Happens.seedsLost:
         this.#seedsLost();
+        break;
+      case Happens.siteCut:
+        this.#cutSite(a);
+        break;
+      case Happens.siteLost:
+        if (this.#world.cutZone === a) this.#joining.part(a);
+        break;
+      case Happens.siteHeals:
+        this.#world.cutZone = -1;
+        this.#joining.unite();
         break;
     }
   }
@@ -301,7 +314,7 @@ export class Simulation {
   /** The owners of the first blob die first: nobody would miss the others. */
   #crashSeeds(count: number): void {
     const { scenario, wheel } = this.#world;
-    const owners = this.#joining.owners(0).sort((a, b) => a - b);
+    const owners = this.#joining.owners(scenario.nodes, 0).sort((a, b) => a - b);
     const seeds = Array.from({ length: scenario.seeds }, (_, seed) => scenario.nodes + seed);
     this.#lostSeeds = [...new Set([...owners, ...seeds])].slice(0, count);
     for (const seed of this.#lostSeeds) this.#die(seed);
@@ -324,6 +337,16 @@ export class Simulation {
         if (links.other(seed, link) >= 0) this.#linkDown(links.other(seed, link), seed);
       }
     }
+  }
+
+  /** Nothing passes the border of the zone any more: all that crosses it is between seeds. */
+  #cutSite(zone: number): void {
+    const { scenario, wheel } = this.#world;
+    this.#world.cutZone = zone;
+    this.#importing.cut();
+    wheel.add(wheel.now + scenario.profile.linkLostMs, Happens.siteLost, zone, 0, 0, 0);
+    const forMs = scenario.siteCut?.forMs ?? Number.POSITIVE_INFINITY;
+    if (forMs < Number.POSITIVE_INFINITY) wheel.add(wheel.now + forMs, Happens.siteHeals, 0, 0, 0, 0);
   }
 
   #tick(group: number): void {

@@ -42,6 +42,8 @@ export class World {
   readonly actions = new ActionBuffer();
   readonly nodes: PeerCore[] = [];
   readonly seeds: SeedCore[] = [];
+  /** The zone whose border is down; -1 = none. */
+  cutZone = -1;
   /** The end that stands for the registry. */
   readonly registry: number;
   /** Node -> when it knows its layers and begins to look for them, milliseconds; Infinity before. */
@@ -131,6 +133,12 @@ export class World {
 
   #pair(a: number, b: number): number {
     return Math.min(a, b) * this.registry + Math.max(a, b);
+  }
+
+  /** Whether nothing passes between them, because one is in a site that is cut off. */
+  isCut(a: number, b: number): boolean {
+    if (this.cutZone < 0) return false;
+    return (zoneOf(this.scenario, a) === this.cutZone) !== (zoneOf(this.scenario, b) === this.cutZone);
   }
 
   /** One way between two ends, milliseconds; the registry is near everybody. */

@@ -102,17 +102,24 @@ export class Ownership {
     return readerOf(this.#living(this.#gateways), this.#info, piece) === this.#self().id;
   }
 
-  /** Who is asked for a piece that is ours to bring: one of our site, then whoever it comes from, then any other. */
+  /**
+   * Who is asked for a piece that is ours to bring: one of our site, then whoever it comes from, then any other. What our
+   * site has crosses its border no more, were all who hold it busy.
+   */
   bringer(piece: number, mayAsk: (from: Neighbour) => boolean): Neighbour | undefined {
     const source = readerOf(this.#turns ?? [], this.#info, piece);
     const { zone } = this.#self();
     let best: Neighbour | undefined;
+    let isNear = false;
     for (const [neighbour, pieces] of this.#held) {
-      if (!pieces.has(piece) || !mayAsk(neighbour)) continue;
-      if (neighbour.peer.zone === zone) return neighbour;
+      if (!pieces.has(piece)) continue;
+      const near = neighbour.peer.zone === zone;
+      isNear ||= near;
+      if (!mayAsk(neighbour)) continue;
+      if (near) return neighbour;
       if (best?.peer.id !== source) best = neighbour;
     }
-    return best;
+    return isNear ? undefined : best;
   }
 
   /** Another supernode that has the piece to copy: of our own site, where what is ours to bring is not copied. */

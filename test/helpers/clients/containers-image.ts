@@ -134,7 +134,7 @@ async function containersEnvironment(pull: ClientPull): Promise<Record<string, s
 export async function containersStorage(folder: string): Promise<Record<string, string>> {
   const storage = join(folder, 'storage.conf');
   const containers = join(folder, 'containers.conf');
-  await mkdir(join(folder, 'tmp'));
+  await mkdir(join(folder, 'tmp'), { recursive: true });
   const roots = `runroot = "${join(folder, 'run')}"\ngraphroot = "${join(folder, 'graph')}"\n`;
   await writeFile(storage, `[storage]\ndriver = "overlay"\n${roots}`);
   const engine = `cgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\ntmp_dir = "${folder}/tmp"\n`;

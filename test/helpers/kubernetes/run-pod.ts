@@ -2,6 +2,7 @@ import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Child, run, startChild } from '../../../bench/fixtures/child.ts';
+import { LABEL } from './left-behind.ts';
 import { type Container, type KubernetesObject, ofKind, type Pod } from './objects.ts';
 
 /** The machine that a pod is on, and what of its cluster the pod uses. */
@@ -127,7 +128,17 @@ async function podmanArgs(
 ): Promise<string[]> {
   const { capabilities, ...own } = container.securityContext;
   const { fsGroup = 0, runAsGroup, runAsUser } = { ...pod.securityContext, ...own };
-  const args = ['run', '--rm', '--name', name, '--network', `ns:/run/netns/${place.namespace}`, ...LIMITS];
+  const args = [
+    'run',
+    '--rm',
+    '--name',
+    name,
+    '--label',
+    LABEL,
+    '--network',
+    `ns:/run/netns/${place.namespace}`,
+    ...LIMITS,
+  ];
   args.push(
     '--user',
     `${runAsUser}:${runAsGroup}`,
