@@ -90,6 +90,11 @@ export class HeldPieces {
     return this.#dirty.size > 0;
   }
 
+  /** Whether there are marks that no {@link takeDirty} has taken. */
+  get newMarks(): boolean {
+    return this.#urgent.size > 0;
+  }
+
   /**
    * The chunks to be recorded; they count as recorded from now on.
    * @param urgent only those with marks that are not recorded
