@@ -51,16 +51,20 @@ export function median(values: readonly number[]): number {
 
 /**
  * Runs both sides in turn, so that both see the same machine; every other pair begins with the baseline.
+ * @param warmUps runs of each side before those that count
  * @returns one pair for each run, none from the warm-up
  */
 export async function inPairs<T>(
   { runs, signal, say }: RowContext,
   ours: () => Promise<T>,
   baseline: () => Promise<T>,
+  warmUps = 1,
 ): Promise<readonly { readonly ours: T; readonly baseline: T }[]> {
   const pairs: { ours: T; baseline: T }[] = [];
-  await baseline();
-  await ours();
+  for (let run = 0; run < warmUps; run++) {
+    await baseline();
+    await ours();
+  }
   for (let run = 0; run < runs; run++) {
     signal.throwIfAborted();
     say(`pair ${run + 1} of ${runs}`);

@@ -1,4 +1,5 @@
 import type { Row } from './row.ts';
+import { capabilityCrowdRow } from './rows/capability-crowd.ts';
 import { coldVsDirect } from './rows/cold-vs-direct.ts';
 import { duplexCore } from './rows/duplex-core.ts';
 import { idleCpu } from './rows/idle-cpu.ts';
@@ -29,6 +30,7 @@ export const ROWS: readonly Row[] = [
   trackerAnnounces,
   trackerNodes,
   trackerNodesTls,
+  capabilityCrowdRow,
   duplexCore,
   neighbour,
   resumeRefetchMib,

@@ -1,4 +1,5 @@
 /** One side of a transfer between processes; started by the rows of `npm run bench:data` (transfer/part.ts). */
+import { capabilityCrowd } from './capability-crowd.ts';
 import { duplexNode, memorySource, sink } from './transfer/duplex.ts';
 import { naiveReceiver } from './transfer/naive.ts';
 import { answerQuestions, type Methods } from './transfer/part.ts';
@@ -14,6 +15,7 @@ const ROLES: Readonly<Record<string, Methods>> = {
   'duplex-node': duplexNode,
   'memory-source': memorySource,
   sink,
+  crowd: capabilityCrowd,
 };
 
 const methods = ROLES[process.argv[2] ?? ''];

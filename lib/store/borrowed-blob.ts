@@ -61,6 +61,8 @@ export class BorrowedBlob implements StoredBlob {
     throw this.#mismatch(index);
   }
 
+  expect(): void {}
+
   /** Nothing is missing, or the file is not ours to mend. */
   async write({ index }: PieceProof): Promise<void> {
     if (!this.have.has(index)) throw this.#readOnly();

@@ -16,6 +16,10 @@ export function blobHandle(entry: BlobEntry, blob: OpenBlob, release: () => Prom
       return entry.complete;
     },
     proof: (index) => blob.proof(index),
+    expect(proof) {
+      checkOpen();
+      blob.expect(proof);
+    },
     async write(proof, bytes) {
       checkOpen();
       await blob.write(proof, bytes);

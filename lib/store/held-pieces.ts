@@ -9,7 +9,7 @@ const MAP_BYTES = CHUNK_PIECES / 8;
 /**
  * The pieces of one blob: which are held, the proof of each, and which records are to be written. A piece is marked,
  * with its proof, before its bytes are written, and held afterwards; one that a start finds marked and not held may
- * be whole, which its proof tells.
+ * be whole, or not there at all, which its proof tells.
  *
  * A chunk's record: one bit for each piece marked, one for each held, the packed proofs of those marked, in order.
  */
@@ -21,6 +21,8 @@ export class HeldPieces {
   /** Chunks that changed since they were last recorded; those with new marks, which are recorded first. */
   readonly #dirty = new Set<number>();
   readonly #urgent = new Set<number>();
+  /** Pieces on their way here, not marked: their proofs are known. */
+  readonly #expected = new Set<number>();
 
   constructor(info: BlobInfo) {
     this.info = info;
@@ -41,11 +43,25 @@ export class HeldPieces {
     return this.#proofs.get(index);
   }
 
-  mark(proof: PieceProof): void {
+  /** A piece with this proof will be marked soon: then with the next one that is. */
+  expect(proof: PieceProof): void {
+    const { index } = proof;
+    if (this.marked.has(index)) return;
     this.#proofs.set(proof);
-    this.marked.set(proof.index);
-    this.#touch(proof.index);
-    this.#urgent.add(chunkOf(proof.index));
+    this.#expected.add(index);
+  }
+
+  /** With it those expected are marked, so that few of several at once need a record of their own. */
+  mark(proof: PieceProof): void {
+    const { index } = proof;
+    if (this.marked.has(index) && this.#proofs.holds(proof)) return;
+    this.#proofs.set(proof);
+    for (const each of this.#expected.add(index)) {
+      this.marked.set(each);
+      this.#touch(each);
+      this.#urgent.add(chunkOf(each));
+    }
+    this.#expected.clear();
   }
 
   hold(index: number): void {
@@ -57,6 +73,7 @@ export class HeldPieces {
   lose(index: number): void {
     this.have.clear(index);
     this.marked.clear(index);
+    this.#expected.delete(index);
     this.#touch(index);
   }
 
@@ -66,10 +83,16 @@ export class HeldPieces {
     clearAll(this.marked);
     this.#dirty.clear();
     this.#urgent.clear();
+    this.#expected.clear();
   }
 
   get dirty(): boolean {
     return this.#dirty.size > 0;
+  }
+
+  /** Whether there are marks that no {@link takeDirty} has taken. */
+  get newMarks(): boolean {
+    return this.#urgent.size > 0;
   }
 
   /**

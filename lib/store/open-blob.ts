@@ -142,6 +142,15 @@ export class OpenBlob {
     });
   }
 
+  /** @throws STORE_FAILED when it is no proof of a piece of this blob */
+  expect(proof: PieceProof): void {
+    if (!(proof.index >= 0 && proof.index < this.#entry.info.pieces)) {
+      throw this.#failed('not a piece of this blob', { index: proof.index });
+    }
+    checkProof(proof);
+    this.pieces.expect(proof);
+  }
+
   /** @throws STORE_* */
   async write(proof: PieceProof, bytes: Uint8Array): Promise<void> {
     if (this.#resetFailed) await this.#resetAtLast();

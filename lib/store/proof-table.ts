@@ -1,5 +1,5 @@
 import { DamselflyError } from '../core/errors.ts';
-import { type PieceProof, SIGNATURE_BYTES } from '../core/proof.ts';
+import { type PieceProof, SIGNATURE_BYTES, sameBytes } from '../core/proof.ts';
 
 const HASH_BYTES = 32;
 const GENERATION_BYTES = 8;
@@ -24,6 +24,17 @@ export class ProofTable {
     this.#hex.write(generation, at + HASH_BYTES, 'hex');
     this.#table[at + SIGNED_AT] = signature.length === 0 ? 0 : 1;
     this.#table.set(signature, at + SIGNATURE_AT);
+  }
+
+  /** Whether the entry is just this proof. */
+  holds({ index, hash, generation, signature }: PieceProof): boolean {
+    const at = index * MOST_BYTES;
+    const end = at + this.packedBytes(index);
+    return (
+      sameBytes(this.#table.subarray(at, at + HASH_BYTES), hash) &&
+      this.#hex.toString('hex', at + HASH_BYTES, at + SIGNED_AT) === generation &&
+      sameBytes(this.#table.subarray(at + SIGNATURE_AT, end), signature)
+    );
   }
 
   get(index: number): PieceProof {

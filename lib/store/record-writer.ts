@@ -18,6 +18,8 @@ export interface Recordable extends BlobRecord {
   readonly pieces: HeldPieces | undefined;
 }
 
+const RECORDED = Promise.resolve();
+
 interface How {
   readonly sync?: boolean;
   /** Records the blob as complete. */
@@ -51,7 +53,13 @@ export function createRecordWriter(deps: {
   readonly log: Logger;
 }): RecordWriter {
   const { keyValue, clock, log } = deps;
-  const serial = createSerial();
+  const inTurn = createSerial();
+  /** Batches under way or waiting. */
+  let batches = 0;
+  const serial = <T>(job: () => Promise<T>): Promise<T> => {
+    batches++;
+    return inTurn(job).finally(() => batches--);
+  };
   const dirty = new Set<Recordable>();
   /** Those with a mark to record, which waits for nobody. */
   const urgent = new Set<Recordable>();
@@ -128,7 +136,9 @@ export function createRecordWriter(deps: {
     record(blob) {
       dirty.add(blob);
       flushLater();
-      if (failing) return Promise.resolve();
+      // Whatever was marked before is in a batch that has ended.
+      const isRecorded = blob.pieces?.newMarks !== true && batches === 0;
+      if (failing || isRecorded) return RECORDED;
       urgent.add(blob);
       // Joins the batch that waits for the one under way.
       next ??= serial(() => {

@@ -73,6 +73,12 @@ export interface StoredBlob {
   /** The proof a held piece was verified with. */
   proof(index: number): PieceProof | undefined;
   /**
+   * A piece that will match this proof is on its way: its proof is recorded with those of others, which is cheaper than
+   * by itself when the piece is written. It need never come.
+   * @throws STORE_FAILED when it is no proof of a piece of this blob
+   */
+  expect(proof: PieceProof): void;
+  /**
    * Writes a piece that the caller has verified, with its proof; afterwards `have` includes it, and the piece outlives
    * the process however that ends. `bytes` may be reused once the promise has settled. Writing a piece twice is
    * harmless.

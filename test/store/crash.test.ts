@@ -31,7 +31,17 @@ const wrong = right.map(({ info }, at) => withProofs(info, sampleBlob(10 + at, S
 
 interface Step {
   readonly blob: number;
-  readonly kind: 'write' | 'write wrong' | 'fill' | 'commit' | 'reset' | 'remove' | 'reopen' | 'time';
+  readonly kind:
+    | 'expect'
+    | 'expect wrong'
+    | 'write'
+    | 'write wrong'
+    | 'fill'
+    | 'commit'
+    | 'reset'
+    | 'remove'
+    | 'reopen'
+    | 'time';
   readonly piece: number;
   /** Whether the next step starts only when this one has ended. */
   readonly wait: boolean;
@@ -40,6 +50,8 @@ interface Step {
 const step: fc.Arbitrary<Step> = fc.record({
   blob: fc.constantFrom(0, 1),
   kind: fc.constantFrom(
+    'expect',
+    'expect wrong',
     'write',
     'write wrong',
     'fill',
@@ -158,7 +170,9 @@ async function run({ kind, blob: at, piece }: Step, world: World): Promise<void>
     blobs.set(at, opening);
   }
   const blob = await opening;
-  if (kind === 'write') await writePieces(blob, sample, [piece]);
+  if (kind === 'expect') blob.expect(sample.proofs[piece]!);
+  else if (kind === 'expect wrong') blob.expect((wrong[at] ?? sample).proofs[piece]!);
+  else if (kind === 'write') await writePieces(blob, sample, [piece]);
   else if (kind === 'write wrong') await writePieces(blob, wrong[at] ?? sample, [piece]);
   else if (kind === 'time') clock.advanceToNext();
   else if (kind === 'fill') await writePieces(blob, sample, [...sample.proofs.keys()]);

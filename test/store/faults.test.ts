@@ -200,6 +200,49 @@ await t.test('a piece is recorded with its proof before it counts, and as held s
   t.equal(clock.pending, 0, 'no timer outlives the store');
 });
 
+await t.test('pieces expected at once are recorded at once, and a kill takes none of them', async (t) => {
+  const machine = await boot();
+  let batches = 0;
+  const counted: typeof machine.keyValue = {
+    ...machine.keyValue,
+    batch: (operations, options) => {
+      batches++;
+      return machine.keyValue.batch(operations, options);
+    },
+  };
+  const { disk, store } = await boot({ ...machine, keyValue: counted });
+  const open = await store.create(blob.info);
+  const expected = all.slice(0, 5);
+  for (const index of expected) open.expect(blob.proofs[index]!);
+  await settle();
+  t.equal(batches, 0, 'what never comes costs nothing');
+  for (const index of expected.slice(0, 4)) await writePieces(open, blob, [index]);
+  t.equal(batches, 1);
+  const kill = (): Promise<Machine> =>
+    boot({ disk: disk.crash(), keyValue: machine.keyValue.crash(Number.POSITIVE_INFINITY) });
+  t.same(await recordedPieces(machine.keyValue), { marked: 5, held: 0 });
+  const killed = await kill();
+  t.same(heldPieces(await reopened(killed.store)), [0, 1, 2, 3], 'the last has not come');
+  await killed.store.close();
+
+  // By another proof than was expected.
+  const other = { ...blob.proofs[4]!, generation: 'f'.repeat(16) };
+  await open.write(other, blob.piece(4));
+  t.equal(batches, 2);
+  const again = await kill();
+  t.same((await reopened(again.store)).proof(4), other);
+  await again.store.close();
+
+  open.expect({ ...blob.proofs[2]!, generation: 'e'.repeat(16) });
+  t.same(open.proof(2), blob.proofs[2], 'a held piece keeps its own');
+  t.throws(() => open.expect({ ...blob.proofs[0]!, index: 20 }), { code: 'STORE_FAILED' });
+  t.throws(() => open.expect({ ...blob.proofs[0]!, index: 9, generation: 'x' }), { code: 'STORE_FAILED' });
+  await open.reset();
+  await writePieces(open, blob, [9]);
+  t.match(await recordedPieces(machine.keyValue), { marked: 1 });
+  await store.close();
+});
+
 await t.test(
   'a kill in the middle of writes: what is whole on disk is found again, the rest is not',
   async (t) => {

@@ -73,20 +73,31 @@ t.test('what is no blob record of this version is none', async (t) => {
 });
 
 t.test('chunks bring back every piece, its proof and whether it is held, changed ones alone', async (t) => {
-  const change = fc.record({ proof, held: fc.boolean(), lost: fc.boolean() });
+  const kind = fc.constantFrom('expect', 'lose', 'mark', 'hold');
+  const change = fc.record({ proof, kind });
   fc.assert(
     fc.property(info, fc.array(fc.array(change, { maxLength: 60 }), { maxLength: 4 }), (blob, flushes) => {
       const pieces = new HeldPieces(blob);
       const records = new Map<number, Uint8Array>();
       const expected = new Map<number, { proof: PieceProof; held: boolean }>();
+      const coming = new Map<number, PieceProof>();
       for (const changes of flushes) {
-        for (const { held, lost, proof: each } of changes) {
+        for (const { kind, proof: each } of changes) {
           const { index } = each;
           if (index >= blob.pieces) continue;
+          if (kind === 'expect') {
+            pieces.expect(each);
+            if (!expected.has(index)) coming.set(index, each);
+            continue;
+          }
           pieces.lose(index);
           expected.delete(index);
-          if (lost) continue;
+          coming.delete(index);
+          if (kind === 'lose') continue;
           pieces.mark(each);
+          for (const [other, waiting] of coming) expected.set(other, { proof: waiting, held: false });
+          coming.clear();
+          const held = kind === 'hold';
           if (held) pieces.hold(index);
           expected.set(index, { proof: each, held });
         }

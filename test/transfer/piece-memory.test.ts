@@ -77,7 +77,7 @@ await t.test('pieces far ahead, or without memory to keep them in, are read back
   ] as const) {
     const { store, sample, pool } = await setUp(t, budget);
     const { stored, reads } = counted(await store.create(sample.info));
-    const check = new DigestCheck(stored, pool);
+    const check = new DigestCheck(stored, pool, 8 * KIB);
     let digest: string | undefined;
     for (let index = 11; index >= 0; index--) digest = await land(check, stored, sample, pool, index);
     t.equal(digest, sample.info.digest);

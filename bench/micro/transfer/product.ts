@@ -1,9 +1,7 @@
-import { pieceHash } from '../../../lib/core/digest.ts';
 import { DamselflyError } from '../../../lib/core/errors.ts';
-import { pieceLength, pieceOffset } from '../../../lib/core/geometry.ts';
-import { sameBytes } from '../../../lib/core/proof.ts';
 import { silentLog } from '../../../lib/observe/log.ts';
 import { createMetrics } from '../../../lib/observe/metrics.ts';
+import { RateLimit } from '../../../lib/runtime/rate-limit.ts';
 import { createSystemClock } from '../../../lib/runtime/system-clock.ts';
 import type { StoredBlob } from '../../../lib/store/store.ts';
 import { PieceSink } from '../../../lib/transfer/blobs/piece-sink.ts';
@@ -13,6 +11,8 @@ import {
   createHttpPeerNetwork,
   type HttpPeerNetworkOptions,
 } from '../../../lib/transfer/http/http-peer-network.ts';
+import { type FetchPieceDeps, fetchPiece } from '../../../lib/transfer/peers/fetch-piece.ts';
+import { Neighbour } from '../../../lib/transfer/peers/neighbour.ts';
 import type { PeerNetwork } from '../../../lib/transfer/seams.ts';
 import { steadyCredentials } from '../../fixtures/certificates.ts';
 import {
@@ -62,18 +62,22 @@ export async function servePieces(network: PeerNetwork, stored: StoredBlob, port
 
 /** Receives a blob with the parts of a node: transport, proof, sink, store, whole digest, commit. */
 export class ProductReceiver {
-  readonly #network: PeerNetwork;
   readonly #job: ReceiveJob;
   readonly #blob: SharedBlob;
   readonly #sink: PieceSink;
-  readonly #pool = createBufferPool({ budgetBytes: POOL_BYTES });
+  readonly #sender: Neighbour;
+  readonly #deps: FetchPieceDeps;
   #ended = Promise.withResolvers<void>();
 
   constructor(network: PeerNetwork, job: ReceiveJob, stored: StoredBlob) {
-    this.#network = network;
-    this.#job = job;
-    this.#blob = new SharedBlob(stored, this.#pool, 0, 0, clock.now());
+    const pool = createBufferPool({ budgetBytes: POOL_BYTES });
     const metrics = createMetrics({ defaults: false });
+    const peer = { id: PEER_ID, role: 'node', host: '127.0.0.1', port: job.port, zone: '' } as const;
+    const pace = new RateLimit(clock);
+    this.#job = job;
+    this.#blob = new SharedBlob(stored, pool, 0, 0, clock.now());
+    this.#sender = new Neighbour(peer, () => {});
+    this.#deps = { self: () => peer, network, pace, pool, clock, log, metrics };
     const wrong = (): void =>
       this.#ended.reject(new DamselflyError('DIGEST_MISMATCH', 'the transfer brought another blob'));
     const complete = (): void => this.#ended.resolve();
@@ -95,22 +99,15 @@ export class ProductReceiver {
   }
 
   async #receive(piece: number): Promise<void> {
-    const { source, port } = this.#job;
-    const { info } = source;
-    const buffer = await this.#pool.acquire(pieceLength(info, piece), NEVER);
-    try {
-      const start = pieceOffset(info, piece);
-      const range = { start, end: start + buffer.bytes.length };
-      const address = { host: '127.0.0.1', port };
-      const request = { address, from: PEER_ID, digest: info.digest, range };
-      await this.#network.fetch(request, buffer.bytes, { signal: NEVER, onProgress: () => {} });
-      const actual = pieceHash(buffer.bytes);
-      if (!sameBytes(actual, source.hashes[piece]!)) throw new Error(`piece ${piece} is wrong`);
-      const proof = { index: piece, hash: actual, generation: GENERATION, signature: new Uint8Array() };
-      await this.#sink.accept(this.#blob, proof, buffer, 'peer', { from: PEER_ID });
-    } finally {
-      buffer.release();
-    }
+    const proof = {
+      ...{ index: piece, hash: this.#job.source.hashes[piece]! },
+      ...{ generation: GENERATION, signature: new Uint8Array() },
+    };
+    this.#blob.learn(proof, this.#sender.peer);
+    const wanted = { blob: this.#blob, piece, neighbour: this.#sender, from: PEER_ID };
+    const events = { signal: NEVER, onProgress: () => {} };
+    const outcome = await fetchPiece(this.#deps, this.#sink, wanted, events);
+    if (outcome !== 'received') throw new Error(`piece ${piece} is ${outcome}`);
   }
 }
 

@@ -7,8 +7,11 @@ import type { BufferPool, PieceBuffer } from '../buffer-pool.ts';
 /** Checking goes on until the blob is closed; a read that fails ends it. */
 const NEVER = new AbortController().signal;
 
-/** Pieces of one blob kept in memory until those before them have come: twice what a node fetches at once. */
-const MAX_AHEAD = 8;
+/**
+ * Of one blob, kept in memory until what comes before it has come: eight of the largest pieces, twice what a node fetches
+ * at once.
+ */
+const MAX_AHEAD_BYTES = 32 * 1024 * 1024;
 
 /**
  * The digest of a whole blob, computed along its contiguous prefix while pieces arrive in any order, so that the end
@@ -19,6 +22,7 @@ const MAX_AHEAD = 8;
 export class DigestCheck {
   readonly #stored: StoredBlob;
   readonly #pool: BufferPool;
+  readonly #aheadBytes: number;
   /** Absent for a file without a digest. */
   readonly #hash: Hash | undefined;
   readonly #ahead = new Map<number, PieceBuffer>();
@@ -26,9 +30,10 @@ export class DigestCheck {
   #running = false;
   #stopped = false;
 
-  constructor(stored: StoredBlob, pool: BufferPool) {
+  constructor(stored: StoredBlob, pool: BufferPool, aheadBytes = MAX_AHEAD_BYTES) {
     this.#stored = stored;
     this.#pool = pool;
+    this.#aheadBytes = aheadBytes;
     const { digest } = stored.info;
     this.#hash = isFileKey(digest) ? undefined : createHash(digestAlgorithm(digest));
   }
@@ -37,10 +42,14 @@ export class DigestCheck {
   offer(index: number, piece: PieceBuffer): void {
     if (index < this.#next || this.#stopped || this.#hash === undefined) return;
     if (index === this.#next && !this.#running) this.#take(piece.bytes);
-    else if (this.#ahead.size < MAX_AHEAD && !this.#ahead.has(index)) {
+    else if (this.#hasRoom && !this.#ahead.has(index)) {
       const kept = piece.share();
       if (kept !== undefined) this.#ahead.set(index, kept);
     }
+  }
+
+  get #hasRoom(): boolean {
+    return (this.#ahead.size + 1) * this.#stored.info.pieceBytes <= this.#aheadBytes;
   }
 
   /** Pieces from the first on that have been hashed. */

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { DamselflyError } from '../../core/errors.ts';
 import { type ByteRange, contentRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -43,9 +44,9 @@ export async function sendPiece(
       'Content-Length': range.end - range.start,
       'Content-Range': contentRange(range, admission.size),
     });
-    // While the first chunk is read. Together with it, TLS would copy both into one piece of memory, and the receiver
-    // the beginning of the piece out of its buffer for heads.
-    response.flushHeaders();
+    // TLS would copy head and chunk into one piece of memory. Plain, both are one call of the system, and wake the
+    // receiver once.
+    if (response.socket instanceof TLSSocket) response.flushHeaders();
     while (range.start + sentBytes < range.end) {
       const offset = range.start + sentBytes;
       const most = Math.min(buffer.bytes.length, range.end - offset);

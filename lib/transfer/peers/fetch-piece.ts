@@ -63,6 +63,7 @@ export async function fetchPiece(
   const length = pieceLength(info, piece);
   const buffer = await pool.acquire(length, signal);
   try {
+    blob.stored.expect({ ...proof, index: piece });
     const askedMs = clock.now();
     const asked = { address: { host, port }, from, digest, range: { start, end: start + length } };
     const progress = onProgress === undefined ? {} : { onProgress };
