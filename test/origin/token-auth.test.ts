@@ -10,6 +10,7 @@ import { silentLog } from '../../lib/observe/log.ts';
 import { NO_TRACER, type Tracer } from '../../lib/observe/spans.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
+import { onOwnAccount } from '../../lib/origin/own-authorization.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { makeCertificate } from '../helpers/certificate.ts';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
@@ -131,6 +132,29 @@ await t.test('a request for a token is a span of the read that needs it first', 
   const untraced = createRecordingTracer();
   await read(clientOf(t, { url, username: ROBOT, password: 'p:w' }, 'reg', untraced));
   t.same(untraced.spans, [], 'of a read that is in no trace it is none');
+});
+
+await t.test('what we show the registry on our own account', { skip }, async (t) => {
+  const { tokens, url } = await start(t);
+  const account = { url, username: ROBOT, password: 'p:w' };
+  const blob = { digest: DIGEST, origin: { upstream: 'reg', repository: 'team/app' } };
+  const client = clientOf(t, account);
+  const own = await client.ownAuthorization(blob, { signal });
+  t.equal(own, `Bearer ${tokens.issued.at(-1)}`, 'the token that its challenge asks for');
+  t.equal(await client.ownAuthorization(blob, { signal }), own);
+  t.equal(tokens.seen.length, 1, 'which is asked for once');
+  t.same(await onOwnAccount(client, blob, signal), { ...blob.origin, authorization: own });
+  const theirs = { ...blob.origin, authorization: 'Bearer theirs' };
+  t.same(await onOwnAccount(client, { ...blob, origin: theirs }, signal), theirs, "a caller's own stays");
+
+  for (const [why, upstream] of [
+    ['no account', { url }],
+    ['every member reads with its own', { ...account, trust: 'node' }],
+    ['the registry is away', { ...account, url: 'http://127.0.0.1:1' }],
+  ] as const) {
+    t.same(await onOwnAccount(clientOf(t, upstream), blob, signal), blob.origin, why);
+  }
+  t.equal(tokens.seen.length, 1);
 });
 
 await t.test('case 38: by OAuth2 POST where the service takes no GET', { skip }, async (t) => {

@@ -3,7 +3,7 @@ import type { PeerInfo } from '../../core/node.ts';
 import { NO_TRACER, type Tracer } from '../../observe/spans.ts';
 
 /** How one piece came from a neighbour, or did not; clock times of the process, milliseconds. */
-export interface Sent {
+interface Sent {
   readonly askedMs: number;
   /** Its last byte came then, or it was given up. */
   readonly untilMs: number;
