@@ -27,6 +27,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** Taken, and not told of. */
 const HIDDEN = ['server'];
 
+const FIRST_AID = `
+When something is wrong:
+  dfget doctor            why pulls do not go through the mirror, and what cures it
+  dfget explain IMAGE     why a pull was slow
+  dfget top               what moves just now
+  dfget pause             out of the way on all nodes; "dfget resume" undoes it
+`;
+
 /** Names of the commands. */
 export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
 
@@ -38,7 +46,8 @@ export async function dfgetCli(asked: string | undefined): Promise<Command> {
   const cli = new Command('dfget')
     .description('Container images from the machines next to you instead of from the registry.')
     .version(VERSION)
-    .showHelpAfterError('(dfget --help shows every command)');
+    .showHelpAfterError('(dfget --help shows every command)')
+    .addHelpText('after', FIRST_AID);
   for (const [name, load] of Object.entries(COMMANDS)) {
     if (asked !== name && asked !== undefined && asked in COMMANDS) continue;
     cli.addCommand(await load(), { hidden: HIDDEN.includes(name) });

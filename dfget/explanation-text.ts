@@ -28,6 +28,17 @@ const LIMITS = {
   client: 'the client took no less',
 } as const;
 
+/** Reasons of `damselfly_fallback_total`. */
+const FALLBACKS: Readonly<Record<string, string>> = {
+  stalled: 'nothing came from the swarm',
+  'no-peers': 'nobody was there who could send it',
+  'supernode-failed': 'no supernode could read it',
+  aside: 'a supernode, or the node that read it, was slow',
+  hedge: 'the swarm gave far less than the registry would',
+  'last-resort': 'nobody gave leave to read it for 20 s',
+  'no-capability': 'no supernode says that this node may have it from peers',
+};
+
 const OUTCOMES = { complete: 'complete in', cut: 'cut off after', running: 'under way for' } as const;
 
 /** For people: a few lines a blob, what took longest first. */
@@ -51,7 +62,9 @@ function blobLines(blob: BlobExplanation): string[] {
     `  waited   ${parts(blob.waitedMs, WAITED, formatDuration)}`,
     ...(limit === undefined || limit.ms === 0 ? [] : [`  limit    ${limitText(limit)}`]),
     ...(slowest === undefined ? [] : [`  slow     ${slowLine(slowest, blob.tookMs)}${others(blob)}`]),
-    ...(fallbacks.length === 0 ? [] : [`  registry read by this node itself: ${fallbacks.join(', ')}`]),
+    ...(fallbacks.length === 0
+      ? []
+      : [`  registry read by this node itself: ${fallbacks.map(fallbackText).join(', ')}`]),
     ...(rejectedPieces === 0 ? [] : [`  wrong    ${rejectedPieces} pieces did not match their proof`]),
   ];
 }
@@ -66,6 +79,11 @@ function parts<K extends string>(
     .sort((a, b) => amounts[b] - amounts[a])
     .map((key) => `${format(amounts[key])} ${names[key]}`);
   return shown.length === 0 ? 'none' : shown.join(', ');
+}
+
+function fallbackText(reason: string): string {
+  const meaning = FALLBACKS[reason];
+  return meaning === undefined ? reason : `${meaning} (${reason})`;
 }
 
 function limitText({ by, bytesPerSecond, ms }: NonNullable<BlobExplanation['limit']>): string {

@@ -6,15 +6,21 @@ export const MAX_SOCKET_PATH_BYTES = 107;
 /** Header that carries the Authorization for the registry over the daemon's socket. */
 export const ORIGIN_AUTHORIZATION = 'damselfly-origin-authorization';
 
-/** One entry of the answer of `GET /v1/registries`: what a registry says to the daemon's `GET /v2/`, or why it says nothing. */
-export type RegistryAnswer =
-  | { readonly name: string; readonly status: number; readonly date: string | null }
+/** What a registry says to the daemon's `GET /v2/`, or why it says nothing. */
+export type RegistryWord =
+  | { readonly status: number; readonly date: string | null }
   | {
-      readonly name: string;
       readonly failed: string;
       /** Its certificate was not accepted. */
       readonly certificate: boolean;
     };
+
+/** One entry of the answer of `GET /v1/registries`. */
+export type RegistryAnswer = RegistryWord & {
+  readonly name: string;
+  /** Where its `/v2/` is; absent where no registry is behind the name, and from an older daemon. */
+  readonly url?: string | undefined;
+};
 
 /** Whom the kill switch is for. */
 export type PauseScope = 'node' | 'cluster';
@@ -167,6 +173,8 @@ export interface DaemonStatus {
   /** The cluster that it is a member of; null while connections are plain and nobody proves anything. */
   readonly cluster: string | null;
   readonly upstreams: readonly string[];
+  /** Those of them that are at `http://NAME`; absent from a daemon before an upgrade. */
+  readonly plainUpstreams?: readonly string[];
   /** With the registry that a listener is for, if it is for one. */
   readonly proxy: readonly { readonly host: string; readonly port: number; readonly upstream?: string }[];
   readonly peer: string;

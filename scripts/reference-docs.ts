@@ -293,10 +293,11 @@ promtool check rules deploy/prometheus/alerts.yaml
 ## Live page
 
 Every tracker shows its cluster as it is now at \`/live\` of its public port: members, zones, versions, each swarm filling up,
-bytes from registries against bytes between nodes, the slowest nodes and what they wait for, bans. While somebody watches,
+bytes from registries and from a bucket (\`--blob-store\`) against bytes between nodes, the slowest nodes and what they wait for,
+bans. While somebody watches,
 members report to that tracker about every second, in clusters beyond 2,000 less often; nothing is sent while nobody does. Its
 sums are those of \`damselfly_received_bytes_total\` and \`damselfly_sent_bytes_total\` over the members that are connected, no
-older than one refresh; bytes from a bucket (\`--blob-store\`) are not among them. It is for browsers on the tracker's machine,
+older than one refresh. It is for browsers on the tracker's machine,
 as \`https://localhost:8401/live\` or through \`ssh -L 8401:localhost:8401\`; with \`--live-token\` also from elsewhere, by \`/live?token=TOKEN\`, once: a cookie keeps it.
 The certificate is one of the cluster's authority, which a browser does not know (\`GET /v1/ca\` gives it).
 

@@ -56,7 +56,18 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
 function listCommand(): Command {
   return new Command('ls')
     .description('Blobs in the store, those used last first, and images that were imported.')
-    .addHelpText('after', '\nExamples:\n  dfget cache ls\n')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  dfget cache ls
+  dfget cache ls --json
+
+One line a blob: digest, size, when it was used last. "60% here": that much of it; "pinned": it stays until "dfget cache
+unpin"; "in containerd's store": only read there. The store does not know of which image a blob is, but for imported ones;
+rm, pin and export take images and look that up.
+`,
+    )
     .action(async (flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         const listing = await client.cache(signal);
@@ -105,7 +116,7 @@ function removeCommand(): Command {
     .argument('<digest|image...>')
     .addHelpText(
       'after',
-      '\nExamples:\n  dfget cache rm sha256:4f2e5c\n  dfget cache rm harbor.corp/team/app:v1\n\nIt fails when some could not be removed, or were not here.\n',
+      '\nExamples:\n  dfget cache rm sha256:4f2e5c\n  dfget cache rm harbor.corp/team/app:v1\n\nWho pulls it next gets it from other machines or the registry. It fails when some could not be removed, or were not here.\n',
     )
     .action(async (names: readonly string[], flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
@@ -158,7 +169,16 @@ function collectCommand(): Command {
     .description(
       'Remove at once what the collector would: blobs beyond --store-ttl and above --store-high, none that is pinned or in use.',
     )
-    .addHelpText('after', '\nExamples:\n  dfget cache gc\n')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  dfget cache gc
+
+The daemon does it by itself. Below --store-high only what --store-ttl lets go is removed: to have room now, remove blobs
+by name (dfget cache rm), or start the daemon with a smaller --store-max.
+`,
+    )
     .action(async (flags: DaemonFlags) =>
       withDaemon(flags, async (client, signal) => {
         const collected = await client.collect(signal);

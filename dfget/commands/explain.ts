@@ -18,9 +18,17 @@ Examples:
   dfget explain --json harbor.corp/team/app:v1
   dfget explain --trace harbor.corp/team/app:v1 > pull.jsonl
 
-Tells of the last pull of each blob, or the one under way: which bytes came from this node's store, other nodes,
-supernodes and the registry; how long it took, and how short it could have been at the highest rate that this node ever
-received at; what its client waited for, and whom it waited for longest. The daemon remembers some 30,000 events.
+Tells of the last pull of each blob by a client of this machine, or the one under way:
+  bytes    where they came from
+  waited   what the client waited for, the longest first
+  limit    how short it could have been, and what sets that: the highest rate at which this node received bytes in any
+           half second of the last ten minutes, or read a registry at, or the client itself
+  slow     whom the client waited for, a tenth of the time or longer: look at that machine or its network first
+  registry read by this node itself   why the swarm did not give it
+  wrong    pieces that were not what they should be; who sent them is spoken to no more
+
+An image's list of blobs is read from its registry. While that does not answer, name a blob: "dfget cache ls" has the digests.
+The daemon remembers some 30,000 events, and none from before it was started.
 `;
 
 /** `dfget explain IMAGE|DIGEST` */

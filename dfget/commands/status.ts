@@ -4,13 +4,30 @@ import { formatBytes } from '../../lib/config/units.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
 import { withDaemon } from './with-daemon.ts';
 
+const HELP = `
+Examples:
+  dfget status
+  dfget status --json
+
+mirror      where container clients are to ask: dfget setup
+registries  those that may be asked for
+cluster     whose member it is
+peers by    who tells it of others: trackers, where all is well
+paused      only while "dfget pause" is in force: pulls then go past the swarm
+store       what is on disk; "in part" is being fetched, or was given up
+neighbours  machines it is connected to now; without a blob to share there are few or none
+shared now  blobs that it fetches or has for others; "reading": clients of this machine that wait for it
+
+What is wrong, and what cures it: dfget doctor. What moves now: dfget top. Why a pull was slow: dfget explain IMAGE.
+`;
+
 /** `dfget status` */
 export function statusCommand(): Command {
   return new Command('status')
     .description('What the daemon of this machine is doing: registries, neighbours, blobs.')
     .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  dfget status\n  dfget status --json\n')
+    .addHelpText('after', HELP)
     .action(async ({ json = false, socket }: { json?: boolean; socket: string }) => {
       await withDaemon({ json, socket }, async (client, signal) => {
         const status = await client.status(signal);

@@ -22,7 +22,14 @@ Examples:
   dfget top --interval 5s >> node.log
   dfget top --json --count 10
 
-Ends with Ctrl-C, exit code 0. Rates are those of verified bytes since the line or picture before.
+in      bytes a second that this node received, from registries (of those that it read itself), supernodes, other nodes
+        and archives
+out     what it sent to clients, such as the container runtime, and to other nodes
+blob    those that are shared just now: how much of it is here, how fast it comes and when it is whole; readers are
+        clients that read it
+
+Ends with Ctrl-C, exit code 0. Rates are those of verified bytes since the line or picture before. All of the cluster is
+on the live page of a tracker: https://TRACKER:8401/live
 `;
 
 const LEAST_INTERVAL_MS = 100;

@@ -144,6 +144,7 @@ class Daemon implements RunningProcess, HandoverHost {
       {
         blobs: this.#blobs,
         origin,
+        upstreams: config.upstream,
         pause,
         cached,
         preheats,

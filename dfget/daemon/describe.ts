@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { joinAddress } from '../../lib/observe/admin-server.ts';
+import { plainNames } from '../../lib/origin/upstream.ts';
 import type { RunningProcess } from '../../lib/runtime/system-process.ts';
 import type { RegistryProxy } from '../../registry-proxy/server.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
@@ -46,6 +47,7 @@ export function describeDaemon(node: Node, proxy: RegistryProxy, config: DaemonC
     id,
     zone,
     upstreams: [...config.offlineRegistry, ...node.origin.upstreams],
+    plainUpstreams: plainNames(config.upstream),
     proxy: proxy.addresses.map((at, index) => {
       const upstream = config.proxyListen[index]?.upstream;
       return upstream === undefined ? at : { ...at, upstream };

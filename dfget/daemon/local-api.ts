@@ -5,11 +5,13 @@ import { z } from 'zod';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { parseBlobKey } from '../../lib/core/digest.ts';
 import { DamselflyError, describeError, ERROR_CODES } from '../../lib/core/errors.ts';
+import type { BlobOrigin } from '../../lib/core/node.ts';
 import { parseRange } from '../../lib/core/range.ts';
 import { readTraceparent } from '../../lib/core/traceparent.ts';
 import { createLazyServer } from '../../lib/observe/lazy-server.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
+import { onOwnAccount } from '../../lib/origin/own-authorization.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import type { PreheatQuestions } from '../../lib/transfer/preheat/preheat-questions.ts';
 import { addTraceApi, type TraceApiDeps } from '../../lib/transfer/trace-api.ts';
@@ -37,7 +39,12 @@ import { askRegistries } from './registry-check.ts';
 
 export interface LocalApiDeps {
   readonly blobs: BlobSource;
-  readonly origin: Pick<OriginClient, 'readManifest' | 'request' | 'trust' | 'upstreams'>;
+  readonly origin: Pick<
+    OriginClient,
+    'ownAuthorization' | 'readManifest' | 'request' | 'trust' | 'upstreams'
+  >;
+  /** Where its registries are. */
+  readonly upstreams: Parameters<typeof askRegistries>[1];
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
   readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
@@ -157,7 +164,9 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
 
   server.get('/v1/status', async () => await deps.status());
 
-  server.get('/v1/registries', async (_request, reply) => askRegistries(registry, goneSignal(reply)));
+  server.get('/v1/registries', async (_request, reply) =>
+    askRegistries(registry, deps.upstreams, goneSignal(reply)),
+  );
 
   for (const action of ['pause', 'resume'] as const) {
     server.post(`/v1/${action}`, async (request): Promise<PauseAnswer> => {
@@ -179,13 +188,22 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
     });
   }
 
+  // Who reaches this socket reads with what the daemon has for the registry.
+  const ownAccount = async (
+    blob: Parameters<typeof onOwnAccount>[1],
+    signal: AbortSignal,
+  ): Promise<BlobOrigin> =>
+    deps.needsCapabilities ? await onOwnAccount(registry, blob, signal) : blob.origin;
+
   server.get('/v1/manifest', async (request, reply) => {
     const { reference, repository, upstream } = manifestQuery.parse(request.query);
     const read = { origin: { upstream, repository, ...tracedBy(request.headers) }, reference };
     const signal = goneSignal(reply);
     const manifest = await registry.readManifest(read, { signal });
     // One question for all of its blobs.
-    await blobs.right?.({ origin: read.origin, kind: 'manifest', digest: manifest.digest }, { signal });
+    const { digest } = manifest;
+    const origin = await ownAccount({ digest, origin: read.origin }, signal);
+    await blobs.right?.({ origin, kind: 'manifest', digest }, { signal });
     return reply
       .type(manifest.mediaType)
       .header('docker-content-digest', manifest.digest)
@@ -202,7 +220,7 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
     const digest = parseBlobKey((request.params as { digest: string }).digest);
     const { rangeIs, repository, size, upstream } = blobQuery.parse(request.query);
     const secret = request.headers[ORIGIN_AUTHORIZATION];
-    const origin = {
+    const told = {
       ...{ upstream, repository, ...tracedBy(request.headers) },
       ...(typeof secret === 'string' ? { authorization: secret } : {}),
     };
@@ -212,8 +230,10 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
     }
     const range = wanted.kind === 'part' ? wanted.range : { start: 0, end: size };
     const meaning = rangeIs === undefined ? {} : { rangeIs };
-    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range, ...meaning } : {}) };
     const signal = goneSignal(reply);
+    const isHere = deps.cached().store.get(digest)?.complete === true;
+    const origin = isHere ? told : await ownAccount({ digest, origin: told }, signal);
+    const asked = { digest, size, origin, ...(wanted.kind === 'part' ? { range, ...meaning } : {}) };
     const bytes = blobs.open(asked, { signal })[Symbol.asyncIterator]();
     // The first bytes decide between an error that can still be told and a body.
     const first = await bytes.next();

@@ -55,6 +55,8 @@ export function withOfflineRegistries(
     // What is on this node says nothing to others.
     isPublic: async (blob, options) =>
       !isOffline(blob.origin.upstream) && (await origin.isPublic(blob, options)),
+    ownAuthorization: async (blob, options) =>
+      isOffline(blob.origin.upstream) ? undefined : await origin.ownAuthorization(blob, options),
     readTags: async (read, options) =>
       isOffline(read.upstream)
         ? (tagsOf(held().images, read.upstream, read.repository) ?? [])

@@ -1,24 +1,39 @@
 import { abortedError, describeError } from '../../lib/core/errors.ts';
 import { discard } from '../../lib/origin/exchange.ts';
+import type { Upstream } from '../../lib/core/upstream.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
-import type { RegistryAnswer } from '../local-protocol.ts';
+import { upstreamUrls } from '../../lib/origin/upstream.ts';
+import type { RegistryAnswer, RegistryWord } from '../local-protocol.ts';
 
 /** Codes of OpenSSL and Node for a certificate that is not accepted. */
 const CERTIFICATE_CODE = /CERT|SELF_SIGNED|LEAF_SIGNATURE|ISSUER|ALTNAME/;
 
-/** Asks every registry who it is, by the way that pulls take. @throws ABORTED */
+/**
+ * Asks every registry who it is, by the way that pulls take; of a family of them (`*.gcr.io`) nobody knows the names.
+ * @param upstreams where they are
+ * @throws ABORTED
+ */
 export async function askRegistries(
   origin: Pick<OriginClient, 'upstreams' | 'request'>,
+  upstreams: readonly Pick<Upstream, 'name' | 'replicas' | 'url'>[],
   signal: AbortSignal,
 ): Promise<RegistryAnswer[]> {
-  return await Promise.all(origin.upstreams.map((name) => askRegistry(origin, name, signal)));
+  const names = origin.upstreams.filter((name) => !name.includes('*'));
+  return await Promise.all(
+    names.map(async (name) => {
+      const upstream = upstreams.find((each) => each.name === name);
+      const [first] = upstream === undefined ? [] : upstreamUrls(upstream);
+      const url = first === undefined ? undefined : `${first.href.replace(/\/$/, '')}/v2/`;
+      return { name, url, ...(await askRegistry(origin, name, signal)) };
+    }),
+  );
 }
 
 async function askRegistry(
   origin: Pick<OriginClient, 'request'>,
   name: string,
   signal: AbortSignal,
-): Promise<RegistryAnswer> {
+): Promise<RegistryWord> {
   try {
     const answer = await origin.request(
       { upstream: name, method: 'GET', path: '/v2/', headers: {} },
@@ -26,10 +41,10 @@ async function askRegistry(
     );
     await discard(answer);
     const { date } = answer.headers;
-    return { name, status: answer.status, date: typeof date === 'string' ? date : null };
+    return { status: answer.status, date: typeof date === 'string' ? date : null };
   } catch (error) {
     if (signal.aborted) throw abortedError(signal);
-    return { name, failed: describeError(error), certificate: CERTIFICATE_CODE.test(codeOf(error)) };
+    return { failed: describeError(error), certificate: CERTIFICATE_CODE.test(codeOf(error)) };
   }
 }
 

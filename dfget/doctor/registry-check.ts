@@ -11,23 +11,27 @@ export const checkRegistries: Check = async (patient) => {
 
 function findingsOf(answer: RegistryAnswer, nowMs: number): Finding[] {
   const { name } = answer;
+  const check = `registry ${name}`;
+  const cure = `curl -v ${answer.url ?? `https://${name}/v2/`}`;
   if ('failed' in answer) {
     const trusted = answer.certificate
       ? {
           says: `its certificate is not accepted (${answer.failed}): start the daemon with the CA that signed it`,
           cure: 'NODE_EXTRA_CA_CERTS=/path/of/ca.pem dfget daemon',
         }
-      : { says: `it does not answer the daemon: ${answer.failed}`, cure: `curl -v https://${name}/v2/` };
-    return [{ check: `registry ${name}`, state: 'problem', ...trusted }];
+      : { says: `it does not answer the daemon: ${answer.failed}`, cure };
+    return [{ check, state: 'problem', ...trusted }];
   }
   const skew = clockSkew(name, answer.date, nowMs);
   // 401 is how a registry that wants a login says that it is one.
   if (answer.status < 300 || answer.status === 401) {
-    return [{ check: `registry ${name}`, state: 'ok', says: `answers ${answer.status}` }, ...skew];
+    return [{ check, state: 'ok', says: `answers ${answer.status}` }, ...skew];
+  }
+  if (answer.status === 404) {
+    const says =
+      "it answers 404 where a registry says 200 or 401: right for a server of files alone; else the upstream's URL is wrong";
+    return [{ check, state: 'warning', says, cure }, ...skew];
   }
   const says = `it answers ${answer.status} where a registry says 200 or 401: the upstream's URL may be wrong`;
-  return [
-    { check: `registry ${name}`, state: 'problem', says, cure: `curl -v https://${name}/v2/` },
-    ...skew,
-  ];
+  return [{ check, state: 'problem', says, cure }, ...skew];
 }

@@ -4,6 +4,7 @@ import { type ProxyListener, proxyListener } from '../../lib/config/values.ts';
 import { DamselflyError, hasCode } from '../../lib/core/errors.ts';
 import { joinAddress } from '../../lib/observe/admin-server.ts';
 import { canonicalRegistry } from '../../lib/oci/reference.ts';
+import { plainNames } from '../../lib/origin/upstream.ts';
 import { daemonConfig } from '../daemon/config.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
 import type { WantedRegistry } from './client.ts';
@@ -19,6 +20,8 @@ export interface WantedFlags {
 /** What the daemon serves, and where. */
 export interface Served {
   readonly upstreams: readonly string[];
+  /** Those of them that clients, too, find at `http://NAME`. */
+  readonly plain: readonly string[];
   readonly listeners: readonly ProxyListener[];
 }
 
@@ -35,9 +38,9 @@ export async function wantedRegistries(
   served: () => Promise<Served>,
 ): Promise<WantedRegistry[]> {
   const { upstream = [], proxy = [] } = flags;
-  const daemon = upstream.length > 0 && proxy.length > 0 ? { upstreams: [], listeners: [] } : await served();
+  const daemon = upstream.length > 0 && proxy.length > 0 ? { upstreams: [], plain: [], listeners: [] } : await served();
   const listeners = proxy.length > 0 ? proxy.map(parseListener) : daemon.listeners;
-  const wanted = (upstream.length > 0 ? upstream : daemon.upstreams).map(parseUpstream);
+  const wanted = (upstream.length > 0 ? upstream : addressed(daemon)).map(parseUpstream);
   if (wanted.length === 0) {
     throw new DamselflyError(
       'CONFIG_INVALID',
@@ -64,8 +67,13 @@ export async function wantedRegistries(
 }
 
 /** As a running daemon tells it. */
-export function servedByDaemon({ upstreams, proxy }: DaemonStatus): Served {
-  return { upstreams, listeners: proxy };
+export function servedByDaemon({ plainUpstreams = [], proxy, upstreams }: DaemonStatus): Served {
+  return { upstreams, plain: plainUpstreams, listeners: proxy };
+}
+
+/** As flags would say it. */
+function addressed({ plain, upstreams }: Served): readonly string[] {
+  return upstreams.map((name) => (plain.includes(name) ? `${name}=http://${name}` : name));
 }
 
 /** As the configuration file of the daemon under `root` tells it, and the environment on this machine itself. */
@@ -75,7 +83,7 @@ function servedByConfig(root: string): Served {
     env: root === '/' ? process.env : {},
     defaultFile: join(root, '/etc/damselfly/daemon.yaml'),
   });
-  return { upstreams: upstream.map(({ name }) => name), listeners: proxyListen };
+  return { upstreams: upstream.map(({ name }) => name), plain: plainNames(upstream), listeners: proxyListen };
 }
 
 /** What is served on this machine or, when `root` is another, will be. */

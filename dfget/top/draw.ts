@@ -27,6 +27,15 @@ export function drawTop(
   return lines.slice(0, rows).map((line) => line.trimEnd().slice(0, columns));
 }
 
+/** What {@link TopView} calls by the labels of the metrics. */
+const NAMES: Readonly<Record<string, string>> = {
+  origin: 'registries',
+  supernode: 'supernodes',
+  peer: 'nodes',
+  archive: 'archives',
+  client: 'clients',
+};
+
 /** The same in a line, for logs. */
 export function topLine(view: TopView): string {
   const moving = view.blobs.filter(({ bytesPerSecond }) => bytesPerSecond > 0).length;
@@ -47,6 +56,6 @@ function ratesText(rates: Readonly<Record<string, number>>): string {
   const all = Object.values(rates).reduce((sum, rate) => sum + rate, 0);
   const parts = Object.entries(rates)
     .filter(([, rate]) => rate > 0)
-    .map(([name, rate]) => `${name} ${formatRate(rate)}`);
+    .map(([name, rate]) => `${NAMES[name] ?? name} ${formatRate(rate)}`);
   return `${formatRate(all)}${parts.length < 2 ? parts.map((part) => ` (${part.replace(/ .*/, '')})`).join('') : ` (${parts.join(', ')})`}`;
 }

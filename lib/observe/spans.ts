@@ -7,6 +7,8 @@ export interface SpanBegin {
   readonly parent: string | undefined;
   /** Without a parent it is the beginning of a trace. @default without a parent it is not traced */
   readonly begins?: boolean;
+  /** When it began, on the clock of the process (`performance.now()`). @default now */
+  readonly sinceMs?: number;
   readonly facts?: SpanFacts;
 }
 
@@ -17,8 +19,12 @@ export interface Span {
   /** Whether anybody will see it: false where it was not sampled. */
   readonly recorded: boolean;
   note(facts: SpanFacts): void;
-  /** It is over. @param failure short and of few kinds, such as an error's code */
-  end(failure?: string): void;
+  /**
+   * It is over.
+   * @param failure short and of few kinds, such as an error's code
+   * @param atMs when it ended, on the clock of the process; default: now
+   */
+  end(failure?: string, atMs?: number): void;
 }
 
 /** Takes the spans of one process. Nothing here throws. */

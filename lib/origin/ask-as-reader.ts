@@ -90,7 +90,7 @@ function whatOf({ kind, origin, path }: Read): string {
 
 function adviceFor(status: number): string {
   if (status === 401) {
-    return ': log in to it, or give the upstream credentials (username and password, or auth-file)';
+    return ': container clients log in to it; for dfget pull and preheat give the daemon credentials (--auth-file, or username and password of the upstream)';
   }
   return status === 404 ? ': it is not there, or hidden from whoever asks' : '';
 }

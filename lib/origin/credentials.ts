@@ -31,6 +31,8 @@ export interface ChallengeOf {
   readonly header: string | string[] | undefined;
   /** The Authorization that was refused. */
   readonly refused: string | undefined;
+  /** Of the request that was refused: of those that wait for one token, the first one's trace has it. */
+  readonly traceparent?: string | undefined;
 }
 
 interface Known {
@@ -72,7 +74,10 @@ export function createCredentials(
     return entry !== undefined && entry.expiresAtMs > clock.now() ? entry.authorization : undefined;
   };
 
-  const answerBearer = async (challenge: Challenge, place: string): Promise<Known | undefined> => {
+  const answerBearer = async (
+    challenge: Challenge,
+    { place, traceparent }: ChallengeOf,
+  ): Promise<Known | undefined> => {
     const realm = URL.parse(challenge.parameters['realm'] ?? '');
     if (realm === null || !isHttp(realm) || (forbidden(realm) && realm.hostname !== at.hostname)) {
       return undefined;
@@ -94,6 +99,7 @@ export function createCredentials(
       service: challenge.parameters['service'],
       scope: challenge.parameters['scope'] ?? (isPath ? undefined : `repository:${place}:pull`),
       secret: newest(secret),
+      traceparent,
     };
     const token = await requestToken(exchange, question, closing);
     if (token === undefined) return undefined;
@@ -122,7 +128,8 @@ export function createCredentials(
   return {
     configured: secrets.configured,
     known,
-    async answer({ place, header, refused }, signal) {
+    async answer(refusal, signal) {
+      const { header, place, refused } = refusal;
       // Someone else may have got a new token while our request was on its way.
       const current = known(place);
       if (current !== undefined && current !== refused) return current;
@@ -134,7 +141,7 @@ export function createCredentials(
       scopes.set(place, scope);
       const entry = await flights.run(
         scope,
-        () => (bearer === undefined ? answerBasic(place, refused) : answerBearer(bearer, place)),
+        () => (bearer === undefined ? answerBasic(place, refused) : answerBearer(bearer, refusal)),
         signal,
       );
       if (entry === undefined) tokens.delete(scope);

@@ -54,6 +54,15 @@ export class Endpoints<E extends { readonly host: string }> {
     return this.#all.some(({ endpoint }) => test(endpoint));
   }
 
+  /** What the first address that has one says. */
+  find<T>(look: (endpoint: E) => T | undefined): T | undefined {
+    for (const { endpoint } of this.#all) {
+      const found = look(endpoint);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
   #order(): readonly { readonly endpoint: E; readonly health: Health }[] {
     const now = this.#deps.clock.now();
     const wait = ({ health }: { readonly health: Health }): number => Math.max(0, health.downUntilMs - now);

@@ -52,6 +52,15 @@ export interface OriginClient {
     blob: Pick<BlobRead, 'digest' | 'origin'>,
     options: { readonly signal: AbortSignal },
   ): Promise<boolean>;
+  /**
+   * The Authorization that answers the registry's challenge on our own account, for a blob that we ourselves want; undefined
+   * where the registry wants none, and under `trust: node`, where every member reads with its own. A secret.
+   * @throws as {@link request}
+   */
+  ownAuthorization(
+    blob: Pick<BlobRead, 'digest' | 'origin'>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<string | undefined>;
   /** The names of all tags of a repository, with the same rights as {@link readBlob}. @throws as readBlob */
   readTags(origin: BlobOrigin, options: { readonly signal: AbortSignal }): Promise<readonly string[]>;
   close(): Promise<void>;

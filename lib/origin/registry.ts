@@ -1,3 +1,4 @@
+import { readTraceparent } from '../core/traceparent.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { Credentials } from './credentials.ts';
@@ -86,7 +87,8 @@ export async function askAsOurselves(
       if (response.status !== 401) return response;
     }
     const header = response.headers['www-authenticate'];
-    const second = await credentials.answer({ place, header, refused: first }, signal);
+    const traceparent = readTraceparent(request.headers['traceparent']);
+    const second = await credentials.answer({ place, header, refused: first, traceparent }, signal);
     if (second === undefined) return response;
     await discard(response);
     return await ask(second);

@@ -18,6 +18,8 @@ export interface TokenQuestion {
   readonly scope: string | undefined;
   /** Undefined: an anonymous token is asked for. */
   readonly secret: Secret | undefined;
+  /** W3C traceparent of the request that needs the token. */
+  readonly traceparent?: string | undefined;
 }
 
 /** A token service that does not say means 60 s (distribution, token specification). */
@@ -52,11 +54,11 @@ export async function requestToken(
   return (await send(exchange, postRequest(question, form), signal)).token;
 }
 
-function getRequest({ realm, service, scope, secret }: TokenQuestion): HttpRequest {
+function getRequest({ realm, service, scope, secret, traceparent }: TokenQuestion): HttpRequest {
   const url = new URL(realm);
   if (service !== undefined) url.searchParams.set('service', service);
   if (scope !== undefined) url.searchParams.set('scope', scope);
-  const headers: Record<string, string> = { accept: 'application/json' };
+  const headers: Record<string, string> = { accept: 'application/json', ...traced(traceparent) };
   if (secret?.kind === 'password') {
     headers['authorization'] = basicAuthorization(secret.username, secret.password);
   }
@@ -64,14 +66,22 @@ function getRequest({ realm, service, scope, secret }: TokenQuestion): HttpReque
 }
 
 function postRequest(
-  { realm, service, scope }: TokenQuestion,
+  { realm, service, scope, traceparent }: TokenQuestion,
   grant: Readonly<Record<string, string>>,
 ): HttpRequest {
   const form = new URLSearchParams({ ...grant, client_id: CLIENT_ID });
   if (service !== undefined) form.set('service', service);
   if (scope !== undefined) form.set('scope', scope);
-  const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' };
+  const headers = {
+    accept: 'application/json',
+    'content-type': 'application/x-www-form-urlencoded',
+    ...traced(traceparent),
+  };
   return { kind: 'token', method: 'POST', url: realm, headers, body: form.toString() };
+}
+
+function traced(traceparent: string | undefined): Record<string, string> {
+  return traceparent === undefined ? {} : { traceparent };
 }
 
 async function send(

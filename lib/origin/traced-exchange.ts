@@ -7,7 +7,7 @@ import type { OriginResponse } from './origin-client.ts';
 
 /**
  * An exchange whose requests are client spans of the trace that their `traceparent` header names; what is asked is told
- * of that span. Requests without the header, such as those for tokens that many share, are no part of any trace.
+ * of that span. Requests without the header are no part of any trace.
  * Queries stay out of it: they may be signed.
  */
 export function tracedExchange(exchange: HttpExchange, tracer: Tracer = NO_TRACER): HttpExchange {
@@ -16,7 +16,8 @@ export function tracedExchange(exchange: HttpExchange, tracer: Tracer = NO_TRACE
     if (parent === undefined) return await exchange(request, signal);
     const { method, url } = request;
     const template = pathTemplate(url.pathname);
-    const span = tracer.begin(template === undefined ? method : `${method} ${template}`, {
+    const target = request.kind === 'token' ? 'token' : template;
+    const span = tracer.begin(target === undefined ? method : `${method} ${target}`, {
       kind: 'client',
       parent,
       facts: {

@@ -10,8 +10,16 @@ const DOCKER_NAMES = ['docker.io', 'index.docker.io', 'hub.docker.com'];
  * pattern.
  * @throws CONFIG_INVALID for anything but http and https, and for credentials or a query inside the address
  */
-export function upstreamUrls(upstream: Upstream, name = upstream.name): URL[] {
+export function upstreamUrls(
+  upstream: Pick<Upstream, 'name' | 'replicas' | 'url'>,
+  name = upstream.name,
+): URL[] {
   return [upstream.url, ...(upstream.replicas ?? [])].map((text) => parseUrl(name, text));
+}
+
+/** Names of the registries that are where their names say, but without TLS. */
+export function plainNames(upstreams: readonly Pick<Upstream, 'name' | 'url'>[]): readonly string[] {
+  return upstreams.filter(({ name, url }) => url === `http://${name}`).map(({ name }) => name);
 }
 
 function parseUrl(name: string, text: string): URL {

@@ -16,6 +16,7 @@ import type { Trace } from '../observe/trace.ts';
 import { TraceRing } from '../observe/trace-ring.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
+import { onOwnAccount } from '../origin/own-authorization.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
@@ -226,7 +227,13 @@ export async function openPeerHost<E extends Engine>(
         labels: Object.fromEntries((config.label ?? []).map(({ key, value }) => [key, value])),
         parallel: role === 'node' ? 1 : PREHEATED_BY_SUPERNODE,
         // A tracker may order before the engine is made.
-        fetch: async (request, options) => await (await made.promise).preheat(request, options),
+        fetch: async (request, options) => {
+          const theEngine = await made.promise;
+          // Peers without identities ask nobody for a right.
+          if (credentials === undefined) return await theEngine.preheat(request, options);
+          const account = await onOwnAccount(origin, request, options.signal);
+          await theEngine.preheat({ ...request, origin: account }, options);
+        },
       },
     );
     const reporter = new Reporter(clock, metrics);

@@ -171,6 +171,7 @@ export class Reporter {
       supernode: of(received.values, 'supernode'),
       peer: of(received.values, 'peer'),
       archive: of(received.values, 'archive'),
+      objectStore: of(received.values, 'object-store'),
       toPeers: of(sent.values, 'peer'),
       toClients: of(sent.values, 'client'),
     };

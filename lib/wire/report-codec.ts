@@ -40,6 +40,8 @@ export const report = z.object({
     supernode: count,
     peer: count,
     archive: count,
+    // Members of an earlier version do not tell it.
+    objectStore: count.default(0),
     toPeers: count,
     toClients: count,
   }),

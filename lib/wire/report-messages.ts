@@ -25,6 +25,7 @@ export interface ReportedBytes {
   readonly supernode: number;
   readonly peer: number;
   readonly archive: number;
+  readonly objectStore: number;
   /** `damselfly_sent_bytes_total` by receiver. */
   readonly toPeers: number;
   readonly toClients: number;

@@ -8,6 +8,7 @@ import { MemoryTracker } from '../../lib/discovery/memory-discovery.ts';
 import type { ObjectStore } from '../../lib/objects/object-store.ts';
 import { silentLog } from '../../lib/observe/log.ts';
 import { createMetrics } from '../../lib/observe/metrics.ts';
+import type { Tracer } from '../../lib/observe/spans.ts';
 import type { TraceEvent } from '../../lib/observe/trace.ts';
 import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
@@ -78,6 +79,8 @@ export interface ClusterOptions {
   readonly objects?: ObjectStore;
   /** Of the process of that name. @default none */
   readonly limits?: (name: string) => ConstructorParameters<typeof Limits>[1];
+  /** Of the process of that name. @default none */
+  readonly tracer?: (name: string) => Tracer | undefined;
 }
 
 /**
@@ -224,6 +227,7 @@ export class MemoryCluster {
       metrics,
       grants,
       trace,
+      tracer: this.#options.tracer?.(name),
       wallClockMs,
       vouching,
     };

@@ -112,7 +112,7 @@ async function listen(t: Test) {
     ...{ blobs: engine, origin: registry.client(), pause: () => pause, cached: () => cached },
     preheats: () => new PreheatQuestions(clock),
     shares: () => shares,
-    ...{ status, clock, log, trace, needsCapabilities: false },
+    ...{ status, clock, log, trace, needsCapabilities: false, upstreams: [] },
   };
   const api = await startLocalApi(deps, path);
   const client = createDaemonClient(path);

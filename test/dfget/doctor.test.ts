@@ -119,10 +119,14 @@ const traps: readonly (readonly [string, Illness, Partial<Record<keyof Finding, 
     'a registry that does not answer',
     {
       registries: async () => [
-        { name: 'harbor.corp', failed: 'harbor.corp did not answer: timeout', certificate: false },
+        {
+          name: 'harbor.corp',
+          url: 'http://10.0.0.7:5000/harbor/v2/',
+          ...{ failed: 'harbor.corp did not answer: timeout', certificate: false },
+        },
       ],
     },
-    { check: 'registry harbor.corp', state: 'problem', cure: 'curl -v https://harbor.corp/v2/' },
+    { check: 'registry harbor.corp', state: 'problem', cure: 'curl -v http://10.0.0.7:5000/harbor/v2/' },
   ],
   [
     'a CA that is not trusted',
@@ -136,8 +140,13 @@ const traps: readonly (readonly [string, Illness, Partial<Record<keyof Finding, 
   ],
   [
     'what is no registry',
+    { registries: async () => [{ name: 'harbor.corp', status: 500, date: null }] },
+    { check: 'registry harbor.corp', state: 'problem', says: /500/, cure: 'curl -v https://harbor.corp/v2/' },
+  ],
+  [
+    'what may be a server of files alone',
     { registries: async () => [{ name: 'harbor.corp', status: 404, date: null }] },
-    { check: 'registry harbor.corp', state: 'problem', says: /404/ },
+    { check: 'registry harbor.corp', state: 'warning', says: /404.*files/ },
   ],
   [
     'a clock two minutes ahead',
@@ -272,21 +281,24 @@ t.test(
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     t.teardown(() => server.close());
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const upstreams = [
+      { name: 'untrusted', url },
+      { name: 'trusted', url, ca: readFileSync(cert, 'utf8') },
+      { name: 'away', url: 'https://127.0.0.1:1/hub/' },
+      { name: '*.gcr.io', url: 'https://*' },
+    ];
     const origin = createOriginClient({
-      upstreams: [
-        { name: 'untrusted', url },
-        { name: 'trusted', url, ca: readFileSync(cert, 'utf8') },
-        { name: 'away', url: 'https://127.0.0.1:1' },
-      ],
+      upstreams,
       log: silentLog(),
       clock: createSystemClock(),
     });
     t.teardown(() => origin.close());
-    const answers = await askRegistries(origin, AbortSignal.timeout(20_000));
+    const answers = await askRegistries(origin, upstreams, AbortSignal.timeout(20_000));
+    t.equal(answers.length, 3, 'a family has no address of its own');
     t.match(answers, [
-      { name: 'untrusted', certificate: true },
+      { name: 'untrusted', url: `${url}/v2/`, certificate: true },
       { name: 'trusted', status: 200, date: /GMT$/ },
-      { name: 'away', failed: /did not answer/, certificate: false },
+      { name: 'away', url: 'https://127.0.0.1:1/hub/v2/', failed: /did not answer/, certificate: false },
     ]);
   },
 );

@@ -65,7 +65,7 @@ t.test('a picture fits its terminal', async (t) => {
   const view = viewOf(BEFORE, NOW);
   const text = drawTop(view, { columns: 120, rows: 24 }).join('\n');
   t.match(text, /node 77777777 {2}zone eu-1 {2}peers by tracker/);
-  t.match(text, /in {3}20.0 MiB\/s \(peer\)/);
+  t.match(text, /in {3}20.0 MiB\/s \(nodes\)/);
   t.match(text, /sha256:aaaaaaaaaaaa {3}100.0 MiB {2}\[#{12}\.{8}\] 60% {4}10.0 MiB\/s {5}4.0 s {2}2/);
   for (const [columns, rows] of [
     [40, 8],
@@ -78,7 +78,7 @@ t.test('a picture fits its terminal', async (t) => {
   t.match(drawTop(view, { columns: 80, rows: 8 }).at(-1), 'and 2 more');
   t.match(
     topLine(view),
-    /^in 20.0 MiB\/s \(peer\); out 5.0 MiB\/s \(peer\); 1 of 3 blobs move, 3 neighbours$/,
+    /^in 20.0 MiB\/s \(nodes\); out 5.0 MiB\/s \(nodes\); 1 of 3 blobs move, 3 neighbours$/,
   );
 });
 

@@ -4,12 +4,15 @@ import { type Cluster, proxyUrl } from '../../bench/fixtures/cluster.ts';
 import { pullImage } from '../../bench/fixtures/pull.ts';
 import { openBrowser, refreshes, tileIs } from '../helpers/browser.ts';
 import { skipReason } from '../helpers/clients/client.ts';
-import { createStage } from '../helpers/stage.ts';
+import { S3_CREDENTIALS, startS3 } from '../helpers/s3-server.ts';
+import { createStage, type Stage } from '../helpers/stage.ts';
 
 const MIB = 1024 * 1024;
 const NODES = 4;
 
-const SUMS = ['origin', 'supernode', 'peer', 'to-clients'] as const;
+Object.assign(process.env, S3_CREDENTIALS);
+
+const SUMS = ['origin', 'object-store', 'supernode', 'peer', 'to-clients'] as const;
 type Sums = Record<(typeof SUMS)[number], number>;
 
 /** The value of a counter with a label in Prometheus text. */
@@ -17,6 +20,8 @@ function valueOf(text: string, name: string, label: string): number {
   const line = text.split('\n').find((each) => each.startsWith(`${name}{`) && each.includes(`"${label}"`));
   return Number(line?.split(' ').at(-1) ?? 0);
 }
+
+const NOTHING: Sums = { origin: 0, 'object-store': 0, supernode: 0, peer: 0, 'to-clients': 0 };
 
 interface Measured {
   readonly sums: Sums;
@@ -27,12 +32,13 @@ interface Measured {
 /** What `/metrics` of all processes say now. */
 async function measure({ daemons, supernodes }: Cluster): Promise<Measured> {
   const rows = new Map<string, Sums>();
-  const sums: Sums = { origin: 0, supernode: 0, peer: 0, 'to-clients': 0 };
+  const sums: Sums = { ...NOTHING };
   await Promise.all(
     [...daemons, ...supernodes].map(async ({ ready }) => {
       const text = await (await fetch(`http://${ready.admin}/metrics`)).text();
       const row = {
         origin: valueOf(text, 'damselfly_received_bytes_total', 'origin'),
+        'object-store': valueOf(text, 'damselfly_received_bytes_total', 'object-store'),
         supernode: valueOf(text, 'damselfly_received_bytes_total', 'supernode'),
         peer: valueOf(text, 'damselfly_received_bytes_total', 'peer'),
         'to-clients': valueOf(text, 'damselfly_sent_bytes_total', 'client'),
@@ -42,6 +48,20 @@ async function measure({ daemons, supernodes }: Cluster): Promise<Measured> {
     }),
   );
   return { sums, rows };
+}
+
+/** Has another cluster, which is gone then, keep one layer in the bucket. */
+async function fillBucket(stage: Stage, supernodeFlags: readonly string[], digest: string): Promise<void> {
+  const folder = await stage.makeFolder('before');
+  const cluster = await stage.startCluster({ folder, nodes: 1, supernodes: 1, secure: false, supernodeFlags });
+  const [daemon, supernode] = [cluster.daemons[0]!, cluster.supernodes[0]!];
+  await (await fetch(`${proxyUrl(daemon)}/v2/${stage.repository}/blobs/${digest}`)).arrayBuffer();
+  const deadline = AbortSignal.timeout(30_000);
+  for (let kept = 0; kept === 0; ) {
+    const text = await (await fetch(`http://${supernode.ready.admin}/metrics`, { signal: deadline })).text();
+    kept = Number(/^damselfly_object_store_total\{kind="keep",outcome="ok"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+  }
+  await cluster.stop();
 }
 
 /** Runs in the page. */
@@ -61,11 +81,11 @@ async function shown(page: Page): Promise<Measured & { readonly tiles: ReadonlyM
     tiles: exact,
     sums: Object.fromEntries(SUMS.map((key) => [key, Number(exact.get(key))])) as Sums,
     rows: new Map(
-      rows.map(([, address = '', , , origin, supernode, peer, , toClients]) => [
+      rows.map(([, address = '', , , origin, bucket, supernode, peer, , toClients]) => [
         address,
         {
-          ...{ origin: Number(origin), supernode: Number(supernode), peer: Number(peer) },
-          'to-clients': Number(toClients),
+          ...{ origin: Number(origin), 'object-store': Number(bucket) },
+          ...{ supernode: Number(supernode), peer: Number(peer), 'to-clients': Number(toClients) },
         },
       ]),
     ),
@@ -90,7 +110,12 @@ t.test(
       registryRate: 10 * MIB,
     });
     t.teardown(() => stage[Symbol.asyncDispose]());
-    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1, secure: false });
+    const s3 = await startS3();
+    t.teardown(() => s3.close());
+    const supernodeFlags = ['--blob-store', s3.url];
+    const [inBucket] = stage.image.layers;
+    await fillBucket(stage, supernodeFlags, inBucket!.digest);
+    const cluster = await stage.startCluster({ nodes: NODES, supernodes: 1, secure: false, supernodeFlags });
     const { daemons, tracker } = cluster;
     const origin = `http://${tracker.ready.http}`;
     const browser = await openBrowser(origin);
@@ -103,7 +128,7 @@ t.test(
     t.equal(before.tiles.get('supernodes'), '1');
     t.equal(before.tiles.get('zones'), '1');
     t.match(before.tiles.get('versions'), /^\d+\.\d+\.\d+$/);
-    t.same(before.sums, { origin: 0, supernode: 0, peer: 0, 'to-clients': 0 });
+    t.same(before.sums, NOTHING);
     await browser.picture('live-0-before');
 
     const image = { repository: stage.repository, tag: stage.image.tag };
@@ -159,6 +184,7 @@ t.test(
     t.same([...after.rows].sort(), [...metrics.rows].sort(), 'and so does each row');
     const blobs = stage.image.layers.reduce((sum, { size }) => sum + size, stage.image.config.size);
     t.equal(metrics.sums['to-clients'], NODES * blobs, 'all of it went to four clients');
+    t.ok(SUMS.every((key) => metrics.sums[key] > 0), 'some of it by every way, the bucket too');
     t.match(await page.textContent('#picture-text'), `${NODES + 1} of ${NODES + 1} members have all of it`);
     await browser.picture('live-2-after');
 

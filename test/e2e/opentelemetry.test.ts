@@ -66,19 +66,30 @@ t.test(
       manifest: withName(traceId, 'damselfly-node', 'GET /v2/{name}/manifests/{reference}'),
       request: withName(traceId, 'damselfly-node', GET_BLOB),
       pull: ofLayer('damselfly-node', 'pull blob'),
+      pieces: ofLayer('damselfly-node', 'get pieces'),
       seed: ofLayer('damselfly-supernode', 'seed blob'),
       read: ofLayer('damselfly-supernode', GET_BLOB),
     });
     await receiver.until(() => Object.values(find()).every(Boolean), 'whole trace');
-    const { pull, read, request, seed } = find();
+    const { pieces, pull, read, request, seed } = find();
     t.equal(request?.parentSpanId, 'a'.repeat(16), "the client's span is the parent of the node's");
     t.equal(request?.kind, SERVER);
     t.equal(pull?.parentSpanId, request?.spanId);
     t.equal(seed?.parentSpanId, pull?.spanId, 'across the link from node to supernode');
+    t.equal(pieces?.parentSpanId, pull?.spanId, 'what the supernode sent is a part of the pull');
+    t.match(pieces?.attributes, {
+      'damselfly.peer.role': 'supernode',
+      'damselfly.bytes.received': pull?.attributes['damselfly.blob.size'],
+      'server.address': '127.0.0.1',
+    });
+    const [asked, came] = [Number(pieces?.startTimeUnixNano), Number(pieces?.endTimeUnixNano)];
+    const [begun, ended] = [Number(pull?.startTimeUnixNano), Number(pull?.endTimeUnixNano)];
+    // Each span has its beginning from a clock of milliseconds.
+    t.ok(begun <= asked + 2e6 && asked < came && came <= ended + 2e6, 'and within its time');
     t.equal(read?.parentSpanId, seed?.spanId);
     t.equal(read?.kind, CLIENT);
-    const asked = relay.seen.find(({ method, url }) => method === 'GET' && url.includes(`/blobs/${layer}`));
-    t.equal(asked?.headers['traceparent'], `00-${traceId}-${read?.spanId}-01`, 'the registry is told');
+    const question = relay.seen.find(({ method, url }) => method === 'GET' && url.includes(`/blobs/${layer}`));
+    t.equal(question?.headers['traceparent'], `00-${traceId}-${read?.spanId}-01`, 'the registry is told');
     t.match(request?.attributes, {
       'http.request.method': 'GET',
       'http.route': '/v2/{name}/blobs/{digest}',

@@ -12,15 +12,26 @@ const DFGET = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
 /** Manifests, which every pull asks for anew, are some KiB. */
 const MOST_READ = 1.01;
 
+/** The end of what a command printed is what tells how it ended. */
+const TAIL_CHARS = 2000;
+
 /** What a person who types `dfget preheat` on the first node gets. */
-export async function dfgetPreheat(
+export async function dfgetPreheat(cluster: Cluster, ...args: readonly string[]): ReturnType<typeof preheat> {
+  return await preheat(cluster, args);
+}
+
+/** @param timeoutMs so long the command may take; default: as a short one */
+async function preheat(
   cluster: Cluster,
-  ...args: readonly string[]
+  args: readonly string[],
+  timeoutMs?: number,
 ): Promise<{ readonly code: number | null; readonly output: string; readonly events: JobEvent[] }> {
   const socket = cluster.daemons[0]?.ready.socket ?? '';
-  const { code, output, stdout } = await run(DFGET, ['preheat', '--json', '--socket', socket, ...args]);
+  const words = ['preheat', '--json', '--socket', socket, ...args];
+  const limit = timeoutMs === undefined ? {} : { timeoutMs };
+  const { code, output, stdout } = await run(DFGET, words, limit);
   const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
-  return { code, output, events: lines.map((line) => JSON.parse(line) as JobEvent) };
+  return { code, output: output.slice(-TAIL_CHARS), events: lines.map((line) => JSON.parse(line) as JobEvent) };
 }
 
 export type JobEvent = JobView & { readonly event: string };
@@ -30,11 +41,19 @@ export function imageOf({ image, repository }: Stage): string {
   return `${NAMESPACE}/${repository}:${image.tag}`;
 }
 
-/** One image to all nodes: the registry sends it once, and then no node's pull asks it for a blob. */
-export async function preheatsAll(t: Test, stage: Stage, cluster: Cluster): Promise<void> {
+/**
+ * One image to all nodes: the registry sends it once, and then no node's pull asks it for a blob.
+ * @param timeoutMs so long the preheating may take; default: as a short command
+ */
+export async function preheatsAll(
+  t: Test,
+  stage: Stage,
+  cluster: Cluster,
+  timeoutMs?: number,
+): Promise<void> {
   const { image, registry, repository } = stage;
   const before = await registry.counters();
-  const { code, events, output } = await dfgetPreheat(cluster, imageOf(stage), '--nodes', 'all');
+  const { code, events, output } = await preheat(cluster, [imageOf(stage), '--nodes', 'all'], timeoutMs);
   t.equal(code, 0, output);
   const nodes = cluster.daemons.length;
   t.match(events.at(-1), {

@@ -7,12 +7,15 @@ import t, { type Test } from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import type { Upstream } from '../../lib/core/upstream.ts';
 import { silentLog } from '../../lib/observe/log.ts';
+import { NO_TRACER, type Tracer } from '../../lib/observe/spans.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
+import { onOwnAccount } from '../../lib/origin/own-authorization.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { makeCertificate } from '../helpers/certificate.ts';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { send, startFaultOrigin } from '../helpers/fault-origin.ts';
+import { createRecordingTracer, TRACED } from '../helpers/recording-tracer.ts';
 import { startTokenServer, type TokenServer } from '../helpers/token-server.ts';
 
 // Every way to the registry's bytes, on a real registry that takes signed tokens.
@@ -41,20 +44,29 @@ async function start(t: Test): Promise<{ tokens: TokenServer; url: string }> {
   return { tokens, url: registry.url };
 }
 
-function clientOf(t: Test, upstream: Omit<Upstream, 'name'>, name = 'reg'): OriginClient {
+function clientOf(
+  t: Test,
+  upstream: Omit<Upstream, 'name'>,
+  name = 'reg',
+  tracer: Tracer = NO_TRACER,
+): OriginClient {
   const client = createOriginClient({
     upstreams: [{ name, ...upstream }],
     log: silentLog(),
     clock: createSystemClock(),
+    tracer,
   });
   t.teardown(() => client.close());
   return client;
 }
 
-async function read(client: OriginClient): Promise<string> {
+async function read(client: OriginClient, traceparent?: string): Promise<string> {
   const [upstream = ''] = client.upstreams;
   const body = await client.readBlob(
-    { origin: { upstream, repository: 'team/app' }, digest: DIGEST },
+    {
+      origin: { upstream, repository: 'team/app', ...(traceparent === undefined ? {} : { traceparent }) },
+      digest: DIGEST,
+    },
     { signal },
   );
   const chunks: Uint8Array[] = [];
@@ -98,6 +110,51 @@ await t.test('case 38: a robot account by GET with Basic', { skip }, async (t) =
     [['GET', 'basic', ROBOT, 'repository:team/app:pull']],
     'one token for both',
   );
+});
+
+await t.test('a request for a token is a span of the read that needs it first', { skip }, async (t) => {
+  const { tokens, url } = await start(t);
+  const tracer = createRecordingTracer();
+  const client = clientOf(t, { url, username: ROBOT, password: 'p:w' }, 'reg', tracer);
+  await read(client, TRACED);
+  await read(client, TRACED);
+  const names = tracer.spans.map(({ name }) => name);
+  const blob = 'GET /v2/{name}/blobs/{digest}';
+  t.same(names.sort(), [blob, blob, blob, 'GET token'], 'refused, read, read with the same token');
+  const token = tracer.spans.find(({ name }) => name === 'GET token');
+  t.equal(token?.parent, TRACED);
+  t.match(token?.facts, { 'url.full': tokens.realm, 'http.response.status_code': 200 });
+  const told = JSON.stringify(tracer.spans);
+  for (const secret of [ROBOT, 'p:w', basic(ROBOT, 'p:w'), ...tokens.issued]) {
+    t.notOk(told.includes(secret), 'no credential in a span');
+  }
+
+  const untraced = createRecordingTracer();
+  await read(clientOf(t, { url, username: ROBOT, password: 'p:w' }, 'reg', untraced));
+  t.same(untraced.spans, [], 'of a read that is in no trace it is none');
+});
+
+await t.test('what we show the registry on our own account', { skip }, async (t) => {
+  const { tokens, url } = await start(t);
+  const account = { url, username: ROBOT, password: 'p:w' };
+  const blob = { digest: DIGEST, origin: { upstream: 'reg', repository: 'team/app' } };
+  const client = clientOf(t, account);
+  const own = await client.ownAuthorization(blob, { signal });
+  t.equal(own, `Bearer ${tokens.issued.at(-1)}`, 'the token that its challenge asks for');
+  t.equal(await client.ownAuthorization(blob, { signal }), own);
+  t.equal(tokens.seen.length, 1, 'which is asked for once');
+  t.same(await onOwnAccount(client, blob, signal), { ...blob.origin, authorization: own });
+  const theirs = { ...blob.origin, authorization: 'Bearer theirs' };
+  t.same(await onOwnAccount(client, { ...blob, origin: theirs }, signal), theirs, "a caller's own stays");
+
+  for (const [why, upstream] of [
+    ['no account', { url }],
+    ['every member reads with its own', { ...account, trust: 'node' }],
+    ['the registry is away', { ...account, url: 'http://127.0.0.1:1' }],
+  ] as const) {
+    t.same(await onOwnAccount(clientOf(t, upstream), blob, signal), blob.origin, why);
+  }
+  t.equal(tokens.seen.length, 1);
 });
 
 await t.test('case 38: by OAuth2 POST where the service takes no GET', { skip }, async (t) => {

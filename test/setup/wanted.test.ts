@@ -5,12 +5,14 @@ import t from 'tap';
 import type { DaemonStatus } from '../../dfget/local-protocol.ts';
 import { type Served, servedHere, wantedRegistries } from '../../dfget/setup/wanted.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
+import { plainNames } from '../../lib/origin/upstream.ts';
 
 const nobodyAsked = async (): Promise<never> => {
   throw new Error('the daemon was asked');
 };
 const served: Served = {
   upstreams: ['harbor.corp', 'quay.io'],
+  plain: [],
   listeners: [
     { host: '127.0.0.1', port: 65011, upstream: 'quay.io' },
     { host: '::', port: 65001 },
@@ -39,6 +41,20 @@ t.test('what they do not say is as the daemon serves it', async (t) => {
   ]);
 });
 
+t.test('a registry without TLS is one to clients, too', async (t) => {
+  const plain = { ...served, upstreams: ['old.corp:5000', 'harbor.corp'], plain: ['old.corp:5000'] };
+  t.match(await wantedRegistries({}, async () => plain), [
+    { name: 'old.corp:5000', url: 'http://old.corp:5000' },
+    { name: 'harbor.corp', url: undefined },
+  ]);
+  const told = [
+    { name: 'old.corp:5000', url: 'http://old.corp:5000' },
+    { name: 'harbor.corp', url: 'https://harbor.corp' },
+    { name: 'docker.io', url: 'http://mirror.corp' },
+  ];
+  t.same(plainNames(told), ['old.corp:5000'], 'what the daemon finds elsewhere clients need not');
+});
+
 t.test('what cannot be meant is refused', async (t) => {
   for (const [flags, said] of [
     [{ upstream: ['https://harbor.corp'], proxy: [] }, /expected NAME/],
@@ -53,7 +69,7 @@ t.test('what cannot be meant is refused', async (t) => {
       { code: 'CONFIG_INVALID', message: said },
     );
   }
-  const nothing = async (): Promise<Served> => ({ upstreams: [], listeners: served.listeners });
+  const nothing = async (): Promise<Served> => ({ ...served, upstreams: [] });
   await t.rejects(wantedRegistries({}, nothing), { code: 'CONFIG_INVALID', message: /--upstream NAME/ });
 });
 
@@ -68,7 +84,7 @@ t.test(
       'upstream: harbor.corp=https://harbor.corp\nproxy-listen: ["127.0.0.1:7"]\n',
     );
     t.same(await servedHere(root, nobodyAsked), {
-      upstreams: ['harbor.corp'],
+      ...{ upstreams: ['harbor.corp'], plain: [] },
       listeners: [{ host: '127.0.0.1', port: 7 }],
     });
     const status = {
@@ -76,7 +92,7 @@ t.test(
       proxy: [{ host: '127.0.0.1', port: 8 }],
     } as unknown as DaemonStatus;
     t.same(await servedHere('/', async () => status), {
-      upstreams: ['quay.io'],
+      ...{ upstreams: ['quay.io'], plain: [] },
       listeners: [{ host: '127.0.0.1', port: 8 }],
     });
     const broken = async (): Promise<never> => {

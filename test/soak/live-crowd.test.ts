@@ -15,7 +15,10 @@ import { anyPort, systemClock } from '../tracker/control-rig.ts';
 
 const NODES = 5000;
 const PIECES = 200;
-const NO_BYTES = { origin: 0, supernode: 0, peer: 0, archive: 0, toPeers: 0, toClients: 0 };
+const NO_BYTES = {
+  ...{ origin: 0, objectStore: 0, supernode: 0, peer: 0, archive: 0 },
+  ...{ toPeers: 0, toClients: 0 },
+};
 
 const peer = (n: number): PeerInfo => ({
   id: n.toString(16).padStart(40, '0'),

@@ -8,7 +8,10 @@ import type { LiveMessage } from '../../tracker/live/live-messages.ts';
 import { apply, NOTHING, type State } from '../../tracker/live/page/state.ts';
 
 const COUNTS = { members: 0, supernodes: 0, swarms: 0 };
-const NO_BYTES = { origin: 0, supernode: 0, peer: 0, archive: 0, toPeers: 0, toClients: 0 };
+const NO_BYTES = {
+  ...{ origin: 0, objectStore: 0, supernode: 0, peer: 0, archive: 0 },
+  ...{ toPeers: 0, toClients: 0 },
+};
 const MIB = 1024 * 1024;
 const PIECES = 40;
 

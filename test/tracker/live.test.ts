@@ -17,7 +17,10 @@ import { WatchCluster } from '../../tracker/live/watch-cluster.ts';
 import { createTracker } from '../../tracker/tracker.ts';
 import { anyPort, layer, peerNamed, start, systemClock } from './control-rig.ts';
 
-const NO_BYTES = { origin: 0, supernode: 0, peer: 0, archive: 0, toPeers: 0, toClients: 0 };
+const NO_BYTES = {
+  ...{ origin: 0, objectStore: 0, supernode: 0, peer: 0, archive: 0 },
+  ...{ toPeers: 0, toClients: 0 },
+};
 const REPORT = { type: 'report', bytes: NO_BYTES, blobs: [], gone: [], from: [], bans: [] } as const;
 const TOKEN = 'long-enough-to-be-one';
 

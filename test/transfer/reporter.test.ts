@@ -43,6 +43,7 @@ t.test('everything first, then only what has changed', async (t) => {
   const { link, metrics, next, reporter, reports, send, settle, shared } = setUp();
   shared.push(blob(digest, 1), blob(other, 4, 0));
   metrics.receivedBytes.inc({ source: 'peer' }, 1000);
+  metrics.receivedBytes.inc({ source: 'object-store' }, 70);
   metrics.sentBytes.inc({ to: 'client' }, 10);
   reporter.watched(link, WATCH, send);
   await settle();
@@ -50,7 +51,7 @@ t.test('everything first, then only what has changed', async (t) => {
     {
       fresh: true,
       version: /^\d/,
-      bytes: { peer: 1000, toClients: 10, origin: 0 },
+      bytes: { peer: 1000, objectStore: 70, toClients: 10, origin: 0 },
       blobs: [
         { handle: 0, digest, size: 4096, pieces: 4, held: 1 },
         { handle: 1, digest: other, held: 4 },

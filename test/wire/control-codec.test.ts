@@ -17,7 +17,10 @@ const peer = (n: number): PeerInfo => ({
   zone: 'rack-7',
 });
 
-const NO_BYTES = { origin: 0, supernode: 0, peer: 0, archive: 0, toPeers: 0, toClients: 0 };
+const NO_BYTES = {
+  ...{ origin: 0, objectStore: 0, supernode: 0, peer: 0, archive: 0 },
+  ...{ toPeers: 0, toClients: 0 },
+};
 const REPORT = { type: 'report', bytes: NO_BYTES, blobs: [], gone: [], from: [], bans: [] } as const;
 
 const MESSAGES: readonly ControlMessage[] = [
@@ -149,6 +152,12 @@ t.test('any settings within the caps come back as they were sent, alone and in a
     }),
   );
   t.pass('every one');
+});
+
+t.test('a report of a member that does not tell of a bucket yet is read', async (t) => {
+  const { objectStore, ...before } = NO_BYTES;
+  const decoded = decodeControl(JSON.stringify({ ...REPORT, bytes: before }));
+  t.same(decoded, { ...REPORT, bytes: { ...before, objectStore } });
 });
 
 t.test('what breaks a cap or a type is refused as a protocol error', async (t) => {

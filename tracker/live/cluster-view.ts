@@ -11,7 +11,10 @@ const MAX_BANS = 50;
 const MAX_BLOBS_PER_MEMBER = 4096;
 /** Swarms together; what comes beyond that is not shown. */
 const MAX_SWARMS = 10_000;
-const NO_BYTES: ReportedBytes = { origin: 0, supernode: 0, peer: 0, archive: 0, toPeers: 0, toClients: 0 };
+const NO_BYTES: ReportedBytes = {
+  ...{ origin: 0, objectStore: 0, supernode: 0, peer: 0, archive: 0 },
+  ...{ toPeers: 0, toClients: 0 },
+};
 
 interface Member {
   readonly n: number;
@@ -155,11 +158,12 @@ export class ClusterView {
   }
 
   #totals(counts: Counts): LiveTotals {
-    const sum = { origin: 0, supernode: 0, peer: 0, archive: 0, toClients: 0 };
+    const sum = { origin: 0, objectStore: 0, supernode: 0, peer: 0, archive: 0, toClients: 0 };
     let reporting = 0;
     for (const { bytes, reported } of this.#members.values()) {
       if (reported) reporting++;
       sum.origin += bytes.origin;
+      sum.objectStore += bytes.objectStore;
       sum.supernode += bytes.supernode;
       sum.peer += bytes.peer;
       sum.archive += bytes.archive;
@@ -199,8 +203,8 @@ export class ClusterView {
 }
 
 function liveMember({ bytes, info, n, version }: Member, whole: boolean): LiveMember {
-  const { origin, peer, supernode, toClients, toPeers } = bytes;
+  const { objectStore, origin, peer, supernode, toClients, toPeers } = bytes;
   const { host, id, port, role, zone } = info;
   const about = whole ? { id, role, address: `${host}:${port}`, zone } : {};
-  return { n, ...about, version, origin, supernode, peer, toPeers, toClients };
+  return { n, ...about, version, origin, objectStore, supernode, peer, toPeers, toClients };
 }

@@ -35,6 +35,7 @@ export interface LiveTotals {
   readonly supernode: number;
   readonly peer: number;
   readonly archive: number;
+  readonly objectStore: number;
   readonly toClients: number;
 }
 
@@ -49,6 +50,7 @@ export interface LiveMember {
   readonly version: string;
   /** As in its metrics. */
   readonly origin: number;
+  readonly objectStore: number;
   readonly supernode: number;
   readonly peer: number;
   readonly toPeers: number;

@@ -22,7 +22,7 @@ export const PAGE = `<!doctype html>
     <dl id="tiles"></dl>
     <figure>
       <canvas id="rates" height="120" role="img" aria-label="Bytes a second: none yet"></canvas>
-      <figcaption><span class="key origin"></span>from registries <span class="key supernode"></span>from supernodes <span class="key peer"></span>between nodes; the last two minutes, up to <output id="rates-top">0 B/s</output></figcaption>
+      <figcaption><span class="key origin"></span>from registries <span class="key objectStore"></span>from the bucket <span class="key supernode"></span>from supernodes <span class="key peer"></span>between nodes; the last two minutes, up to <output id="rates-top">0 B/s</output></figcaption>
     </figure>
   </section>
   <section aria-labelledby="swarms-title">
@@ -49,7 +49,7 @@ export const PAGE = `<!doctype html>
   <section aria-labelledby="members-title" class="wide">
     <h2 id="members-title">Members</h2>
     <label>Find <input id="find" type="search" placeholder="id, address, zone, version" autocomplete="off"></label>
-    <div class="scroll" tabindex="0" role="region" aria-labelledby="members-title"><table><thead><tr><th>Member</th><th>Address</th><th>Zone</th><th>Version</th><th class="number">From registries</th><th class="number">From supernodes</th><th class="number">From nodes</th><th class="number">To peers</th><th class="number">To clients</th></tr></thead><tbody id="members"></tbody></table></div>
+    <div class="scroll" tabindex="0" role="region" aria-labelledby="members-title"><table><thead><tr><th>Member</th><th>Address</th><th>Zone</th><th>Version</th><th class="number">From registries</th><th class="number">From the bucket</th><th class="number">From supernodes</th><th class="number">From nodes</th><th class="number">To peers</th><th class="number">To clients</th></tr></thead><tbody id="members"></tbody></table></div>
     <p id="members-more"></p>
   </section>
 </main>

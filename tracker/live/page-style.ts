@@ -10,6 +10,7 @@ export const STYLE = `
   --empty: light-dark(#e4e8ed, #2a3037);
   --full: light-dark(#1a7f4b, #3fbf7f);
   --origin: light-dark(#b3401e, #f08a63);
+  --objectStore: light-dark(#8a5a00, #e3b341);
   --supernode: light-dark(#0b5fc1, #6aa9f5);
   --peer: light-dark(#1a7f4b, #3fbf7f);
   font: 15px/1.45 system-ui, sans-serif;
@@ -36,6 +37,7 @@ figcaption { color: var(--muted); font-size: .85rem; }
 canvas { display: block; width: 100%; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 .6em; }
 .key.origin { background: var(--origin); }
+.key.objectStore { background: var(--objectStore); }
 .key.supernode { background: var(--supernode); }
 .key.peer { background: var(--peer); }
 .list { display: flex; flex-direction: column; gap: .3rem; max-height: 22rem; overflow: auto; }

@@ -111,11 +111,17 @@ function toldOnce(exporter: SpanExporter, log: Logger): SpanExporter {
   };
 }
 
-function beginSpan(tracer: SdkTracer, name: string, { begins, facts, kind, parent }: SpanBegin): Span {
+function beginSpan(tracer: SdkTracer, name: string, begin: SpanBegin): Span {
+  const { begins, facts, kind, parent, sinceMs } = begin;
   if (parent === undefined && begins !== true) return unrecorded(undefined);
   const span = tracer.startSpan(
     name,
-    { kind: KINDS[kind], ...(facts === undefined ? {} : { attributes: facts }) },
+    {
+      kind: KINDS[kind],
+      ...(facts === undefined ? {} : { attributes: facts }),
+      // A time as small as these is one of `performance.now()` to the library.
+      ...(sinceMs === undefined ? {} : { startTime: sinceMs }),
+    },
     parent === undefined ? ROOT_CONTEXT : contextOf(parent),
   );
   const { spanId, traceFlags, traceId } = span.spanContext();
@@ -123,12 +129,12 @@ function beginSpan(tracer: SdkTracer, name: string, { begins, facts, kind, paren
     traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`,
     recorded: span.isRecording(),
     note: (more) => void span.setAttributes(more),
-    end(failure) {
+    end(failure, atMs) {
       if (failure !== undefined) {
         span.setAttribute('error.type', failure);
         span.setStatus({ code: SpanStatusCode.ERROR });
       }
-      span.end();
+      span.end(atMs);
     },
   };
 }

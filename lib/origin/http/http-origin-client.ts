@@ -7,6 +7,7 @@ import type { RequestKind } from '../exchange.ts';
 import { isFileLocator } from '../file.ts';
 import { isPublic } from '../is-public.ts';
 import type { OriginClient, OriginRequest, OriginResponse } from '../origin-client.ts';
+import { ownAuthorization } from '../own-authorization.ts';
 import { askPatiently } from '../patience.ts';
 import { readBlob } from '../read-blob.ts';
 import { readFile } from '../read-file.ts';
@@ -109,6 +110,9 @@ export function createOriginClient(
     },
     async isPublic(blob, { signal }) {
       return await isPublic(registryOf(blob.origin.upstream), blob, signal);
+    },
+    async ownAuthorization(blob, { signal }) {
+      return await ownAuthorization(registryOf(blob.origin.upstream), blob, signal);
     },
     async readTags(origin, { signal }) {
       return await readTags(registryOf(origin.upstream), origin, signal);

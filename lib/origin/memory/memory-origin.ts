@@ -118,6 +118,7 @@ export class MemoryOrigin {
         if (this.failure !== undefined) throw this.failure;
         return this.open && this.#blobs.has(digest);
       },
+      ownAuthorization: async () => undefined,
       readTags: () => refuse().then(() => []),
       close: async () => {},
     };

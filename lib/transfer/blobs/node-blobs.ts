@@ -49,6 +49,7 @@ export class NodeBlobs {
     if (!blob.retired) {
       this.#host.decisions.decide((core, now) => core.setPriority(blob.slot, priority, now));
     }
+    if (blob.readers === 0) blob.senders.tell(blob.digest, this.#deps.tracer);
     if (blob.passing === undefined || blob.readers > 0) return;
     // It was in memory for its client alone.
     const { discovery, store } = this.#deps;

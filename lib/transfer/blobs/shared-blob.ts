@@ -5,6 +5,7 @@ import type { BlobOrigin } from '../../core/node.ts';
 import { type PieceProof, sameBytes } from '../../core/proof.ts';
 import type { StoredBlob } from '../../store/store.ts';
 import type { BufferPool, PieceBuffer } from '../buffer-pool.ts';
+import { Senders } from '../peers/senders.ts';
 import type { ProofJudge } from '../proofs/proof-judge.ts';
 import { type Teller, ToldProofs } from '../proofs/told-proofs.ts';
 import { DigestCheck } from './digest-check.ts';
@@ -48,6 +49,8 @@ export class SharedBlob {
   answeredMs = Number.NEGATIVE_INFINITY;
   /** Clients reading it now. */
   readers = 0;
+  /** What neighbours sent them of it, where their pulls are traced. */
+  readonly senders = new Senders();
   /** Pieces of it on their way to neighbours. */
   uploads = 0;
   peerRight: PeerRight = 'shown';

@@ -67,10 +67,19 @@ export async function fetchPiece(
     const askedMs = clock.now();
     const asked = { address: { host, port }, from, digest, range: { start, end: start + length } };
     const progress = onProgress === undefined ? {} : { onProgress };
-    await network.fetch(asked, buffer.bytes, { signal, pace, ...progress });
-    const arrivedMs = clock.now();
-    onArrived?.();
-    if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {
+    let arrivedMs: number | undefined;
+    let matches = false;
+    try {
+      await network.fetch(asked, buffer.bytes, { signal, pace, ...progress });
+      arrivedMs = clock.now();
+      onArrived?.();
+      matches = sameBytes(pieceHash(buffer.bytes), proof.hash);
+    } finally {
+      const sent = { askedMs, untilMs: arrivedMs ?? clock.now(), bytes: matches ? length : 0 };
+      const traceparent = blob.origin?.traceparent;
+      if (traceparent !== undefined && blob.readers > 0) blob.senders.note(neighbour.peer, sent, traceparent);
+    }
+    if (!matches) {
       metrics.piecesRejected.inc({ reason: 'proof' });
       trace?.(clock.now(), { kind: 'piece-rejected', digest, index: piece, from: id });
       return 'corrupt';

@@ -30,7 +30,7 @@ const messages: readonly ControlMessage[] = [
   { type: 'watch', everyMs: 1000, forMs: 5000, fresh: true },
   {
     ...{ type: 'report', fresh: true, version: '0.1.0', gone: [3], from: [['a1'.repeat(20), 5]] },
-    bytes: { origin: 1, supernode: 2, peer: 3, archive: 0, toPeers: 4, toClients: 5 },
+    bytes: { origin: 1, supernode: 2, peer: 3, archive: 0, objectStore: 6, toPeers: 4, toClients: 5 },
     blobs: [{ handle: 1, digest, size: 9, pieces: 1, held: 1, readers: 1 }],
     slow: { cause: 'source', on: 'a1'.repeat(20), ms: 5, ofMs: 10 },
     bans: [{ peer: 'a1'.repeat(20), reason: 'x' }],

@@ -22,6 +22,7 @@ export function showTiles({ last, members }: State): void {
   const {
     archive,
     members: all,
+    objectStore,
     origin,
     peer,
     reporting,
@@ -43,6 +44,7 @@ export function showTiles({ last, members }: State): void {
     ['versions', 'Versions', versions.sort().join(', ') || 'none yet', versions.join(',')],
     ['swarms', 'Swarms', String(swarms), String(swarms)],
     ['origin', 'From registries', bytesText(origin), String(origin)],
+    ['object-store', 'From the bucket', bytesText(objectStore), String(objectStore)],
     ['supernode', 'From supernodes', bytesText(supernode), String(supernode)],
     ['peer', 'Between nodes', bytesText(peer), String(peer)],
     ['to-clients', 'To clients', bytesText(toClients), String(toClients)],
@@ -154,7 +156,8 @@ export function showMembers({ members }: State, find: string): void {
       key: member.id,
       cells: [
         ...[nameOf(member), member.address, member.zone, member.version || 'does not report'],
-        ...[member.origin, member.supernode, member.peer, member.toPeers, member.toClients].map(bytes),
+        ...[member.origin, member.objectStore, member.supernode, member.peer].map(bytes),
+        ...[member.toPeers, member.toClients].map(bytes),
       ],
     })),
   );

@@ -1,5 +1,5 @@
 import { colour, sized } from './elements.ts';
-import type { Member, State, Swarm } from './state.ts';
+import { type Member, SOURCES, type State, type Swarm } from './state.ts';
 
 const BAND = 46;
 const GAP = 14;
@@ -150,12 +150,13 @@ export function drawRates(canvas: HTMLCanvasElement, { history }: State, spanMs:
   const height = 120;
   const width = canvas.clientWidth;
   const context = sized(canvas, height);
-  const top = Math.max(1, ...history.map(({ origin, peer, supernode }) => origin + peer + supernode));
+  const sums = history.map((rates) => SOURCES.reduce((sum, key) => sum + rates[key], 0));
+  const top = Math.max(1, ...sums);
   const endMs = history.at(-1)?.atMs ?? 0;
   if (context === null) return top;
   const xOf = (atMs: number): number => width - ((endMs - atMs) * width) / spanMs;
   const floor = history.map(() => height);
-  for (const key of ['origin', 'supernode', 'peer'] as const) {
+  for (const key of SOURCES) {
     context.beginPath();
     history.forEach(({ atMs }, at) => context.lineTo(xOf(atMs), floor[at] ?? height));
     for (let at = history.length - 1; at >= 0; at--) {

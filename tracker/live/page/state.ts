@@ -6,13 +6,11 @@ export type Swarm = Required<LiveSwarm> & {
   readonly have: Map<number, { readonly percent: number; readonly readers: number }>;
 };
 
+/** Where bytes come from, as the curve shows it from the bottom up. */
+export const SOURCES = ['origin', 'objectStore', 'supernode', 'peer'] as const;
+
 /** Bytes a second since the refresh before. */
-export interface Rates {
-  readonly atMs: number;
-  readonly origin: number;
-  readonly supernode: number;
-  readonly peer: number;
-}
+export type Rates = { readonly atMs: number } & Readonly<Record<(typeof SOURCES)[number], number>>;
 
 /** How long rates are kept for the curve, milliseconds. */
 export const HISTORY_MS = 120_000;
@@ -61,7 +59,8 @@ function historyAfter({ history, last }: State, message: LiveMessage): readonly 
   // Members that come and go take their totals along: that is no traffic.
   const comparable = last !== undefined && last.totals.reporting === totals.reporting;
   if (!comparable || atMs <= last.atMs) return kept;
-  const rate = (key: 'origin' | 'supernode' | 'peer'): number =>
-    (Math.max(0, totals[key] - last.totals[key]) * 1000) / (atMs - last.atMs);
-  return [...kept, { atMs, origin: rate('origin'), supernode: rate('supernode'), peer: rate('peer') }];
+  const rates = SOURCES.map(
+    (key) => [key, (Math.max(0, totals[key] - last.totals[key]) * 1000) / (atMs - last.atMs)] as const,
+  );
+  return [...kept, { atMs, ...(Object.fromEntries(rates) as Omit<Rates, 'atMs'>) }];
 }

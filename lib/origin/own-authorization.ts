@@ -1,0 +1,44 @@
+import type { BlobOrigin } from '../core/node.ts';
+import { discard } from './exchange.ts';
+import { isFileLocator } from './file.ts';
+import { type BlobRead, isWorthRetrying, type OriginClient } from './origin-client.ts';
+import { askAsOurselves, hasCredentials, type Registry } from './registry.ts';
+
+type Blob = Pick<BlobRead, 'digest' | 'origin'>;
+
+/** What we show the registry for reads on our own account. Contract: `OriginClient.ownAuthorization`. */
+export async function ownAuthorization(
+  registry: Registry,
+  { digest, origin: { repository, traceparent } }: Blob,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (registry.trust === 'node' || !hasCredentials(registry) || isFileLocator(repository)) return undefined;
+  const known = (): string | undefined =>
+    registry.endpoints.find(({ credentials }) => credentials.known(repository));
+  const before = known();
+  if (before !== undefined) return before;
+  const path = `/v2/${repository}/blobs/${digest}`;
+  const headers = traceparent === undefined ? {} : { traceparent };
+  await discard(await askAsOurselves(registry, { kind: 'blob', method: 'HEAD', path, headers }, signal));
+  return known();
+}
+
+/**
+ * Where a blob is that we read on our own account, with what we show the registry there: others see by it that we may
+ * have the blob, and give it to us. While the registry does not answer it stays as it is: who reads is told of that.
+ * @throws ABORTED
+ */
+export async function onOwnAccount(
+  client: Pick<OriginClient, 'ownAuthorization'>,
+  blob: Blob,
+  signal: AbortSignal,
+): Promise<BlobOrigin> {
+  if (blob.origin.authorization !== undefined) return blob.origin;
+  try {
+    const authorization = await client.ownAuthorization(blob, { signal });
+    return authorization === undefined ? blob.origin : { ...blob.origin, authorization };
+  } catch (error) {
+    if (!isWorthRetrying(error)) throw error;
+    return blob.origin;
+  }
+}

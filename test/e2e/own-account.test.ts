@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import t from 'tap';
+import { run } from '../../bench/fixtures/child.ts';
+import { skipReason } from '../helpers/clients/client.ts';
+import { layerBytes, PRIVATE, pushPrivate, startPrivateStage } from '../helpers/private-stage.ts';
+import { NAMESPACE } from '../helpers/stage.ts';
+
+const MIB = 1024 * 1024;
+const DFGET = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
+
+t.test(
+  'a private image on the own account of each node: the registry sends it once',
+  { skip: skipReason({ programs: ['docker-registry', 'openssl'] }) },
+  async (t) => {
+    const stage = await startPrivateStage({ trust: 'caller', registryRate: 100 * MIB });
+    t.teardown(() => stage[Symbol.asyncDispose]());
+    const sockets = stage.cluster.daemons.map(({ ready }) => ready.socket);
+    const dfget = (socket: string | undefined, ...words: readonly string[]) =>
+      run(DFGET, [...words, '--socket', socket ?? '']);
+
+    const pulled = await pushPrivate(stage, { tag: 'pulled', totalBytes: 6 * MIB });
+    for (const socket of sockets) {
+      const { code, output } = await dfget(socket, 'pull', `${NAMESPACE}/${PRIVATE}:pulled`);
+      t.equal(code, 0, output);
+    }
+    const size = pulled.layers.reduce((sum, layer) => sum + layer.size, 0);
+    t.equal(layerBytes(stage, pulled), size, 'dfget pull on each of them');
+    const { stdout } = await dfget(sockets[1], 'explain', `${NAMESPACE}/${PRIVATE}:pulled`);
+    t.notMatch(stdout, 'registry read by this node', 'the second one had it from the swarm');
+
+    const preheated = await pushPrivate(stage, { tag: 'preheated', totalBytes: 6 * MIB });
+    const name = `${NAMESPACE}/${PRIVATE}:preheated`;
+    const { code, output } = await dfget(sockets[0], 'preheat', name, '--nodes', 'all');
+    t.equal(code, 0, output);
+    t.equal(layerBytes(stage, preheated), size, 'dfget preheat to all of them');
+
+    const accounts = new Set(stage.tokens.seen.map(({ account }) => account));
+    t.same([...accounts], ['node'], 'all tokens are of the account of the cluster');
+  },
+);
