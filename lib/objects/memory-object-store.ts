@@ -10,12 +10,19 @@ export class MemoryObjectStore implements ObjectStore {
   open = 0;
   /** While set, nothing works. */
   failing = false;
+  /** While set, nothing can be removed. */
+  keepsAll = false;
   /** It fails once so much more was read. */
   failsAfterBytes = Number.POSITIVE_INFINITY;
 
   async get(key: string): Promise<Uint8Array | undefined> {
     this.#check();
     return this.objects.get(key);
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    this.#check();
+    return this.objects.get(key)?.length;
   }
 
   async read(
@@ -73,6 +80,7 @@ export class MemoryObjectStore implements ObjectStore {
 
   async remove(key: string): Promise<void> {
     this.#check();
+    if (this.keepsAll) throw new DamselflyError('STORE_FAILED', 'nothing can be removed', { key });
     this.objects.delete(key);
   }
 
