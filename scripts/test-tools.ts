@@ -2,8 +2,17 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
+interface Tool {
+  readonly program: string;
+  readonly debian: string;
+  /** The one test that it is for, where it is too large to be installed for all. */
+  readonly only?: string;
+}
+
+const CEPH_TEST = 'test/soak/ceph.test.ts';
+
 /** Programs that the end-to-end tests and the fault suite drive, and the Debian packages that bring them. */
-const TOOLS = [
+const TOOLS: readonly Tool[] = [
   { program: 'docker-registry', debian: 'docker-registry' },
   { program: 'containerd', debian: 'containerd' },
   { program: 'ctr', debian: 'containerd' },
@@ -30,7 +39,12 @@ const TOOLS = [
   { program: 'kubectl', debian: 'kubernetes-client' },
   { program: 'zsh', debian: 'zsh' },
   { program: 'fish', debian: 'fish' },
-] as const;
+  { program: 'ceph', debian: 'ceph-common', only: CEPH_TEST },
+  { program: 'monmaptool', debian: 'ceph-base', only: CEPH_TEST },
+  { program: 'ceph-mon', debian: 'ceph-mon', only: CEPH_TEST },
+  { program: 'ceph-osd', debian: 'ceph-osd', only: CEPH_TEST },
+  { program: 'radosgw', debian: 'radosgw', only: CEPH_TEST },
+];
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
@@ -43,10 +57,11 @@ export function extendPath(): void {
 
 /**
  * Installs what is missing, as root on Debian; says what is missing otherwise.
+ * @param tests files that are about to run, for what only one of them needs
  * @returns programs that are still missing
  */
-export function provideTools(say: (text: string) => void): string[] {
-  const missing = missingTools();
+export function provideTools(say: (text: string) => void, tests: readonly string[] = []): string[] {
+  const missing = missingTools(tests);
   if (missing.length === 0) return [];
   const names = missing.map(({ program }) => program).join(', ');
   const packages = [...new Set(missing.map(({ debian }) => debian))];
@@ -64,13 +79,14 @@ export function provideTools(say: (text: string) => void): string[] {
   }
   apt(['update']);
   apt(['install', '-y', '--no-install-recommends', ...packages]);
-  const still = missingTools().map(({ program }) => program);
+  const still = missingTools(tests).map(({ program }) => program);
   if (still.length > 0) say(`Could not be installed: ${still.join(', ')}. Tests that need them are skipped.`);
   return still;
 }
 
-function missingTools(): (typeof TOOLS)[number][] {
-  return TOOLS.filter(({ program }) => !onPath(program));
+function missingTools(tests: readonly string[]): Tool[] {
+  const wanted = TOOLS.filter(({ only }) => only === undefined || tests.includes(only));
+  return wanted.filter(({ program }) => !onPath(program));
 }
 
 function onPath(program: string): boolean {

@@ -17,7 +17,12 @@ export function answerOf(
 
 /** A registry's refusal (distribution-spec, "Error Codes"). */
 export function refusalOf(status: number, code: string, message: string): OriginResponse {
-  return answerOf(status, 'application/json', Buffer.from(JSON.stringify({ errors: [{ code, message }] })), false);
+  return answerOf(
+    status,
+    'application/json',
+    Buffer.from(JSON.stringify({ errors: [{ code, message }] })),
+    false,
+  );
 }
 
 export async function* noBody(): AsyncGenerator<Uint8Array> {}

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Test } from 'tap';
-import { blobPath, type GeneratedImage } from '../../bench/fixtures/image.ts';
+import { blobPath, createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
 import { digestOf } from '../../lib/core/digest.ts';
 import { MANIFEST_ACCEPT } from '../../lib/oci/media-types.ts';
 import { discard, readBody } from '../../lib/origin/exchange.ts';
@@ -14,8 +15,22 @@ export interface OriginStage {
   readonly image: GeneratedImage;
 }
 
-const MOST_BYTES = 1024 * 1024;
+const MIB = 1024 * 1024;
+const MOST_BYTES = MIB;
 const ABSENT = digestOf(Buffer.from('what nobody has'));
+
+/** The image that the contract asks for, in a folder: it has two tags. */
+export async function contractImage(folder: string): Promise<GeneratedImage> {
+  const image = await createImage({ folder, tag: 'v1', totalBytes: 4 * MIB, layers: 2, seed: 'layout' });
+  const index = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8')) as {
+    manifests: { annotations: Record<string, string> }[];
+  };
+  const [first] = index.manifests;
+  const again = { 'org.opencontainers.image.ref.name': 'v1-again' };
+  index.manifests.push({ ...first!, annotations: again });
+  await writeFile(join(folder, 'index.json'), JSON.stringify(index));
+  return image;
+}
 
 /** What everything must do that images are read from, a registry or not. */
 export function imageOriginContract(t: Test, open: (t: Test) => Promise<OriginStage>): void {

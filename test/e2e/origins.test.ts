@@ -26,7 +26,14 @@ t.before(async () => {
   layout = join(stage.folder, 'layout');
   const source = `docker://${stage.registry.address}/${stage.repository}:${stage.image.tag}`;
   const { code, output } = await run('skopeo', [
-    ...['copy', '--quiet', '--src-tls-verify=false', source, `oci:${layout}:${stage.image.tag}`],
+    ...[
+      'copy',
+      '--quiet',
+      '--preserve-digests',
+      '--src-tls-verify=false',
+      source,
+      `oci:${layout}:${stage.image.tag}`,
+    ],
   ]);
   if (code !== 0) throw new Error(output);
 });
@@ -53,12 +60,22 @@ async function pullFrom(t: Test, name: string, url: string): Promise<Cluster> {
   const result = { manifestDigest: image.manifest.digest, bytes: image.bytes };
   for (const outcome of outcomes) t.match(outcome, { kind: 'done', result });
   const blobBytes = image.bytes - image.manifest.size;
-  t.equal(await originBytes(cluster.supernodes[0]!.ready.admin), blobBytes, 'the supernode read each blob once');
+  t.equal(
+    await originBytes(cluster.supernodes[0]!.ready.admin),
+    blobBytes,
+    'the supernode read each blob once',
+  );
   for (const { ready } of cluster.daemons) t.equal(await originBytes(ready.admin), 0, 'the nodes none');
 
   const [mirror] = cluster.daemons[0]!.ready.proxy;
   const folder = await stage.makeFolder(`${name}-skopeo`);
-  const pull = { namespace: NAME, registry: mirror!.address, mirror: mirror!.address, repository, tag: image.tag };
+  const pull = {
+    namespace: NAME,
+    registry: mirror!.address,
+    mirror: mirror!.address,
+    repository,
+    tag: image.tag,
+  };
   t.equal((await skopeo.pull({ ...pull, folder })).manifestDigest, image.manifest.digest);
   t.equal(countersSince(before, await registry.counters()).requests, 0, 'no registry was asked');
   return cluster;

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { blobPath, createImage, type GeneratedImage } from '../../bench/fixtures/image.ts';
+import { blobPath, type GeneratedImage } from '../../bench/fixtures/image.ts';
 import { pushImage } from '../../bench/fixtures/push-image.ts';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
 import { digestOf } from '../../lib/core/digest.ts';
@@ -15,7 +15,7 @@ import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createMemoryDisk } from '../../lib/store/disk/memory-disk.ts';
-import { imageOriginContract, type OriginStage } from '../contract/image-origin.ts';
+import { contractImage, imageOriginContract, type OriginStage } from '../contract/image-origin.ts';
 import { isInstalled, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { S3_CREDENTIALS, startS3, uploadFolder } from '../helpers/s3-server.ts';
 
@@ -24,31 +24,22 @@ const MIB = 1024 * 1024;
 
 Object.assign(process.env, S3_CREDENTIALS);
 
-function clientOf(t: Test, url: string, deps: Partial<Parameters<typeof createOriginClient>[0]> = {}): OriginClient {
+function clientOf(
+  t: Test,
+  url: string,
+  deps: Partial<Parameters<typeof createOriginClient>[0]> = {},
+): OriginClient {
   const upstreams = [{ name: 'images', url }];
   const client = createOriginClient({ log: silentLog(), clock: createSystemClock(), ...deps, upstreams });
   t.teardown(() => client.close());
   return client;
 }
 
-/** An image in a folder, with two tags. */
-async function imageIn(folder: string): Promise<GeneratedImage> {
-  const image = await createImage({ folder, tag: 'v1', totalBytes: 4 * MIB, layers: 2, seed: 'layout' });
-  const index = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8')) as {
-    manifests: { annotations: Record<string, string> }[];
-  };
-  const [first] = index.manifests;
-  const again = { 'org.opencontainers.image.ref.name': 'v1-again' };
-  index.manifests.push({ ...first!, annotations: again });
-  await writeFile(join(folder, 'index.json'), JSON.stringify(index));
-  return image;
-}
-
 async function setUp(t: Test): Promise<{ folder: string; image: GeneratedImage }> {
   const temporary = await tempFolder('layout');
   t.teardown(() => temporary[Symbol.asyncDispose]());
   const folder = join(temporary.path, 'images');
-  return { folder, image: await imageIn(folder) };
+  return { folder, image: await contractImage(folder) };
 }
 
 async function refusal(client: OriginClient, path: string): Promise<unknown> {
@@ -243,7 +234,14 @@ t.test('places of layouts', async (t) => {
   t.same(parseLayoutAddress('oci:/srv/images/'), { kind: 'folder', folder: '/srv/images' });
   t.same(parseLayoutAddress('oci:///srv/my images'), { kind: 'folder', folder: '/srv/my images' });
   t.match(parseLayoutAddress('s3://b-b/p'), { kind: 'bucket', bucket: { bucket: 'b-b', prefix: 'p/' } });
-  for (const wrong of ['oci:images', 'oci://host/x', 'oci:/srv/images:v1', 'oci:/a/../b', 's3://B', 's3://u:p@blobs']) {
+  for (const wrong of [
+    'oci:images',
+    'oci://host/x',
+    'oci:/srv/images:v1',
+    'oci:/a/../b',
+    's3://B',
+    's3://u:p@blobs',
+  ]) {
     t.ok(isLayoutAddress(wrong), wrong);
     t.equal(parseLayoutAddress(wrong), undefined, wrong);
   }

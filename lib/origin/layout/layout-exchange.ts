@@ -13,17 +13,16 @@ export interface LayoutTimeouts {
   readonly bodyTimeoutMs: number;
 }
 
-/** Asks layouts as registries are asked. Waits no longer than it is told, also for a disk that hangs. */
+/**
+ * Asks layouts as registries are asked. Waits no longer than it is told, also for a disk that hangs.
+ * @param deps.closing ends what is under way
+ */
 export function layoutExchange(
   files: LayoutFiles,
-  deps: { readonly clock: Clock; readonly metrics?: Metrics },
+  deps: { readonly clock: Clock; readonly metrics?: Metrics; readonly closing: AbortSignal },
   { bodyTimeoutMs, headersTimeoutMs }: LayoutTimeouts,
 ): HttpExchange {
-  const inTime = async <T>(
-    mostMs: number,
-    signal: AbortSignal,
-    act: () => Promise<T>,
-  ): Promise<T> => {
+  const inTime = async <T>(mostMs: number, signal: AbortSignal, act: () => Promise<T>): Promise<T> => {
     try {
       return await withDeadline(deps.clock, mostMs, signal, (late) => withAbort(act(), late));
     } catch (error) {
@@ -50,9 +49,9 @@ export function layoutExchange(
     }
   }
 
-  return async (request, signal) => {
-    const count = (status: string): void =>
-      deps.metrics?.originRequests.inc({ kind: request.kind, status });
+  return async (request, given) => {
+    const signal = AbortSignal.any([given, deps.closing]);
+    const count = (status: string): void => deps.metrics?.originRequests.inc({ kind: request.kind, status });
     if (signal.aborted) throw abortedError(signal);
     // Ends the body too, which may be read for longer than an answer may take.
     const late = new AbortController();

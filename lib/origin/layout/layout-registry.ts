@@ -167,5 +167,11 @@ function tagsAnswer(
   const end = tags.at(-1);
   const next = `</v2/${repository}/tags/list?n=${n}&last=${encodeURIComponent(end ?? '')}>; rel="next"`;
   const link = end !== undefined && tags.length < from.length ? { link: next } : {};
-  return answerOf(200, 'application/json', Buffer.from(JSON.stringify({ name: repository, tags })), head, link);
+  return answerOf(
+    200,
+    'application/json',
+    Buffer.from(JSON.stringify({ name: repository, tags })),
+    head,
+    link,
+  );
 }

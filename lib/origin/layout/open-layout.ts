@@ -1,8 +1,8 @@
-import { type LayoutAddress, parseLayoutAddress } from '../../core/layout-address.ts';
 import { DamselflyError } from '../../core/errors.ts';
+import { type LayoutAddress, parseLayoutAddress } from '../../core/layout-address.ts';
+import type { S3Address } from '../../core/s3-address.ts';
 import type { Upstream } from '../../core/upstream.ts';
 import type { ObjectStore } from '../../objects/object-store.ts';
-import type { S3Address } from '../../core/s3-address.ts';
 import { openS3 } from '../../objects/s3/s3-object-store.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
@@ -47,13 +47,18 @@ const NO_CREDENTIALS: Credentials = {
  */
 export function openLayouts(deps: LayoutDeps, upstream: Upstream, timeouts: LayoutTimeouts): Registry {
   const { clock, rng } = deps;
+  const closing = new AbortController();
   const opened = [upstream.url, ...(upstream.replicas ?? [])].map((text) => openFiles(deps, text));
   const endpoints = opened.map((files): Endpoint => {
-    const exchange = tracedExchange(layoutExchange(files, deps, timeouts), deps.tracer);
+    const exchange = tracedExchange(
+      layoutExchange(files, { ...deps, closing: closing.signal }, timeouts),
+      deps.tracer,
+    );
     const at = (path: string): URL => new URL(path, `oci://${upstream.name}`);
     return { host: files.place, exchange, credentials: NO_CREDENTIALS, at };
   });
   const close = async (): Promise<void> => {
+    closing.abort();
     await Promise.all(opened.map((files) => files.close()));
   };
   return {

@@ -19,7 +19,15 @@ const full = {
 export const target: FuzzTarget = {
   about: 'an upstream as it is configured, as text or as an object of the settings file',
   parsers: {
-    'lib/config/upstream.ts': ['upstream', 'read', 'readLayouts', 'verification', 'parseAddress', 'shown', 'decoded'],
+    'lib/config/upstream.ts': [
+      'upstream',
+      'read',
+      'readLayouts',
+      'verification',
+      'parseAddress',
+      'shown',
+      'decoded',
+    ],
     'lib/core/layout-address.ts': ['isLayoutAddress', 'parseLayoutAddress'],
     'lib/origin/upstream.ts': ['upstreamUrls', 'parseUrl', 'isHttp'],
   },
