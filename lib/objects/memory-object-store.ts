@@ -10,8 +10,8 @@ export class MemoryObjectStore implements ObjectStore {
   open = 0;
   /** While set, nothing works. */
   failing = false;
-  /** While set, nothing can be removed. */
-  keepsAll = false;
+  /** While set, nothing can be changed. */
+  readOnly = false;
   /** It fails once so much more was read. */
   failsAfterBytes = Number.POSITIVE_INFINITY;
 
@@ -47,12 +47,12 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    this.#check();
+    this.#checkChange();
     this.objects.set(key, bytes.slice());
   }
 
   async begin(key: string) {
-    this.#check();
+    this.#checkChange();
     this.open++;
     this.begun++;
     const parts: Uint8Array[] = [];
@@ -79,12 +79,16 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async remove(key: string): Promise<void> {
-    this.#check();
-    if (this.keepsAll) throw new DamselflyError('STORE_FAILED', 'nothing can be removed', { key });
+    this.#checkChange();
     this.objects.delete(key);
   }
 
   close(): void {}
+
+  #checkChange(): void {
+    this.#check();
+    if (this.readOnly) throw new DamselflyError('STORE_FAILED', 'the object store is for reading');
+  }
 
   #check(): void {
     if (this.failing) throw new DamselflyError('STORE_FAILED', 'the object store does not answer');

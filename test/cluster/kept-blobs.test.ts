@@ -134,7 +134,7 @@ t.test('a wrong copy that the store does not remove just then is removed later, 
   forge(objects, first.digest);
   const forged = objects.objects.get(bytesKey(first.digest))![1000];
 
-  objects.keepsAll = true;
+  objects.readOnly = true;
   const { cluster, digest, pull, ratio } = await setUp(objects, { seed: 9 });
   await pull(0);
   t.equal(await pull(0), digest);
@@ -143,7 +143,7 @@ t.test('a wrong copy that the store does not remove just then is removed later, 
   t.ok(objects.objects.has(indexKey(digest)), 'it is still there');
   t.equal(await pull(1), digest, 'and nobody reads it');
   t.equal(ratio(), once, 'who has it does not ask the registry again');
-  objects.keepsAll = false;
+  objects.readOnly = false;
   await cluster.run(2 * OTHERS_MS);
   t.ok(objects.objects.has(indexKey(digest)));
   t.not(objects.objects.get(bytesKey(digest))![1000], forged);
