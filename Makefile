@@ -17,7 +17,8 @@ demo: node_modules/.package-lock.json ## a whole cluster on this machine: six no
 test: node_modules/.package-lock.json ## all tests, with real container clients; installs those on Debian when root
 	@npm run --silent test
 
-soak: node_modules/.package-lock.json ## every fault of the fault suite with five seeds on real processes, for hours; writes docs/benchmarks/chaos.md
+soak: node_modules/.package-lock.json ## what needs minutes (Ceph among it), then every fault of the fault suite with five seeds on real processes, for hours; writes docs/benchmarks/chaos.md
+	@npm run --silent test:soak
 	@npm run --silent test:chaos -- --seeds 5 --record
 
 dist: node_modules/.package-lock.json ## packages in dist/: what npm installs, and one file for machines without Node

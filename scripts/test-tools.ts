@@ -2,8 +2,17 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
+interface Tool {
+  readonly program: string;
+  readonly debian: string;
+  /** The one test that it is for, where it is too large to be installed for all. */
+  readonly only?: string;
+}
+
+const CEPH_TEST = 'test/soak/ceph.test.ts';
+
 /** Programs that the end-to-end tests and the fault suite drive, and the Debian packages that bring them, with what they need. */
-const TOOLS = [
+const TOOLS: readonly Tool[] = [
   { program: 'docker-registry', debian: 'docker-registry' },
   { program: 'containerd', debian: 'containerd' },
   { program: 'ctr', debian: 'containerd' },
@@ -28,10 +37,19 @@ const TOOLS = [
   { program: 'chromium', debian: 'chromium' },
   { program: 'ansible-playbook', debian: 'ansible-core' },
   { program: 'kubectl', debian: 'kubernetes-client' },
-  { program: 'qemu-aarch64-static', debian: 'qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross' },
   { program: 'zsh', debian: 'zsh' },
   { program: 'fish', debian: 'fish' },
-] as const;
+  {
+    program: 'qemu-aarch64-static',
+    debian: 'qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross',
+    only: 'test/soak/dist.test.ts',
+  },
+  { program: 'ceph', debian: 'ceph-common', only: CEPH_TEST },
+  { program: 'monmaptool', debian: 'ceph-base', only: CEPH_TEST },
+  { program: 'ceph-mon', debian: 'ceph-mon', only: CEPH_TEST },
+  { program: 'ceph-osd', debian: 'ceph-osd', only: CEPH_TEST },
+  { program: 'radosgw', debian: 'radosgw', only: CEPH_TEST },
+];
 
 /** Debian's hook that keeps packages from starting their services: the tests start their own. */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
@@ -44,10 +62,11 @@ export function extendPath(): void {
 
 /**
  * Installs what is missing, as root on Debian; says what is missing otherwise.
+ * @param tests files that are about to run, for what only one of them needs
  * @returns programs that are still missing
  */
-export function provideTools(say: (text: string) => void): string[] {
-  const missing = missingTools();
+export function provideTools(say: (text: string) => void, tests: readonly string[] = []): string[] {
+  const missing = missingTools(tests);
   if (missing.length === 0) return [];
   const names = missing.map(({ program }) => program).join(', ');
   const packages = [...new Set(missing.flatMap(({ debian }) => debian.split(' ')))];
@@ -65,13 +84,14 @@ export function provideTools(say: (text: string) => void): string[] {
   }
   apt(['update']);
   apt(['install', '-y', '--no-install-recommends', ...packages]);
-  const still = missingTools().map(({ program }) => program);
+  const still = missingTools(tests).map(({ program }) => program);
   if (still.length > 0) say(`Could not be installed: ${still.join(', ')}. Tests that need them are skipped.`);
   return still;
 }
 
-function missingTools(): (typeof TOOLS)[number][] {
-  return TOOLS.filter(({ program }) => !onPath(program));
+function missingTools(tests: readonly string[]): Tool[] {
+  const wanted = TOOLS.filter(({ only }) => only === undefined || tests.includes(only));
+  return wanted.filter(({ program }) => !onPath(program));
 }
 
 function onPath(program: string): boolean {

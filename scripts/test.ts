@@ -55,7 +55,7 @@ const isWanted = (file: string): boolean =>
 const files = globSync('test/**/*.test.ts').sort().filter(isWanted);
 const e2e = files.filter((file) => file.startsWith('test/e2e/') || file.startsWith(SOAK));
 const unit = files.filter((file) => !e2e.includes(file));
-if (e2e.length > 0) provideTools(say);
+if (e2e.length > 0) provideTools(say, e2e);
 const unitRun = await runTap(unit, [`--jobs=${availableParallelism()}`, `--timeout=${UNIT_TIMEOUT_SECONDS}`]);
 const e2eRun = await runTap(e2e, ['--jobs=1', `--timeout=${E2E_TIMEOUT_SECONDS}`]);
 let held = unitRun && e2eRun;

@@ -7,6 +7,7 @@ import type {
   OriginRequest,
   OriginResponse,
 } from '../../lib/origin/origin-client.ts';
+import { answerOf, noBody, refusalOf } from '../../lib/origin/registry-answer.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
 import type { ImportedImage } from '../local-protocol.ts';
 import { type ImportedImages, readManifest } from './imported-images.ts';
@@ -72,25 +73,25 @@ async function answer(
 ): Promise<OriginResponse> {
   const head = method === 'HEAD';
   if (method !== 'GET' && !head) return failure(405, 'UNSUPPORTED');
-  if (/^\/v2\/?$/.test(path)) return response(200, 'application/json', Buffer.from('{}'), head);
+  if (/^\/v2\/?$/.test(path)) return answerOf(200, 'application/json', Buffer.from('{}'), head);
   const [, repository = '', kind = '', name = ''] = ADDRESS.exec(path) ?? [];
   if (kind === 'manifests') {
     const found = manifestOf(images.find(upstream, repository, name), name);
     if (found === undefined) return failure(404, 'MANIFEST_UNKNOWN');
     const bytes = await readManifest(store, parseDigest(found.digest));
-    return response(200, found.mediaType, bytes, head, { 'docker-content-digest': found.digest });
+    return answerOf(200, found.mediaType, bytes, head, { 'docker-content-digest': found.digest });
   }
   if (kind === 'blobs') {
     const size = sizeOf(images, upstream, repository, name);
     if (size === undefined || !isDigest(name)) return failure(404, 'BLOB_UNKNOWN');
     const headers = { 'content-type': 'application/octet-stream', 'docker-content-digest': name };
-    const body = head ? none() : stored(store, { digest: name, size }, 0, size);
+    const body = head ? noBody() : stored(store, { digest: name, size }, 0, size);
     return { status: 200, headers: { ...headers, 'content-length': String(size) }, body };
   }
   const tags = tagsOf(images, upstream, repository);
   if (kind !== 'tags' || tags === undefined) return failure(404, 'NAME_UNKNOWN');
   const list = { name: repository, tags };
-  return response(200, 'application/json', Buffer.from(JSON.stringify(list)), head);
+  return answerOf(200, 'application/json', Buffer.from(JSON.stringify(list)), head);
 }
 
 /** Undefined when nothing of the repository was imported. */
@@ -152,30 +153,8 @@ async function* stored(
   }
 }
 
-async function* none(): AsyncGenerator<Uint8Array> {}
-
-function response(
-  status: number,
-  mediaType: string,
-  bytes: Uint8Array,
-  head: boolean,
-  more: Readonly<Record<string, string>> = {},
-): OriginResponse {
-  const headers = { 'content-type': mediaType, 'content-length': String(bytes.length), ...more };
-  async function* body(): AsyncGenerator<Uint8Array> {
-    if (!head) yield bytes;
-  }
-  return { status, headers, body: body() };
-}
-
 function failure(status: number, code: string): OriginResponse {
-  const message = 'no imported image has it: dfget cache import';
-  return response(
-    status,
-    'application/json',
-    Buffer.from(JSON.stringify({ errors: [{ code, message }] })),
-    false,
-  );
+  return refusalOf(status, code, 'no imported image has it: dfget cache import');
 }
 
 function refused(what: string, name: string): DamselflyError {

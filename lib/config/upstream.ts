@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isLayoutAddress, parseLayoutAddress } from '../core/layout-address.ts';
 import type { TokenVerification, Upstream } from '../core/upstream.ts';
 import { refuse, zoneName } from './values.ts';
 
@@ -14,6 +15,8 @@ export interface UpstreamConfig extends Omit<Upstream, 'ca' | 'clientCert' | 'cl
 
 const TRUST_MODES = ['caller', 'node'] as const;
 const EXPECTED = 'NAME=URL, such as harbor.corp=https://harbor.corp';
+const EXPECTED_LAYOUT =
+  'for images without a registry NAME=oci:/FOLDER or NAME=s3://BUCKET/PREFIX?endpoint=URL, the tag in the name of the image, credentials in the environment';
 const NAME = /^(?:[a-z0-9*](?:[a-z0-9.:_*-]*[a-z0-9*])?|\[[0-9a-f:.]+\](?::\d{1,5})?)$/i;
 
 /** Names as in the file, with what the documentation says of each; unknown ones are refused. */
@@ -29,7 +32,7 @@ const fileForm = z.strictObject({
       z.array(z.union([z.string(), z.strictObject({ url: z.string(), zone: zoneName() })])).min(1),
     ])
     .describe(
-      'where it is; a list for several addresses of one registry, which are asked in order, those that fail last; `{url, zone}` instead of an address where it is in a zone: those nearest to ours are asked first. For a name with `*` the host is `*` too: `https://*`',
+      'where it is: a registry, `oci:/FOLDER` or `s3://BUCKET/PREFIX` ([ORIGINS.md](ORIGINS.md)); a list for several addresses of one registry, which are asked in order, those that fail last; `{url, zone}` instead of an address where it is in a zone: those nearest to ours are asked first. For a name with `*` the host is `*` too: `https://*`',
     ),
   username: z.string().optional().describe('our account there, a robot account for example'),
   password: z.string().optional().describe('its password or token'),
@@ -110,6 +113,11 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   const entries = [given.url]
     .flat()
     .map((entry) => (typeof entry === 'string' ? { url: entry, zone: '' } : entry));
+  const zones = entries.some(({ zone }) => zone !== '') ? { zones: entries.map(({ zone }) => zone) } : {};
+  if (entries.some(({ url }) => isLayoutAddress(url))) {
+    const texts = entries.map(({ url }) => url);
+    return { ...readLayouts(given, texts, context), ...zones };
+  }
   const [first, ...others] = entries.map(({ url }) => parseAddress(url));
   const addresses = [first, ...others];
   if (first === undefined || addresses.includes(undefined) || !NAME.test(given.name)) {
@@ -130,7 +138,6 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
   const verify = verification(given, context);
   const optional = {
     verify,
-    zones: entries.some(({ zone }) => zone !== '') ? entries.map(({ zone }) => zone) : undefined,
     replicas: others.length === 0 ? undefined : others.map((address) => shown(address?.url)),
     username,
     password,
@@ -144,7 +151,25 @@ function read(given: z.output<typeof fileForm>, context: z.RefinementCtx): Upstr
     trust: given.trust,
   };
   const set = Object.entries(optional).filter(([, value]) => value !== undefined);
-  return { name: given.name.toLowerCase(), url: shown(first.url), ...Object.fromEntries(set) };
+  return { name: given.name.toLowerCase(), url: shown(first.url), ...zones, ...Object.fromEntries(set) };
+}
+
+/** Images that lie in folders or buckets: nobody is asked who may read them but whoever lets us. */
+function readLayouts(
+  given: z.output<typeof fileForm>,
+  [first = '', ...others]: readonly string[],
+  context: z.RefinementCtx,
+): UpstreamConfig {
+  const addresses = [first, ...others].map(parseLayoutAddress);
+  if (addresses.includes(undefined) || !NAME.test(given.name) || given.name.includes('*')) {
+    return refuse(context, EXPECTED_LAYOUT);
+  }
+  const foreign = Object.keys(given).find((key) => !['name', 'url', 'trust'].includes(key));
+  if (foreign !== undefined || given.trust === 'caller') {
+    return refuse(context, `no ${foreign ?? 'trust: caller'} for images without a registry: nobody logs in`);
+  }
+  const replicas = others.length === 0 ? {} : { replicas: others };
+  return { name: given.name.toLowerCase(), url: first, ...replicas, trust: 'node' };
 }
 
 function verification(given: z.output<typeof fileForm>, context: z.RefinementCtx): UpstreamConfig['verify'] {

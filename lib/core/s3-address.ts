@@ -16,13 +16,11 @@ const OPTIONS = new Set(['endpoint', 'region', 'path-style']);
 /** `s3://bucket/prefix?endpoint=https://rgw.corp&region=eu-1`; undefined when that is not what the text is. */
 export function parseS3Address(text: string): S3Address | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 's3:' || !BUCKET.test(url.host)) return undefined;
+  if (url?.protocol !== 's3:' || !BUCKET.test(url.host) || hasUser(url)) return undefined;
   const options = url.searchParams;
   if ([...options.keys()].some((name) => !OPTIONS.has(name))) return undefined;
   const endpoint = options.get('endpoint') ?? undefined;
-  if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol))) {
-    return undefined;
-  }
+  if (endpoint !== undefined && !isEndpoint(endpoint)) return undefined;
   const folder = decoded(url.pathname)?.replace(/^\/+|\/+$/g, '');
   if (folder === undefined) return undefined;
   const pathStyle = options.get('path-style') ?? (endpoint === undefined ? 'false' : 'true');
@@ -34,6 +32,16 @@ export function parseS3Address(text: string): S3Address | undefined {
     region: options.get('region') ?? (endpoint === undefined ? undefined : 'us-east-1'),
     pathStyle: pathStyle === 'true',
   };
+}
+
+function isEndpoint(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && !hasUser(url);
+}
+
+/** Credentials come from elsewhere: an address is shown. */
+function hasUser({ password, username }: URL): boolean {
+  return username !== '' || password !== '';
 }
 
 function decoded(path: string): string | undefined {

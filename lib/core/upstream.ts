@@ -2,7 +2,10 @@
 export interface Upstream {
   /** As clients spell the registry: `harbor.corp`, `docker.io`; a `*` stands for one or more labels: `*.gcr.io`. */
   readonly name: string;
-  /** Where its API answers, http or https; a path before `/v2` is kept. A host of `*` is the name asked for. */
+  /**
+   * Where its API answers, http or https; a path before `/v2` is kept. A host of `*` is the name asked for. Or where
+   * images lie without a registry (`lib/core/layout-address.ts`): then `replicas` are such places too.
+   */
   readonly url: string;
   /** Further addresses of the same registry, asked in this order while those before them fail. */
   readonly replicas?: readonly string[];

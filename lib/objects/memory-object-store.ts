@@ -10,12 +10,19 @@ export class MemoryObjectStore implements ObjectStore {
   open = 0;
   /** While set, nothing works. */
   failing = false;
+  /** While set, nothing can be changed. */
+  readOnly = false;
   /** It fails once so much more was read. */
   failsAfterBytes = Number.POSITIVE_INFINITY;
 
   async get(key: string): Promise<Uint8Array | undefined> {
     this.#check();
     return this.objects.get(key);
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    this.#check();
+    return this.objects.get(key)?.length;
   }
 
   async read(
@@ -40,12 +47,12 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    this.#check();
+    this.#checkChange();
     this.objects.set(key, bytes.slice());
   }
 
   async begin(key: string) {
-    this.#check();
+    this.#checkChange();
     this.open++;
     this.begun++;
     const parts: Uint8Array[] = [];
@@ -72,11 +79,16 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async remove(key: string): Promise<void> {
-    this.#check();
+    this.#checkChange();
     this.objects.delete(key);
   }
 
   close(): void {}
+
+  #checkChange(): void {
+    this.#check();
+    if (this.readOnly) throw new DamselflyError('STORE_FAILED', 'the object store is for reading');
+  }
 
   #check(): void {
     if (this.failing) throw new DamselflyError('STORE_FAILED', 'the object store does not answer');

@@ -5,6 +5,8 @@
 export interface ObjectStore {
   /** The whole object; undefined when it is not there, or only after it was thawed. For small ones. */
   get(key: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  /** How long the object is, bytes; undefined as for {@link get}. */
+  size(key: string, options: { readonly signal: AbortSignal }): Promise<number | undefined>;
   /** Its bytes from `start` to `end`, exclusive; undefined as for {@link get}. Nothing is verified here. */
   read(
     key: string,

@@ -1,5 +1,5 @@
 /** Media types of manifests and indexes (image-spec, media-types.md, and their Docker schema 2 forerunners). */
-const MEDIA_TYPES = {
+export const MEDIA_TYPES = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',

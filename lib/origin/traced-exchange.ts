@@ -4,6 +4,7 @@ import { NO_TRACER, type Span, type Tracer } from '../observe/spans.ts';
 import { pathTemplate } from '../oci/path-template.ts';
 import type { HttpExchange } from './exchange.ts';
 import type { OriginResponse } from './origin-client.ts';
+import { isHttp } from './upstream.ts';
 
 /**
  * An exchange whose requests are client spans of the trace that their `traceparent` header names; what is asked is told
@@ -22,10 +23,8 @@ export function tracedExchange(exchange: HttpExchange, tracer: Tracer = NO_TRACE
       parent,
       facts: {
         'http.request.method': method,
-        'url.full': `${url.origin}${url.pathname}`,
-        'server.address': url.hostname,
-        'server.port': Number(url.port || (url.protocol === 'https:' ? 443 : 80)),
-        'network.protocol.version': '1.1',
+        'url.full': `${url.protocol}//${url.host}${url.pathname}`,
+        ...(isHttp(url) ? serverFacts(url) : {}),
         ...(template === undefined ? {} : { 'url.template': template }),
       },
     });
@@ -37,6 +36,14 @@ export function tracedExchange(exchange: HttpExchange, tracer: Tracer = NO_TRACE
       span.end(codeOf(error));
       throw error;
     }
+  };
+}
+
+function serverFacts({ hostname, port, protocol }: URL): Readonly<Record<string, string | number>> {
+  return {
+    'server.address': hostname,
+    'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+    'network.protocol.version': '1.1',
   };
 }
 

@@ -126,6 +126,33 @@ t.test('a forged copy is found by the whole digest, and nobody gets it as the bl
   t.equal(third.ratio(), 0, 'and right');
 });
 
+t.test('a wrong copy that the store does not remove just then is removed later, and kept anew', async (t) => {
+  const objects = new MemoryObjectStore();
+  const first = await setUp(objects, { seed: 9 });
+  t.equal(await first.pull(), first.digest);
+  t.ok(await first.kept());
+  forge(objects, first.digest);
+  const forged = objects.objects.get(bytesKey(first.digest))![1000];
+
+  objects.readOnly = true;
+  const { cluster, digest, pull, ratio } = await setUp(objects, { seed: 9 });
+  await pull(0);
+  t.equal(await pull(0), digest);
+  const once = ratio();
+  await cluster.run(OTHERS_MS);
+  t.ok(objects.objects.has(indexKey(digest)), 'it is still there');
+  t.equal(await pull(1), digest, 'and nobody reads it');
+  t.equal(ratio(), once, 'who has it does not ask the registry again');
+  objects.readOnly = false;
+  await cluster.run(2 * OTHERS_MS);
+  t.ok(objects.objects.has(indexKey(digest)));
+  t.not(objects.objects.get(bytesKey(digest))![1000], forged);
+
+  const third = await setUp(objects, { seed: 9 });
+  t.equal(await third.pull(), digest);
+  t.equal(third.ratio(), 0, 'the copy is right');
+});
+
 t.test('the same seed gives the same run', async (t) => {
   const run = async (): Promise<string> => {
     const { cluster, kept, pull } = await setUp(new MemoryObjectStore(), { seed: 7, supernodes: 3 });

@@ -144,6 +144,26 @@ t.test('an upstream that cannot be meant is refused, with what it may be and no 
   }
 });
 
+t.test('an upstream may be a place of images without a registry', async (t) => {
+  const upstreams = (text: string): unknown =>
+    loadConfig(daemonConfig, { ...none, flags: { config: file(`upstream:\n  - ${text}\n`) } }).upstream;
+  const bucket = 's3://images/prod?endpoint=https://rgw.corp';
+  t.same(upstreams('Models=oci:/srv/images'), [{ name: 'models', url: 'oci:/srv/images', trust: 'node' }]);
+  t.same(upstreams(`models=${bucket}`), [{ name: 'models', url: bucket, trust: 'node' }]);
+  t.same(upstreams(`{ name: models, url: [{ url: "${bucket}", zone: eu }, "oci:/srv"], trust: node }`), [
+    { name: 'models', url: bucket, replicas: ['oci:/srv'], trust: 'node', zones: ['eu', ''] },
+  ]);
+  const refused = (text: string): string => refusal({ flags: { config: file(`upstream:\n  - ${text}\n`) } });
+  for (const url of ['oci:images', 'oci:/srv/images:v1', 's3://U', 's3://key:hunter2@images']) {
+    t.match(refused(`"models=${url}"`), /NAME=oci:\/FOLDER/, url);
+    t.notMatch(refused(`"models=${url}"`), /hunter2/);
+  }
+  t.match(refused('"*.corp=oci:/srv"'), /NAME=oci:\/FOLDER/);
+  t.match(refused('{ name: models, url: ["oci:/srv", "https://models"] }'), /NAME=oci:\/FOLDER/);
+  t.match(refused('{ name: models, url: "oci:/srv", username: u, password: p }'), /no username/);
+  t.match(refused('{ name: models, url: "oci:/srv", trust: caller }'), /no trust: caller/);
+});
+
 t.test('files of an upstream are read at the start, those with credentials only tried', async (t) => {
   const name = 'a.corp';
   const upstream = { name, url: 'https://a.corp' };

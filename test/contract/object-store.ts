@@ -23,17 +23,20 @@ export function objectStoreContract(
     const bytes = randomBytes(300_000);
     await store.put('a/b', bytes, { signal });
     t.ok(bytes.equals((await store.get('a/b', { signal })) ?? Buffer.alloc(0)));
+    t.equal(await store.size('a/b', { signal }), 300_000);
     const part = await collect(await store.read('a/b', { start: 100_000, end: 200_001 }, { signal }));
     t.ok(part.equals(bytes.subarray(100_000, 200_001)));
     await store.put('a/b', Buffer.from('another'), { signal });
     t.equal(String(Buffer.from((await store.get('a/b', { signal })) ?? [])), 'another');
     await store.put('empty', new Uint8Array(), { signal });
     t.equal((await store.get('empty', { signal }))?.length, 0);
+    t.equal(await store.size('empty', { signal }), 0);
   });
 
   t.test('what is not there is not there', async (t) => {
     const store = await open(t);
     t.equal(await store.get('nothing', { signal }), undefined);
+    t.equal(await store.size('nothing', { signal }), undefined);
     t.equal(await store.read('nothing', { start: 0, end: 1 }, { signal }), undefined);
     await store.remove('nothing', { signal });
     await store.put('once', Buffer.from('x'), { signal });

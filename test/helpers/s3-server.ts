@@ -1,7 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import S3rver from '@20minutes/s3rver';
+import { parseS3Address } from '../../lib/core/s3-address.ts';
+import { openS3 } from '../../lib/objects/s3/s3-object-store.ts';
 
 export interface S3Server {
   /** For `--blob-store`. */
@@ -32,4 +35,16 @@ export async function startS3(): Promise<S3Server> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Puts the files of a folder into the bucket, under their names in the folder. */
+export async function uploadFolder({ url }: S3Server, folder: string): Promise<void> {
+  const { signal } = new AbortController();
+  const objects = await openS3(parseS3Address(url)!);
+  for (const file of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!file.isFile()) continue;
+    const path = join(file.parentPath, file.name);
+    await objects.put(path.slice(folder.length + 1), await readFile(path), { signal });
+  }
+  objects.close();
 }

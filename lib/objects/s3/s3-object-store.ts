@@ -56,6 +56,17 @@ class S3ObjectStore implements ObjectStore {
     return body && (await this.#try(signal, key, () => body.transformToByteArray()));
   }
 
+  async size(key: string, { signal }: Options): Promise<number | undefined> {
+    const command = new this.#sdk.HeadObjectCommand(this.#at(key));
+    const answer = await this.#tryFound(signal, key, () =>
+      this.#client.send(command, { abortSignal: signal }),
+    );
+    if (answer !== undefined && answer.ContentLength === undefined) {
+      throw this.#told(signal, key, new Error('an object without a length'));
+    }
+    return answer?.ContentLength;
+  }
+
   async read(
     key: string,
     { end, start }: { readonly start: number; readonly end: number },

@@ -1,11 +1,13 @@
 import { DamselflyError } from '../../core/errors.ts';
 import { HOP_BY_HOP } from '../../core/hop-by-hop.ts';
+import { isLayoutAddress } from '../../core/layout-address.ts';
 import type { Upstream } from '../../core/upstream.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { createSystemRng } from '../../runtime/system-rng.ts';
 import type { RequestKind } from '../exchange.ts';
 import { isFileLocator } from '../file.ts';
 import { isPublic } from '../is-public.ts';
+import { type LayoutDeps, openLayouts } from '../layout/open-layout.ts';
 import type { OriginClient, OriginRequest, OriginResponse } from '../origin-client.ts';
 import { ownAuthorization } from '../own-authorization.ts';
 import { askPatiently } from '../patience.ts';
@@ -27,11 +29,11 @@ const MAX_NAMED = 256;
 const OWN_HEADERS = new Set<string>([...HOP_BY_HOP, 'expect', 'host', 'accept-encoding']);
 
 /**
- * Reads from the registries `upstreams` over HTTP.
+ * Reads from the registries `upstreams` over HTTP, and from OCI image layouts where an upstream is a place of those.
  * @throws CONFIG_INVALID
  */
 export function createOriginClient(
-  given: Omit<RegistryDeps, 'rng'> & {
+  given: Omit<RegistryDeps & LayoutDeps, 'rng'> & {
     readonly upstreams: readonly Upstream[];
     /** Spreads what is asked again; default: the system's. */
     readonly rng?: Rng;
@@ -44,7 +46,9 @@ export function createOriginClient(
   const closing = new AbortController();
   const names = upstreams.map(({ name }) => name);
   const open = (upstream: Upstream, name: string): Registry =>
-    openRegistry(deps, upstream, name, timeouts, closing.signal);
+    isLayoutAddress(upstream.url)
+      ? openLayouts(deps, upstream, timeouts)
+      : openRegistry(deps, upstream, name, timeouts, closing.signal);
   const listed = new Map(
     upstreams.filter(({ name }) => !name.includes('*')).map((each) => [each.name, open(each, each.name)]),
   );

@@ -124,6 +124,7 @@ export class KeepBlobs {
     const { signal } = sending.ending;
     await delay(clock, afterMs, signal);
     for (let attempt = 0; ; attempt++) {
+      await this.#reads.cleared(digest, signal);
       if ((await this.#reads.index(digest, signal)) !== undefined) return;
       try {
         await this.#copy(sending, signal);

@@ -8,6 +8,7 @@ import type { Metrics } from '../../observe/metrics.ts';
 import type { BlobBody, BlobRead, OriginClient } from '../../origin/origin-client.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { withDeadline } from '../../runtime/deadline.ts';
+import { KeptRemovals } from './kept-removals.ts';
 
 /** A client waits: what the store does not say by then, the registry is asked. */
 const ANSWER_MS = 1_500;
@@ -36,14 +37,14 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
   readonly #indexes = new BoundedMap<KeptIndex>(MOST_INDEXES);
   /** Digest -> when it turned out not to be there. */
   readonly #absent = new BoundedMap<number>(MOST_ABSENT);
-  /** What is wrong there and about to be gone. */
-  readonly #removing = new Map<Digest, Promise<void>>();
+  readonly #removals: KeptRemovals;
   #failedMs = Number.NEGATIVE_INFINITY;
   #problem: string | undefined;
 
   constructor(deps: KeptReadsDeps, registry: Pick<OriginClient, 'readBlob'>) {
     this.#deps = deps;
     this.#registry = registry;
+    this.#removals = new KeptRemovals(deps);
   }
 
   /** What is wrong with the store. */
@@ -60,7 +61,7 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
   async index(digest: Digest, signal: AbortSignal): Promise<KeptIndex | undefined> {
     if (isFileKey(digest)) return undefined;
     const { clock, objects } = this.#deps;
-    await this.#removing.get(digest);
+    if (this.#removals.has(digest)) return undefined;
     const now = clock.now();
     const known = this.#indexes.get(digest);
     if (known !== undefined) return known;
@@ -81,20 +82,20 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
   /** What the store has of the blob is wrong: it is removed, and read from the registry. */
   forget(digest: Digest): void {
     if (this.#indexes.get(digest) === undefined) return;
-    const { clock, log, objects } = this.#deps;
+    const { clock, log } = this.#deps;
     this.#indexes.delete(digest);
     this.#absent.set(digest, clock.now());
     log.error({ digest }, 'the object store gave other bytes than were kept: the blob is removed from it');
-    const { signal } = new AbortController();
-    // The index first: without it nobody reads the rest.
-    const removal = this.#try('remove', signal, async (signal) => {
-      await objects.remove(indexKey(digest), { signal });
-      await objects.remove(bytesKey(digest), { signal });
-    });
-    this.#removing.set(
-      digest,
-      removal.finally(() => this.#removing.delete(digest)),
-    );
+    this.#removals.begin(digest);
+  }
+
+  /** Waits until what was wrong there is gone, so that the blob can be kept anew. @throws ABORTED */
+  async cleared(digest: Digest, signal: AbortSignal): Promise<void> {
+    await this.#removals.gone(digest, signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#removals.close();
   }
 
   async #read(read: BlobRead, signal: AbortSignal): Promise<BlobBody | undefined> {
@@ -137,7 +138,7 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
   }
 
   async #try<T>(
-    kind: string,
+    kind: 'index' | 'read',
     signal: AbortSignal,
     act: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
@@ -145,7 +146,7 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
     if (clock.now() - this.#failedMs < SPARED_MS) return undefined;
     try {
       const found = await withDeadline(clock, ANSWER_MS, signal, act);
-      metrics.objectStore.inc({ kind, outcome: found === undefined && kind !== 'remove' ? 'absent' : 'ok' });
+      metrics.objectStore.inc({ kind, outcome: found === undefined ? 'absent' : 'ok' });
       this.#problem = undefined;
       return found;
     } catch (error) {

@@ -386,6 +386,7 @@ export class SeedEngine {
     const reading = this.#reads.close();
     this.#neighbours.close();
     await this.#kept?.keep.close();
+    await this.#kept?.reads.close();
     await reading;
     for (const blob of this.#blobs.all()) await blob.stored.close();
   }

@@ -1,4 +1,5 @@
 import { upstream } from '../../../lib/config/upstream.ts';
+import { isLayoutAddress, parseLayoutAddress } from '../../../lib/core/layout-address.ts';
 import { upstreamUrls } from '../../../lib/origin/upstream.ts';
 import { type FuzzTarget, promise } from '../target.ts';
 
@@ -18,7 +19,16 @@ const full = {
 export const target: FuzzTarget = {
   about: 'an upstream as it is configured, as text or as an object of the settings file',
   parsers: {
-    'lib/config/upstream.ts': ['upstream', 'read', 'verification', 'parseAddress', 'shown', 'decoded'],
+    'lib/config/upstream.ts': [
+      'upstream',
+      'read',
+      'readLayouts',
+      'verification',
+      'parseAddress',
+      'shown',
+      'decoded',
+    ],
+    'lib/core/layout-address.ts': ['isLayoutAddress', 'parseLayoutAddress'],
     'lib/origin/upstream.ts': ['upstreamUrls', 'parseUrl', 'isHttp'],
   },
   form: 'json',
@@ -33,6 +43,11 @@ export const target: FuzzTarget = {
     JSON.stringify({ name: 'a b', url: 'ftp://a' }),
     '"harbor.corp=https://user:p%zz@harbor.corp"',
     '"harbor.corp"',
+    '"models=oci:/srv/images"',
+    '"models=oci:/srv/../images:v1"',
+    '"models=s3://images/prod?endpoint=https://rgw.corp"',
+    JSON.stringify({ name: 'models', url: ['oci:/srv', 's3://images'], trust: 'node' }),
+    JSON.stringify({ name: 'models', url: 'oci:/srv', trust: 'caller' }),
   ],
   refuses: ['CONFIG_INVALID'],
   parse: (input) => {
@@ -46,6 +61,11 @@ export const target: FuzzTarget = {
     if (!result.success) return;
     const { caFile, clientCertFile, clientKeyFile, verify, ...config } = result.data;
     promise([caFile, clientCertFile, clientKeyFile, verify].length === 4, 'paths are apart');
+    if (isLayoutAddress(config.url)) {
+      const places = [config.url, ...(config.replicas ?? [])].map(parseLayoutAddress);
+      promise(!places.includes(undefined), 'places of layouts and registries are not mixed');
+      return;
+    }
     const urls = upstreamUrls(config);
     promise(
       urls.every((url) => url.username === '' && url.password === ''),

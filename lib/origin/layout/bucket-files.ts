@@ -1,0 +1,38 @@
+import { DamselflyError, describeError, hasCode } from '../../core/errors.ts';
+import type { ObjectStore } from '../../objects/object-store.ts';
+import type { LayoutFiles } from './layout-files.ts';
+
+/** The objects of a bucket. @param open when the first one is asked for */
+export function openBucket(place: string, open: () => Promise<ObjectStore>): LayoutFiles {
+  let opened: Promise<ObjectStore> | undefined;
+  const use = async <T>(act: (objects: ObjectStore) => Promise<T>): Promise<T> => {
+    try {
+      opened ??= open();
+      return await act(await opened);
+    } catch (error) {
+      throw told('UPSTREAM_UNREACHABLE', error);
+    }
+  };
+  return {
+    place,
+    // Only a GET tells a bucket that is not there; one without a layout at its top may have some below it.
+    exists: (signal) => use((objects) => objects.get('oci-layout', { signal })).then(() => true),
+    size: (name, signal) => use((objects) => objects.size(name, { signal })),
+    async *read(name, range, signal) {
+      const bytes = await use((objects) => objects.read(name, range, { signal }));
+      if (bytes === undefined) throw new DamselflyError('UPSTREAM_BROKEN', `${name} is gone from ${place}`);
+      try {
+        yield* bytes;
+      } catch (error) {
+        throw told('UPSTREAM_BROKEN', error);
+      }
+    },
+    close: async () => (await opened?.catch(() => undefined))?.close(),
+  };
+}
+
+function told(code: 'UPSTREAM_UNREACHABLE' | 'UPSTREAM_BROKEN', error: unknown): unknown {
+  if (hasCode(error, 'ABORTED')) return error;
+  const message = error instanceof DamselflyError ? error.message : describeError(error);
+  return new DamselflyError(code, message, {}, { cause: error });
+}
