@@ -37,7 +37,7 @@ export interface ControlServer {
  * @throws CONFIG_INVALID when the address cannot be listened on
  */
 export async function createControlServer(
-  deps: ControlSessionDeps & { readonly peerStore: Pick<PeerStore, 'notes'> },
+  deps: ControlSessionDeps & { readonly peerStore: Pick<PeerStore, 'notes' | 'reachedAt'> },
   address: ListenAddress,
 ): Promise<ControlServer> {
   const { log, metrics, clock, credentials } = deps;
@@ -86,6 +86,7 @@ export async function createControlServer(
     if (closing !== undefined) return refuseUpgrade(socket, '503 Service Unavailable');
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
+    deps.peerStore.reachedAt(request.socket.localAddress);
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       new ControlSession(
         wsControlLink(webSocket, { accepted: socket }),

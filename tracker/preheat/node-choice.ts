@@ -1,6 +1,7 @@
 import { DamselflyError } from '../../lib/core/errors.ts';
 import type { Role } from '../../lib/core/node.ts';
 import { rendezvousRank } from '../../lib/core/rendezvous.ts';
+import { isWithin } from '../../lib/core/zones.ts';
 
 /** Which machines a job is for. */
 export type NodeChoice =
@@ -9,6 +10,7 @@ export type NodeChoice =
   | { readonly kind: 'count'; readonly count: number }
   /** Above 0, up to 1. */
   | { readonly kind: 'share'; readonly share: number }
+  /** Of the zone and of those within it. */
   | { readonly kind: 'zone'; readonly zone: string }
   /** Without a value: whatever it is. */
   | { readonly kind: 'label'; readonly key: string; readonly value?: string };
@@ -74,7 +76,7 @@ export function chooseNodes(choice: NodeChoice, members: readonly Choosable[], k
     case 'share':
       return idsOf(spread.slice(0, Math.ceil(choice.share * spread.length)));
     case 'zone':
-      return idsOf(spread.filter(({ zone }) => zone === choice.zone));
+      return idsOf(spread.filter(({ zone }) => isWithin(zone, choice.zone)));
     case 'label':
       return idsOf(
         spread.filter(({ labels }) => {
