@@ -9,12 +9,13 @@ import { damselflyCli } from '../../damselfly/cli.ts';
 import { dfgetCli } from '../../dfget/cli.ts';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { loadConfig } from '../../lib/config/load.ts';
-import { CHART, renderChart, type Values } from '../../scripts/manifests/chart.ts';
+import { CHART, NAMESPACE, renderChart, type Values } from '../../scripts/manifests/chart.ts';
 import { renderTemplate } from '../../scripts/manifests/go-template.ts';
 import { kustomizeFiles } from '../../scripts/manifests/kustomize.ts';
 import { readManifest } from '../../scripts/packages/manifest.ts';
 import { supernodeConfig } from '../../supernode/config.ts';
 import { trackerConfig } from '../../tracker/config.ts';
+import { WATCHED_KINDS } from '../../tracker/kubernetes/watch-kubernetes.ts';
 import { onPath } from '../helpers/clients/client.ts';
 import {
   type Container,
@@ -34,7 +35,7 @@ const EVERYTHING = {
     { name: '*.pkg.dev', url: 'https://*' },
   ],
   zones: [{ name: 'eu-1' }, { name: 'eu-2' }],
-  tracker: { replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis' },
+  tracker: { replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis', watchKubernetes: 'annotated' },
   supernode: {
     storageClass: 'fast',
     blobStore: 's3://blobs/d?endpoint=https://rgw.corp',
@@ -103,7 +104,7 @@ for (const [variant, values] of VARIANTS) {
       t.equal(new Set(names).size, names.length);
       t.same(
         new Set(objects.map(({ kind }) => kind)).size,
-        values === EVERYTHING ? 8 : 7,
+        values === EVERYTHING ? 10 : 7,
         [...new Set(objects.map(({ kind }) => kind))].join(', '),
       );
       const zones = (values['zones'] as unknown[] | undefined)?.length ?? 1;
@@ -152,6 +153,34 @@ for (const [variant, values] of VARIANTS) {
         checkSettings(t, pod, claims, maps);
       });
     }
+
+    await t.test('who asks the API server is allowed to, and nobody else', async (t) => {
+      const accounts = ofKind(objects, 'ServiceAccount').map(({ metadata }) => metadata.name);
+      for (const { spec } of workloads(objects)) {
+        const { containers, serviceAccountName, volumes } = spec.template.spec;
+        t.ok(accounts.includes(serviceAccountName), serviceAccountName);
+        const asks = volumes.find(({ projected }) => projected !== undefined)?.name;
+        const bound = ofKind(objects, 'ClusterRoleBinding').flatMap(({ subjects }) => subjects);
+        t.equal(
+          asks !== undefined,
+          bound.some(({ name }) => name === serviceAccountName),
+        );
+        const mounted = containers
+          .flatMap(({ volumeMounts }) => volumeMounts)
+          .find(({ name }) => name === asks);
+        t.equal(mounted?.mountPath, asks && '/var/run/secrets/kubernetes.io/serviceaccount');
+      }
+      const roles = ofKind(objects, 'ClusterRole');
+      for (const { metadata, roleRef, subjects } of ofKind(objects, 'ClusterRoleBinding')) {
+        t.ok(
+          roles.some((role) => role.metadata.name === roleRef.name),
+          metadata.name,
+        );
+        t.ok(subjects.every(({ namespace }) => namespace === NAMESPACE));
+      }
+      const asked = roles.flatMap(({ rules }) => rules.flatMap(({ resources }) => resources));
+      t.same(asked, roles.length > 0 ? [...WATCHED_KINDS] : [], 'what the tracker watches');
+    });
 
     await t.test('members dial trackers that there are', async (t) => {
       const [trackers] = ofKind(objects, 'StatefulSet').filter(
@@ -285,7 +314,7 @@ t.test('the plain manifests are what the chart gives', async (t) => {
   for (const [path, text] of kustomizeFiles()) {
     t.equal(readFileSync(path, 'utf8'), text, `npm run manifests: ${path}`);
   }
-  for (const folder of ['base', 'monitoring']) {
+  for (const folder of ['base', 'monitoring', 'watch-kubernetes']) {
     const at = join(CHART, '..', '..', 'kustomize', folder);
     const { resources } = parse(readFileSync(join(at, 'kustomization.yaml'), 'utf8')) as {
       resources: string[];
@@ -337,10 +366,34 @@ t.test('Helm itself gives the same', { skip: onPath('helm') === undefined && 'no
     const helm = (...args: string[]): string =>
       execFileSync('helm', [...args, CHART, '--values', file], { encoding: 'utf8' });
     t.match(helm('lint', '--strict'), /0 chart\(s\) failed/);
-    const rendered = helm('template', 'damselfly', '--kube-version', '1.30.0');
+    const rendered = helm('template', 'damselfly', '--namespace', NAMESPACE, '--kube-version', '1.30.0');
     t.same(plain(rendered), plain([...renderChart(values).values()].join('---\n')), variant);
   }
 });
+
+t.test(
+  'kubectl puts the service account of the overlay for workloads into the trackers',
+  { skip: onPath('kubectl') === undefined && 'no kubectl' },
+  async (t) => {
+    const overlay = join(CHART, '..', '..', 'kustomize', 'watch-kubernetes');
+    const built = parseAllDocuments(execFileSync('kubectl', ['kustomize', overlay], { encoding: 'utf8' }));
+    const objects = built.map((document) => document.toJS() as KubernetesObject);
+    const trackers = ofKind(objects, 'StatefulSet');
+    const tracker = trackers.find(({ metadata }) => metadata.name === 'damselfly-tracker');
+    const chosen = renderChart({ tracker: { watchKubernetes: 'annotated' } });
+    const [wanted] = ofKind(readObjects(chosen.get('tracker.yaml') ?? ''), 'StatefulSet');
+    const [has, should] = [tracker, wanted].map((each) => {
+      const { containers, volumes } = each?.spec.template.spec ?? {};
+      const ours = ({ name }: { readonly name: string }): boolean => name === 'kubernetes';
+      return [volumes?.find(ours), containers?.[0]?.volumeMounts.find(ours)];
+    });
+    t.same(has, should);
+    t.match(tracker?.spec.template.spec.containers[0]?.env, [
+      { name: 'DAMSELFLY_WATCH_KUBERNETES', value: 'annotated' },
+    ]);
+    t.equal(ofKind(objects, 'ClusterRole').length, 1);
+  },
+);
 
 t.test(
   'kubectl builds the plain manifests',

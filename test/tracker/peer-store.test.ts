@@ -17,19 +17,15 @@ t.test('memory: one tracker', async (t) => {
   });
 });
 
-t.test(
-  'Redis: two trackers',
-  { skip },
-  async (t) => {
-    peerStoreContract(t, async (t) => {
-      const redis = await startRedis();
-      t.teardown(() => redis.close());
-      const [a, b] = [await startOffice(t, redis.url), await startOffice(t, redis.url)];
-      await until(async () => (await isShared(a)) && (await isShared(b)), 'both share');
-      return { a, b };
-    });
-  },
-);
+t.test('Redis: two trackers', { skip }, async (t) => {
+  peerStoreContract(t, async (t) => {
+    const redis = await startRedis();
+    t.teardown(() => redis.close());
+    const [a, b] = [await startOffice(t, redis.url), await startOffice(t, redis.url)];
+    await until(async () => (await isShared(a)) && (await isShared(b)), 'both share');
+    return { a, b };
+  });
+});
 
 t.test('what a tracker that is gone left at blobs that nobody looks at is swept', { skip }, async (t) => {
   const redis = await startRedis();
@@ -39,7 +35,8 @@ t.test('what a tracker that is gone left at blobs that nobody looks at is swept'
   const dead = 'dead'.padEnd(16, '0');
   const nodes = Array.from({ length: 700 }, (_, index) => [`${dead}/${index}`, 'a{}']).flat();
   await client.hset('damselfly:blob:sha256:large', ...nodes);
-  for (let blob = 0; blob < 50; blob++) await client.hset(`damselfly:blob:sha256:${blob}`, `${dead}/x`, 'a{}');
+  for (let blob = 0; blob < 50; blob++)
+    await client.hset(`damselfly:blob:sha256:${blob}`, `${dead}/x`, 'a{}');
   await client.set('damselfly:settings-of-others', 'stay');
   const office = await startOffice(t, redis.url);
   const holder = await office.join('holder');

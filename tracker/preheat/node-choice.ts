@@ -13,7 +13,9 @@ export type NodeChoice =
   /** Of the zone and of those within it. */
   | { readonly kind: 'zone'; readonly zone: string }
   /** Without a value: whatever it is. */
-  | { readonly kind: 'label'; readonly key: string; readonly value?: string };
+  | { readonly kind: 'label'; readonly key: string; readonly value?: string }
+  /** A batch of a staged rollout, which has chosen its machines itself. */
+  | { readonly kind: 'plan'; readonly batch: string };
 
 /** Of a member, what it can be chosen by. */
 export interface Choosable {
@@ -36,6 +38,8 @@ export function parseNodeChoice(text: string): NodeChoice {
   if (zone !== undefined) return { kind: 'zone', zone };
   const [, key, value] = /^label=([A-Za-z0-9][A-Za-z0-9._/-]*)(?:=([A-Za-z0-9._/-]*))?$/.exec(text) ?? [];
   if (key !== undefined) return { kind: 'label', key, ...(value === undefined ? {} : { value }) };
+  const batch = /^plan=([0-9/]{1,60})$/.exec(text)?.[1];
+  if (batch !== undefined) return { kind: 'plan', batch };
   const size = batchSize(text);
   if (size === undefined) {
     const expected = 'expected supernodes, all, a number, a share such as 10%, zone=NAME, label=KEY=VALUE';
@@ -69,6 +73,8 @@ export function chooseNodes(choice: NodeChoice, members: readonly Choosable[], k
   const nodes = members.filter(({ role }) => role === 'node');
   const spread = acrossZones(rendezvousRank(key, nodes));
   switch (choice.kind) {
+    case 'plan':
+      return [];
     case 'all':
       return idsOf(spread);
     case 'count':
