@@ -15,7 +15,6 @@ import { kustomizeFiles } from '../../scripts/manifests/kustomize.ts';
 import { readManifest } from '../../scripts/packages/manifest.ts';
 import { supernodeConfig } from '../../supernode/config.ts';
 import { trackerConfig } from '../../tracker/config.ts';
-import { WATCHED_KINDS } from '../../tracker/kubernetes/watch-kubernetes.ts';
 import { onPath } from '../helpers/clients/client.ts';
 import {
   type Container,
@@ -153,34 +152,6 @@ for (const [variant, values] of VARIANTS) {
         checkSettings(t, pod, claims, maps);
       });
     }
-
-    await t.test('who asks the API server is allowed to, and nobody else', async (t) => {
-      const accounts = ofKind(objects, 'ServiceAccount').map(({ metadata }) => metadata.name);
-      for (const { spec } of workloads(objects)) {
-        const { containers, serviceAccountName, volumes } = spec.template.spec;
-        t.ok(accounts.includes(serviceAccountName), serviceAccountName);
-        const asks = volumes.find(({ projected }) => projected !== undefined)?.name;
-        const bound = ofKind(objects, 'ClusterRoleBinding').flatMap(({ subjects }) => subjects);
-        t.equal(
-          asks !== undefined,
-          bound.some(({ name }) => name === serviceAccountName),
-        );
-        const mounted = containers
-          .flatMap(({ volumeMounts }) => volumeMounts)
-          .find(({ name }) => name === asks);
-        t.equal(mounted?.mountPath, asks && '/var/run/secrets/kubernetes.io/serviceaccount');
-      }
-      const roles = ofKind(objects, 'ClusterRole');
-      for (const { metadata, roleRef, subjects } of ofKind(objects, 'ClusterRoleBinding')) {
-        t.ok(
-          roles.some((role) => role.metadata.name === roleRef.name),
-          metadata.name,
-        );
-        t.ok(subjects.every(({ namespace }) => namespace === NAMESPACE));
-      }
-      const asked = roles.flatMap(({ rules }) => rules.flatMap(({ resources }) => resources));
-      t.same(asked, roles.length > 0 ? [...WATCHED_KINDS] : [], 'what the tracker watches');
-    });
 
     await t.test('members dial trackers that there are', async (t) => {
       const [trackers] = ofKind(objects, 'StatefulSet').filter(
@@ -370,30 +341,6 @@ t.test('Helm itself gives the same', { skip: onPath('helm') === undefined && 'no
     t.same(plain(rendered), plain([...renderChart(values).values()].join('---\n')), variant);
   }
 });
-
-t.test(
-  'kubectl puts the service account of the overlay for workloads into the trackers',
-  { skip: onPath('kubectl') === undefined && 'no kubectl' },
-  async (t) => {
-    const overlay = join(CHART, '..', '..', 'kustomize', 'watch-kubernetes');
-    const built = parseAllDocuments(execFileSync('kubectl', ['kustomize', overlay], { encoding: 'utf8' }));
-    const objects = built.map((document) => document.toJS() as KubernetesObject);
-    const trackers = ofKind(objects, 'StatefulSet');
-    const tracker = trackers.find(({ metadata }) => metadata.name === 'damselfly-tracker');
-    const chosen = renderChart({ tracker: { watchKubernetes: 'annotated' } });
-    const [wanted] = ofKind(readObjects(chosen.get('tracker.yaml') ?? ''), 'StatefulSet');
-    const [has, should] = [tracker, wanted].map((each) => {
-      const { containers, volumes } = each?.spec.template.spec ?? {};
-      const ours = ({ name }: { readonly name: string }): boolean => name === 'kubernetes';
-      return [volumes?.find(ours), containers?.[0]?.volumeMounts.find(ours)];
-    });
-    t.same(has, should);
-    t.match(tracker?.spec.template.spec.containers[0]?.env, [
-      { name: 'DAMSELFLY_WATCH_KUBERNETES', value: 'annotated' },
-    ]);
-    t.equal(ofKind(objects, 'ClusterRole').length, 1);
-  },
-);
 
 t.test(
   'kubectl builds the plain manifests',

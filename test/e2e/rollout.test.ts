@@ -85,7 +85,7 @@ stages:
   stage.cleanup.defer(() => tracker.stop());
   while ((await listed()) === undefined) deadline.throwIfAborted();
 
-  // A pause that was long has not become shorter: the plan is changed by a new one.
+  // A plan is not changed: another one takes its place.
   t.match(await listed(), { state: 'stopped', stages: [{ done: 1 }, { machines: 0 }] });
   t.match(await dfgetPreheat(cluster, '--cancel', String(id)), { code: 0, events: [{ state: 'canceled' }] });
   await writeFile(file, text.replace('pause: 1h', 'pause: 1ms'));

@@ -110,7 +110,7 @@ t.test('a plan outlives a kill while its job is at work', async (t) => {
   const { id: number } = await first.plans.create({ images: [IMAGE], stages: [{ nodes: 'all' }] });
   t.match(first.plans.get(number), { state: 'stopped' }, 'nobody is there yet');
   first.jobs.joined({ id: id(1), role: 'node', host: 'node', port: 1, zone: '' }, () => {});
-  first.plans.change(number, 'resume');
+  await first.plans.change(number, 'resume');
   await first.pass(1_000);
   const { job } = first.plans.get(number) ?? {};
   t.ok(job);
@@ -119,6 +119,19 @@ t.test('a plan outlives a kill while its job is at work', async (t) => {
   t.equal(second.plans.get(number)?.job, job);
   await second.pass(15_000);
   t.match(second.plans.get(number), { state: 'succeeded' });
+});
+
+t.test('a plan that was stopped stays so, whatever happens to its tracker then', async (t) => {
+  const records = createMemoryKeyValue();
+  const { join, pass, plans } = await open(records);
+  join(1);
+  const { id: number } = await plans.create({ images: [IMAGE], stages: STAGES });
+  await pass(1_000);
+  t.match(await plans.change(number, 'stop'), { state: 'stopped' });
+  t.match((await open(records.crash(0))).plans.get(number), { state: 'stopped' });
+  records.failBatches('EIO');
+  await t.rejects(plans.change(number, 'cancel'), { code: 'STORE_FAILED' });
+  t.match(plans.get(number), { state: 'canceled' }, 'it does not run in any case');
 });
 
 t.test('the health URL is asked itself: a redirect is no yes, another server is none of ours', async (t) => {
@@ -136,7 +149,7 @@ t.test('the health URL is asked itself: a redirect is no yes, another server is 
   t.match(plans.get(number), { state: 'stopped', why: { code: 'PLAN_STOPPED', message: /answered 302/ } });
   t.same(health.asked, Array(3).fill('/ok?a=b'));
   health.answer = 200;
-  plans.change(number, 'resume');
+  await plans.change(number, 'resume');
   await until(() => plans.get(number)?.state !== 'running', pass);
   t.match(plans.get(number), { state: 'succeeded' });
 });

@@ -37,9 +37,12 @@ export function addPlansApi(
 }
 
 /** The plan that a path names. @throws JOB_UNKNOWN */
-function known(params: unknown, find: (id: number) => PlanView | undefined): PlanView {
+async function known(
+  params: unknown,
+  find: (id: number) => PlanView | undefined | Promise<PlanView | undefined>,
+): Promise<PlanView> {
   const { id } = params as { readonly id: string };
-  const plan = /^\d{1,15}$/.test(id) ? find(Number(id)) : undefined;
+  const plan = /^\d{1,15}$/.test(id) ? await find(Number(id)) : undefined;
   if (plan !== undefined) return plan;
   throw new DamselflyError('JOB_UNKNOWN', `this tracker has no plan ${id.slice(0, 20)}`);
 }

@@ -93,10 +93,11 @@ export class PreheatPlans {
   }
 
   /**
+   * What is asked for outlives the process when the answer is there.
    * @returns undefined when there is none of that number
-   * @throws PLAN_STOPPED when it is over
+   * @throws PLAN_STOPPED when it is over, STORE_* when that could not be noted
    */
-  change(id: number, act: 'stop' | 'resume' | 'cancel'): PlanView | undefined {
+  async change(id: number, act: 'stop' | 'resume' | 'cancel'): Promise<PlanView | undefined> {
     const before = this.#core.get(id);
     if (before !== undefined && isPlanOver(before) && act !== 'cancel') {
       throw new DamselflyError(
@@ -107,6 +108,7 @@ export class PreheatPlans {
     const plan = this.#decide((core, nowMs) => core[act](id, nowMs));
     if (plan === undefined) return undefined;
     this.#deps.log.info({ plan: id, act }, 'preheat plan: somebody asks');
+    await this.#save();
     return viewOfPlan(plan);
   }
 
@@ -176,7 +178,7 @@ export class PreheatPlans {
       case 'resume':
       case 'cancel': {
         const { act, id } = question;
-        const plan = act === 'get' ? this.get(id) : this.change(id, act);
+        const plan = act === 'get' ? this.get(id) : await this.change(id, act);
         if (plan !== undefined) return [plan];
         throw new DamselflyError('JOB_UNKNOWN', `this tracker has no plan ${id}`);
       }
