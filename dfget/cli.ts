@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   top: async () => (await import('./commands/top.ts')).topCommand(),
   settings: async () => (await import('./commands/settings.ts')).settingsCommand(),
   cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
+  store: async () => (await import('./commands/store.ts')).storeCommand(),
   setup: async () => (await import('./commands/setup.ts')).setupCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),

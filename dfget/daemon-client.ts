@@ -4,7 +4,8 @@ import { Readable } from 'node:stream';
 import { arrayBuffer, json, text } from 'node:stream/consumers';
 import type { BlobRequest, BlobSource } from '../lib/core/blob-source.ts';
 import { abortedError, DamselflyError, ERROR_CODES, type ErrorCode, type Facts } from '../lib/core/errors.ts';
-import type { PreheatAnswer } from '../lib/transfer/preheat/preheat-questions.ts';
+import type { PlanAnswer, PreheatAnswer } from '../lib/transfer/preheat/preheat-questions.ts';
+import type { PlanQuestion } from '../lib/wire/plan-messages.ts';
 import type { PreheatQuestion } from '../lib/wire/preheat-messages.ts';
 import {
   type CacheListing,
@@ -72,6 +73,8 @@ export interface DaemonClient extends BlobSource {
     tracker: string | undefined,
     signal: AbortSignal,
   ): Promise<PreheatAnswer>;
+  /** The same about plans. */
+  plans(question: PlanQuestion, tracker: string | undefined, signal: AbortSignal): Promise<PlanAnswer>;
   /** Puts a blob into the store. @returns whether it was new @throws DIGEST_MISMATCH, STORE_* */
   putBlob(
     digest: string,
@@ -170,6 +173,8 @@ export function createDaemonClient(socketPath: string, traceparent?: string): Da
     collect: async (signal) => (await askJson('/v1/cache/gc', signal, {})) as Collected,
     preheats: async (question, tracker, signal) =>
       (await askJson('/v1/preheats', signal, { question, tracker })) as PreheatAnswer,
+    plans: async (question, tracker, signal) =>
+      (await askJson('/v1/plans', signal, { question, tracker })) as PlanAnswer,
     async putBlob(digest, size, bytes, signal) {
       const headers = { 'content-type': 'application/octet-stream', 'content-length': String(size) };
       const path = `/v1/cache/blobs/${digest}?size=${size}`;

@@ -215,8 +215,8 @@ dfget settings set upload-rate=5MB/s --zone eu-1
 dfget settings unset upload-rate --zone eu-1
 \`\`\`
 
-They win over flags, environment and file; what is set for a zone wins over what is set for all nodes, and for a node over
-both. A wrong value is refused before anybody is told. A node that cannot do what it is told, for example one of another
+They win over flags, environment and file; what is set for a zone counts in the zones within it too and wins over
+what is set for a zone around it and for all nodes, what is set for a node over all of these. A wrong value is refused before anybody is told. A node that cannot do what it is told, for example one of another
 version, does nothing of it and says so as above, with \`source="cluster"\`. Supernodes and trackers follow their own settings
 only, \`damselfly up\` and trackers take new ones at their next start.
 

@@ -3,6 +3,8 @@ import { defaultDataDir, settings } from '../lib/config/common.ts';
 import { setting } from '../lib/config/load.ts';
 import { type Networks, parseNetworks } from '../lib/config/networks.ts';
 import { address, redisUrl, refuse } from '../lib/config/values.ts';
+import { DamselflyError } from '../lib/core/errors.ts';
+import type { KubernetesScope } from './kubernetes/watch-kubernetes.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
 
@@ -28,6 +30,23 @@ const networks = () =>
       (text, context): Networks =>
         parseNetworks(text) ?? refuse(context, 'networks, such as 10.0.0.0/8,fd00::/8'),
     );
+
+/** `annotated`, or `shop,web`. */
+const kubernetesScope = () =>
+  z.string().transform((text, context): KubernetesScope => {
+    if (text === 'annotated') return { namespaces: [] };
+    const namespaces = text.split(',').map((name) => name.trim());
+    if (namespaces.every((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name))) return { namespaces };
+    return refuse(context, 'annotated, or namespaces such as shop,web');
+  });
+
+function parseOrigin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol) && text.replace(/\/$/, '') === url.origin) {
+    return url.origin;
+  }
+  throw new DamselflyError('CONFIG_INVALID', 'expected an origin, such as https://prometheus.corp');
+}
 
 /** Settings of `damselfly tracker`: flag, DAMSELFLY_* variable or /etc/damselfly/tracker.yaml. */
 export const trackerConfig = z.object({
@@ -85,6 +104,11 @@ export const trackerConfig = z.object({
       help: 'whom images are brought to when a job does not say, such as those of webhooks (default: supernodes)',
     },
   ),
+  preheatHealth: setting(z.array(parsed(parseOrigin)).default([]), {
+    argument: '<origin>',
+    repeat: true,
+    help: 'a server whose URLs the gate of a preheat plan may have asked, such as https://prometheus.corp; repeatable (default: none)',
+  }),
   apiKeyFile: setting(z.string().min(1).optional(), {
     argument: '<path>',
     help: 'keys for the API: lines "bearer TOKEN", "basic USER:PASSWORD" or "header NAME: VALUE"; read again when it changes (default: only members and this machine may use it)',
@@ -92,6 +116,18 @@ export const trackerConfig = z.object({
   peerStore: setting(redisUrl().optional(), {
     argument: '<memory|url>',
     help: 'where trackers share who has what, and leases: redis://:PASSWORD@host:6379/0, rediss:// or unix:///path; any of them then answers for any blob (default: memory, each by itself)',
+  }),
+  watchKubernetes: setting(kubernetesScope().optional(), {
+    argument: '<annotated|namespace,...>',
+    help: 'preheat the images of Deployments, DaemonSets and StatefulSets as soon as they name them: of those with the annotation damselfly.io/preheat: "true", or of all in these namespaces but for those that say "false" (default: off)',
+  }),
+  kubernetesApi: setting(z.url({ protocol: /^https?$/ }).optional(), {
+    argument: '<url>',
+    help: 'the API server of --watch-kubernetes (default: that of the cluster whose pod this is)',
+  }),
+  kubernetesAccount: setting(z.string().min(1).optional(), {
+    argument: '<folder>',
+    help: 'with the files token and ca.crt of the service account for it (default: where Kubernetes puts them in a pod)',
   }),
   zoneCidr: settings.zoneCidr,
   joinToken: settings.joinToken,

@@ -13,7 +13,6 @@ import { shownCertificate } from '../lib/security/system/mutual-tls.ts';
 import { CONTROL_PATH, MAX_CONTROL_BYTES } from '../lib/wire/control-messages.ts';
 import { CloseCode, ControlSession, type ControlSessionDeps } from './control-session.ts';
 import { listen } from './listen.ts';
-import type { PeerStore } from './peer-store/peer-store.ts';
 
 /** How long members have to answer a closing handshake before their sockets are cut. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -37,7 +36,12 @@ export interface ControlServer {
  * @throws CONFIG_INVALID when the address cannot be listened on
  */
 export async function createControlServer(
-  deps: ControlSessionDeps & { readonly peerStore: Pick<PeerStore, 'notes'> },
+  deps: ControlSessionDeps & {
+    /** For `/readyz`: what is wrong now. */
+    readonly notes: () => readonly string[];
+    /** A member has come to this address of this machine. */
+    readonly reachedAt: (address: string | undefined) => void;
+  },
   address: ListenAddress,
 ): Promise<ControlServer> {
   const { log, metrics, clock, credentials } = deps;
@@ -66,7 +70,7 @@ export async function createControlServer(
       return endJson(response, listening ? 200 : 503, {
         status,
         checks: { listening },
-        notes: [...(credentials === undefined ? INSECURE : []), ...deps.peerStore.notes],
+        notes: [...(credentials === undefined ? INSECURE : []), ...deps.notes()],
       });
     }
     if (path === '/metrics') {
@@ -86,6 +90,7 @@ export async function createControlServer(
     if (closing !== undefined) return refuseUpgrade(socket, '503 Service Unavailable');
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
+    deps.reachedAt(request.socket.localAddress);
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       new ControlSession(
         wsControlLink(webSocket, { accepted: socket }),

@@ -16,6 +16,7 @@ import { isPreheatMessage } from '../lib/wire/preheat-codec.ts';
 import type { AnnounceQueue, Announcer } from './announce-queue.ts';
 import { HEARTBEAT_MS, type MemberSession, type Members } from './members.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import type { PreheatPlans } from './preheat/plans/preheat-plans.ts';
 import type { PreheatJobs } from './preheat/preheat-jobs.ts';
 
 /** A member that does not read what it asked for is dropped; it can dial again. */
@@ -45,6 +46,8 @@ export interface ControlSessionDeps {
   readonly wallClockMs: () => number;
   /** Jobs that members take part in. @default none */
   readonly preheat?: Pick<PreheatJobs, 'joined' | 'heard'> | undefined;
+  /** Staged rollouts of which people on members' machines ask. @default none */
+  readonly plans?: Pick<PreheatPlans, 'heard'> | undefined;
 }
 
 /** One member's control connection, from its hello to its end. */
@@ -146,7 +149,9 @@ export class ControlSession implements MemberSession, Announcer {
     }
     members.seen(this.#id);
     if (isPreheatMessage(message)) {
-      if (this.#deps.preheat?.heard(this.#id, message) === false) {
+      const { plans, preheat } = this.#deps;
+      const isPlan = message.type === 'plan-ask' || message.type === 'plan-told';
+      if ((isPlan ? plans?.heard(this.#id, message) : preheat?.heard(this.#id, message)) === false) {
         this.#refuse('malformed', `unexpected ${message.type}`);
       }
       return;

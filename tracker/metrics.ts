@@ -48,8 +48,12 @@ export function createTrackerMetrics(options: { readonly defaults?: boolean } = 
     ]),
     preheatEvents: counter(
       'preheat_events_total',
-      'Events that registries and Harbor told of: made a job or joined one (job), are about nothing that is preheated (ignored), or could not become a job (dropped)',
+      'Events that registries, Harbor and Kubernetes told of: made a job or joined one (job), are about nothing that is preheated (ignored), or could not become a job (dropped)',
       ['outcome'],
+    ),
+    kubernetesLists: gauge(
+      'kubernetes_lists',
+      'Lists of workloads that are watched at the API server of Kubernetes (--watch-kubernetes)',
     ),
     refused: counter('refused_total', 'Requests and connections refused', ['reason']),
   };

@@ -25,7 +25,9 @@ import { BittorrentShares } from './bittorrent-shares.ts';
 import { BittorrentSwarms } from './bittorrent-swarms.ts';
 import { type ControlServer, createControlServer } from './control-server.ts';
 import { createEnrolmentRoutes } from './enrolment-routes.ts';
+import type { KubernetesDeps, KubernetesScope, KubernetesWatch } from './kubernetes/watch-kubernetes.ts';
 import { createLiveRoutes, type LiveRoutes } from './live/live-routes.ts';
+import { livePreheats } from './live/preheat-list.ts';
 import { WatchCluster } from './live/watch-cluster.ts';
 import { Members } from './members.ts';
 import { createTrackerMetrics } from './metrics.ts';
@@ -35,6 +37,8 @@ import { createShareRoutes } from './share-routes.ts';
 
 /** No tracker grants as many. */
 const LEASES_PER_MS = 1000;
+/** Of the newest jobs and plans, those that the live page is made from. */
+const SHOWN_JOBS = 20;
 
 export interface TrackerDeps {
   readonly log: Logger;
@@ -67,6 +71,11 @@ export interface TrackerOptions extends ApiOptions {
   readonly liveToken?: string | undefined;
   /** URL of the Redis through which trackers share peers and leases, with its password. @default none: memory alone */
   readonly peerStore?: string | undefined;
+  /** Workloads of Kubernetes whose images are preheated. @default none */
+  readonly watchKubernetes?: KubernetesScope | undefined;
+  /** See {@link KubernetesOptions}. */
+  readonly kubernetesApi?: string | undefined;
+  readonly kubernetesAccount?: string | undefined;
   /** Zones of members that name none, by their addresses. @default none */
   readonly zoneCidr?: readonly ZoneRule[];
   /** Metrics of the process itself; off where several trackers share one. @default true */
@@ -114,17 +123,23 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let announce: AnnounceServer | undefined;
   let admin: AdminServer | undefined;
   let live: LiveRoutes | undefined;
+  let kubernetes: KubernetesWatch | undefined;
+  const notes = (): readonly string[] => [...peerStore.notes, ...(kubernetes?.notes ?? [])];
   try {
+    kubernetes = await openKubernetes({ log, clock, rng, metrics, jobs: api.jobs }, options);
     control = await createControlServer(
       {
-        ...{ log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials, peerStore },
+        ...{ log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials },
+        ...{ notes, reachedAt: (address) => peerStore.reachedAt(address) },
         zoneOf: zoneFinder(options.zoneCidr ?? []),
         preheat: api.jobs,
+        plans: api.plans,
       },
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
-    const cluster = new WatchCluster({ clock, members, wallClockMs });
+    const preheats = () => livePreheats(api.jobs.list(SHOWN_JOBS), api.plans.list(SHOWN_JOBS));
+    const cluster = new WatchCluster({ clock, members, wallClockMs, preheats });
     members.listen(cluster);
     live = createLiveRoutes({ clock, cluster, log, token: options.liveToken });
     const { answers: showsCluster } = live;
@@ -154,11 +169,12 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
         token: loadAdminToken(options.adminTokenFile),
         registry,
         checks: () => ({ listening: true }),
-        moreNotes: () => peerStore.notes,
+        moreNotes: notes,
       });
     }
   } catch (error) {
     live?.close();
+    await kubernetes?.close();
     await control?.close();
     await announce?.close();
     forgetTrust?.();
@@ -173,6 +189,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     live.close();
+    await kubernetes?.close();
     await peerStore.close();
     await Promise.all([control.close(), announce.close(), admin?.close()]);
     forgetTrust?.();
@@ -197,6 +214,17 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       return closing;
     },
   };
+}
+
+/** @throws CONFIG_INVALID */
+async function openKubernetes(
+  deps: KubernetesDeps,
+  { kubernetesAccount: account, kubernetesApi: api, watchKubernetes: scope }: TrackerOptions,
+): Promise<KubernetesWatch | undefined> {
+  if (scope === undefined) return undefined;
+  // Loaded by trackers that watch one.
+  const { watchKubernetes } = await import('./kubernetes/watch-kubernetes.ts');
+  return watchKubernetes(deps, { ...scope, api, account });
 }
 
 /** Members hear of what the authority signs, and of settings that a new one vouches for. @returns ends it */

@@ -1,12 +1,13 @@
 import { Command } from 'commander';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes } from '../../lib/config/units.ts';
-import { DamselflyError } from '../../lib/core/errors.ts';
+import { DamselflyError, hasCode } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
 import type { JobView, PreheatWishText } from '../../lib/wire/preheat-messages.ts';
 import type { DaemonClient } from '../daemon-client.ts';
 import { type FollowedJob, followJobs } from '../follow-jobs.ts';
 import { createPreheatProgress } from '../preheat-progress.ts';
+import { listPlans, printPlans, resumePlan, rollOut, stopPlan } from './preheat-plan.ts';
 import { type DaemonFlags, withDaemon } from './with-daemon.ts';
 
 interface PreheatFlags extends DaemonFlags {
@@ -21,6 +22,9 @@ interface PreheatFlags extends DaemonFlags {
   readonly detach?: boolean;
   readonly list?: boolean;
   readonly cancel?: string;
+  readonly plan?: string;
+  readonly stop?: string;
+  readonly resume?: string;
 }
 
 const EXAMPLES = `
@@ -30,12 +34,14 @@ Examples:
   dfget preheat harbor.corp/team/app:v2 --nodes 10%                 a share of the nodes, from all zones alike
   dfget preheat harbor.corp/team/app:v2 --nodes label=pool=gpu --batch 50 --pause 1m
   dfget preheat harbor.corp/team/app --tags 'v2.*' --platform linux/amd64 --platform linux/arm64
+  dfget preheat --plan rollout.yaml                                 stage by stage, as docs/PREHEAT.md says
   dfget preheat --list
   dfget preheat --cancel 12
+  dfget preheat --resume 13                                         a plan that was stopped goes on
 
 The jobs are the tracker's: they go on when this command is interrupted. Images are read with the credentials that the
 supernodes and nodes have for the registry. The command ends with 0 when every machine has every blob, with 1 when a job
-failed or was canceled.
+failed or was canceled, or a plan was stopped.
 `;
 
 /** `dfget preheat IMAGE...` */
@@ -60,8 +66,11 @@ export function preheatCommand(): Command {
     .option('--rate <rate>', 'most that each machine fetches, on average over the blobs, such as 20MiB/s')
     .option('--timeout <time>', 'of the whole job (default: 1h)')
     .option('--detach', 'print the numbers of the jobs and do not wait')
-    .option('--list', 'show the newest jobs')
-    .option('--cancel <number>', 'end a job; what is fetched stays')
+    .option('--plan <file>', 'a staged rollout: images, groups of machines, gate (YAML)')
+    .option('--list', 'show the newest plans and jobs')
+    .option('--stop <number>', 'stop a plan: nothing new begins until it is resumed')
+    .option('--resume <number>', 'go on with a plan that was stopped')
+    .option('--cancel <number>', 'end a job or a plan; what is fetched stays')
     .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
     .option('--json', 'print one JSON object a line: progress events, then the jobs')
     .addHelpText('after', EXAMPLES)
@@ -69,11 +78,16 @@ export function preheatCommand(): Command {
       await withDaemon(flags, async (client, signal) => {
         if (flags.list === true) {
           const { jobs } = await client.preheats({ act: 'list' }, undefined, signal);
+          printPlans(await listPlans(client, signal), flags);
           print(jobs, flags);
-        } else if (flags.cancel !== undefined) {
-          const id = Number(flags.cancel);
-          if (!Number.isSafeInteger(id) || id < 0) throw wrong('--cancel takes the number of a job');
-          print((await client.preheats({ act: 'cancel', id }, undefined, signal)).jobs, flags);
+        } else if (flags.cancel !== undefined) await cancel(client, flags, signal);
+        else if (flags.stop !== undefined) {
+          await stopPlan(client, numberOf('--stop', flags.stop), flags, signal);
+        } else if (flags.resume !== undefined) {
+          await resumePlan(client, numberOf('--resume', flags.resume), flags, signal);
+        } else if (flags.plan !== undefined) {
+          if (images.length > 0) throw wrong('the images of a plan are in its file');
+          await rollOut(client, flags.plan, flags, signal);
         } else if (images.length === 0) throw wrong('name at least one image');
         else await preheat(client, images, flags, signal);
       });
@@ -117,6 +131,23 @@ async function preheat(
     if (!json) process.stderr.write(`the tracker goes on with job ${numbers}; see dfget preheat --list\n`);
     throw error;
   }
+}
+
+/** Jobs and plans have their numbers from the same row. */
+async function cancel(client: DaemonClient, flags: PreheatFlags, signal: AbortSignal): Promise<void> {
+  const id = numberOf('--cancel', flags.cancel);
+  try {
+    print((await client.preheats({ act: 'cancel', id }, undefined, signal)).jobs, flags);
+  } catch (error) {
+    if (!hasCode(error, 'JOB_UNKNOWN')) throw error;
+    printPlans((await client.plans({ act: 'cancel', id }, undefined, signal)).plans, flags);
+  }
+}
+
+function numberOf(flag: string, text = ''): number {
+  const id = Number(text);
+  if (text !== '' && Number.isSafeInteger(id) && id >= 0) return id;
+  throw wrong(`${flag} takes the number of a job or a plan`);
 }
 
 function wishOf(image: string, flags: PreheatFlags): PreheatWishText {

@@ -30,7 +30,7 @@ export function settingsCommand(): Command {
     if (argument !== undefined) {
       each
         .argument(argument)
-        .option('--zone <zone>', 'only nodes of this zone')
+        .option('--zone <zone>', 'only nodes of this zone and of those within it')
         .option('--node <id>', 'only nodes whose id begins like this')
         .addOption(trackerOption())
         .addOption(caDirOption());

@@ -47,7 +47,7 @@ export interface LocalApiDeps {
   readonly upstreams: Parameters<typeof askRegistries>[1];
   readonly pause: () => Pause;
   readonly cached: () => CacheApiDeps;
-  readonly preheats: () => Pick<PreheatQuestions, 'ask'>;
+  readonly preheats: () => Pick<PreheatQuestions, 'ask' | 'askPlans'>;
   /** Whether peers give blobs only to those that show the right to them. */
   readonly needsCapabilities: boolean;
   /** What happened lately. */

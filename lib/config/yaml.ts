@@ -15,7 +15,12 @@ export interface YamlFault {
 }
 
 export type YamlResult =
-  | { readonly kind: 'value'; readonly value: unknown }
+  | {
+      readonly kind: 'value';
+      readonly value: unknown;
+      /** Where the value at a path is, or what of the path is there; from 1 on. */
+      readonly lineOf: (path: readonly PropertyKey[]) => number;
+    }
   | { readonly kind: 'fault'; readonly fault: YamlFault };
 
 /**
@@ -37,11 +42,21 @@ export function readYaml(text: string): YamlResult {
   const shape = shapeFault(yaml, document);
   if (shape !== undefined) return fault(shape);
   try {
-    return { kind: 'value', value: document.toJS() as unknown };
+    const value = document.toJS() as unknown;
+    return { kind: 'value', value, lineOf: (path) => lineOf(document, lines, path) };
   } catch {
     // Aliases that would make much of little.
     return fault('TOO_MANY_ALIASES');
   }
+}
+
+function lineOf(document: Yaml.Document, lines: Yaml.LineCounter, path: readonly PropertyKey[]): number {
+  for (let length = path.length; length >= 0; length--) {
+    const node = document.getIn(path.slice(0, length), true) as Partial<Yaml.Node> | undefined;
+    const [start] = node?.range ?? [];
+    if (start !== undefined) return lines.linePos(start).line;
+  }
+  return 1;
 }
 
 function shapeFault(yaml: typeof Yaml, document: Yaml.Document): string | undefined {

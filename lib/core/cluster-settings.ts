@@ -1,4 +1,5 @@
 import type { PeerInfo } from './node.ts';
+import { isWithin } from './zones.ts';
 
 /** What an operator has set for the whole cluster, as one value: the newest replaces all before it. */
 export interface ClusterSettings {
@@ -6,7 +7,7 @@ export interface ClusterSettings {
   readonly atMs: number;
   /** Names of upstreams whose pulls go straight to the registry, or `all`. */
   readonly paused: readonly string[];
-  /** Settings of nodes that win over their own; of rules that fit a node, a later one wins. */
+  /** Settings of nodes that win over their own; of rules that fit a node, the one for the fewest nodes wins. */
   readonly rules?: readonly SettingsRule[];
   /** Who set them; absent where nobody proves who he is. See lib/security/signed-settings.ts. */
   readonly by?: SettingsSigner;
@@ -21,7 +22,7 @@ export interface SettingsSigner {
 
 /** Settings for some nodes. */
 export interface SettingsRule {
-  /** Nodes of this zone; absent: of any. */
+  /** Nodes of this zone and of those within it; absent: of any. */
   readonly zone?: string;
   /** Nodes whose id begins like this; absent: any. */
   readonly node?: string;
@@ -49,8 +50,9 @@ export function valuesFor(
   { rules = [] }: Pick<ClusterSettings, 'rules'>,
 ): Readonly<Record<string, string>> {
   const fits = ({ node, zone: ofZone }: SettingsRule): boolean =>
-    (ofZone === undefined || ofZone === zone) && (node === undefined || id.startsWith(node));
-  return Object.assign({}, ...rules.filter(fits).map(({ values }) => values)) as Record<string, string>;
+    (ofZone === undefined || isWithin(zone, ofZone)) && (node === undefined || id.startsWith(node));
+  const fitting = widestFirst(rules.filter(fits));
+  return Object.assign({}, ...fitting.map(({ values }) => values)) as Record<string, string>;
 }
 
 /** The rules with one more change; those for more nodes come before those for fewer. @param unset names */
@@ -65,9 +67,17 @@ export function changedRules(
   const others = rules.filter((rule) => !same(rule));
   const target = { ...(zone === undefined ? {} : { zone }), ...(node === undefined ? {} : { node }) };
   const all = Object.keys(values).length === 0 ? others : [...others, { ...target, values }];
-  const narrowness = (rule: SettingsRule): number =>
-    (rule.node === undefined ? 0 : 2) + (rule.zone === undefined ? 0 : 1);
-  return all.toSorted((a, b) => narrowness(a) - narrowness(b));
+  return widestFirst(all);
+}
+
+/** A rule that names nodes is narrower than any zone, a zone within another narrower than that. */
+function widestFirst(rules: readonly SettingsRule[]): readonly SettingsRule[] {
+  const depth = ({ zone }: SettingsRule): number => {
+    if (zone === undefined) return 0;
+    return zone === '' ? 1 : 1 + zone.split('/').length;
+  };
+  const named = ({ node }: SettingsRule): number => (node === undefined ? 0 : 1);
+  return rules.toSorted((a, b) => named(a) - named(b) || depth(a) - depth(b));
 }
 
 function textOf({ paused, rules = [] }: ClusterSettings): string {

@@ -48,6 +48,10 @@ export const ERROR_CODES = {
   JOB_REFUSED: { status: 429, meaning: 'a tracker takes no such job now, or nobody is there to do it' },
   JOB_UNKNOWN: { status: 404, meaning: 'the tracker has no job of that number' },
   JOB_TIMEOUT: { status: 504, meaning: 'a job was not done in the time that it was given' },
+  PLAN_STOPPED: {
+    status: 409,
+    meaning: 'a staged rollout does not go on: its gate or somebody has stopped it, or it is over',
+  },
   CALLER_REFUSED: {
     status: 401,
     meaning: 'the caller has not proved that it may ask this of a tracker; see docs/PREHEAT.md',

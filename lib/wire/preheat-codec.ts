@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Digest, isDigest } from '../core/digest.ts';
 import { MAX_BLOB_BYTES } from '../core/geometry.ts';
+import { planSchemas } from './plan-codec.ts';
 import {
   JOB_STATES,
   MAX_AUTHORIZATION_CHARS,
@@ -158,6 +159,7 @@ export const preheatSchemas = {
   'preheat-progress': progress,
   'preheat-ask': ask,
   'preheat-told': told,
+  ...planSchemas,
 };
 
 export function isPreheatMessage(message: { readonly type: string }): message is PreheatMessage {

@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts';
+import type { PlanMessage } from './plan-messages.ts';
 
 /**
  * What trackers and members say about preheating, that is bringing blobs to machines before any client asks. A tracker
@@ -82,6 +83,7 @@ export interface JobView {
 }
 
 export type PreheatMessage =
+  | PlanMessage
   /** Member to tracker, after each welcome: by what, besides its zone, it can be chosen. */
   | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> }
   /** Tracker to one member: what is this image? Answered by `preheat-resolved`, one for each image. */

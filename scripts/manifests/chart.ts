@@ -5,13 +5,16 @@ import { renderTemplate } from './go-template.ts';
 
 export const CHART = join(import.meta.dirname, '..', '..', 'deploy', 'helm', 'damselfly');
 
+/** Where docs/KUBERNETES.md installs it, and what the plain manifests say. */
+export const NAMESPACE = 'damselfly';
+
 /** Values of a chart; those given win over its own, lists as a whole. */
 export type Values = Readonly<Record<string, unknown>>;
 
 /** What each template of the chart becomes, by the name of its file; those that come out empty are left out. */
 export function renderChart(given: Values = {}): Map<string, string> {
   const own = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as Values;
-  const data = { Values: merged(own, given) };
+  const data = { Values: merged(own, given), Release: { Namespace: NAMESPACE } };
   const rendered = new Map<string, string>();
   for (const name of readdirSync(join(CHART, 'templates')).sort()) {
     const text = renderTemplate(readFileSync(join(CHART, 'templates', name), 'utf8'), data);

@@ -6,11 +6,16 @@ const HEAD = '# Written by `npm run manifests` from deploy/helm/damselfly: chang
 /** The one template whose kind not every cluster knows. */
 const MONITORS = 'service-monitor.yaml';
 
+/** Trackers that watch the API server need rights that a base should not ask for. */
+const RIGHTS = 'rbac.yaml';
+
 /** The plain manifests: what the chart gives with its own values, by path. */
 export function kustomizeFiles(): Map<string, string> {
   const files = new Map<string, string>();
   for (const [name, text] of renderChart()) files.set(join(KUSTOMIZE, 'base', name), HEAD + text);
   const monitors = renderChart({ serviceMonitor: true }).get(MONITORS) ?? '';
   files.set(join(KUSTOMIZE, 'monitoring', MONITORS), HEAD + monitors);
+  const rights = renderChart({ tracker: { watchKubernetes: 'annotated' } }).get(RIGHTS) ?? '';
+  files.set(join(KUSTOMIZE, 'watch-kubernetes', RIGHTS), HEAD + rights);
   return files;
 }

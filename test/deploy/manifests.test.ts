@@ -9,7 +9,7 @@ import { damselflyCli } from '../../damselfly/cli.ts';
 import { dfgetCli } from '../../dfget/cli.ts';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
 import { loadConfig } from '../../lib/config/load.ts';
-import { CHART, renderChart, type Values } from '../../scripts/manifests/chart.ts';
+import { CHART, NAMESPACE, renderChart, type Values } from '../../scripts/manifests/chart.ts';
 import { renderTemplate } from '../../scripts/manifests/go-template.ts';
 import { kustomizeFiles } from '../../scripts/manifests/kustomize.ts';
 import { readManifest } from '../../scripts/packages/manifest.ts';
@@ -35,7 +35,7 @@ const EVERYTHING = {
   ],
   zones: [{ name: 'eu-1' }, { name: 'eu-2' }],
   tracker: {
-    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis' },
+    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis', watchKubernetes: 'annotated' },
     settings: { 'preheat-registry': ['harbor.corp'], 'zone-cidr': ['10.1.0.0/16=eu-1'] },
   },
   supernode: {
@@ -108,7 +108,7 @@ for (const [variant, values] of VARIANTS) {
       t.equal(new Set(names).size, names.length);
       t.same(
         new Set(objects.map(({ kind }) => kind)).size,
-        values === EVERYTHING ? 8 : 7,
+        values === EVERYTHING ? 10 : 7,
         [...new Set(objects.map(({ kind }) => kind))].join(', '),
       );
       const zones = (values['zones'] as unknown[] | undefined)?.length ?? 1;
@@ -290,7 +290,7 @@ t.test('the plain manifests are what the chart gives', async (t) => {
   for (const [path, text] of kustomizeFiles()) {
     t.equal(readFileSync(path, 'utf8'), text, `npm run manifests: ${path}`);
   }
-  for (const folder of ['base', 'monitoring']) {
+  for (const folder of ['base', 'monitoring', 'watch-kubernetes']) {
     const at = join(CHART, '..', '..', 'kustomize', folder);
     const { resources } = parse(readFileSync(join(at, 'kustomization.yaml'), 'utf8')) as {
       resources: string[];
@@ -342,7 +342,7 @@ t.test('Helm itself gives the same', { skip: onPath('helm') === undefined && 'no
     const helm = (...args: string[]): string =>
       execFileSync('helm', [...args, CHART, '--values', file], { encoding: 'utf8' });
     t.match(helm('lint', '--strict'), /0 chart\(s\) failed/);
-    const rendered = helm('template', 'damselfly', '--kube-version', '1.30.0');
+    const rendered = helm('template', 'damselfly', '--namespace', NAMESPACE, '--kube-version', '1.30.0');
     t.same(plain(rendered), plain([...renderChart(values).values()].join('---\n')), variant);
   }
 });

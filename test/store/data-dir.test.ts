@@ -60,7 +60,7 @@ t.test('a folder of another version is refused, and nothing in it is touched', a
   await writeFile(versionPath(folder), '3\n');
   const refused = {
     code: 'STORE_VERSION',
-    message: /layout 3, this one is 2.*--data-dir/,
+    message: /layout 3, this one is 2.*migrate --to 2.*--data-dir/,
     facts: { found: '3' },
   };
   await t.rejects(open(t, folder), refused);

@@ -90,6 +90,27 @@ t.test('members report while somebody watches, and the page hears of it', async 
   t.equal((await until(page, ({ gone }) => gone.length > 0)).gone.length, 1);
 });
 
+t.test('the page hears of preheat plans and jobs, and again when they have changed', async (t) => {
+  const { tracker } = await start(t);
+  const { port } = tracker.httpAddress;
+  const ask = async (path: string, body: object): Promise<void> => {
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    t.equal(answer.status, 201, await answer.text());
+  };
+  await ask('preheat-plans', { name: 'shop', images: ['a.test/web:1'], stages: [{ nodes: 'all' }] });
+  const page = messages(t, port);
+  const first = await until(page, ({ full }) => full === true);
+  t.match(first.preheats, [{ id: 1, what: 'plan', name: 'shop', state: 'stopped', why: /no machine/ }]);
+  await until(page, ({ preheats }) => preheats === undefined);
+  await ask('preheats', { image: 'a.test/api:1', nodes: '10%' });
+  const { preheats } = await until(page, (message) => message.preheats !== undefined);
+  t.match(preheats, [{ id: 2, what: 'job', name: 'a.test/api:1', to: '10%', state: 'running' }, { id: 1 }]);
+});
+
 t.test('members are asked again while a page is open, and not when it is closed', async (t) => {
   const clock = new FakeClock();
   const pass = (ms: number): void => {

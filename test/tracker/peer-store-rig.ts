@@ -26,7 +26,7 @@ export const isShared = async (office: Office): Promise<boolean> =>
   /^damselfly_tracker_peer_store_up\{store="redis"\} 1$/m.test(await office.get('/metrics'));
 
 /** A tracker, and members that know it alone. */
-export async function startOffice(t: Test, peerStore?: string, logLines?: string[]) {
+export async function startOffice(t: Test, peerStore?: string, logLines?: string[], host = '127.0.0.1') {
   const log =
     logLines === undefined
       ? silentLog()
@@ -34,7 +34,7 @@ export async function startOffice(t: Test, peerStore?: string, logLines?: string
   const tracker = await createTracker(
     { ...deps, log },
     {
-      listen: { host: '127.0.0.1', port: 0 },
+      listen: { host, port: 0 },
       httpListen: { host: '127.0.0.1', port: 0 },
       processMetrics: false,
       peerStore,
@@ -44,16 +44,19 @@ export async function startOffice(t: Test, peerStore?: string, logLines?: string
   const at = `127.0.0.1:${tracker.controlAddress.port}`;
   const get = async (path: string): Promise<string> => (await fetch(`http://${at}${path}`)).text();
   /** Joins this tracker, and others when they are given. */
-  const join = async (name: string, role: Role = 'node', also: readonly string[] = []) => {
+  const join = async (name: string, role: Role = 'node', also: readonly string[] = [], reachedAt = at) => {
     const id = Buffer.from(name.padEnd(20, '.')).toString('hex');
     const peer: PeerInfo = { id, role, host: '127.0.0.1', port: ports++, zone: '' };
-    const trackers = [`ws://${at}`, ...also];
+    const trackers = [`ws://${reachedAt}`, ...also];
     const discovery = createTrackerDiscovery({ ...deps, log: silentLog() }, { trackers, peer });
     t.teardown(() => discovery.close());
     const told = new Map<Digest, Set<string>>();
+    const hosts = new Map<string, string>();
     discovery.listen({
-      neighbours: (digest, peers) =>
-        told.set(digest, new Set([...(told.get(digest) ?? []), ...peers.map((each) => each.id)])),
+      neighbours: (digest, peers) => {
+        told.set(digest, new Set([...(told.get(digest) ?? []), ...peers.map((each) => each.id)]));
+        for (const { host, id } of peers) hosts.set(id, host);
+      },
       reachable: () => {},
     });
     await until(() => discovery.reachable, `${name} is connected`);
@@ -65,6 +68,8 @@ export async function startOffice(t: Test, peerStore?: string, logLines?: string
       /** Whether it was told of the other for the blob. */
       knows: (other: { readonly peer: PeerInfo }, digest: Digest = layer(1)) =>
         told.get(digest)?.has(other.peer.id) === true,
+      /** At which host it was told that the other is. */
+      hostOf: (other: { readonly peer: PeerInfo }) => hosts.get(other.peer.id),
       announce: (have: 'none' | 'some' | 'all', digest: Digest = layer(1)) =>
         discovery.announce([{ digest, size: 1000, have }]),
       ask: (change: Partial<LeaseWish> = {}) =>

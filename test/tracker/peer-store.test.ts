@@ -1,8 +1,14 @@
+import { networkInterfaces } from 'node:os';
+import { Redis } from 'ioredis';
 import t from 'tap';
+import { OwnAddress } from '../../tracker/peer-store/own-address.ts';
 import { peerStoreContract } from '../contract/peer-store.ts';
 import { isInstalled } from '../helpers/docker-registry.ts';
 import { startRedis } from '../helpers/redis-server.ts';
+import { layer } from './control-rig.ts';
 import { isShared, startOffice, until } from './peer-store-rig.ts';
+
+const skip = isInstalled('redis-server') ? false : 'no redis-server';
 
 t.test('memory: one tracker', async (t) => {
   peerStoreContract(t, async (t) => {
@@ -11,16 +17,83 @@ t.test('memory: one tracker', async (t) => {
   });
 });
 
+t.test('Redis: two trackers', { skip }, async (t) => {
+  peerStoreContract(t, async (t) => {
+    const redis = await startRedis();
+    t.teardown(() => redis.close());
+    const [a, b] = [await startOffice(t, redis.url), await startOffice(t, redis.url)];
+    await until(async () => (await isShared(a)) && (await isShared(b)), 'both share');
+    return { a, b };
+  });
+});
+
+t.test('what a tracker that is gone left at blobs that nobody looks at is swept', { skip }, async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.close());
+  const client = new Redis(redis.url.replace('unix://', ''));
+  t.teardown(() => client.disconnect());
+  const dead = 'dead'.padEnd(16, '0');
+  const nodes = Array.from({ length: 700 }, (_, index) => [`${dead}/${index}`, 'a{}']).flat();
+  await client.hset('damselfly:blob:sha256:large', ...nodes);
+  for (let blob = 0; blob < 50; blob++)
+    await client.hset(`damselfly:blob:sha256:${blob}`, `${dead}/x`, 'a{}');
+  await client.set('damselfly:settings-of-others', 'stay');
+  const office = await startOffice(t, redis.url);
+  const holder = await office.join('holder');
+  holder.announce('all');
+  await until(async () => {
+    const left = await client.keys('damselfly:blob:*');
+    return left.length === 1 && left[0] === `damselfly:blob:${layer(1)}`;
+  }, 'only what lives is left');
+  t.equal(await client.hlen(`damselfly:blob:${layer(1)}`), 1);
+  t.equal(await client.get('damselfly:settings-of-others'), 'stay');
+});
+
+const address = Object.values(networkInterfaces())
+  .flat()
+  .find((each) => each?.family === 'IPv4' && !each.internal)?.address;
+
 t.test(
-  'Redis: two trackers',
-  { skip: isInstalled('redis-server') ? false : 'no redis-server' },
+  'a member on the machine of one tracker is told by another one at an address that leads there',
+  { skip: skip || (address === undefined && 'this machine has loopback alone') },
   async (t) => {
-    peerStoreContract(t, async (t) => {
-      const redis = await startRedis();
-      t.teardown(() => redis.close());
-      const [a, b] = [await startOffice(t, redis.url), await startOffice(t, redis.url)];
-      await until(async () => (await isShared(a)) && (await isShared(b)), 'both share');
-      return { a, b };
-    });
+    const redis = await startRedis();
+    t.teardown(() => redis.close());
+    const a = await startOffice(t, redis.url, undefined, '0.0.0.0');
+    const b = await startOffice(t, redis.url);
+    await until(async () => (await isShared(a)) && (await isShared(b)), 'both share');
+    const [near, seeker] = [await a.join('near'), await b.join('seeker')];
+    near.announce('all');
+    await until(() => {
+      seeker.announce('none');
+      return seeker.knows(near);
+    }, 'the seeker hears of it');
+    t.equal(seeker.hostOf(near), '127.0.0.1', 'while nobody has come from elsewhere');
+    // Somebody from another machine reaches the tracker at its own address.
+    await a.join('far', 'node', [], `${address}:${a.tracker.controlAddress.port}`);
+    let tries = 0;
+    await until(async () => {
+      const next = await b.join(`next ${tries++}`);
+      await until(() => {
+        next.announce('none');
+        return next.knows(near);
+      }, 'an answer');
+      const host = next.hostOf(near);
+      await next.discovery.close();
+      return host === address;
+    }, 'it is told at the address of its tracker');
+    t.pass();
   },
 );
+
+t.test('the address of a tracker is the first one that is not loopback', async (t) => {
+  const own = new OwnAddress();
+  const peer = { id: 'a'.repeat(40), role: 'node', host: '127.0.0.1', port: 1, zone: '' } as const;
+  for (const local of [undefined, '', '127.0.0.1', '::1', '::ffff:127.0.0.1']) own.saw(local);
+  t.equal(own.forOthers(peer), peer, 'a cluster on one machine stays there');
+  own.saw('::ffff:10.0.0.7');
+  own.saw('10.0.0.8');
+  t.equal(own.forOthers(peer).host, '10.0.0.7');
+  t.equal(own.forOthers({ ...peer, host: 'localhost' }).host, '10.0.0.7');
+  t.equal(own.forOthers({ ...peer, host: '10.9.9.9' }).host, '10.9.9.9');
+});

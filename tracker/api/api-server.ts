@@ -9,6 +9,7 @@ import type { Credentials } from '../../lib/security/credentials.ts';
 import { MEMBER_ROLES } from '../../lib/security/identity.ts';
 import { shownCertificate } from '../../lib/security/system/mutual-tls.ts';
 import type { TrackerMetrics } from '../metrics.ts';
+import type { PreheatPlans } from '../preheat/plans/preheat-plans.ts';
 import type { PreheatJobs } from '../preheat/preheat-jobs.ts';
 import type { RegistryNames } from '../preheat/registry-names.ts';
 import { admitCaller } from './admit-caller.ts';
@@ -17,6 +18,7 @@ import { addDragonflyV1Api } from './dragonfly-v1-api.ts';
 import { addDragonflyV2Api } from './dragonfly-v2-api.ts';
 import type { FollowedKeys } from './follow-api-keys.ts';
 import { addHarborWebhookApi } from './harbor-webhook-api.ts';
+import { addPlansApi } from './plans-api.ts';
 import { addPreheatApi, type PreheatApiDeps } from './preheat-api.ts';
 import type { PushCounter } from './pushed-images.ts';
 import { addRegistryEventsApi } from './registry-events-api.ts';
@@ -25,13 +27,14 @@ import { addRegistryEventsApi } from './registry-events-api.ts';
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 /** What is answered here; the rest of the port is somebody else's. */
 const OURS =
-  /^\/(?:api\/v1\/(?:preheats|webhooks)|_ping|healthy|health|preheats|oapi\/v1\/jobs|registry\/notifications)(?=[/?]|$)/;
+  /^\/(?:api\/v1\/(?:preheats|preheat-plans|webhooks)|_ping|healthy|health|preheats|oapi\/v1\/jobs|registry\/notifications)(?=[/?]|$)/;
 
 export interface ApiServerDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly metrics: TrackerMetrics;
   readonly jobs: PreheatJobs;
+  readonly plans: PreheatPlans;
   readonly names: RegistryNames;
   readonly keys: FollowedKeys;
   /** Who the tracker is; without it nobody proves to be a member. */
@@ -72,7 +75,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 }
 
 async function routes(deps: ApiServerDeps): Promise<FastifyInstance> {
-  const { clock, credentials, jobs, keys, log, metrics, names } = deps;
+  const { clock, credentials, jobs, keys, log, metrics, names, plans } = deps;
   const { default: fastify } = await import('fastify');
   const app = fastify({ logger: false, bodyLimit: MAX_BODY_BYTES });
   // What a form or a script of a web page may send to another site without asking is read by nobody.
@@ -109,14 +112,15 @@ async function routes(deps: ApiServerDeps): Promise<FastifyInstance> {
   });
 
   const limit = new CreationLimit();
+  const limited = async <T>(make: () => Promise<T>): Promise<T> => {
+    const waitMs = limit.take(clock.now());
+    if (waitMs === 0) return await make();
+    throw new DamselflyError('JOB_REFUSED', 'too many jobs were asked for in a short time', { waitMs });
+  };
   const api: PreheatApiDeps = {
     jobs,
     registryOf: (host) => names.of(host),
-    async create(wish, authorization) {
-      const waitMs = limit.take(clock.now());
-      if (waitMs === 0) return await jobs.create(wish, authorization);
-      throw new DamselflyError('JOB_REFUSED', 'too many jobs were asked for in a short time', { waitMs });
-    },
+    create: (wish, authorization) => limited(() => jobs.create(wish, authorization)),
   };
   const count: PushCounter = (outcome, why) => {
     metrics.preheatEvents.inc({ outcome });
@@ -124,6 +128,7 @@ async function routes(deps: ApiServerDeps): Promise<FastifyInstance> {
     log.warn({ problem: describeError(why) }, 'an image that was pushed is not preheated');
   };
   addPreheatApi(app, api);
+  addPlansApi(app, plans, limited);
   addDragonflyV1Api(app, api);
   addDragonflyV2Api(app, api);
   addRegistryEventsApi(app, api, count);

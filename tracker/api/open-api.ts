@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { KeyValue } from '../../lib/store/key-value/key-value.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { PreheatPlans } from '../preheat/plans/preheat-plans.ts';
 import { PreheatJobs } from '../preheat/preheat-jobs.ts';
 import { createRegistryNames, type PreheatRegistry } from '../preheat/registry-names.ts';
 import { type ApiServerDeps, createApiServer } from './api-server.ts';
 import { type FollowedKeys, followApiKeys } from './follow-api-keys.ts';
 
-export interface OpenApiDeps extends Omit<ApiServerDeps, 'jobs' | 'names' | 'keys'> {
+export interface OpenApiDeps extends Omit<ApiServerDeps, 'jobs' | 'plans' | 'names' | 'keys'> {
   /** Milliseconds since the epoch. */
   readonly wallClockMs: () => number;
   /** Keeps preheat jobs across restarts; closed with the API. @default in memory */
@@ -18,6 +19,8 @@ export interface ApiOptions {
   readonly preheatRegistry?: readonly PreheatRegistry[];
   /** Whom images are brought to when a job does not say. @default supernodes */
   readonly preheatNodes?: string;
+  /** Origins whose URLs the gate of a plan may ask. @default none */
+  readonly preheatHealth?: readonly string[];
   /** Keys for the API. @default members and this machine alone may use it */
   readonly apiKeyFile?: string | undefined;
 }
@@ -25,6 +28,7 @@ export interface ApiOptions {
 /** The tracker's preheat jobs, and the API by which people, Harbor and registries ask for them. */
 export interface TrackerApi {
   readonly jobs: PreheatJobs;
+  readonly plans: PreheatPlans;
   /** @returns false for paths of others */
   answer(request: IncomingMessage, response: ServerResponse): boolean;
   close(): Promise<void>;
@@ -42,13 +46,19 @@ export async function openApi(deps: OpenApiDeps, options: ApiOptions): Promise<T
       { ...deps, records },
       { defaultNodes: options.preheatNodes ?? 'supernodes', allows: (registry) => names.allows(registry) },
     );
-    const server = createApiServer({ ...deps, jobs, names, keys });
+    const plans = await PreheatPlans.open(
+      { ...deps, records, jobs },
+      { health: options.preheatHealth ?? [] },
+    );
+    const server = createApiServer({ ...deps, jobs, plans, names, keys });
     return {
       jobs,
+      plans,
       answer: (request, response) => server.answer(request, response),
       async close() {
         keys.close();
         await server.close();
+        await plans.close();
         await jobs.close();
         await records.close();
       },

@@ -22,6 +22,8 @@ export interface LiveMessage {
   readonly slow: readonly LiveSlow[];
   /** The newest first. */
   readonly bans: readonly LiveBan[];
+  /** Preheat jobs and plans, the newest first; absent: as before. */
+  readonly preheats?: readonly LivePreheat[];
 }
 
 /** Sums over the members that are connected and have reported; counts as in the tracker's metrics. */
@@ -80,6 +82,22 @@ export interface LiveSlow {
   readonly on?: number | 'registry';
   readonly ms: number;
   readonly ofMs: number;
+}
+
+export interface LivePreheat {
+  readonly id: number;
+  readonly what: 'job' | 'plan';
+  /** The image, or how the plan is called. */
+  readonly name: string;
+  /** Which machines. */
+  readonly to: string;
+  readonly state: string;
+  /** Machines that are through, those that failed, and all that are chosen by now. */
+  readonly done: number;
+  readonly failed: number;
+  readonly machines: number;
+  /** Why it failed, or is stopped. */
+  readonly why?: string;
 }
 
 export interface LiveBan {

@@ -42,6 +42,10 @@ export const PAGE = `<!doctype html>
     <h2 id="slow-title">Slowest nodes</h2>
     <div class="scroll" tabindex="0" role="region" aria-labelledby="slow-title"><table class="wraps"><thead><tr><th>Node</th><th>Blob</th><th class="number">Complete</th><th>Waits for</th></tr></thead><tbody id="slow"></tbody></table></div>
   </section>
+  <section aria-labelledby="preheats-title" class="wide">
+    <h2 id="preheats-title">Preheating</h2>
+    <div class="scroll" tabindex="0" role="region" aria-labelledby="preheats-title"><table class="wraps"><thead><tr><th>Number</th><th>What</th><th>To</th><th>State</th><th class="number">Done</th><th class="number">Failed</th><th class="number">Machines</th></tr></thead><tbody id="preheats"></tbody></table></div>
+  </section>
   <section aria-labelledby="bans-title">
     <h2 id="bans-title">Bans</h2>
     <ul id="bans"></ul>

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/runtime/clock.ts';
 import { encodeControl } from '../../lib/wire/control-codec.ts';
 import { MAX_REPORT_MS, type ReportMessage } from '../../lib/wire/report-messages.ts';
 import { ClusterView } from './cluster-view.ts';
-import type { LiveMessage } from './live-messages.ts';
+import type { LiveMessage, LivePreheat } from './live-messages.ts';
 
 /** A refresh is no shorter, and long enough that all members together report no more than so many times a second. */
 const MIN_REFRESH_MS = 1000;
@@ -30,6 +30,9 @@ export class WatchCluster {
   readonly #clock: Clock;
   readonly #members: WatchedMembers;
   readonly #wallClockMs: () => number;
+  readonly #preheats: () => readonly LivePreheat[];
+  /** As they were last told. */
+  #toldPreheats = '';
   readonly #viewers = new Set<Viewer>();
   readonly #newViewers = new Set<Viewer>();
   #view: ClusterView | undefined;
@@ -41,10 +44,13 @@ export class WatchCluster {
     readonly clock: Clock;
     readonly members: WatchedMembers;
     readonly wallClockMs: () => number;
+    /** Preheat jobs and plans, the newest first. @default none */
+    readonly preheats?: () => readonly LivePreheat[];
   }) {
     this.#clock = deps.clock;
     this.#members = deps.members;
     this.#wallClockMs = deps.wallClockMs;
+    this.#preheats = deps.preheats ?? (() => []);
   }
 
   /** Somebody watches. @returns how to stop */
@@ -108,9 +114,12 @@ export class WatchCluster {
     const stamp = { refresh: ++this.#refresh, atMs: this.#wallClockMs(), everyMs };
     const { counts } = this.#members;
     const changes = view.takeChanges(counts, stamp);
-    this.#tell(this.#viewers, changes);
+    const preheats = this.#preheats();
+    const text = JSON.stringify(preheats);
+    this.#tell(this.#viewers, text === this.#toldPreheats ? changes : { ...changes, preheats });
+    this.#toldPreheats = text;
     if (this.#newViewers.size === 0) return;
-    this.#tell(this.#newViewers, { ...view.whole(counts, stamp), edges: changes.edges });
+    this.#tell(this.#newViewers, { ...view.whole(counts, stamp), edges: changes.edges, preheats });
     for (const viewer of this.#newViewers) this.#viewers.add(viewer);
     this.#newViewers.clear();
   }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import { describeError } from '../../lib/core/errors.ts';
 import { SCRIPTS, type ScriptName } from './redis-scripts.ts';
@@ -13,6 +14,8 @@ export type RedisArgument = string | number;
 export interface RedisConnection {
   /** Whether there is a connection that takes commands. */
   readonly ready: boolean;
+  /** This machine's address in the connection; undefined when there is none, or it is a Unix socket. */
+  readonly localAddress: string | undefined;
   /** Runs one of our scripts with our prefix before its arguments. */
   run(script: ScriptName, args: readonly RedisArgument[]): Promise<unknown>;
   /** Sends all, and waits for all. @throws the first failure */
@@ -76,6 +79,9 @@ export async function connectRedis(
   return {
     get ready() {
       return redis.status === 'ready';
+    },
+    get localAddress() {
+      return (redis.stream as Partial<Socket> | undefined)?.localAddress;
     },
     run: (script, args) => redis[script](prefix, ...args),
     async send(commands) {

@@ -9,15 +9,18 @@ import {
   mostAside,
   READ_KEPT_MS,
 } from '../../lib/swarm/lease-table.ts';
+import type { OwnAddress } from './own-address.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import { decodePeer, encodePeer } from './shared-peer.ts';
 
 /** Leases that Redis keeps for all trackers: the rules of `LeaseTable`, by the clock of Redis. All reject when it fails. */
 export class RedisLeases {
   readonly #redis: RedisConnection;
+  readonly #own: OwnAddress;
 
-  constructor(redis: RedisConnection) {
+  constructor(redis: RedisConnection, own: OwnAddress) {
     this.#redis = redis;
+    this.#own = own;
   }
 
   /**
@@ -30,7 +33,7 @@ export class RedisLeases {
     { leastToken, nodes }: { readonly nodes: number; readonly leastToken: number },
   ): Promise<LeaseAnswer> {
     const limits = [mostAside(nodes), leastToken, LEASE_TTL_MS, MOST_PER_HOLDER, MOST_NAMED];
-    const asked = [holder.id, encodePeer(holder), digest, upstream, aside ? 1 : 0];
+    const asked = [holder.id, encodePeer(this.#own.forOthers(holder)), digest, upstream, aside ? 1 : 0];
     const [kind, first, ...rest] = (await this.#redis.run('ask', [...asked, ...limits, ...stripes])) as [
       string,
       number | string,
@@ -66,7 +69,7 @@ export class RedisLeases {
     lease: KnownLease & { readonly read: boolean; readonly ttlMs: number },
   ): Promise<void> {
     const { aside, digest, read, stripe, token, ttlMs, upstream } = lease;
-    const what = [holder.id, encodePeer(holder), digest, upstream, aside ? 1 : 0, token];
+    const what = [holder.id, encodePeer(this.#own.forOthers(holder)), digest, upstream, aside ? 1 : 0, token];
     await this.#redis.run('restore', [...what, Math.ceil(ttlMs), stripe, read ? 1 : 0]);
   }
 }

@@ -7,15 +7,18 @@ import { type Clock, every } from '../../lib/runtime/clock.ts';
 import { type Rng, randomHex } from '../../lib/runtime/rng.ts';
 import { LEASE_TTL_MS } from '../../lib/swarm/lease-table.ts';
 import type { TrackerCore } from '../../lib/swarm/tracker-core.ts';
-import { decodeControl, encodeControl, settingsOf } from '../../lib/wire/control-codec.ts';
+import { encodeControl } from '../../lib/wire/control-codec.ts';
 import { MAX_PEERS_PER_MESSAGE } from '../../lib/wire/control-messages.ts';
 import type { TrackerMetrics } from '../metrics.ts';
+import { OwnAddress } from './own-address.ts';
 import type { PeerStore, PeerStoreHost } from './peer-store.ts';
 import { connectRedis, type RedisConnection } from './redis-connection.ts';
 import { RedisLeases } from './redis-leases.ts';
+import { RedisSweep } from './redis-sweep.ts';
 import { RemoteSharers } from './remote-sharers.ts';
 import { RemoteSupernodes } from './remote-supernodes.ts';
 import { decodeReport, encodeReport, type TrackerReport } from './shared-peer.ts';
+import { readSettings } from './shared-settings.ts';
 import { WriteBehind } from './write-behind.ts';
 
 const PREFIX = 'damselfly:';
@@ -63,6 +66,8 @@ class RedisPeerStore implements PeerStore {
   readonly #writes: WriteBehind;
   #redis!: RedisConnection;
   #leases!: RedisLeases;
+  #sweep!: RedisSweep;
+  readonly #address = new OwnAddress();
   #host!: PeerStoreHost;
   #remote!: RemoteSharers;
   /** This tracker among those that share. */
@@ -88,7 +93,7 @@ class RedisPeerStore implements PeerStore {
 
   constructor(deps: RedisPeerStoreDeps) {
     this.#deps = deps;
-    this.#writes = new WriteBehind(deps.core, PREFIX);
+    this.#writes = new WriteBehind(deps.core, PREFIX, this.#address);
     this.#incarnation = randomHex(deps.rng, 8);
     this.#goneSinceMs = deps.clock.now();
     deps.metrics.peerStoreUp.set({ store: 'redis' }, 0);
@@ -97,7 +102,8 @@ class RedisPeerStore implements PeerStore {
 
   use(redis: RedisConnection): void {
     this.#redis = redis;
-    this.#leases = new RedisLeases(redis);
+    this.#leases = new RedisLeases(redis, this.#address);
+    this.#sweep = new RedisSweep(redis);
   }
 
   start(host: PeerStoreHost): void {
@@ -193,6 +199,13 @@ class RedisPeerStore implements PeerStore {
     this.#beatSoon();
   }
 
+  reachedAt(address: string | undefined): void {
+    const known = this.#address.host;
+    this.#address.saw(address);
+    // What was told of members on this machine until now leads others to theirs.
+    if (this.#address.host !== known) this.#startOver = true;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#stop();
@@ -215,7 +228,8 @@ class RedisPeerStore implements PeerStore {
     const { core } = this.#deps;
     const supernodes = core.supernodes.filter(({ id }) => this.#host.isConnected(id));
     const nodes = this.#host.connected - supernodes.length;
-    return { nodes, supernodes: supernodes.slice(0, MAX_PEERS_PER_MESSAGE) };
+    const told = supernodes.slice(0, MAX_PEERS_PER_MESSAGE);
+    return { nodes, supernodes: told.map((each) => this.#address.forOthers(each)) };
   }
 
   /** @returns undefined when Redis does not answer: then nobody shares any more */
@@ -259,6 +273,7 @@ class RedisPeerStore implements PeerStore {
 
   async #beat(): Promise<void> {
     const { core, metrics } = this.#deps;
+    this.reachedAt(this.#redis.localAddress);
     const anew = this.#problem !== undefined || this.#startOver;
     this.#startOver = false;
     if (anew) this.#incarnation = randomHex(this.#deps.rng, 8);
@@ -278,6 +293,8 @@ class RedisPeerStore implements PeerStore {
     metrics.remoteNodes.set(this.#remote.nodes);
     await this.#agreeOnSettings(settings);
     if (this.#problem !== undefined) await this.#comeBack();
+    // One of the trackers does it for all.
+    if ([...others.keys()].every((other) => this.#incarnation < other)) await this.#sweep.step();
     if (!anew) return;
     this.#anew = core.blobs();
     this.#anewStep = ANEW_FAST;
@@ -372,15 +389,5 @@ class RedisPeerStore implements PeerStore {
     }
     const news = this.#remote.take({ digest, gone, sample }, (incarnation) => this.#others.has(incarnation));
     if (news) this.#host.found(digest);
-  }
-}
-
-/** @returns undefined when nobody has set any, or what is there is none of ours */
-function readSettings(text: string | null): ClusterSettings | undefined {
-  try {
-    const message = text === null ? undefined : decodeControl(text);
-    return message?.type === 'settings' ? settingsOf(message) : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -71,6 +71,21 @@ end
 return { gone, found }
 `;
 
+/** cursor, keys to look at -> [cursor, keys of blobs] */
+const BLOBS = `return redis.call('SCAN', ARGV[2], 'MATCH', ARGV[1] .. 'blob:*', 'COUNT', ARGV[3])`;
+
+/** key of a blob, cursor, fields to look at -> cursor; what trackers that are long gone left there is removed */
+const SWEEP = `
+local found = redis.call('HSCAN', ARGV[2], ARGV[3], 'COUNT', ARGV[4])
+for i = 1, #found[2], 2 do
+  local incarnation = string.match(found[2][i], '^[^/]*')
+  if redis.call('HEXISTS', ARGV[1] .. 'trackers', incarnation) == 0 then
+    redis.call('HDEL', ARGV[2], found[2][i])
+  end
+end
+return found[1]
+`;
+
 /**
  * holder, how others reach it, digest, upstream, aside 0/1, most that may be aside, least token, lease ms, most leases
  * of one holder, most holders named, stripes -> ['granted', stripe, token] or [reason, ms until asking again makes
@@ -183,6 +198,8 @@ redis.call('PEXPIRE', p .. 'holder:' .. holder, 120000)
 export const SCRIPTS = {
   beat: BEAT,
   look: LOOK,
+  blobs: BLOBS,
+  sweep: SWEEP,
   ask: ASK,
   renew: RENEW,
   release: RELEASE,

@@ -1,4 +1,5 @@
 import type { TrackerCore } from '../../lib/swarm/tracker-core.ts';
+import type { OwnAddress } from './own-address.ts';
 import type { RedisArgument, RedisConnection } from './redis-connection.ts';
 import { encodeSharer } from './shared-peer.ts';
 
@@ -13,14 +14,16 @@ const KEPT_MS = 2 * 60 * 60_000;
 export class WriteBehind {
   readonly #core: TrackerCore;
   readonly #prefix: string;
+  readonly #own: OwnAddress;
   /** Blob -> nodes to write or, when they do not share it any more, to remove. */
   readonly #waiting = new Map<string, Set<string>>();
   #count = 0;
   #overflowed = false;
 
-  constructor(core: TrackerCore, prefix: string) {
+  constructor(core: TrackerCore, prefix: string, own: OwnAddress) {
     this.#core = core;
     this.#prefix = prefix;
+    this.#own = own;
   }
 
   get waiting(): number {
@@ -69,7 +72,7 @@ export class WriteBehind {
         const info = this.#core.member(id);
         const have = this.#core.haveOf(id, digest);
         if (info === undefined || have === undefined) gone.push(field);
-        else set.push(field, encodeSharer(info, have));
+        else set.push(field, encodeSharer(this.#own.forOthers(info), have));
       }
       if (gone.length > 0) commands.push(['hdel', key, ...gone]);
       if (set.length > 0) commands.push(['hset', key, ...set], ['pexpire', key, KEPT_MS]);

@@ -52,8 +52,27 @@ export class JobList {
     return this.#open.get(key);
   }
 
-  /** A new job, or the one that is at work on the same wish. @throws JOB_REFUSED when too many are not over */
-  make(wish: PreheatWish, key: string, nowMs: number): { readonly job: Job; readonly isNew: boolean } {
+  /** A number that no job and no plan has. */
+  nextId(): number {
+    return ++this.#lastId;
+  }
+
+  /** Something else has this number. */
+  reserve(id: number): void {
+    this.#lastId = Math.max(this.#lastId, id);
+  }
+
+  /**
+   * A new job, or the one that is at work on the same wish.
+   * @param machines chosen already. @default once the image is known, as the wish says
+   * @throws JOB_REFUSED when too many are not over
+   */
+  make(
+    wish: PreheatWish,
+    key: string,
+    nowMs: number,
+    machines?: readonly string[],
+  ): { readonly job: Job; readonly isNew: boolean } {
     const wanted = wishKey(wish);
     const same = this.#byWish.get(wanted);
     if (same !== undefined) return { job: same, isNew: false };
@@ -61,8 +80,15 @@ export class JobList {
       throw new DamselflyError('JOB_REFUSED', `${MAX_OPEN} jobs are not done yet; ask again later`);
     }
     const job: Job = {
-      ...{ id: ++this.#lastId, key, wish, createdAtMs: nowMs, state: 'waiting', resolved: false },
-      ...{ images: [], blobs: [], batches: [], batch: 0, targets: new Map(), credentials: 'none' },
+      ...{ id: this.nextId(), key, wish, createdAtMs: nowMs, state: 'waiting', resolved: false },
+      ...{
+        images: [],
+        blobs: [],
+        batches: machines === undefined ? [] : [[...machines]],
+        batch: 0,
+        targets: new Map(),
+        credentials: 'none',
+      },
     };
     this.#jobs.set(job.id, job);
     this.#open.set(key, job);

@@ -1,6 +1,7 @@
 import { DamselflyError } from '../../lib/core/errors.ts';
 import type { Role } from '../../lib/core/node.ts';
 import { rendezvousRank } from '../../lib/core/rendezvous.ts';
+import { isWithin } from '../../lib/core/zones.ts';
 
 /** Which machines a job is for. */
 export type NodeChoice =
@@ -9,9 +10,12 @@ export type NodeChoice =
   | { readonly kind: 'count'; readonly count: number }
   /** Above 0, up to 1. */
   | { readonly kind: 'share'; readonly share: number }
+  /** Of the zone and of those within it. */
   | { readonly kind: 'zone'; readonly zone: string }
   /** Without a value: whatever it is. */
-  | { readonly kind: 'label'; readonly key: string; readonly value?: string };
+  | { readonly kind: 'label'; readonly key: string; readonly value?: string }
+  /** A batch of a staged rollout, which has chosen its machines itself. */
+  | { readonly kind: 'plan'; readonly batch: string };
 
 /** Of a member, what it can be chosen by. */
 export interface Choosable {
@@ -34,6 +38,8 @@ export function parseNodeChoice(text: string): NodeChoice {
   if (zone !== undefined) return { kind: 'zone', zone };
   const [, key, value] = /^label=([A-Za-z0-9][A-Za-z0-9._/-]*)(?:=([A-Za-z0-9._/-]*))?$/.exec(text) ?? [];
   if (key !== undefined) return { kind: 'label', key, ...(value === undefined ? {} : { value }) };
+  const batch = /^plan=([0-9/]{1,60})$/.exec(text)?.[1];
+  if (batch !== undefined) return { kind: 'plan', batch };
   const size = batchSize(text);
   if (size === undefined) {
     const expected = 'expected supernodes, all, a number, a share such as 10%, zone=NAME, label=KEY=VALUE';
@@ -67,6 +73,8 @@ export function chooseNodes(choice: NodeChoice, members: readonly Choosable[], k
   const nodes = members.filter(({ role }) => role === 'node');
   const spread = acrossZones(rendezvousRank(key, nodes));
   switch (choice.kind) {
+    case 'plan':
+      return [];
     case 'all':
       return idsOf(spread);
     case 'count':
@@ -74,7 +82,7 @@ export function chooseNodes(choice: NodeChoice, members: readonly Choosable[], k
     case 'share':
       return idsOf(spread.slice(0, Math.ceil(choice.share * spread.length)));
     case 'zone':
-      return idsOf(spread.filter(({ zone }) => zone === choice.zone));
+      return idsOf(spread.filter(({ zone }) => isWithin(zone, choice.zone)));
     case 'label':
       return idsOf(
         spread.filter(({ labels }) => {

@@ -10,8 +10,9 @@ import {
 } from '../../lib/wire/preheat-messages.ts';
 import { fetchTask, isFinal, isOrdered, isOver, type Job, markGone, pendingIn } from './job.ts';
 import { JobList } from './job-list.ts';
-import { type Choosable, chooseNodes, inBatches } from './node-choice.ts';
-import type { PreheatWish } from './wish.ts';
+import { type Choosable, chooseNodes, inBatches, type NodeChoice } from './node-choice.ts';
+import type { PreheatAction } from './preheat-action.ts';
+import { type PreheatWish, wishKey } from './wish.ts';
 
 /** Jobs that run at a time; the others wait in the order in which they came. */
 const MAX_RUNNING = 4;
@@ -29,13 +30,6 @@ const REUNION_MS = 10_000;
 /** How often machines tell how far they are: a thousand of them a message each millisecond. */
 const LEAST_EVERY_MS = 500;
 const MOST_EVERY_MS = 30_000;
-
-/** What is to be done about what was decided. */
-export type PreheatAction =
-  | { readonly kind: 'send'; readonly to: readonly string[]; readonly message: PreheatOrder }
-  /** The job is another than before. */
-  | { readonly kind: 'changed'; readonly job: Job }
-  | { readonly kind: 'forgotten'; readonly id: number };
 
 /** Of a job that runs, what only counts while it does. */
 interface Run {
@@ -90,17 +84,29 @@ export class PreheatCore {
     return this.#jobs.openCount > 0;
   }
 
-  get jobs(): Pick<JobList, 'all' | 'get' | 'openCount' | 'succeededSince'> {
+  get jobs(): Pick<JobList, 'all' | 'get' | 'openCount' | 'succeededSince' | 'nextId' | 'reserve'> {
     return this.#jobs;
+  }
+
+  /** The machines of a choice that are connected now. */
+  choose(nodes: NodeChoice, key: string): string[] {
+    return chooseNodes(nodes, [...this.#members.values()], key);
   }
 
   /**
    * Makes a job. A wish that a job is still at work on is that job, which then uses the newer credentials.
    * @param key random, 16 hex digits
+   * @param machines chosen already. @default as the wish says
    * @throws JOB_REFUSED when too many are not over
    */
-  create(wish: PreheatWish, key: string, authorization: string | undefined, nowMs: number): Job {
-    const { isNew, job } = this.#jobs.make(wish, key, nowMs);
+  create(
+    wish: PreheatWish,
+    key: string,
+    authorization: string | undefined,
+    nowMs: number,
+    machines?: readonly string[],
+  ): Job {
+    const { isNew, job } = this.#jobs.make(wish, key, nowMs, machines);
     if (authorization !== undefined) {
       this.#secrets.set(job, authorization);
       job.credentials = 'given';
@@ -245,7 +251,7 @@ export class PreheatCore {
     delete run.resolving;
     job.resolved = true;
     const { batch, nodes, text } = job.wish;
-    job.batches = inBatches(chooseNodes(nodes, [...this.#members.values()], job.key), batch);
+    if (nodes.kind !== 'plan') job.batches = inBatches(this.choose(nodes, wishKey(job.wish)), batch);
     for (const [index, ids] of job.batches.entries()) {
       for (const id of ids) job.targets.set(id, { state: 'waiting', batch: index, bytes: 0 });
     }

@@ -15,7 +15,9 @@ import type {
 } from '../../lib/wire/preheat-messages.ts';
 import type { TrackerMetrics } from '../metrics.ts';
 import { isOver, type Job, viewOf } from './job.ts';
+import type { JobList } from './job-list.ts';
 import { encodeJob, readJobs, recordKey } from './job-records.ts';
+import type { NodeChoice } from './node-choice.ts';
 import { PreheatCore } from './preheat-core.ts';
 import { type PreheatWish, parseWish } from './wish.ts';
 
@@ -59,6 +61,8 @@ export class PreheatJobs {
   /** Records that are not up to date; undefined: no longer wanted. */
   readonly #unsaved = new Map<number, Job | undefined>();
   readonly #counted = new Set<number>();
+  /** Told of each job that is over. */
+  onOver: (job: Job) => void = () => {};
 
   private constructor(deps: PreheatJobsDeps, options: PreheatJobsOptions) {
     this.#deps = deps;
@@ -86,9 +90,35 @@ export class PreheatJobs {
    * @throws CONFIG_INVALID, REFERENCE_INVALID, UPSTREAM_UNKNOWN, JOB_REFUSED, STORE_*
    */
   async create(text: PreheatWishText, authorization?: string): Promise<JobView> {
-    const wish = this.wish(text);
+    return viewOf(await this.#create(this.wish(text), authorization));
+  }
+
+  /**
+   * Makes a job of a staged rollout, or gives the one that is at work on it.
+   * @param batch its name: numbers and slashes
+   * @throws as {@link create}
+   */
+  async createForPlan(text: PreheatWishText, batch: string, machines: readonly string[]): Promise<Job> {
+    return await this.#create(this.#allowed({ ...text, nodes: `plan=${batch}` }), undefined, machines);
+  }
+
+  /** The machines of a choice that are connected now, as many from each zone as from the others. */
+  choose(nodes: NodeChoice, key: string): readonly string[] {
+    return this.#core.choose(nodes, key);
+  }
+
+  /** Numbers that jobs share with staged rollouts. */
+  get numbers(): Pick<JobList, 'nextId' | 'reserve'> {
+    return this.#core.jobs;
+  }
+
+  async #create(
+    wish: PreheatWish,
+    authorization: string | undefined,
+    machines?: readonly string[],
+  ): Promise<Job> {
     const key = randomBytes(8).toString('hex');
-    const job = this.#decide((core, nowMs) => core.create(wish, key, authorization, nowMs));
+    const job = this.#decide((core, nowMs) => core.create(wish, key, authorization, nowMs, machines));
     const { id } = job;
     this.#deps.log.info({ job: id, ...wish.text }, 'preheat job');
     // Whoever has its number may ask for it after a restart.
@@ -98,11 +128,17 @@ export class PreheatJobs {
       if (job.key === key) this.cancel(id);
       throw error;
     }
-    return viewOf(job);
+    return job;
   }
 
   /** @throws CONFIG_INVALID, REFERENCE_INVALID, UPSTREAM_UNKNOWN */
   wish(text: PreheatWishText): PreheatWish {
+    const wish = this.#allowed(text);
+    if (wish.nodes.kind !== 'plan') return wish;
+    throw new DamselflyError('CONFIG_INVALID', 'nodes: only the batches of a plan are chosen like that');
+  }
+
+  #allowed(text: PreheatWishText): PreheatWish {
     const wish = parseWish(text, this.#options.defaultNodes);
     const { registry } = wish.reference;
     if (this.#options.allows(registry)) return wish;
@@ -119,6 +155,11 @@ export class PreheatJobs {
   get(id: number): JobView | undefined {
     const job = this.#core.jobs.get(id);
     return job === undefined ? undefined : viewOf(job);
+  }
+
+  /** The job itself, for a plan. Do not modify. */
+  find(id: number): Job | undefined {
+    return this.#core.jobs.get(id);
   }
 
   /** Every machine of a job and how far it is. */
@@ -139,6 +180,11 @@ export class PreheatJobs {
   cancel(id: number): JobView | undefined {
     const job = this.#decide((core, nowMs) => core.cancel(id, nowMs));
     return job === undefined ? undefined : viewOf(job);
+  }
+
+  /** Says something to a member, if it is connected. */
+  sendTo(id: string, text: string): void {
+    this.#members.get(id)?.send(text);
   }
 
   joined(peer: PeerInfo, send: (text: string) => void): void {
@@ -168,6 +214,10 @@ export class PreheatJobs {
       case 'preheat':
       case 'preheat-cancel':
       case 'preheat-told':
+        return false;
+      // These are for who has the plans.
+      case 'plan-ask':
+      case 'plan-told':
         return false;
     }
   }
@@ -227,6 +277,7 @@ export class PreheatJobs {
       metrics.preheatJobs.inc({ outcome: job.state });
       const { error, id, state, targets } = job;
       log.info({ job: id, state, error, machines: targets.size }, 'preheat job is over');
+      this.onOver(job);
     }
     metrics.preheatOpen.set(this.#core.jobs.openCount);
     return result;

@@ -7,7 +7,7 @@ import type { PreheatWishText } from '../../lib/wire/preheat-messages.ts';
 import { type BatchSize, type NodeChoice, parseBatchSize, parseNodeChoice } from './node-choice.ts';
 
 const DEFAULT_TIMEOUT_MS = 3_600_000;
-const MAX_TIMEOUT_MS = 24 * 3_600_000;
+export const MAX_TIMEOUT_MS = 24 * 3_600_000;
 /** As for the rates of a process: below it a piece takes minutes. */
 const MIN_RATE = 64 * 1024;
 

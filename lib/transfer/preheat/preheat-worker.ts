@@ -93,11 +93,15 @@ export class PreheatWorker implements PreheatPort {
       case 'preheat-told':
         this.questions.told(message);
         return;
+      case 'plan-told':
+        this.questions.toldPlans(message);
+        return;
       // These are for trackers.
       case 'labels':
       case 'preheat-resolved':
       case 'preheat-progress':
       case 'preheat-ask':
+      case 'plan-ask':
     }
   }
 

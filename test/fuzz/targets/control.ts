@@ -42,6 +42,12 @@ const messages: readonly ControlMessage[] = [
   { type: 'preheat-progress', task: 'f.b', state: 'failed', bytes: 7, error: { code: 'X', message: 'y' } },
   { type: 'preheat-cancel', task: 'f.b' },
   { type: 'preheat-ask', ask: 1, question: { act: 'create', wish: { image: 'app', nodes: '10%' } } },
+  {
+    type: 'plan-ask',
+    ask: 1,
+    question: { act: 'create', plan: { images: ['a'], stages: [{ nodes: '1' }] } },
+  },
+  { type: 'plan-told', ask: 1, plans: [], error: { code: 'X', message: 'y' } },
   { type: 'preheat-told', ask: 1, jobs: [], error: { code: 'X', message: 'y' } },
 ];
 

@@ -75,6 +75,7 @@ export const target: FuzzTarget = {
     'harbor.corp/app&nodes=label=pool&batch=0',
     'harbor.corp/app&nodes=12&batch=x',
     'harbor.corp/app&nodes=nobody',
+    'harbor.corp/app&nodes=plan=1/2/3',
     'harbor.corp/app&nodes=200%',
     'harbor.corp/app&rate=1B/s',
     'harbor.corp/app&timeout=48h',

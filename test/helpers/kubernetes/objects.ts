@@ -79,6 +79,21 @@ const volume = z.strictObject({
   hostPath: z
     .strictObject({ path: z.string().startsWith('/'), type: z.literal('DirectoryOrCreate') })
     .optional(),
+  projected: z
+    .strictObject({
+      sources: z.tuple([
+        z.strictObject({
+          serviceAccountToken: z.strictObject({ path: z.string(), expirationSeconds: z.number().min(600) }),
+        }),
+        z.strictObject({
+          configMap: z.strictObject({
+            name,
+            items: z.array(z.strictObject({ key: z.string(), path: z.string() })),
+          }),
+        }),
+      ]),
+    })
+    .optional(),
 });
 
 const pod = z.strictObject({
@@ -130,6 +145,26 @@ const peer = z.union([
 ]);
 
 const KINDS = {
+  ClusterRole: z.strictObject({
+    ...{ apiVersion: z.literal('rbac.authorization.k8s.io/v1'), kind: z.literal('ClusterRole'), metadata },
+    rules: z.array(
+      z.strictObject({
+        apiGroups: z.array(z.string()),
+        resources: z.array(z.string()),
+        verbs: z.array(z.enum(['get', 'list', 'watch'])),
+      }),
+    ),
+  }),
+  ClusterRoleBinding: z.strictObject({
+    ...{ apiVersion: z.literal('rbac.authorization.k8s.io/v1'), kind: z.literal('ClusterRoleBinding') },
+    metadata,
+    roleRef: z.strictObject({
+      apiGroup: z.literal('rbac.authorization.k8s.io'),
+      kind: z.literal('ClusterRole'),
+      name,
+    }),
+    subjects: z.array(z.strictObject({ kind: z.literal('ServiceAccount'), name, namespace: name })),
+  }),
   ConfigMap: z.strictObject({
     ...{ apiVersion: z.literal('v1'), kind: z.literal('ConfigMap'), metadata },
     data: z.record(z.string(), z.string()),

@@ -5,6 +5,7 @@ import {
   orderedSwarms,
   showBans,
   showMembers,
+  showPreheats,
   showSharers,
   showSlow,
   showSwarms,
@@ -32,6 +33,7 @@ function show(): void {
   });
   showSlow(state);
   showMembers(state, byId<HTMLInputElement>('find').value);
+  showPreheats(state);
   showBans(state);
   const picture = byId<HTMLCanvasElement>('picture');
   byId('picture-title').textContent = swarm === undefined ? 'No swarm is chosen' : 'Swarm';

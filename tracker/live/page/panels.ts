@@ -165,6 +165,17 @@ export function showMembers({ members }: State, find: string): void {
   byId('members-more').textContent = left > 0 ? `and ${left} more` : '';
 }
 
+export function showPreheats({ preheats }: State): void {
+  const rows = preheats.map(({ done, failed, id, machines, name, state, to, what, why }) => ({
+    key: String(id),
+    cells: [
+      ...[`${what} ${id}`, name, to, why === undefined ? state : `${state}: ${why}`],
+      ...[done, failed, machines].map((count) => [String(count), count] as const),
+    ],
+  }));
+  showRows(byId('preheats'), rows);
+}
+
 export function showSharers({ members }: State, swarm: Swarm | undefined): void {
   const rows = [...(swarm?.have ?? [])]
     .sort(([, a], [, b]) => a.percent - b.percent)

@@ -1,4 +1,4 @@
-import type { LiveMember, LiveMessage, LiveSwarm } from '../live-messages.ts';
+import type { LiveMember, LiveMessage, LivePreheat, LiveSwarm } from '../live-messages.ts';
 
 export type Member = Required<LiveMember>;
 export type Swarm = Required<LiveSwarm> & {
@@ -21,9 +21,16 @@ export interface State {
   readonly members: ReadonlyMap<number, Member>;
   readonly swarms: ReadonlyMap<number, Swarm>;
   readonly history: readonly Rates[];
+  readonly preheats: readonly LivePreheat[];
 }
 
-export const NOTHING: State = { last: undefined, members: new Map(), swarms: new Map(), history: [] };
+export const NOTHING: State = {
+  last: undefined,
+  members: new Map(),
+  swarms: new Map(),
+  history: [],
+  preheats: [],
+};
 
 const NEW_MEMBER = { id: '', role: 'node', address: '', zone: '' } as const;
 type Have = Swarm['have'];
@@ -50,7 +57,8 @@ export function apply(before: State, message: LiveMessage): State {
     if (percent < 0) have?.delete(member);
     else have?.set(member, { percent, readers });
   }
-  return { last: message, members, swarms, history: historyAfter(before, message) };
+  const preheats = message.preheats ?? before.preheats;
+  return { last: message, members, swarms, history: historyAfter(before, message), preheats };
 }
 
 function historyAfter({ history, last }: State, message: LiveMessage): readonly Rates[] {

@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { describeError } from '../../lib/core/errors.ts';
+import { type Clock, delay } from '../../lib/runtime/clock.ts';
+import { withDeadline } from '../../lib/runtime/deadline.ts';
+import type { Rng } from '../../lib/runtime/rng.ts';
+import { type KubernetesClient, KubernetesRefusal } from './api-server.ts';
+
+const PAGE_OBJECTS = 500;
+const LIST_DEADLINE_MS = 120_000;
+/** The server ends a watch after this time; one that goes on for longer has lost its connection. */
+const WATCH_SECONDS = 300;
+const WATCH_DEADLINE_MS = (WATCH_SECONDS + 30) * 1000;
+/** Between attempts: twice as long after each that failed. */
+const FIRST_RETRY_MS = 1_000;
+const MOST_RETRY_MS = 60_000;
+
+const meta = z.object({ resourceVersion: z.string(), continue: z.string().optional() });
+const list = z.object({ metadata: meta, items: z.array(z.unknown()).nullable() });
+const event = z.object({ type: z.string(), object: z.unknown() });
+const versioned = z.object({ metadata: z.object({ resourceVersion: z.string() }) });
+const status = z.object({ code: z.number().optional(), message: z.string().optional() });
+
+export interface ListSink {
+  /** Everything that is there now. */
+  listed(objects: readonly unknown[]): void;
+  changed(object: unknown): void;
+  gone(object: unknown): void;
+  /** Whether the list is followed, and why not. */
+  state(problem: string | undefined): void;
+}
+
+export interface FollowDeps {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly connect: () => Promise<KubernetesClient>;
+}
+
+/**
+ * Follows a list of the API server for as long as the signal lets it: reads it whole, watches it from there, and reads
+ * it again when the server no longer knows that version (410 Gone).
+ * @param path such as `/apis/apps/v1/deployments`
+ */
+export async function followList(
+  { clock, connect, rng }: FollowDeps,
+  path: string,
+  sink: ListSink,
+  signal: AbortSignal,
+): Promise<void> {
+  let retryMs = FIRST_RETRY_MS;
+  while (!signal.aborted) {
+    let client: KubernetesClient | undefined;
+    try {
+      client = await connect();
+      const version = await readAll(clock, client, path, sink, signal);
+      sink.state(undefined);
+      await watch(clock, client, { path, version }, sink, signal, () => {
+        retryMs = FIRST_RETRY_MS;
+      });
+    } catch (error) {
+      if (signal.aborted) return;
+      // Read anew, from where the server is by now.
+      if (!(error instanceof KubernetesRefusal && error.status === 410)) sink.state(describeError(error));
+    } finally {
+      await client?.close();
+    }
+    // Trackers that lost the same server do not come back in the same moment.
+    await delay(clock, retryMs * (0.5 + rng.float()), signal).catch(() => {});
+    retryMs = Math.min(MOST_RETRY_MS, retryMs * 2);
+  }
+}
+
+/** @returns the version of the whole list */
+async function readAll(
+  clock: Clock,
+  client: KubernetesClient,
+  path: string,
+  sink: ListSink,
+  signal: AbortSignal,
+): Promise<string> {
+  const objects: unknown[] = [];
+  for (let next: string | undefined = ''; ; ) {
+    const query = new URLSearchParams({ limit: String(PAGE_OBJECTS) });
+    if (next !== '') query.set('continue', next);
+    const page = await withDeadline(clock, LIST_DEADLINE_MS, signal, async (either) =>
+      list.parse(await client.read(`${path}?${query.toString()}`, either)),
+    );
+    objects.push(...(page.items ?? []));
+    next = page.metadata.continue;
+    if (next === undefined || next === '') {
+      sink.listed(objects);
+      return page.metadata.resourceVersion;
+    }
+  }
+}
+
+/** Ends when something is wrong only. @param heard the server has told something, or ended a watch in good order */
+async function watch(
+  clock: Clock,
+  client: KubernetesClient,
+  { path, version }: { readonly path: string; readonly version: string },
+  sink: ListSink,
+  signal: AbortSignal,
+  heard: () => void,
+): Promise<never> {
+  for (let from = version; ; ) {
+    const query = new URLSearchParams({ watch: 'true', resourceVersion: from, allowWatchBookmarks: 'true' });
+    query.set('timeoutSeconds', String(WATCH_SECONDS));
+    const begunMs = clock.now();
+    await withDeadline(clock, WATCH_DEADLINE_MS, signal, async (either) => {
+      for await (const line of client.stream(`${path}?${query.toString()}`, either)) {
+        const { object, type } = event.parse(line);
+        if (type === 'ERROR') {
+          const { code = 500, message = 'the watch failed' } = status.parse(object);
+          throw new KubernetesRefusal(code, message);
+        }
+        from = versioned.parse(object).metadata.resourceVersion;
+        heard();
+        if (type === 'ADDED' || type === 'MODIFIED') sink.changed(object);
+        else if (type === 'DELETED') sink.gone(object);
+        // A BOOKMARK tells the version alone.
+      }
+    });
+    heard();
+    const lastedMs = clock.now() - begunMs;
+    if (lastedMs < FIRST_RETRY_MS) await delay(clock, FIRST_RETRY_MS - lastedMs, signal);
+  }
+}
