@@ -24,6 +24,21 @@ export const checkDaemon: Check = ({ status }) => {
   return findings;
 };
 
+/** Whether other nodes can dial this one. */
+export const checkReach: Check = ({ status }) => {
+  const neighbours = status?.neighbours.filter(({ role }) => role === 'node') ?? [];
+  const shut = neighbours.filter(({ cannotDialUs }) => cannotDialUs === true).length;
+  if (status === undefined || neighbours.length === 0) return [];
+  if (shut === 0) {
+    return [
+      { check: 'peer port', state: 'ok', says: `no neighbour says that it cannot dial ${status.peer}` },
+    ];
+  }
+  const says = `this node cannot be dialled: ${shut} of ${neighbours.length} neighbouring nodes do not reach its peer port (${status.peer}), past a firewall or NAT. It connects to them itself, and shares nothing with nodes that cannot be dialled either`;
+  const cure = 'dfget daemon --advertise HOST:PORT';
+  return [{ check: 'peer port', state: 'warning', says, cure }];
+};
+
 /** Whether clients on this machine reach the mirror where the daemon says that it listens. */
 export const checkMirror: Check = async (patient) => {
   const { status } = patient;

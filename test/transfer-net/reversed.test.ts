@@ -7,10 +7,19 @@ import { silentLog } from '../../lib/observe/log.ts';
 import type { Clock } from '../../lib/runtime/clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
-import { createHttpPeerNetwork, type HttpPeerNetworkOptions } from '../../lib/transfer/http/http-peer-network.ts';
 import { fingerprintOf } from '../../lib/security/cluster-authority.ts';
+import {
+  createHttpPeerNetwork,
+  type HttpPeerNetworkOptions,
+} from '../../lib/transfer/http/http-peer-network.ts';
 import { createMemoryNetwork } from '../../lib/transfer/memory/memory-network.ts';
-import type { Address, PeerNetwork, PeerServerHandlers, ReverseWay } from '../../lib/transfer/seams.ts';
+import type {
+  Address,
+  PeerListener,
+  PeerNetwork,
+  PeerServerHandlers,
+  ReverseWay,
+} from '../../lib/transfer/seams.ts';
 import { MEDIUM_PEER, mediums } from '../contract/medium.ts';
 import { type PeerNetworkFixture, peerNetworkContract } from '../contract/peer-network.ts';
 import { NEVER, patternBytes, servedBlob, within } from '../contract/peer-network-parts.ts';
@@ -74,7 +83,9 @@ for (const medium of await mediums()) {
       const server = createHttpPeerNetwork(deps, medium.network);
       const ready = client.listen(LOCAL, NO_PIECES);
       // Only where it is to freeze: a relay takes what nobody reads.
-      const relayed = /nobody takes/.test(t.name) ? ready.then(({ address }) => relay(t, address)) : undefined;
+      const relayed = /nobody takes/.test(t.name)
+        ? ready.then(({ address }) => relay(t, address))
+        : undefined;
       t.teardown(async () => {
         await Promise.all([client.close(), server.close()]);
         await (await ready).close();
@@ -139,11 +150,15 @@ async function pair(
   const blob = patternBytes(100_000);
   const client = createHttpPeerNetwork({ ...deps, clock: clientClock }, near);
   const server = createHttpPeerNetwork(deps, far);
-  const listeners = [
-    await client.listen(LOCAL, NO_PIECES),
-    await server.listen(LOCAL, { ...NO_PIECES, piece: () => servedBlob(blob) }),
-  ] as const;
-  t.teardown(() => Promise.all([client, server, ...listeners].map((each) => each.close())));
+  const opened: { close(): Promise<void> }[] = [client, server];
+  t.teardown(() => Promise.all(opened.map((each) => each.close())));
+  const listen = async (network: PeerNetwork, handlers: PeerServerHandlers): Promise<PeerListener> => {
+    const listener = await network.listen(LOCAL, handlers);
+    opened.push(listener);
+    return listener;
+  };
+  const serve = () => listen(server, { ...NO_PIECES, piece: () => servedBlob(blob) });
+  const listeners = [await listen(client, NO_PIECES), await serve()] as const;
   const piece = { digest: digestOf(blob), range: { start: 0, end: blob.length } };
   const wanted = async (address: Address, reverse: ReverseWay, from = MEDIUM_PEER): Promise<void> => {
     const into = new Uint8Array(blob.length);
@@ -154,7 +169,7 @@ async function pair(
     const to = { address: listeners[0].address, peer: MEDIUM_PEER, from: ID };
     return server.connectBack(to, { signal: NEVER });
   };
-  return { server, near: listeners[0], far: listeners[1], wanted, back };
+  return { server, near: listeners[0], far: listeners[1], serve, wanted, back };
 }
 
 t.test('a connection that nobody asked for is refused', async (t) => {
@@ -162,7 +177,9 @@ t.test('a connection that nobody asked for is refused', async (t) => {
   await t.rejects(back(), { code: 'PEER_UNREACHABLE', message: /404/ });
   const refused = Promise.withResolvers<unknown>();
   const ask = (): void => void back().catch(refused.resolve);
-  await t.rejects(within(wanted(NOBODY, { peer: 'c'.repeat(40), ask }), 'fetch'), { code: 'PEER_UNREACHABLE' });
+  await t.rejects(within(wanted(NOBODY, { peer: 'c'.repeat(40), ask }), 'fetch'), {
+    code: 'PEER_UNREACHABLE',
+  });
   t.match(await refused.promise, { message: /404/ }, 'nor one of another than who was asked');
 });
 
@@ -227,4 +244,20 @@ t.test('behind an address of several machines may be another one: it is asked to
   };
   // At its own port the client meets itself.
   await within(wanted(near.address, { peer: b.id, fingerprint, ask }, a.id), 'fetch');
+});
+
+t.test('who could not be dialled is dialled again half a minute later', async (t) => {
+  let laterMs = 0;
+  const moved: Clock = { now: () => clock.now() + laterMs, after: HASTY.after };
+  const { back, far, serve, wanted } = await pair(t, {}, {}, moved);
+  await within(wanted(NOBODY, { peer: ID, ask: () => void back() }), 'fetch');
+  await within(far.close(), 'close');
+  const { address } = await serve();
+  let asked = 0;
+  const reverse = { peer: ID, ask: () => void asked++ };
+  await t.rejects(within(wanted(address, reverse), 'fetch'), { code: 'PEER_UNREACHABLE' });
+  t.equal(asked, 1, 'it is asked at once');
+  laterMs = 31_000;
+  await within(wanted(address, reverse), 'fetch');
+  t.equal(asked, 2, 'and when it is dialled too, whoever is first');
 });

@@ -1,6 +1,6 @@
 import { abortedError, DamselflyError, hasCode } from '../../core/errors.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import { withAbort } from '../../core/single-flight.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { Address, PieceTransport, ReverseWay } from '../seams.ts';
 import type { Connect } from './connect.ts';
 import type { OpenConnection } from './open-connection.ts';

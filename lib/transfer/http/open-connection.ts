@@ -6,8 +6,10 @@ import type { AwaitedConnections } from './awaited-connections.ts';
 import type { Connect } from './connect.ts';
 import { PieceConnection } from './piece-connection.ts';
 
-/** TCP and TLS take two round trips: who is not there by then is far away, or drops what we send. */
+/** No way round the world is so long: who has not answered the first packet by then drops it. */
 const PATIENCE_MS = 300;
+/** The answer may be here, and this process have been busy. */
+const LOOK_AGAIN_MS = 20;
 /** Only a net: whoever fetches turns to others far sooner, and finds the connection when it comes. */
 const REVERSE_TIMEOUT_MS = 4000;
 /** A peer that could not be dialled is dialled again after this: firewalls change. */
@@ -85,8 +87,16 @@ export function createOpener(deps: {
           settle(dialled);
         }
       });
-      if (isKnown) ask();
-      else cancels.push(clock.after(PATIENCE_MS, ask));
+      if (isKnown) {
+        ask();
+        return;
+      }
+      let cancelPatience = clock.after(PATIENCE_MS, () => {
+        cancelPatience = clock.after(LOOK_AGAIN_MS, ask);
+      });
+      cancels.push(() => cancelPatience());
+      // However busy it is: it can be dialled.
+      dialled?.onAnswered(() => cancelPatience());
     });
 }
 

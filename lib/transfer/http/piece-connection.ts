@@ -88,6 +88,11 @@ export class PieceConnection {
     return new PieceConnection(clock, (onread) => readInto(socket, onread));
   }
 
+  /** Calls when the other machine has answered the first packet; TLS is still to come. */
+  onAnswered(callback: () => void): void {
+    this.#socket.once('connect', callback);
+  }
+
   /** Sets what to call when a connection that is being dialled can carry bytes, or with why it never will. */
   onReady(callback: (error?: DamselflyError) => void): void {
     this.#onReady = callback;

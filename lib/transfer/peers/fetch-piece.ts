@@ -65,8 +65,13 @@ export async function fetchPiece(
   try {
     const askedMs = clock.now();
     const asked = { address: { host, port }, from, digest, range: { start, end: start + length } };
+    const ask = (): void => {
+      metrics.reversedConnections.inc({ outcome: 'asked' });
+      neighbour.send({ type: 'reverse' });
+    };
+    const reverse = { peer: id, fingerprint: neighbour.fingerprint, ask };
     const progress = onProgress === undefined ? {} : { onProgress };
-    await network.fetch(asked, buffer.bytes, { signal, pace, ...progress });
+    await network.fetch(asked, buffer.bytes, { signal, pace, reverse, ...progress });
     const arrivedMs = clock.now();
     onArrived?.();
     if (!sameBytes(pieceHash(buffer.bytes), proof.hash)) {
