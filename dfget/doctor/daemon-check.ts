@@ -29,12 +29,13 @@ export const checkReach: Check = ({ status }) => {
   const neighbours = status?.neighbours.filter(({ role }) => role === 'node') ?? [];
   const shut = neighbours.filter(({ cannotDialUs }) => cannotDialUs === true).length;
   if (status === undefined || neighbours.length === 0) return [];
-  if (shut === 0) {
-    return [
-      { check: 'peer port', state: 'ok', says: `no neighbour says that it cannot dial ${status.peer}` },
-    ];
+  const share = `${shut} of ${neighbours.length} neighbouring nodes`;
+  // A packet that is lost shuts out one for a while, a wall shuts out most.
+  if (2 * shut < neighbours.length) {
+    const says = `${shut === 0 ? 'no neighbouring node says that it cannot dial' : `${share} could not, when they last tried, dial`} ${status.peer}`;
+    return [{ check: 'peer port', state: 'ok', says }];
   }
-  const says = `this node cannot be dialled: ${shut} of ${neighbours.length} neighbouring nodes do not reach its peer port (${status.peer}), past a firewall or NAT. It connects to them itself, and shares nothing with nodes that cannot be dialled either`;
+  const says = `this node cannot be dialled: ${share} do not reach its peer port (${status.peer}), past a firewall or NAT. It connects to them itself, and shares nothing with nodes that cannot be dialled either`;
   const cure = 'dfget daemon --advertise HOST:PORT';
   return [{ check: 'peer port', state: 'warning', says, cure }];
 };

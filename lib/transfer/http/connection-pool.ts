@@ -68,10 +68,7 @@ export function createConnectionPool(deps: {
   ): Promise<PieceConnection> => {
     const opening = deps.open(address, way);
     try {
-      const connection = await withAbort(opening, signal);
-      if (!closed) return connection;
-      connection.destroy(closedError());
-      throw closedError();
+      return await withAbort(opening, signal);
     } catch (error) {
       if (signal.aborted) opening.then((connection) => keep(key, connection)).catch(() => {});
       throw error;
@@ -93,9 +90,15 @@ export function createConnectionPool(deps: {
         if (signal.aborted) throw abortedError(signal);
         if (closed) throw closedError();
         const reused = reuse ? takeIdle(key) : undefined;
-        const dialled = (): PieceConnection => PieceConnection.dial(address, deps);
-        const opened = reverse === undefined ? dialled : () => open(key, address, reverse, signal);
-        const connection = reused ?? (await opened());
+        const connection =
+          reused ??
+          (reverse === undefined
+            ? PieceConnection.dial(address, deps)
+            : await open(key, address, reverse, signal));
+        if (signal.aborted || closed) {
+          keep(key, connection);
+          throw signal.aborted ? abortedError(signal) : closedError();
+        }
         const onAbort = (): void => connection.destroy(abortedError(signal));
         signal.addEventListener('abort', onAbort, { once: true });
         busy.add(connection);

@@ -41,10 +41,10 @@ export function createOpener(deps: {
       if (isKnown && dials) undialled.set(peer, clock.now() + DIAL_AGAIN_MS);
       let over = false;
       let asked = false;
-      const cancels: ((() => void) | undefined)[] = [];
+      const cancels: (() => void)[] = [];
       const end = (): void => {
         over = true;
-        for (const cancel of cancels) cancel?.();
+        for (const cancel of cancels) cancel();
       };
       const settle = (connection: PieceConnection): void => {
         end();
@@ -67,11 +67,10 @@ export function createOpener(deps: {
           fail(unreachable('enough connections of it are awaited'));
           return;
         }
-        const late = unreachable('it can neither be dialled, nor does it connect to us');
-        cancels.push(
-          cancel,
-          clock.after(REVERSE_TIMEOUT_MS, () => fail(late)),
+        const cancelTimeout = clock.after(REVERSE_TIMEOUT_MS, () =>
+          fail(unreachable('it can neither be dialled, nor does it connect to us')),
         );
+        cancels.push(cancel, cancelTimeout);
         way.ask();
       };
       const dialled = dials ? PieceConnection.dial(address, deps) : undefined;

@@ -45,6 +45,7 @@ export function openReversed(
     });
     request.on('upgrade', (_response, socket, head) => {
       const member = memberOf(socket);
+      socket.on('error', () => socket.destroy());
       // Bytes of its first request may have come with the answer.
       if (head.length > 0) socket.unshift(head);
       if (signal.aborted) reject(abortedError(signal));

@@ -22,8 +22,9 @@ export class MemoryReversals {
     const awaited = this.#awaited.get(peer) ?? new Set();
     this.#awaited.set(peer, awaited);
     const { promise, reject, resolve } = Promise.withResolvers<void>();
-    const late = new DamselflyError('PEER_UNREACHABLE', 'the peer does not connect to us');
-    const cancel = this.#clock.after(REVERSE_TIMEOUT_MS, () => reject(late));
+    const cancel = this.#clock.after(REVERSE_TIMEOUT_MS, () =>
+      reject(new DamselflyError('PEER_UNREACHABLE', 'the peer does not connect to us')),
+    );
     const onAbort = (): void => reject(abortedError(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     awaited.add(resolve);

@@ -240,6 +240,7 @@ export class Neighbours {
       link.close('not welcome');
       return undefined;
     }
+    if (!dialledByUs) this.#reversals.noteDialled(peer.id);
     const connection: Connection = {
       link,
       dialer: dialledByUs ? self : peer.id,
@@ -256,6 +257,7 @@ export class Neighbours {
     if (other !== undefined) {
       if (other.dialer !== connection.dialer && connection.dialer > other.dialer) {
         link.close('already linked');
+        this.#count();
         return undefined;
       }
       this.#drop(other);
@@ -264,7 +266,6 @@ export class Neighbours {
     if (dialledByUs && link.isOld !== undefined) {
       this.#stopRelinking ??= every(this.#deps.clock, RELINK_EVERY_MS, () => this.#relink());
     }
-    if (!dialledByUs) this.#reversals.noteDialled(peer.id);
     this.#connections.set(peer.id, connection);
     this.#count();
     this.#deps.trace?.(this.#deps.clock.now(), linkUp(connection.neighbour.peer));

@@ -6,8 +6,9 @@ import type { Metrics } from '../../observe/metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { ReverseDialer } from '../seams.ts';
 
-/** Connections being opened at once; whoever asks for more asks again. */
+/** Connections being opened at once, to everybody and to one peer: more than a node has downloads under way. */
 const MAX_OPENING = 64;
+const MAX_OPENING_PER_PEER = 16;
 const CONNECT_TIMEOUT_MS = 3000;
 /** Peers that said that they cannot dial us; the one heard longest ago is forgotten first. */
 const MAX_REMEMBERED = 1024;
@@ -26,7 +27,8 @@ export class Reversals {
   readonly #deps: ReversalsDeps;
   readonly #undialled = new BoundedMap<true>(MAX_REMEMBERED);
   readonly #ending = new AbortController();
-  #opening = 0;
+  /** Peer -> connections being opened to it. */
+  readonly #opening = new Map<string, number>();
 
   constructor(deps: ReversalsDeps) {
     this.#deps = deps;
@@ -50,9 +52,15 @@ export class Reversals {
   /** A neighbour asks for a connection on which it asks us for pieces. */
   asked(peer: PeerInfo): void {
     this.noteUndialled(peer.id);
-    if (this.#opening >= MAX_OPENING || this.#ending.signal.aborted) return;
-    this.#opening++;
-    void this.#open(peer).finally(() => this.#opening--);
+    const toIt = this.#opening.get(peer.id) ?? 0;
+    const all = this.#opening.values().reduce((sum, count) => sum + count, 0);
+    if (toIt >= MAX_OPENING_PER_PEER || all >= MAX_OPENING || this.#ending.signal.aborted) return;
+    this.#opening.set(peer.id, toIt + 1);
+    void this.#open(peer).finally(() => {
+      const left = (this.#opening.get(peer.id) ?? 1) - 1;
+      if (left > 0) this.#opening.set(peer.id, left);
+      else this.#opening.delete(peer.id);
+    });
   }
 
   async #open({ host, id, port }: PeerInfo): Promise<void> {
