@@ -167,8 +167,9 @@ export class Members implements PeerStoreHost {
 
   #haveDialled(id: string, by: string): void {
     const peer = this.#deps.core.member(id);
-    if (peer !== undefined)
+    if (peer !== undefined) {
       this.#members.get(by)?.session.sendText(encodeControl({ type: 'dial', peers: [peer] }));
+    }
   }
 
   /** May the member read, or go on reading, what it asks for? */

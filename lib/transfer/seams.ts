@@ -57,7 +57,7 @@ export interface ReverseWay {
   /** SHA-256 of the certificate that it has shown on its link, hex; undefined where nobody shows any. */
   readonly fingerprint?: string | undefined;
   /** Asks it, over its link, for one connection to us. */
-  ask(): void;
+  readonly ask: () => void;
 }
 
 /** Connects to peers that cannot dial us, for them to ask for pieces. */

@@ -68,7 +68,10 @@ async function relay(t: Test, { host, port }: Address) {
     for (const socket of sockets) socket.destroy();
   });
   const freeze = (frozen: boolean): void => {
-    for (const near of nears) frozen ? near.pause() : near.resume();
+    for (const near of nears) {
+      if (frozen) near.pause();
+      else near.resume();
+    }
   };
   return { address: { ...LOCAL, port: (server.address() as AddressInfo).port }, freeze };
 }
@@ -138,7 +141,8 @@ await t.test('in memory, to a host that cannot be dialled', async (t) => {
 });
 
 /** For who waits in vain. */
-const HASTY: Clock = { now: () => clock.now(), after: (ms, callback) => clock.after(ms / 8, callback) };
+const hastily: Clock['after'] = (ms, callback) => clock.after(ms / 8, callback);
+const HASTY: Clock = { now: () => clock.now(), after: hastily };
 
 /** A server with a blob, and a client that listens too and fetches it. */
 async function pair(
@@ -248,7 +252,7 @@ t.test('behind an address of several machines may be another one: it is asked to
 
 t.test('who could not be dialled is dialled again half a minute later', async (t) => {
   let laterMs = 0;
-  const moved: Clock = { now: () => clock.now() + laterMs, after: HASTY.after };
+  const moved: Clock = { now: () => clock.now() + laterMs, after: hastily };
   const { back, far, serve, wanted } = await pair(t, {}, {}, moved);
   await within(wanted(NOBODY, { peer: ID, ask: () => void back() }), 'fetch');
   await within(far.close(), 'close');

@@ -10,7 +10,7 @@ import { connectionError } from './peer-tls.ts';
 import { NODE_HEADER } from './piece-request.ts';
 
 /** Where a peer that was asked for it opens a connection, on which it is then asked for pieces: GET with an upgrade. */
-export const REVERSE_PATH = '/v1/reverse';
+const REVERSE_PATH = '/v1/reverse';
 const REVERSE_PROTOCOL = 'damselfly-reverse';
 
 /**

@@ -53,7 +53,7 @@ export class Reversals {
   asked(peer: PeerInfo): void {
     this.noteUndialled(peer.id);
     const toIt = this.#opening.get(peer.id) ?? 0;
-    const all = this.#opening.values().reduce((sum, count) => sum + count, 0);
+    const all = [...this.#opening.values()].reduce((sum, count) => sum + count, 0);
     if (toIt >= MAX_OPENING_PER_PEER || all >= MAX_OPENING || this.#ending.signal.aborted) return;
     this.#opening.set(peer.id, toIt + 1);
     void this.#open(peer).finally(() => {
