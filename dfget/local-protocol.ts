@@ -200,6 +200,8 @@ export interface DaemonStatus {
     readonly host: string;
     readonly port: number;
     readonly zone: string;
+    /** It could not dial this node when it last tried. */
+    readonly cannotDialUs?: true;
   }[];
   readonly blobs: readonly {
     readonly digest: string;

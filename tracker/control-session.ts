@@ -170,6 +170,9 @@ export class ControlSession implements MemberSession, Announcer {
       case 'settings':
         this.#set(settingsOf(message), this.#id);
         return;
+      case 'unreached':
+        members.unreached(this.#id, message.ids);
+        return;
       case 'lease':
       case 'renew': {
         const { ask } = message;
@@ -188,6 +191,7 @@ export class ControlSession implements MemberSession, Announcer {
       case 'hello':
       case 'welcome':
       case 'neighbours':
+      case 'dial':
       case 'epoch':
       case 'leased':
       case 'lease-refused':

@@ -15,6 +15,7 @@ import {
 import type { ReportMessage } from '../lib/wire/report-messages.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import type { PeerStore, PeerStoreHost } from './peer-store/peer-store.ts';
+import { Undialled } from './undialled.ts';
 
 /**
  * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
@@ -84,6 +85,7 @@ export class Members implements PeerStoreHost {
   #toldEpoch = 0;
   #sweptAtMs: number;
   #settings: ClusterSettings | undefined;
+  readonly #undialled = new Undialled();
   #listener: MembersListener | undefined;
 
   constructor(deps: MembersDeps) {
@@ -145,15 +147,34 @@ export class Members implements PeerStoreHost {
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
     const owned = this.#hasOwners;
+    const undialled = new Set<string>();
     for (const blob of blobs) {
       const { digest } = blob;
       const all = core.announce(id, digest, blob, now);
       peerStore.announced(id, digest, blob.have);
       if (blob.have === 'all') continue;
       const peers = all.length > MAX_NEIGHBOURS_PER_BLOB ? all.slice(0, MAX_NEIGHBOURS_PER_BLOB) : all;
+      for (const peer of peers) if (this.#undialled.has(peer.id, now)) undialled.add(peer.id);
       found.push(owned ? { digest, peers, owned } : { digest, peers });
     }
+    for (const peer of undialled) this.#haveDialled(id, peer);
     return found;
+  }
+
+  /** The member cannot dial these: they dial it, as from now on whomever they are named to. */
+  unreached(id: string, ids: readonly string[]): void {
+    for (const peer of ids) {
+      if (!this.#members.has(peer)) continue;
+      this.#undialled.note(peer, this.#deps.clock.now());
+      this.#haveDialled(id, peer);
+    }
+  }
+
+  #haveDialled(id: string, by: string): void {
+    const peer = this.#deps.core.member(id);
+    if (peer !== undefined) {
+      this.#members.get(by)?.session.sendText(encodeControl({ type: 'dial', peers: [peer] }));
+    }
   }
 
   /** May the member read, or go on reading, what it asks for? */

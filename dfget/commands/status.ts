@@ -59,7 +59,8 @@ function describe(status: DaemonStatus): string {
     `store       ${store.complete} blobs complete, ${store.blobs - store.complete} in part, ${formatBytes(store.bytes)}`,
     `neighbours  ${neighbours.length}`,
     ...neighbours.map(
-      (peer) => `  ${peer.id.slice(0, 8)}  ${peer.role.padEnd(9)}  ${peer.host}:${peer.port}  ${peer.zone}`,
+      (peer) =>
+        `  ${peer.id.slice(0, 8)}  ${peer.role.padEnd(9)}  ${peer.host}:${peer.port}  ${peer.zone}${peer.cannotDialUs === true ? '  (cannot dial this node)' : ''}`,
     ),
     `shared now  ${blobs.length}`,
     ...blobs.map((blob) => {

@@ -24,6 +24,22 @@ export const checkDaemon: Check = ({ status }) => {
   return findings;
 };
 
+/** Whether other nodes can dial this one. */
+export const checkReach: Check = ({ status }) => {
+  const neighbours = status?.neighbours.filter(({ role }) => role === 'node') ?? [];
+  const shut = neighbours.filter(({ cannotDialUs }) => cannotDialUs === true).length;
+  if (status === undefined || neighbours.length === 0) return [];
+  const share = `${shut} of ${neighbours.length} neighbouring nodes`;
+  // A packet that is lost shuts out one for a while, a wall shuts out most.
+  if (2 * shut < neighbours.length) {
+    const says = `${shut === 0 ? 'no neighbouring node says that it cannot dial' : `${share} could not, when they last tried, dial`} ${status.peer}`;
+    return [{ check: 'peer port', state: 'ok', says }];
+  }
+  const says = `this node cannot be dialled: ${share} do not reach its peer port (${status.peer}), past a firewall or NAT. It connects to them itself, and shares nothing with nodes that cannot be dialled either`;
+  const cure = 'dfget daemon --advertise HOST:PORT';
+  return [{ check: 'peer port', state: 'warning', says, cure }];
+};
+
 /** Whether clients on this machine reach the mirror where the daemon says that it listens. */
 export const checkMirror: Check = async (patient) => {
   const { status } = patient;

@@ -1,6 +1,6 @@
 import type { Check, Finding, Patient } from './check.ts';
 import { checkClients } from './client-check.ts';
-import { checkDaemon, checkMirror } from './daemon-check.ts';
+import { checkDaemon, checkMirror, checkReach } from './daemon-check.ts';
 import { checkDisk, checkDoubleStorage } from './disk-check.ts';
 import { checkRegistries } from './registry-check.ts';
 import { checkTrackers } from './tracker-check.ts';
@@ -8,6 +8,7 @@ import { checkTrackers } from './tracker-check.ts';
 const CHECKS: readonly Check[] = [
   checkDaemon,
   checkMirror,
+  checkReach,
   checkRegistries,
   checkTrackers,
   checkClients,

@@ -24,6 +24,8 @@ export interface Discovery {
   /** Joins, or updates, the swarms of these blobs, in one message. */
   announce(announcements: readonly Announcement[]): void;
   withdraw(digests: readonly Digest[]): void;
+  /** The peer could not be dialled: who is in touch with it has it dial us. Nothing happens when nobody is. */
+  unreached(peer: PeerInfo): void;
   /** The supernode that owns the blob, as far as is known without asking anybody. */
   owner(digest: Digest): PeerInfo | undefined;
   /** Supernodes that live, or lived when somebody last told. */
@@ -61,6 +63,8 @@ export interface DiscoveryListener {
   neighbours(digest: Digest, peers: readonly PeerInfo[], owned: boolean): void;
   /** A tracker became reachable, or the last one stopped being so. */
   reachable(reachable: boolean): void;
+  /** A peer that cannot dial us waits for us to dial it. */
+  dial?(peer: PeerInfo): void;
   /** Supernodes came or went. What is incomplete is announced again by itself, but not at once. */
   supernodesChanged?(): void;
 }

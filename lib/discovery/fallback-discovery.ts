@@ -179,6 +179,10 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#dht?.withdraw(digests);
   }
 
+  unreached(peer: PeerInfo): void {
+    this.#deps.trackers.unreached(peer);
+  }
+
   get settings(): ClusterSettings | undefined {
     const [ours, theirs] = [this.#deps.trackers.settings, this.#dht?.settings];
     return theirs !== undefined && isNewer(theirs, ours) ? theirs : ours;
@@ -238,6 +242,7 @@ class FallbackDiscovery implements CombinedDiscovery {
         const known = owned || (source === 'dht' && this.supernodes.length > 0);
         this.#listener?.neighbours(digest, peers, known);
       },
+      dial: (peer) => this.#listener?.dial?.(peer),
       reachable: (reachable) => {
         if (this.#closed || !isCurrent()) return;
         if (source === 'tracker') this.#trackersReachable(reachable);

@@ -125,6 +125,13 @@ export class MemoryTracker {
     for (const member of this.#members) this.answer(member, () => member.told(settings));
   }
 
+  /** Has a member dial one that cannot dial it. @internal */
+  introduce(id: string, to: PeerInfo): void {
+    for (const member of this.#members) {
+      if (member.peer.id === id) this.answer(member, () => member.dial(to));
+    }
+  }
+
   #tellEpoch(): void {
     if (this.#chooser.epoch === this.#epoch) return;
     this.#epoch = this.#chooser.epoch;
@@ -185,6 +192,14 @@ class MemoryDiscovery implements Discovery {
     this.#tracker.deliver(this, (chooser) => {
       for (const digest of digests) chooser.withdraw(this.peer.id, digest);
     });
+  }
+
+  unreached({ id }: PeerInfo): void {
+    if (this.#reachable) this.#tracker.deliver(this, () => this.#tracker.introduce(id, this.peer));
+  }
+
+  dial(peer: PeerInfo): void {
+    if (this.#reachable) this.#listener?.dial?.(peer);
   }
 
   async close(): Promise<void> {

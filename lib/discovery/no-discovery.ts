@@ -6,6 +6,7 @@ export function createNoDiscovery(): Discovery {
   return {
     announce() {},
     withdraw() {},
+    unreached() {},
     listen() {},
     owner: () => undefined,
     supernodes: [],

@@ -133,6 +133,15 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     dhtSearches: counter('discovery_dht_searches_total', 'Searches for who shares a blob', ['outcome']),
     rememberedPeers: gauge('discovery_remembered_peers', 'Peers that are remembered across restarts'),
     links: gauge('peer_links', 'Neighbours connected now'),
+    linksNotDialled: gauge(
+      'peer_links_not_dialled',
+      'Neighbours connected now that could not dial this process when they last tried: its peer port is not reachable for them',
+    ),
+    reversedConnections: counter(
+      'reversed_connections_total',
+      'Connections for pieces where the receiver cannot dial the sender: asked of a sender by this process; opened, or tried in vain, because a receiver has asked',
+      ['outcome'],
+    ),
     swarms: gauge('swarms', 'Blobs shared with neighbours now'),
     uploadsActive: gauge('uploads_active', 'Pieces being sent to peers now'),
     downloadsActive: gauge('downloads_active', 'Pieces being fetched from peers now'),

@@ -12,11 +12,14 @@ export function discoveryNews(
   {
     announcements,
     blobs,
+    dial,
     introduce,
     smallBlobs,
   }: {
     readonly announcements: Announcements;
     readonly blobs: BlobTable;
+    /** The peer cannot dial us. */
+    readonly dial: (peer: PeerInfo) => void;
     /** The peer may share the blob, if we still do. */
     readonly introduce: (blob: SharedBlob | undefined, peer: PeerInfo) => void;
     readonly smallBlobs: SmallBlobs;
@@ -36,6 +39,7 @@ export function discoveryNews(
       }
       for (const peer of peers) introduce(blob, peer);
     },
+    dial,
     reachable: (reachable) => {
       if (reachable) announcements.connected(blobs.all());
     },

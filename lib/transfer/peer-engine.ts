@@ -225,6 +225,7 @@ export class PeerEngine implements BlobSource {
     const news = {
       announcements: this.#announcements,
       blobs: this.#table,
+      dial: (peer: PeerInfo) => this.#neighbours.connectInTurn(peer),
       introduce: (blob: SharedBlob | undefined, peer: PeerInfo) => this.#introduce(blob, peer),
       smallBlobs: this.#smallBlobs,
     };
@@ -377,7 +378,7 @@ export class PeerEngine implements BlobSource {
 
   /** What is going on, for people. */
   status(): SwarmStatus {
-    return swarmStatus(this.#neighbours.all(), this.#table.all(), this.#reads, this.#deps.clock.now());
+    return swarmStatus(this.#neighbours, this.#table.all(), this.#reads, this.#deps.clock.now());
   }
 
   /** Ends links, fetches and readers; waits for pieces being written. A second call is harmless. */

@@ -50,6 +50,31 @@ export interface LinkDialer {
   dial(address: Address, options: { readonly signal: AbortSignal }): Promise<Link>;
 }
 
+/** Who can be had to connect to us when we cannot dial it. */
+export interface ReverseWay {
+  /** Its id: nobody else's connection is taken. */
+  readonly peer: string;
+  /** SHA-256 of the certificate that it has shown on its link, hex; undefined where nobody shows any. */
+  readonly fingerprint?: string | undefined;
+  /** Asks it, over its link, for one connection to us. */
+  readonly ask: () => void;
+}
+
+/** Connects to peers that cannot dial us, for them to ask for pieces. */
+export interface ReverseDialer {
+  /**
+   * Opens one connection to a peer that has asked for it; from then on the peer's piece requests are answered on it as
+   * on those that it has dialled, by the handlers of our listener.
+   * @param to where it listens, its id, and ours
+   * @throws PEER_UNREACHABLE (also when it waits for none, or we do not listen), PEER_UNTRUSTED (it is somebody else),
+   * ABORTED
+   */
+  connectBack(
+    to: { readonly address: Address; readonly peer: string; readonly from: string },
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+}
+
 /** Fetches pieces from peers. */
 export interface PieceTransport {
   /**
@@ -76,6 +101,8 @@ export interface PieceFetchOptions {
   readonly onProgress?: (receivedBytes: number) => void;
   /** Told of bytes as they arrive; the rest is left with the network until their turn has come. */
   readonly pace?: Pace | undefined;
+  /** A way to the peer besides its address. @default none: it must be dialled */
+  readonly reverse?: ReverseWay | undefined;
 }
 
 /** An upload of which the receiver takes nothing for so long is idle: a receiver suspects its sender as soon. */
@@ -178,7 +205,12 @@ export interface PeerListener {
 }
 
 /** Everything a process needs to talk to peers; the HTTP one and its in-memory twin. */
-export interface PeerNetwork extends LinkDialer, PieceTransport, SmallBlobTransport, CapabilityTransport {
+export interface PeerNetwork
+  extends LinkDialer,
+    PieceTransport,
+    ReverseDialer,
+    SmallBlobTransport,
+    CapabilityTransport {
   /** @param address with `fd`, a socket that listens there already */
   listen(address: Address & { readonly fd?: number }, handlers: PeerServerHandlers): Promise<PeerListener>;
 }

@@ -5,7 +5,10 @@ import type { Neighbour } from './peers/neighbour.ts';
 
 /** What is going on in a node, for people. */
 export interface SwarmStatus {
-  readonly neighbours: readonly PeerInfo[];
+  readonly neighbours: readonly (PeerInfo & {
+    /** It could not dial us when it last tried. */
+    readonly cannotDialUs?: true;
+  })[];
   readonly blobs: readonly {
     readonly digest: Digest;
     /** Bytes. */
@@ -23,13 +26,15 @@ export interface SwarmStatus {
 
 /** The links and blobs of a node as they are now. */
 export function swarmStatus(
-  neighbours: readonly Neighbour[],
+  links: { all(): readonly Neighbour[]; cannotDialUs(id: string): boolean },
   blobs: readonly SharedBlob[],
   reads: { efficiency(digest: Digest): number | null },
   nowMs: number,
 ): SwarmStatus {
   return {
-    neighbours: neighbours.map(({ peer }) => peer),
+    neighbours: links
+      .all()
+      .map(({ peer }) => (links.cannotDialUs(peer.id) ? { ...peer, cannotDialUs: true } : peer)),
     blobs: blobs.map(({ cursor, digest, info, readers, stored, waitingSinceMs }) => ({
       digest,
       size: info.size,

@@ -153,6 +153,8 @@ const epoch = z.object({
   epoch: count,
   supernodes: supernodes.exactOptional(),
 });
+const unreached = z.object({ type: z.literal('unreached'), ids: z.array(id).max(MAX_NEIGHBOURS_PER_BLOB) });
+const dial = z.object({ type: z.literal('dial'), peers: z.array(peer).max(MAX_NEIGHBOURS_PER_BLOB) });
 const lease = z.object({
   type: z.literal('lease'),
   ask: count,
@@ -200,6 +202,8 @@ const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
     neighbours,
     epoch,
     settings,
+    unreached,
+    dial,
     lease,
     renew,
     release,

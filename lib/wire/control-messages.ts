@@ -103,6 +103,10 @@ export type ControlMessage =
   | { readonly type: 'neighbours'; readonly blobs: readonly BlobNeighbours[] }
   /** Tracker to member: the set of supernodes changed, announce again what is incomplete. */
   | { readonly type: 'epoch'; readonly epoch: number; readonly supernodes?: readonly PeerInfo[] }
+  /** Member to tracker: I could not dial these. */
+  | { readonly type: 'unreached'; readonly ids: readonly string[] }
+  /** Tracker to member: these cannot dial you, dial them. */
+  | { readonly type: 'dial'; readonly peers: readonly PeerInfo[] }
   /**
    * Member to tracker: set these, unless newer ones are known. Tracker to all members, who said it too: they are the
    * newest.

@@ -50,6 +50,7 @@ const TYPE = {
   evidence: 12,
   capability: 13,
   traced: 14,
+  reverse: 15,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -88,6 +89,8 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
       break;
     case 'close':
       writer.u32(message.handle);
+      break;
+    case 'reverse':
       break;
     case 'voucher':
       writer.text(message.text, MAX_VOUCHER_BYTES);
@@ -189,6 +192,8 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
       if (count > MAX_EVIDENCE_PROOFS) throw protocolError(`${count} proofs as evidence`);
       return { type: 'evidence', ...blob, proofs: readProofs(reader, count) };
     }
+    case TYPE.reverse:
+      return { type: 'reverse' };
     case TYPE.close:
       return { type: 'close', handle: reader.u32() };
     case TYPE.have: {

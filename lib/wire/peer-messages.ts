@@ -45,6 +45,8 @@ export type PeerMessage =
       readonly size: number;
       readonly pieceBytes: number;
     }
+  /** I cannot dial you: open a connection to my peer port, on which I ask you for pieces. */
+  | { readonly type: 'reverse' }
   /** I no longer share it. */
   | { readonly type: 'close'; readonly handle: number }
   /** I hold these pieces, with the proofs I verified them by. */

@@ -6,6 +6,8 @@ import type { Announcement, Discovery, DiscoveryListener } from '../../lib/disco
 
 /** One implementation under test. */
 export interface DiscoveryRig {
+  /** False where there is no tracker to have peers dial each other. */
+  readonly introduces?: boolean;
   connect(peer: PeerInfo): Discovery;
   /** Stops the tracker, or starts an empty one in its place. */
   setReachable(reachable: boolean): Promise<void>;
@@ -22,6 +24,8 @@ interface Node {
   readonly settings: readonly ClusterSettings[];
   /** How often it heard that supernodes came or went. */
   changes(): number;
+  /** Ids of peers that cannot dial it. */
+  readonly toDial: readonly string[];
   /** Ids of everyone it was told of for the blob, in order, repeats included. */
   told(digest: Digest): string[];
   /** The same, answer by answer. */
@@ -61,6 +65,7 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
       const answers = new Map<Digest, string[][]>();
       const ownedNow = new Map<Digest, boolean>();
       const reachable: boolean[] = [];
+      const toDial: string[] = [];
       let changes = 0;
       const settings: ClusterSettings[] = [];
       const discovery = rig.connect(peer);
@@ -71,6 +76,7 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
           ownedNow.set(digest, owned);
         },
         reachable: (now) => void reachable.push(now),
+        dial: ({ id }) => void toDial.push(id),
         supernodesChanged: () => void changes++,
       };
       discovery.listen(listener);
@@ -81,6 +87,7 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
         reachable,
         settings,
         changes: () => changes,
+        toDial,
         told: (digest) => (answers.get(digest) ?? []).flat(),
         answers: (digest) => answers.get(digest) ?? [],
         owned: (digest) => ownedNow.get(digest),
@@ -95,6 +102,21 @@ export function discoveryContract(t: Test, createRig: () => Promise<DiscoveryRig
     };
     return { rig, start, settled };
   };
+
+  t.test('who could not be dialled hears of it, and who has said so', async (t) => {
+    const { rig, settled, start } = await setUp(t);
+    const supernode = start('supernode', 'supernode');
+    const [first, second, other] = [start('first'), start('second'), start('other')];
+    for (const node of [first, second, other]) await settled(node, supernode);
+    second.discovery.unreached(first.peer);
+    if (rig.introduces === false) {
+      await settled(second, supernode);
+      return t.same(first.toDial, [], 'nobody could tell it');
+    }
+    await rig.until(() => first.toDial.includes(second.peer.id), 'it is to be dialled');
+    await settled(other, supernode);
+    return t.same([second.toDial, other.toDial], [[], []], 'nobody else does');
+  });
 
   t.test('a node is told whether a supernode owns the blob, and again when that is over', async (t) => {
     const { rig, start } = await setUp(t);

@@ -106,6 +106,19 @@ const traps: readonly (readonly [string, Illness, Partial<Record<keyof Finding, 
     { check: 'pause', state: 'warning', cure: 'dfget resume --this-node harbor.corp' },
   ],
   [
+    'a peer port behind a wall',
+    {
+      said: {
+        neighbours: [
+          { id: 'b'.repeat(40), role: 'node', host: '10.0.0.2', port: 65002, zone: '', cannotDialUs: true },
+          { id: 'c'.repeat(40), role: 'node', host: '10.0.0.3', port: 65002, zone: '' },
+          { id: 'd'.repeat(40), role: 'supernode', host: '10.0.0.4', port: 65004, zone: '' },
+        ],
+      },
+    },
+    { check: 'peer port', state: 'warning', says: /cannot be dialled: 1 of 2 /, cure: /--advertise/ },
+  ],
+  [
     'a mirror that nobody reaches',
     { get: async (url) => (url.includes('65001') ? down() : { status: 200, date: DATE, text: '' }) },
     {

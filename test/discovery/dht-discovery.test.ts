@@ -66,6 +66,7 @@ t.test('over libp2p', { timeout: 280_000 }, async (t) => {
     const { cable, connect } = createNetwork();
     const first = connect({ id: 'f0'.repeat(20), role: 'node', host: '127.0.0.1', port: 19_999, zone: '' });
     return {
+      introduces: false,
       connect,
       setReachable: async (reachable) => {
         cable.cut = !reachable;

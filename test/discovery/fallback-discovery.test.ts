@@ -91,6 +91,7 @@ for (const dhtOnly of [false, true]) {
       const used = dhtOnly ? dht : tracker;
       (dhtOnly ? tracker : dht).reachable = false;
       return {
+        introduces: !dhtOnly,
         connect: (peer) => connect(peer, { dhtOnly }).discovery,
         setReachable: async (reachable) => {
           used.reachable = reachable;

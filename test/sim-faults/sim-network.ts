@@ -18,6 +18,7 @@ export function processNetwork(
         network.fetch(request, into, { ...options, ...(gated === undefined ? {} : { onProgress: gated }) }),
       );
     },
+    connectBack: (to, options) => process.ask(() => network.connectBack(to, options)),
     fetchSmall: (request, options) => process.ask(() => network.fetchSmall(request, options)),
     askCapability: (asked, { onSign, signal }) => {
       const gated = onSign && ((sign: SignOfLife) => process.run(() => onSign(sign)));

@@ -52,6 +52,24 @@ t.test('a member without a host is known by the address it comes from', async (t
   ]);
 });
 
+t.test('a member that others could not dial is had to dial them, also those who come later', async (t) => {
+  const { join } = await start(t);
+  const [walled, first, later] = [peerNamed('walled'), peerNamed('first'), peerNamed('later')];
+  const [behind, one, two] = [await join(walled), await join(first), await join(later)];
+  const share = { digest: layer(1), size: 1 };
+  behind.send({ type: 'announce', blobs: [{ ...share, have: 'some' }] });
+  await behind.next('neighbours');
+  one.send({ type: 'announce', blobs: [{ ...share, have: 'none' }] });
+  await one.next('neighbours');
+  one.send({ type: 'unreached', ids: [walled.id, 'f'.repeat(40)] });
+  t.same((await behind.next('dial')).peers, [first]);
+  t.ok(behind.quiet);
+  two.send({ type: 'announce', blobs: [{ ...share, have: 'none' }] });
+  await two.next('neighbours');
+  t.same((await behind.next('dial')).peers, [later]);
+  t.ok(one.quiet, 'others are not told');
+});
+
 t.test('what breaks the protocol ends that connection and no other', async (t) => {
   const { connect, join, url } = await start(t);
   const witness = await join(peerNamed('witness'));

@@ -33,6 +33,7 @@ async function setUp() {
       }
     },
     withdraw: () => {},
+    unreached: () => {},
     owner: () => undefined,
     supernodes: [],
     listen: () => {},

@@ -53,6 +53,7 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
     },
     { requiredKeys: ['type', 'protocol', 'peer', 'clusterTimeMs', 'slots'] },
   ),
+  fc.constant({ type: 'reverse' as const }),
   fc.record({
     type: fc.constant('open' as const),
     handle,

@@ -162,6 +162,8 @@ class MemberDiscovery implements DhtDiscovery {
     });
   }
 
+  unreached(): void {}
+
   withdraw(digests: readonly Digest[]): void {
     for (const digest of digests) {
       const shared = this.#shared.get(digest);

@@ -19,6 +19,8 @@ export function seenFromHere(message: ControlMessage, trackerHost: string | unde
     }
     case 'neighbours':
       return { ...message, blobs: message.blobs.map((blob) => ({ ...blob, peers: see(blob.peers) })) };
+    case 'dial':
+      return { ...message, peers: see(message.peers) };
     case 'lease-refused':
       return { ...message, holders: see(message.holders) };
     default:

@@ -162,6 +162,10 @@ class TrackerDiscovery implements Discovery {
     this.#flushSoon();
   }
 
+  unreached({ id }: PeerInfo): void {
+    for (const link of this.#links) link.send({ type: 'unreached', ids: [id] });
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelFlush();
@@ -287,6 +291,8 @@ class TrackerDiscovery implements Discovery {
       this.#tell((listener) => listener.supernodesChanged?.());
     } else if (message.type === 'settings') {
       this.#toldSettings(link, settingsOf(message));
+    } else if (message.type === 'dial') {
+      for (const peer of message.peers) this.#tell((listener) => listener.dial?.(peer));
     } else if (message.type === 'leased' || message.type === 'lease-refused') {
       this.leases.heard(message);
     } else if (isPreheatMessage(message)) this.#guard(() => this.#deps.preheat?.heard(link, message));

@@ -3,17 +3,22 @@ import { TLSSocket } from 'node:tls';
 import { DamselflyError } from '../../core/errors.ts';
 import type { Address } from '../seams.ts';
 
+/** Where bytes from the network go; see `onread` of node:net. */
+export interface OnRead {
+  /** Where the next ones go; never empty. */
+  readonly buffer: () => Uint8Array;
+  /** @returns whether more are wanted now; if not, the socket is to be resumed */
+  readonly callback: (bytesWritten: number) => boolean;
+}
+
 /** What a connection to a peer is opened with. */
 export interface ConnectOptions {
   readonly host: string;
   readonly port: number;
   readonly noDelay: boolean;
   readonly keepAlive?: boolean;
-  /** Lets the network read straight into our memory; see `onread` of node:net. */
-  readonly onread?: {
-    readonly buffer: () => Uint8Array;
-    readonly callback: (bytesWritten: number) => boolean;
-  };
+  /** Lets the network read straight into our memory. */
+  readonly onread?: OnRead;
 }
 
 /** The one place where connections to peers come from: `net.connect`, or `tls.connect` with the cluster's identity. */
@@ -22,6 +27,21 @@ export type Connect = (options: ConnectOptions) => Socket;
 /** Calls once when bytes of ours can reach the peer: after the TLS handshake, where there is one. */
 export function onceConnected(socket: Socket, callback: () => void): void {
   socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', callback);
+}
+
+/** Reads a socket that was not opened with `onread` as if it had been, at the price of one more copy of each byte. */
+export function readInto(socket: Socket, { buffer, callback }: OnRead): Socket {
+  return socket.on('data', (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length; ) {
+      const copied = chunk.copy(buffer(), 0, at);
+      at += copied;
+      if (callback(copied)) continue;
+      if (socket.destroyed) return;
+      socket.pause();
+      if (at < chunk.length) socket.unshift(chunk.subarray(at));
+      return;
+    }
+  });
 }
 
 /**

@@ -1,7 +1,9 @@
 import { abortedError, DamselflyError, hasCode } from '../../core/errors.ts';
+import { withAbort } from '../../core/single-flight.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { PieceTransport } from '../seams.ts';
+import type { Address, PieceTransport, ReverseWay } from '../seams.ts';
 import type { Connect } from './connect.ts';
+import type { OpenConnection } from './open-connection.ts';
 import { PieceConnection } from './piece-connection.ts';
 import { formatPieceRequest } from './piece-request.ts';
 
@@ -17,11 +19,13 @@ interface Idle {
 
 /**
  * Piece transport over HTTP/1.1 with keep-alive: a connection carries one request at a time, up to four idle ones are
- * kept for each peer. A request that meets a connection the peer has just closed is sent once more on a new one.
+ * kept for each peer. A request that meets a connection the peer has just closed is sent once more on a new one. A
+ * peer that cannot be dialled is asked to connect to us, where there is a way to ask it.
  */
 export function createConnectionPool(deps: {
   readonly clock: Clock;
   readonly connect: Connect;
+  readonly open: OpenConnection;
 }): PieceTransport {
   const idle = new Map<string, Idle[]>();
   const busy = new Set<PieceConnection>();
@@ -55,8 +59,24 @@ export function createConnectionPool(deps: {
     });
   };
 
+  /** The attempt goes on when the request is given up: the next one finds the connection. */
+  const open = async (
+    key: string,
+    address: Address,
+    way: ReverseWay,
+    signal: AbortSignal,
+  ): Promise<PieceConnection> => {
+    const opening = deps.open(address, way);
+    try {
+      return await withAbort(opening, signal);
+    } catch (error) {
+      if (signal.aborted) opening.then((connection) => keep(key, connection)).catch(() => {});
+      throw error;
+    }
+  };
+
   return {
-    async fetch(request, into, { signal, onProgress, pace }) {
+    async fetch(request, into, { signal, onProgress, pace, reverse }) {
       const { address, range } = request;
       if (into.length !== range.end - range.start || into.length === 0) {
         throw new DamselflyError(
@@ -65,12 +85,20 @@ export function createConnectionPool(deps: {
         );
       }
       const head = formatPieceRequest(request);
-      const key = `${address.host} ${address.port}`;
+      const key = reverse?.peer ?? `${address.host} ${address.port}`;
       for (let reuse = true; ; reuse = false) {
         if (signal.aborted) throw abortedError(signal);
         if (closed) throw closedError();
         const reused = reuse ? takeIdle(key) : undefined;
-        const connection = reused ?? new PieceConnection(address, deps);
+        const connection =
+          reused ??
+          (reverse === undefined
+            ? PieceConnection.dial(address, deps)
+            : await open(key, address, reverse, signal));
+        if (signal.aborted || closed) {
+          keep(key, connection);
+          throw signal.aborted ? abortedError(signal) : closedError();
+        }
         const onAbort = (): void => connection.destroy(abortedError(signal));
         signal.addEventListener('abort', onAbort, { once: true });
         busy.add(connection);

@@ -7,12 +7,15 @@ import { dialWsLink } from '../link/ws-dial.ts';
 import type { WsLink } from '../link/ws-link.ts';
 import type { DhtLocator, PeerNetwork } from '../seams.ts';
 import { createSmallBlobTransport } from './ask-small-blobs.ts';
+import { AwaitedConnections } from './awaited-connections.ts';
 import { createCapabilityTransport } from './capabilities-http.ts';
 import type { Connect } from './connect.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { createDhtLocator } from './dht-door.ts';
-import { listenForPeers, type PeerListenerDeps } from './peer-listener.ts';
+import { createOpener } from './open-connection.ts';
+import { listenForPeers, type PeerListenerDeps, type ServeConnection } from './peer-listener.ts';
 import { connectOverTls } from './peer-tls.ts';
+import { notListening, openReversed } from './reversed.ts';
 
 export interface HttpPeerNetworkOptions {
   /** Connections that the peer port holds at once, links included; may change. @default 1024 */
@@ -36,7 +39,7 @@ const DEFAULT_POOL_BYTES = 64 * 1024 * 1024;
 
 /** The peer network of real processes: pieces over HTTP/1.1, links over WebSocket, both on one port, plain or TLS. */
 export function createHttpPeerNetwork(
-  deps: Omit<PeerListenerDeps, 'pool'>,
+  deps: Omit<PeerListenerDeps, 'pool' | 'awaited'>,
   options: HttpPeerNetworkOptions = {},
 ): PeerNetwork & DhtLocator {
   const {
@@ -54,10 +57,14 @@ export function createHttpPeerNetwork(
   const secured = credentials && guard && connectOverTls(credentials, guard);
   const connect: Connect = options.connect ?? secured ?? ((to) => netConnect(to));
   const pool = options.pool ?? createBufferPool({ budgetBytes: DEFAULT_POOL_BYTES });
-  const connections = createConnectionPool({ clock: deps.clock, connect });
+  const { clock } = deps;
+  const awaited = new AwaitedConnections();
+  const open = createOpener({ clock, connect, awaited });
+  const connections = createConnectionPool({ clock, connect, open });
   const smallBlobs = createSmallBlobTransport({ connect });
   const capabilities = createCapabilityTransport({ connect });
   const dialled = new Set<WsLink>();
+  let serve: ServeConnection | undefined;
   let closed = false;
 
   return {
@@ -65,13 +72,21 @@ export function createHttpPeerNetwork(
     ...createDhtLocator({ connect }),
     fetchSmall: (request, fetchOptions) => smallBlobs.fetchSmall(request, fetchOptions),
     askCapability: (asked, askOptions) => capabilities.askCapability(asked, askOptions),
-    listen: (address, handlers) =>
-      listenForPeers(
+    async listen(address, handlers) {
+      const { listener, serve: serves } = await listenForPeers(
         address,
         handlers,
-        { ...deps, pool },
+        { ...deps, pool, awaited },
         { maxConnections, maxNewPerSecond, reusePort, credentials },
-      ),
+      );
+      serve = serves;
+      return listener;
+    },
+    async connectBack(to, { signal }) {
+      if (closed || serve === undefined) throw notListening();
+      const socket = await openReversed(to, { connect, signal });
+      if (!serve(socket)) throw notListening();
+    },
     async dial(address, { signal }) {
       const link = closed ? undefined : await dialWsLink(address, { signal, connect }, deps);
       if (link === undefined || closed) {

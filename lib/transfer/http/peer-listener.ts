@@ -11,12 +11,14 @@ import type { BufferPool } from '../buffer-pool.ts';
 import { CloseCode, createWsLink, LINK_PATH, MAX_MESSAGE_BYTES, type WsLink } from '../link/ws-link.ts';
 import type { PeerListener, PeerServerHandlers, PieceAdmission } from '../seams.ts';
 import { createSmallBlobsAnswerer } from './answer-small-blobs.ts';
+import type { AwaitedConnections } from './awaited-connections.ts';
 import { CAPABILITIES_PATH, createCapabilityAnswerer } from './capabilities-http.ts';
 import { answerDhtDoor, DHT_DOOR_PATH } from './dht-door.ts';
 import { MemberConnections } from './member-connections.ts';
 import { isFrom, memberOf } from './peer-member.ts';
 import { createPeerServer } from './peer-server.ts';
 import { FREE_SLOTS_HEADER, NODE_HEADER, PIECE_PATH, parsePieceRequest } from './piece-request.ts';
+import { isReversed, takeReversed } from './reversed.ts';
 import { sendPiece } from './send-piece.ts';
 import { SMALL_BLOBS_PATH } from './small-blobs-http.ts';
 
@@ -35,9 +37,14 @@ export interface PeerListenerDeps {
   readonly log: Logger;
   /** Uploads borrow their memory here. */
   readonly pool: BufferPool;
+  /** Connections that peers were asked for. */
+  readonly awaited: AwaitedConnections;
   /** Told of connections that could not prove to be a peer's. */
   readonly onStranger?: ((reason: string) => void) | undefined;
 }
+
+/** Answers requests on a connection that we have opened ourselves. @returns false, and ends it, when it cannot be taken */
+export type ServeConnection = (socket: Socket) => boolean;
 
 /**
  * Serves pieces and links on one port.
@@ -53,8 +60,8 @@ export async function listenForPeers(
     readonly reusePort: boolean;
     readonly credentials: Credentials | undefined;
   },
-): Promise<PeerListener> {
-  const { clock, log } = deps;
+): Promise<{ readonly listener: PeerListener; readonly serve: ServeConnection }> {
+  const { awaited, clock, log } = deps;
   const answerSmallBlobs = createSmallBlobsAnswerer(handlers.smallBlobs?.bind(handlers));
   const answerCapability = createCapabilityAnswerer(handlers.capability?.bind(handlers), deps);
   const sockets = new Set<Socket>();
@@ -148,14 +155,17 @@ export async function listenForPeers(
     socket.on('error', () => socket.destroy());
     if (socket.destroyed) return;
     // A browser always sends Origin: no web page may talk to the cluster through its visitor.
-    const welcome =
-      request.url === LINK_PATH && request.headers.origin === undefined && closing === undefined;
-    if (!welcome) {
+    const known = request.url === LINK_PATH || isReversed(request);
+    if (!known || request.headers.origin !== undefined || closing !== undefined) {
       socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       return;
     }
     if (refuses(socket)) {
       socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    if (isReversed(request)) {
+      takeReversed(request, socket, head, awaited);
       return;
     }
     webSockets.handleUpgrade(request, socket, head, (ws) => {
@@ -205,6 +215,20 @@ export async function listenForPeers(
     if (sockets.size > options.maxConnections()) excess.add(socket);
   });
 
+  const serveOpened: ServeConnection = (socket) => {
+    if (closing !== undefined || socket.destroyed || sockets.size >= options.maxConnections()) {
+      socket.destroy();
+      return false;
+    }
+    if (options.credentials === undefined) server.emit('connection', socket);
+    else {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      server.emit('secureConnection', socket);
+    }
+    return !socket.destroyed;
+  };
+
   await listen(address);
   server.on('error', (error) => log.error({ error: describeError(error) }, 'the peer port failed'));
 
@@ -243,7 +267,7 @@ export async function listenForPeers(
     await stopped;
   }
 
-  return {
+  const listener: PeerListener = {
     address: { host: address.host, port: (server.address() as AddressInfo).port },
     get fd() {
       return descriptorOf(server);
@@ -253,6 +277,7 @@ export async function listenForPeers(
       return closing;
     },
   };
+  return { listener, serve: serveOpened };
 }
 
 function header(request: IncomingMessage, name: string): string | undefined {

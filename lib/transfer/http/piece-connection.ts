@@ -4,8 +4,9 @@ import type { ByteRange } from '../../core/range.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Pace } from '../../runtime/rate-limit.ts';
 import { isOld } from '../../security/system/dialled.ts';
-import type { Address } from '../seams.ts';
-import { type Connect, onceConnected } from './connect.ts';
+import type { Address, PeerMember } from '../seams.ts';
+import { type Connect, type OnRead, onceConnected, readInto } from './connect.ts';
+import { memberOf } from './peer-member.ts';
 import { connectionError } from './peer-tls.ts';
 import { badResponse, parsePieceResponse } from './piece-response.ts';
 
@@ -52,27 +53,54 @@ export class PieceConnection {
   #keepAlive = true;
   #closed = false;
   #onIdleClose = (): void => {};
+  #onReady: (error?: DamselflyError) => void = () => {};
 
-  constructor(address: Address, deps: { readonly clock: Clock; readonly connect: Connect }) {
-    this.#clock = deps.clock;
-    this.#socket = deps.connect({
-      host: address.host,
-      port: address.port,
-      noDelay: true,
-      // Lets the kernel notice a peer that is gone while the connection idles.
-      keepAlive: true,
-      onread: { buffer: () => this.#buffer(), callback: (bytes) => this.#received(bytes) },
-    });
-    const cancelTimeout = deps.clock.after(CONNECT_TIMEOUT_MS, () =>
-      this.#fail(unreachable('connecting timed out')),
-    );
-    onceConnected(this.#socket, cancelTimeout);
+  private constructor(clock: Clock, open: (onread: OnRead) => Socket) {
+    this.#clock = clock;
+    this.#socket = open({ buffer: () => this.#buffer(), callback: (bytes) => this.#received(bytes) });
+    let cancelTimeout = (): void => {};
+    if (this.#socket.connecting) {
+      cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => this.#fail(unreachable('connecting timed out')));
+      onceConnected(this.#socket, () => {
+        cancelTimeout();
+        if (!this.#closed) this.#onReady();
+      });
+    }
     this.#socket.on('error', (error) => this.#fail(connectionError(error, ENDED)));
     this.#socket.on('end', () => this.#fail(unreachable('it closed the connection')));
     this.#socket.on('close', () => {
       cancelTimeout();
       this.#fail(unreachable('it closed the connection'));
     });
+  }
+
+  static dial(
+    { host, port }: Address,
+    { clock, connect }: { readonly clock: Clock; readonly connect: Connect },
+  ): PieceConnection {
+    // With keep-alive the kernel notices a peer that is gone while the connection idles.
+    const to = { host, port, noDelay: true, keepAlive: true };
+    return new PieceConnection(clock, (onread) => connect({ ...to, onread }));
+  }
+
+  /** A connection that the peer has opened. */
+  static over(socket: Socket, clock: Clock): PieceConnection {
+    return new PieceConnection(clock, (onread) => readInto(socket, onread));
+  }
+
+  /** Calls when the other machine has answered the first packet; TLS is still to come. */
+  onAnswered(callback: () => void): void {
+    this.#socket.once('connect', callback);
+  }
+
+  /** Sets what to call when a connection that is being dialled can carry bytes, or with why it never will. */
+  onReady(callback: (error?: DamselflyError) => void): void {
+    this.#onReady = callback;
+  }
+
+  /** Who is at the other end, once it is connected; undefined where nobody proves anything. */
+  get member(): PeerMember | undefined {
+    return memberOf(this.#socket);
   }
 
   /** Whether another request can be sent. */
@@ -198,6 +226,7 @@ export class PieceConnection {
     const idle = this.#current === undefined;
     const untouched = this.#headBytes === 0;
     this.#close();
+    this.#onReady(error);
     if (idle) this.#onIdleClose();
     else this.#finish({ kind: 'failed', error, untouched });
   }

@@ -6,6 +6,7 @@ import { startMemoryCapability } from './memory-capability.ts';
 import { type MemoryFetch, type MemoryServer, startMemoryFetch } from './memory-fetch.ts';
 import { createMemoryLinkPair, type LinkPair } from './memory-link.ts';
 import type { MemoryMedium } from './memory-medium.ts';
+import { MemoryReversals } from './memory-reverse.ts';
 import { startMemorySmallBlobs } from './memory-small-blobs.ts';
 
 /** As over TCP: an address that does not answer is given up after this. */
@@ -35,6 +36,10 @@ export interface MemoryHost {
   readonly links: Set<LinkConnection>;
   readonly fetches: Set<FetchConnection>;
   member: PeerMember | undefined;
+  /** Nobody can connect to it. */
+  closedToDials: boolean;
+  /** Of those that its processes cannot dial. */
+  readonly reversals: MemoryReversals;
   nextPort: number;
   crashed: boolean;
   corrupt: boolean;
@@ -42,13 +47,15 @@ export interface MemoryHost {
   stalled: (() => void)[] | undefined;
 }
 
-export function createMemoryHost(name: string): MemoryHost {
+export function createMemoryHost(name: string, clock: Clock): MemoryHost {
   return {
     name,
     listeners: new Map(),
     links: new Set(),
     fetches: new Set(),
     member: undefined,
+    closedToDials: false,
+    reversals: new MemoryReversals(clock),
     nextPort: FIRST_PORT,
     crashed: false,
     corrupt: false,
@@ -71,16 +78,21 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
   const dialled = new Set<LinkPair>();
   let closed = false;
 
-  /** The host at the address; undefined, after `reject` was told in its own time, when nothing can pass. */
+  /**
+   * The host at the address; undefined, after `reject` was told in its own time, when nothing can pass.
+   * @param connected by itself, so that it need not be dialled
+   */
   const reach = (
     to: Address,
     signal: AbortSignal,
     reject: (error: DamselflyError) => void,
+    connected = false,
   ): MemoryHost | undefined => {
     if (signal.aborted) throw abortedError(signal);
     if (closed) throw unreachable('the network is closed');
     const target = hosts.get(to.host);
-    const partitioned = medium.partitioned(self.name, to.host);
+    const dropped = target?.closedToDials === true && !connected;
+    const partitioned = dropped || medium.partitioned(self.name, to.host);
     if (target !== undefined && !self.crashed && !partitioned) return target;
     const onAbort = (): void => {
       cancel();
@@ -114,9 +126,10 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
       hosts: { readonly from: string; readonly server: MemoryServer },
       settled: (error: DamselflyError | undefined) => void,
     ) => MemoryFetch,
+    connected = false,
   ): Promise<void> =>
     new Promise((resolve, reject) => {
-      const target = reach(address, signal, reject);
+      const target = reach(address, signal, reject, connected);
       if (target === undefined) return;
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       const onAbort = (): void => fetch.settle(abortedError(signal));
@@ -138,14 +151,32 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
     });
 
   return {
-    async fetch(request, into, { signal, onProgress, pace }) {
+    async fetch(request, into, { signal, onProgress, pace, reverse }) {
       const { address, range } = request;
       if (into.length !== range.end - range.start || into.length === 0) {
         throw new DamselflyError('INTERNAL', `${into.length} bytes of memory for another range`);
       }
-      await exchange(address, signal, (hosts, settled) =>
-        startMemoryFetch(hosts, deps, { request, into, onProgress, pace }, settled),
+      const connects = reverse !== undefined && hosts.get(address.host)?.closedToDials === true;
+      if (connects) await self.reversals.wait(reverse, signal);
+      await exchange(
+        address,
+        signal,
+        (hosts, settled) => startMemoryFetch(hosts, deps, { request, into, onProgress, pace }, settled),
+        connects,
       );
+    },
+
+    connectBack({ address, from }, { signal }) {
+      return new Promise((resolve, reject) => {
+        const target = reach(address, signal, reject);
+        if (target === undefined) return;
+        if (self.listeners.size === 0) throw unreachable('we do not listen');
+        medium.channel(self.name, target.name).carry(0, () => {
+          if (signal.aborted) reject(abortedError(signal));
+          else if (target.reversals.take(from)) resolve();
+          else reject(unreachable('it waits for no connection'));
+        });
+      });
     },
 
     async fetchSmall(request, { signal }) {

@@ -39,6 +39,8 @@ export interface MemoryNetwork {
   thaw(host: string): void;
   /** The way between the two is slow or loses messages; undefined: as good as any. */
   trouble(a: string, b: string, trouble: Trouble | undefined): void;
+  /** Nobody can connect to the host from now on, as behind a firewall that drops who comes; it can connect to others. */
+  refuseDials(host: string, refuses: boolean): void;
   /** What the host can send and receive from now on. */
   setRates(host: string, options: HostOptions): void;
   /** Nothing passes between the two: transfers hang, links close after some silence. */
@@ -85,7 +87,7 @@ export function createMemoryNetwork(
   return {
     host(name, hostOptions = {}) {
       medium.connect(name, hostOptions);
-      const host = hosts.get(name) ?? createMemoryHost(name);
+      const host = hosts.get(name) ?? createMemoryHost(name, clock);
       host.member = hostOptions.member;
       hosts.set(name, host);
       return createHostNetwork(host, { clock, medium, hosts, serverAt });
@@ -115,6 +117,9 @@ export function createMemoryNetwork(
       medium.thaw(name);
     },
     trouble: (a, b, trouble) => medium.trouble(a, b, trouble),
+    refuseDials(name, refuses) {
+      hostOf(name).closedToDials = refuses;
+    },
     setRates: (name, hostOptions) => medium.setRates(name, hostOptions),
     partition(a, b) {
       if (medium.partitioned(a, b)) return;

@@ -166,6 +166,7 @@ export class Conversation {
       case 'decline':
       case 'origin':
       case 'traced':
+      case 'reverse':
       case 'voucher':
       case 'evidence':
       case 'capability':

@@ -66,11 +66,16 @@ export async function fetchPiece(
     blob.stored.expect({ ...proof, index: piece });
     const askedMs = clock.now();
     const asked = { address: { host, port }, from, digest, range: { start, end: start + length } };
+    const ask = (): void => {
+      metrics.reversedConnections.inc({ outcome: 'asked' });
+      neighbour.send({ type: 'reverse' });
+    };
+    const reverse = { peer: id, fingerprint: neighbour.fingerprint, ask };
     const progress = onProgress === undefined ? {} : { onProgress };
     let arrivedMs: number | undefined;
     let matches = false;
     try {
-      await network.fetch(asked, buffer.bytes, { signal, pace, ...progress });
+      await network.fetch(asked, buffer.bytes, { signal, pace, reverse, ...progress });
       arrivedMs = clock.now();
       onArrived?.();
       matches = sameBytes(pieceHash(buffer.bytes), proof.hash);

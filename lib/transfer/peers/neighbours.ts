@@ -1,20 +1,24 @@
 import { BoundedMap } from '../../core/bounded-map.ts';
 import { abortedError, DamselflyError, describeError } from '../../core/errors.ts';
 import type { PeerInfo } from '../../core/node.ts';
+import type { Discovery } from '../../discovery/discovery.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { Trace, TraceEvent } from '../../observe/trace.ts';
 import { type Clock, every } from '../../runtime/clock.ts';
 import { decodePeerMessage, encodePeerMessage, encodePeerMessages } from '../../wire/peer-codec.ts';
 import { type Hello, PEER_PROTOCOL_VERSION, type PeerMessage } from '../../wire/peer-messages.ts';
-import type { Link, LinkDialer } from '../seams.ts';
+import type { Link, LinkDialer, ReverseDialer } from '../seams.ts';
 import { Neighbour } from './neighbour.ts';
+import { Reversals } from './reversals.ts';
 
 /** A neighbour that does not read its messages is dropped before its queue eats our memory. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
 /** How long the other side may take to say hello. */
 const HELLO_TIMEOUT_MS = 5000;
 const DIAL_TIMEOUT_MS = 5000;
+/** A peer that is not linked by then may be one that drops who dials it. */
+const UNREACHED_AFTER_MS = 1000;
 /** After a failed dial the same peer is left alone this long. */
 const REDIAL_AFTER_MS = 2000;
 /** Peers that could not be dialled and are remembered; the one tried longest ago goes first. */
@@ -37,13 +41,15 @@ export interface NeighbourEvents {
 }
 
 export interface NeighboursDeps {
-  readonly dialer: LinkDialer;
+  readonly dialer: LinkDialer & ReverseDialer;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly trace?: Trace | undefined;
   /** Our own hello, fresh for each link. */
   readonly hello: () => Hello;
+  /** Told of a peer that could not be dialled, or not yet, for it to dial us. */
+  readonly discovery?: Pick<Discovery, 'unreached'> | undefined;
 }
 
 interface Connection {
@@ -64,11 +70,13 @@ export class Neighbours {
   readonly #banned = new Set<string>();
   readonly #pending = new Set<Link>();
   readonly #ending = new AbortController();
+  readonly #reversals: Reversals;
   #stopRelinking: (() => void) | undefined;
 
   constructor(deps: NeighboursDeps, events: NeighbourEvents) {
     this.#deps = deps;
     this.#events = events;
+    this.#reversals = new Reversals({ ...deps, network: deps.dialer, self: () => deps.hello().peer.id });
   }
 
   get(id: string): Neighbour | undefined {
@@ -90,8 +98,19 @@ export class Neighbours {
     return dialled || this.all().some(({ peer }) => peer.role === 'supernode');
   }
 
+  /** Whether a neighbour could not dial us when it last tried. */
+  cannotDialUs(id: string): boolean {
+    return this.#reversals.cannotDialUs(id);
+  }
+
+  /** Dials a peer that cannot dial us. */
+  connectInTurn(peer: PeerInfo): void {
+    this.#reversals.noteUndialled(peer.id);
+    this.connect(peer, true);
+  }
+
   /** Dials the peer unless it is linked, being dialled, banned, or failed a moment ago. */
-  connect(peer: PeerInfo): void {
+  connect(peer: PeerInfo, inTurn = false): void {
     const { clock } = this.#deps;
     if (
       peer.id === this.#deps.hello().peer.id ||
@@ -104,12 +123,12 @@ export class Neighbours {
       return;
     }
     if ((this.#notBefore.get(peer.id) ?? 0) > clock.now()) return;
-    this.#begin(peer);
+    this.#begin(peer, inTurn);
   }
 
-  #begin(peer: PeerInfo): void {
+  #begin(peer: PeerInfo, inTurn: boolean): void {
     this.#dialling.set(peer.id, peer);
-    void this.#dial(peer).finally(() => this.#dialling.delete(peer.id));
+    void this.#dial(peer, inTurn).finally(() => this.#dialling.delete(peer.id));
   }
 
   /** The second link by the same side takes the place of the first, on both sides: nothing has to be ended before. */
@@ -121,12 +140,21 @@ export class Neighbours {
       const isLeftAlone = (this.#notBefore.get(id) ?? 0) > this.#deps.clock.now();
       if (isLeftAlone || this.#dialling.has(id) || link.isOld !== true) continue;
       room--;
-      this.#begin(neighbour.peer);
+      this.#begin(neighbour.peer, true);
     }
   }
 
-  async #dial(peer: PeerInfo): Promise<void> {
-    const { clock, dialer, log } = this.#deps;
+  /** @param inTurn it could not dial us: when we cannot dial it either, nobody can help */
+  async #dial(peer: PeerInfo, inTurn: boolean): Promise<void> {
+    const { clock, dialer, discovery, log } = this.#deps;
+    // Supernodes are busy when they are slow; they dial nobody but each other.
+    let told = inTurn || peer.role !== 'node';
+    const unreached = (): void => {
+      if (told || this.#connections.has(peer.id) || this.#ending.signal.aborted) return;
+      told = true;
+      discovery?.unreached(peer);
+    };
+    const cancelTelling = clock.after(UNREACHED_AFTER_MS, unreached);
     const timeout = new AbortController();
     const cancel = clock.after(DIAL_TIMEOUT_MS, () =>
       timeout.abort(new DamselflyError('PEER_UNREACHABLE', `no answer within ${DIAL_TIMEOUT_MS} ms`)),
@@ -136,12 +164,14 @@ export class Neighbours {
       this.#greet(await dialer.dial({ host: peer.host, port: peer.port }, { signal }), true);
     } catch (error) {
       this.#notBefore.set(peer.id, clock.now() + REDIAL_AFTER_MS);
+      unreached();
       log.debug(
         { peer: peer.id, host: peer.host, port: peer.port, error: describeError(error) },
         'peer not reached',
       );
     } finally {
       cancel();
+      cancelTelling();
     }
   }
 
@@ -168,9 +198,10 @@ export class Neighbours {
           if (message === undefined || refused) return;
           if (connection !== undefined) {
             // A link that lost against a second one to the same peer may still deliver what was under way.
-            if (this.#connections.get(connection.neighbour.peer.id) === connection) {
-              this.#events.message(connection.neighbour, message);
-            }
+            const { neighbour } = connection;
+            if (this.#connections.get(neighbour.peer.id) !== connection) return;
+            if (message.type === 'reverse') this.#askedBack(neighbour.peer);
+            else this.#events.message(neighbour, message);
             return;
           }
           if (message.type !== 'hello') throw new DamselflyError('PEER_PROTOCOL', 'a message before hello');
@@ -209,6 +240,7 @@ export class Neighbours {
       link.close('not welcome');
       return undefined;
     }
+    if (!dialledByUs) this.#reversals.noteDialled(peer.id);
     const connection: Connection = {
       link,
       dialer: dialledByUs ? self : peer.id,
@@ -225,6 +257,7 @@ export class Neighbours {
     if (other !== undefined) {
       if (other.dialer !== connection.dialer && connection.dialer > other.dialer) {
         link.close('already linked');
+        this.#count();
         return undefined;
       }
       this.#drop(other);
@@ -234,10 +267,22 @@ export class Neighbours {
       this.#stopRelinking ??= every(this.#deps.clock, RELINK_EVERY_MS, () => this.#relink());
     }
     this.#connections.set(peer.id, connection);
-    this.#deps.metrics.links.set(this.#connections.size);
+    this.#count();
     this.#deps.trace?.(this.#deps.clock.now(), linkUp(connection.neighbour.peer));
     this.#events.up(connection.neighbour, hello);
     return connection;
+  }
+
+  #askedBack(peer: PeerInfo): void {
+    this.#reversals.asked(peer);
+    this.#count();
+  }
+
+  #count(): void {
+    const { links, linksNotDialled } = this.#deps.metrics;
+    const ids = [...this.#connections.keys()];
+    links.set(ids.length);
+    linksNotDialled.set(ids.filter((id) => this.cannotDialUs(id)).length);
   }
 
   #send(link: Link, message: PeerMessage): void {
@@ -249,7 +294,7 @@ export class Neighbours {
     const { peer } = connection.neighbour;
     if (this.#connections.get(peer.id) !== connection) return;
     this.#connections.delete(peer.id);
-    this.#deps.metrics.links.set(this.#connections.size);
+    this.#count();
     this.#deps.trace?.(this.#deps.clock.now(), { kind: 'link-down', peer: peer.id });
     this.#events.down(connection.neighbour);
   }
@@ -291,6 +336,7 @@ export class Neighbours {
 
   close(): void {
     this.#stopRelinking?.();
+    this.#reversals.close();
     this.#ending.abort(abortedError(AbortSignal.abort('stopping')));
     for (const link of this.#pending) link.close('stopping');
     for (const { link } of [...this.#connections.values()]) link.close('stopping');

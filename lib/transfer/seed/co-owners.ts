@@ -215,6 +215,7 @@ export class CoOwners {
       case 'voucher':
       case 'evidence':
       case 'capability':
+      case 'reverse':
     }
   }
 

@@ -100,6 +100,7 @@ export class NodeRequests {
       case 'voucher':
       case 'evidence':
       case 'capability':
+      case 'reverse':
     }
   }
 

@@ -376,7 +376,7 @@ export class SeedEngine {
   /** What is going on, for people. */
   status(): SwarmStatus {
     const now = this.#deps.clock.now();
-    return swarmStatus(this.#neighbours.all(), this.#blobs.all(), { efficiency: () => null }, now);
+    return swarmStatus(this.#neighbours, this.#blobs.all(), { efficiency: () => null }, now);
   }
 
   /** Ends links and registry reads; waits for pieces being written. A second call is harmless. */

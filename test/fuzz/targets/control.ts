@@ -26,6 +26,8 @@ const messages: readonly ControlMessage[] = [
   { type: 'leased', ask: 1, stripe: 0, token: 5, ttlMs: 2000 },
   { type: 'lease-refused', ask: 1, reason: 'held', retryMs: 100, holders: [peer] },
   { type: 'heartbeat' },
+  { type: 'unreached', ids: ['a1'.repeat(20)] },
+  { type: 'dial', peers: [peer] },
   { type: 'trust', rotation: 'x', revocations: 'y' },
   { type: 'watch', everyMs: 1000, forMs: 5000, fresh: true },
   {

@@ -21,6 +21,7 @@ const messages: readonly PeerMessage[] = [
     pieceBytes: 2 ** 22,
   },
   { type: 'close', handle: 1 },
+  { type: 'reverse' },
   { type: 'have', handle: 1, slots, proofs: [proof, { ...proof, index: 8, signature: new Uint8Array() }] },
   { type: 'have', handle: 1, slots, proofs: [] },
   { type: 'slots', slots, hungry: true },
