@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { steadyCredentials } from '../../bench/fixtures/certificates.ts';
 import type { BlobRequest } from '../../lib/core/blob-source.ts';
 import { type Digest, digestOf } from '../../lib/core/digest.ts';
@@ -12,6 +12,7 @@ import { createRng } from '../../lib/runtime/rng.ts';
 import { Credentials } from '../../lib/security/credentials.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
+import type { PeerRight } from '../../lib/transfer/blobs/shared-blob.ts';
 import { CapabilityDesk } from '../../lib/transfer/rights/capability-desk.ts';
 import { CapabilityWallet } from '../../lib/transfer/rights/capability-wallet.ts';
 import { Grants } from '../../lib/transfer/rights/grants.ts';
@@ -132,7 +133,8 @@ t.test('a capability is renewed for its holder alone, and no longer than the ses
   t.equal(asked.length, 1);
 });
 
-t.test('a node whose certificate was renewed gets a capability for the new one', async (t) => {
+/** The wallet of a node whose certificate is another one after `credentials.look()`, and whose client reads. */
+async function renewing(t: Test, beforeAnswer: (credentials: Credentials) => Promise<void> = async () => {}) {
   const { clock, desk } = await supernode();
   const { identity, tls } = await testMember(authority, 'node');
   const publicKey = createPublicKey(createPrivateKey(tls.key));
@@ -144,6 +146,12 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
   const signatures = new Signatures(credentials);
   const peer = { id: 'f'.repeat(40), role: 'supernode', host: 's', port: 1, zone: '' } as const;
   const fingerprints: string[] = [];
+  const granted: [Digest, PeerRight][] = [];
+  const request: BlobRequest = {
+    digest: layer,
+    size: 9,
+    origin: { ...place, authorization: 'Bearer alice' },
+  };
   const wallet = new CapabilityWallet(
     {
       ...{ clock, log, signatures, wallClockMs, metrics: createMetrics({ defaults: false }) },
@@ -152,28 +160,30 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
       rng: createRng(1),
       discovery: { reachable: true, supernodes: [peer] },
       network: {
-        askCapability: ({ question }, options) => {
+        askCapability: async ({ question }, options) => {
           const { fingerprint } = signatures;
           fingerprints.push(fingerprint);
-          return desk.answer({ id: identity.name, fingerprint }, question, options);
+          const answer = await desk.answer({ id: identity.name, fingerprint }, question, options);
+          await beforeAnswer(credentials);
+          return answer;
         },
       },
     },
     {
       neighbours: () => [],
       place: () => undefined,
-      reads: () => undefined,
+      reads: () => request.origin,
       undecided: () => [],
       decided() {},
-      granted() {},
+      granted: (digest, right) => void granted.push([digest, right]),
       lapsed() {},
     },
   );
-  const request: BlobRequest = {
-    digest: layer,
-    size: 9,
-    origin: { ...place, authorization: 'Bearer alice' },
-  };
+  return { clock, credentials, fingerprints, granted, request, wallet };
+}
+
+t.test('a node whose certificate was renewed gets a capability for the new one', async (t) => {
+  const { clock, credentials, fingerprints, request, wallet } = await renewing(t);
   t.equal(await wallet.ensure(request), 'shown');
   t.ok(wallet.covers(layer));
   await credentials.look();
@@ -182,6 +192,20 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
   t.equal(new Set(fingerprints).size, 2);
   advance(clock, 5 * 60_000);
   t.notOk(wallet.covers(layer), 'it has expired');
+});
+
+t.test('a node whose certificate is renewed while it asks asks again, while its client reads', async (t) => {
+  const { clock, fingerprints, granted, request, wallet } = await renewing(t, (credentials) =>
+    credentials.look(),
+  );
+  t.equal(await wallet.ensure(request), 'none', 'given for the old one');
+  wallet.tick();
+  t.equal(fingerprints.length, 1, 'not at once');
+  advance(clock, 1000);
+  wallet.tick();
+  while (granted.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  t.same(granted, [[layer, 'shown']]);
+  t.equal(new Set(fingerprints).size, 2);
 });
 
 t.test('a file at a URL is for who is let read it now, as the version that it is now', async (t) => {

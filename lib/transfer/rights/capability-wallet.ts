@@ -64,6 +64,8 @@ interface Held extends GivenCapability {
 
 /** What nobody could say is asked again when a supernode is back, no sooner than this. */
 const UNSAID_AGAIN_MS = 5_000;
+/** The same for a yes that was of no use. */
+const USELESS_AGAIN_MS = 1_000;
 
 /** Blobs that we once had the right to: the last word of the registry while it is away. */
 const MAX_ENDED = 4096;
@@ -298,7 +300,10 @@ export class CapabilityWallet {
       return 'none';
     }
     if (said.given !== undefined) this.#keep(said.given);
-    return this.covers(digest) ? 'shown' : 'none';
+    if (this.covers(digest)) return 'shown';
+    // Given for a certificate that we no longer have, or by a clock that is not yet right.
+    this.#unsaid.set(digest, this.#deps.clock.now() + USELESS_AGAIN_MS);
+    return 'none';
   }
 
   #keep(answer: GivenCapability): void {

@@ -29,6 +29,8 @@ export const KILLED_AT_RANDOM: Fault = {
     const kill = async (victim: Machine, lives: readonly number[]): Promise<void> => {
       for (const lifeMs of lives) {
         const ending = pull([victim]);
+        // Told where it is awaited.
+        ending.catch(() => {});
         await sleep(lifeMs, undefined, { signal });
         await victim.kill();
         const ends = await ending;
