@@ -1,8 +1,9 @@
 /**
- * Pieces on their way into a gateway at a time: with fewer, the many requests of nodes that have no gateway leave it little
- * of a border; with more, some borders fill before others.
+ * Pieces on their way into a gateway at a time: with fewer, a border is idle between two of them; with more, each takes
+ * longer until it can be passed on, and some borders fill before others. Of 4 to 12 this is the best for 16 sites with
+ * three gateways each (`npm run bench:sim`, the row of the 16 sites with fewer nodes).
  */
-const IMPORTS = 8;
+const IMPORTS = 6;
 /** And from one supernode. */
 export const IMPORTS_PER_SOURCE = 4;
 

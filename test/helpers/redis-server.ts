@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+const PORT = 6379;
+
 export interface RedisServer {
   /** For `--peer-store`. */
   readonly url: string;
@@ -17,17 +19,29 @@ export interface RedisServer {
   close(): Promise<void>;
 }
 
-/** Debian's Redis on a Unix socket in a temporary folder; it keeps nothing on disk. */
-export async function startRedis(options: { readonly password?: string } = {}): Promise<RedisServer> {
+export interface RedisOptions {
+  readonly password?: string;
+  /** Listens there on its usual port. @default a Unix socket in a temporary folder */
+  readonly place?: { readonly namespace: string; readonly host: string };
+}
+
+/** Debian's Redis, which keeps nothing on disk. */
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-redis-'));
   const socket = join(folder, 'redis.sock');
-  const { password } = options;
+  const { password, place } = options;
+  const inside = place === undefined ? [] : ['ip', 'netns', 'exec', place.namespace];
+  const listen =
+    place === undefined
+      ? ['--port', '0', '--unixsocket', socket]
+      : ['--port', String(PORT), '--bind', place.host, '--protected-mode', 'no'];
   const secret = password === undefined ? [] : ['--requirepass', password];
   let kill = async (): Promise<void> => {};
   let signal = (_: NodeJS.Signals): void => {};
   const start = async (): Promise<void> => {
-    const args = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--dir', folder];
-    const child = spawn('redis-server', [...args, ...secret], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const keep = ['--save', '', '--appendonly', 'no', '--dir', folder];
+    const [command = '', ...args] = [...inside, 'redis-server', ...listen, ...keep, ...secret];
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
     const exited = once(child, 'exit');
     signal = (name) => void child.kill(name);
     kill = async () => {
@@ -44,8 +58,12 @@ export async function startRedis(options: { readonly password?: string } = {}): 
     throw new Error('redis-server did not start');
   };
   await start();
+  const words = password === undefined ? '' : `:${password}@`;
   return {
-    url: `unix://${socket}${password === undefined ? '' : `?password=${password}`}`,
+    url:
+      place === undefined
+        ? `unix://${socket}${password === undefined ? '' : `?password=${password}`}`
+        : `redis://${words}${place.host}:${PORT}/0`,
     start,
     kill: () => kill(),
     freeze: (frozen) => signal(frozen ? 'SIGSTOP' : 'SIGCONT'),

@@ -17,16 +17,16 @@ export interface S3Server {
 /** Its only user; for the environment of whoever speaks to it. */
 export const S3_CREDENTIALS = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' } as const;
 
-/** A small S3 server with one bucket, which checks signatures, on a free port. */
-export async function startS3(): Promise<S3Server> {
+/** A small S3 server with one bucket, which checks signatures. @param listen port 0 is a free one */
+export async function startS3(listen = { host: '127.0.0.1', port: 0 }): Promise<S3Server> {
   const folder = mkdtempSync(join(tmpdir(), 'damselfly-s3-'));
   const bucket = 'blobs';
-  const options = { address: '127.0.0.1', port: 0, silent: true, directory: folder };
+  const options = { address: listen.host, port: listen.port, silent: true, directory: folder };
   const server = new S3rver({ ...options, configureBuckets: [{ name: bucket, configs: [] }] });
   const { port } = await server.run();
   let closed = false;
   return {
-    url: `s3://${bucket}/cluster?endpoint=http://127.0.0.1:${port}`,
+    url: `s3://${bucket}/cluster?endpoint=http://${listen.host}:${port}`,
     bucket,
     async close() {
       if (closed) return;
