@@ -53,7 +53,13 @@ async function measure({ daemons, supernodes }: Cluster): Promise<Measured> {
 /** Has another cluster, which is gone then, keep one layer in the bucket. */
 async function fillBucket(stage: Stage, supernodeFlags: readonly string[], digest: string): Promise<void> {
   const folder = await stage.makeFolder('before');
-  const cluster = await stage.startCluster({ folder, nodes: 1, supernodes: 1, secure: false, supernodeFlags });
+  const cluster = await stage.startCluster({
+    folder,
+    nodes: 1,
+    supernodes: 1,
+    secure: false,
+    supernodeFlags,
+  });
   const [daemon, supernode] = [cluster.daemons[0]!, cluster.supernodes[0]!];
   await (await fetch(`${proxyUrl(daemon)}/v2/${stage.repository}/blobs/${digest}`)).arrayBuffer();
   const deadline = AbortSignal.timeout(30_000);
@@ -184,7 +190,10 @@ t.test(
     t.same([...after.rows].sort(), [...metrics.rows].sort(), 'and so does each row');
     const blobs = stage.image.layers.reduce((sum, { size }) => sum + size, stage.image.config.size);
     t.equal(metrics.sums['to-clients'], NODES * blobs, 'all of it went to four clients');
-    t.ok(SUMS.every((key) => metrics.sums[key] > 0), 'some of it by every way, the bucket too');
+    t.ok(
+      SUMS.every((key) => metrics.sums[key] > 0),
+      'some of it by every way, the bucket too',
+    );
     t.match(await page.textContent('#picture-text'), `${NODES + 1} of ${NODES + 1} members have all of it`);
     await browser.picture('live-2-after');
 
