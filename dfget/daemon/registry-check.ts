@@ -1,6 +1,6 @@
 import { abortedError, describeError } from '../../lib/core/errors.ts';
-import { discard } from '../../lib/origin/exchange.ts';
 import type { Upstream } from '../../lib/core/upstream.ts';
+import { discard } from '../../lib/origin/exchange.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { upstreamUrls } from '../../lib/origin/upstream.ts';
 import type { RegistryAnswer, RegistryWord } from '../local-protocol.ts';

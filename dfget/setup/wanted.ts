@@ -38,7 +38,8 @@ export async function wantedRegistries(
   served: () => Promise<Served>,
 ): Promise<WantedRegistry[]> {
   const { upstream = [], proxy = [] } = flags;
-  const daemon = upstream.length > 0 && proxy.length > 0 ? { upstreams: [], plain: [], listeners: [] } : await served();
+  const daemon =
+    upstream.length > 0 && proxy.length > 0 ? { upstreams: [], plain: [], listeners: [] } : await served();
   const listeners = proxy.length > 0 ? proxy.map(parseListener) : daemon.listeners;
   const wanted = (upstream.length > 0 ? upstream : addressed(daemon)).map(parseUpstream);
   if (wanted.length === 0) {

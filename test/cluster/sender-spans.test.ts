@@ -1,5 +1,5 @@
 import t from 'tap';
-import { digestOf } from '../../lib/core/digest.ts';
+import type { Digest } from '../../lib/core/digest.ts';
 import { createRecordingTracer, type RecordedSpan, TRACED } from '../helpers/recording-tracer.ts';
 import { type Member, MemoryCluster } from './memory-cluster.ts';
 
@@ -12,12 +12,7 @@ const ORIGIN = { upstream: 'memory.test', repository: 'team/app' };
 type Node = Member<MemoryCluster['nodes'][number]['engine']>;
 
 /** A client that is traced reads the blob, or its first bytes. */
-async function pullTraced(
-  node: Node,
-  digest: ReturnType<typeof digestOf>,
-  size = SIZE,
-  upTo = size,
-): Promise<void> {
+async function pullTraced(node: Node, digest: Digest, size = SIZE, upTo = size): Promise<void> {
   const request = { digest, size, origin: { ...ORIGIN, traceparent: TRACED } };
   let got = 0;
   for await (const chunk of node.engine.open(request, { signal: new AbortController().signal })) {
@@ -82,9 +77,7 @@ t.test('a pull that is cut off tells who sent until then, and the next one begin
   const digest = cluster.blob(SIZE);
   const [node] = cluster.nodes;
   const sent = (): number[] =>
-    tracer.spans.flatMap((span) =>
-      span.name === 'get pieces' ? [number(span, 'bytes.received')] : [],
-    );
+    tracer.spans.flatMap((span) => (span.name === 'get pieces' ? [number(span, 'bytes.received')] : []));
   await cluster.until(pullTraced(node!, digest, SIZE, MIB));
   t.equal(sent().length, 1);
   t.ok(sent()[0]! >= MIB && sent()[0]! < SIZE);

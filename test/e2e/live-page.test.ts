@@ -50,12 +50,23 @@ async function measure({ daemons, supernodes }: Cluster): Promise<Measured> {
   return { sums, rows };
 }
 
+/** A client reads one blob. */
+async function readBlob(stage: Stage, daemon: Cluster['daemons'][number], digest: string): Promise<void> {
+  await (await fetch(`${proxyUrl(daemon)}/v2/${stage.repository}/blobs/${digest}`)).arrayBuffer();
+}
+
 /** Has another cluster, which is gone then, keep one layer in the bucket. */
 async function fillBucket(stage: Stage, supernodeFlags: readonly string[], digest: string): Promise<void> {
   const folder = await stage.makeFolder('before');
-  const cluster = await stage.startCluster({ folder, nodes: 1, supernodes: 1, secure: false, supernodeFlags });
+  const cluster = await stage.startCluster({
+    folder,
+    nodes: 1,
+    supernodes: 1,
+    secure: false,
+    supernodeFlags,
+  });
   const [daemon, supernode] = [cluster.daemons[0]!, cluster.supernodes[0]!];
-  await (await fetch(`${proxyUrl(daemon)}/v2/${stage.repository}/blobs/${digest}`)).arrayBuffer();
+  await readBlob(stage, daemon, digest);
   const deadline = AbortSignal.timeout(30_000);
   for (let kept = 0; kept === 0; ) {
     const text = await (await fetch(`http://${supernode.ready.admin}/metrics`, { signal: deadline })).text();
@@ -130,6 +141,7 @@ t.test(
     t.match(before.tiles.get('versions'), /^\d+\.\d+\.\d+$/);
     t.same(before.sums, NOTHING);
     await browser.picture('live-0-before');
+    await readBlob(stage, daemons[0]!, inBucket!.digest);
 
     const image = { repository: stage.repository, tag: stage.image.tag };
     const { signal } = new AbortController();
@@ -183,8 +195,11 @@ t.test(
     t.same(after.sums, metrics.sums, 'once all is quiet the page says what /metrics say');
     t.same([...after.rows].sort(), [...metrics.rows].sort(), 'and so does each row');
     const blobs = stage.image.layers.reduce((sum, { size }) => sum + size, stage.image.config.size);
-    t.equal(metrics.sums['to-clients'], NODES * blobs, 'all of it went to four clients');
-    t.ok(SUMS.every((key) => metrics.sums[key] > 0), 'some of it by every way, the bucket too');
+    t.equal(metrics.sums['to-clients'], NODES * blobs + inBucket!.size, 'all of it went to four clients');
+    t.ok(
+      SUMS.every((key) => metrics.sums[key] > 0),
+      'some of it by every way, the bucket too',
+    );
     t.match(await page.textContent('#picture-text'), `${NODES + 1} of ${NODES + 1} members have all of it`);
     await browser.picture('live-2-after');
 

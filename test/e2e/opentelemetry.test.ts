@@ -88,7 +88,9 @@ t.test(
     t.ok(begun <= asked + 2e6 && asked < came && came <= ended + 2e6, 'and within its time');
     t.equal(read?.parentSpanId, seed?.spanId);
     t.equal(read?.kind, CLIENT);
-    const question = relay.seen.find(({ method, url }) => method === 'GET' && url.includes(`/blobs/${layer}`));
+    const question = relay.seen.find(
+      ({ method, url }) => method === 'GET' && url.includes(`/blobs/${layer}`),
+    );
     t.equal(question?.headers['traceparent'], `00-${traceId}-${read?.spanId}-01`, 'the registry is told');
     t.match(request?.attributes, {
       'http.request.method': 'GET',

@@ -31,7 +31,11 @@ async function preheat(
   const limit = timeoutMs === undefined ? {} : { timeoutMs };
   const { code, output, stdout } = await run(DFGET, words, limit);
   const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
-  return { code, output: output.slice(-TAIL_CHARS), events: lines.map((line) => JSON.parse(line) as JobEvent) };
+  return {
+    code,
+    output: output.slice(-TAIL_CHARS),
+    events: lines.map((line) => JSON.parse(line) as JobEvent),
+  };
 }
 
 export type JobEvent = JobView & { readonly event: string };
