@@ -54,8 +54,9 @@ export function storeCommand(): Command {
         const { dataDir = [defaultDataDir('node')], dryRun = false, json = false } = flags;
         await orFail(json, async () => {
           const to = z.coerce.number().int().min(1).safeParse(flags.to).data;
-          if (to === undefined)
+          if (to === undefined) {
             throw new DamselflyError('CONFIG_INVALID', '--to takes the number of a layout');
+          }
           for (const folder of dataDir) {
             const report = await migrate(folder, to, dryRun);
             process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));

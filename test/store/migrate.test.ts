@@ -66,7 +66,7 @@ t.test('a data directory goes to this layout and back again; a dry run changes n
   t.match(await migrate(folder, '--to', '1'), { code: 0, report: { from: 2, to: 1, blobs: 2 } });
   const { [`blob/${WHOLE.digest}`]: whole, ...others } = await recordsOf(folder);
   t.ok(whole?.startsWith('0102040000000d'), 'when it was last used is another time');
-  const { [`blob/${WHOLE.digest}`]: _, ...known } = RECORDS;
+  const known = Object.fromEntries(Object.entries(RECORDS).filter(([key]) => key !== `blob/${WHOLE.digest}`));
   t.same(Object.keys(others).sort(), Object.keys(known).sort());
   t.same(
     Object.entries(others).filter(([key]) => key.startsWith('piece/')),
