@@ -9,10 +9,10 @@ import { openLevelKeyValue } from '../../lib/store/key-value/level-key-value.ts'
 import { type MigrationReport, migrateFolder } from '../../lib/store/layouts/migrate.ts';
 import { recordsFolder } from '../../lib/store/path.ts';
 import { storeError } from '../../lib/store/store-error.ts';
-import { LAYOUT, readLayout } from '../../lib/store/version.ts';
+import { LAYOUT } from '../../lib/store/version.ts';
 
 interface MigrateFlags {
-  readonly dataDir: readonly string[];
+  readonly dataDir?: readonly string[];
   readonly to: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -54,8 +54,9 @@ export function storeCommand(): Command {
         const { dataDir = [defaultDataDir('node')], dryRun = false, json = false } = flags;
         await orFail(json, async () => {
           const to = z.coerce.number().int().min(1).safeParse(flags.to).data;
-          if (to === undefined)
+          if (to === undefined) {
             throw new DamselflyError('CONFIG_INVALID', '--to takes the number of a layout');
+          }
           for (const folder of dataDir) {
             const report = await migrate(folder, to, dryRun);
             process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));
@@ -67,20 +68,9 @@ export function storeCommand(): Command {
 }
 
 async function migrate(folder: string, to: number, dryRun: boolean): Promise<MigrationReport> {
-  const disk = createNodeDisk();
+  const openRecords = () => openLevelKeyValue(recordsFolder(folder));
   try {
-    const from = await readLayout(disk, folder);
-    // Opening records where there are none would make some.
-    if (from === undefined) {
-      throw new DamselflyError('STORE_VERSION', `${folder} is no data directory`, { folder });
-    }
-    if (from === to) return { folder, from, to, blobs: 0, bytes: 0, dropped: 0, dryRun };
-    const keyValue = await openLevelKeyValue(recordsFolder(folder));
-    try {
-      return await migrateFolder({ disk, folder, keyValue }, to, { dryRun });
-    } finally {
-      await keyValue.close();
-    }
+    return await migrateFolder({ disk: createNodeDisk(), folder, openRecords }, to, { dryRun });
   } catch (error) {
     throw storeError(error, `migrate ${folder}`, { folder });
   }

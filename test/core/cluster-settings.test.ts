@@ -53,16 +53,19 @@ t.test('rules: those for fewer nodes win, each is changed by itself', async (t) 
   t.same(valuesFor(here, {}), {});
 });
 
-t.test('rules: what is set for a zone counts in the zones within it, and the nearest zone wins', async (t) => {
-  let rules = changedRules([], { zone: 'eu/fra' }, { set: { rate: '2' } });
-  rules = changedRules(rules, { zone: 'eu' }, { set: { rate: '1', level: 'debug' } });
-  const of = (zone: string) => valuesFor({ id: 'abc', zone }, { rules });
-  t.same(of('eu'), { rate: '1', level: 'debug' });
-  t.same(of('eu/ber'), { rate: '1', level: 'debug' });
-  t.same(of('eu/fra/rack-7'), { rate: '2', level: 'debug' });
-  t.same([of('eu2'), of(''), of('us')], [{}, {}, {}], 'a name that begins the same is another zone');
-  const unsorted = { rules: rules.toReversed() };
-  t.same(valuesFor({ id: 'abc', zone: 'eu/fra' }, unsorted), of('eu/fra'), 'in whatever order they come');
-  rules = changedRules(rules, { node: 'ab' }, { set: { rate: '9' } });
-  t.equal(of('eu/fra')['rate'], '9', 'a node is narrower than any zone');
-});
+t.test(
+  'rules: what is set for a zone counts in the zones within it, and the nearest zone wins',
+  async (t) => {
+    let rules = changedRules([], { zone: 'eu/fra' }, { set: { rate: '2' } });
+    rules = changedRules(rules, { zone: 'eu' }, { set: { rate: '1', level: 'debug' } });
+    const of = (zone: string) => valuesFor({ id: 'abc', zone }, { rules });
+    t.same(of('eu'), { rate: '1', level: 'debug' });
+    t.same(of('eu/ber'), { rate: '1', level: 'debug' });
+    t.same(of('eu/fra/rack-7'), { rate: '2', level: 'debug' });
+    t.same([of('eu2'), of(''), of('us')], [{}, {}, {}], 'a name that begins the same is another zone');
+    const unsorted = { rules: rules.toReversed() };
+    t.same(valuesFor({ id: 'abc', zone: 'eu/fra' }, unsorted), of('eu/fra'), 'in whatever order they come');
+    rules = changedRules(rules, { node: 'ab' }, { set: { rate: '9' } });
+    t.equal(of('eu/fra')['rate'], '9', 'a node is narrower than any zone');
+  },
+);

@@ -35,7 +35,7 @@ const EVERYTHING = {
   ],
   zones: [{ name: 'eu-1' }, { name: 'eu-2' }],
   tracker: {
-    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis', watchKubernetes: 'annotated' },
+    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis' },
     settings: { 'preheat-registry': ['harbor.corp'], 'zone-cidr': ['10.1.0.0/16=eu-1'] },
   },
   supernode: {
@@ -55,6 +55,7 @@ const EVERYTHING = {
 const VARIANTS: readonly (readonly [string, Values])[] = [
   ['as it is', {}],
   ['with everything chosen', EVERYTHING],
+  ['with trackers that watch workloads', { tracker: { watchKubernetes: 'annotated' } }],
 ];
 /** Each process: its settings, by the name of their file and where it listens. */
 const PROCESSES = {
@@ -108,7 +109,7 @@ for (const [variant, values] of VARIANTS) {
       t.equal(new Set(names).size, names.length);
       t.same(
         new Set(objects.map(({ kind }) => kind)).size,
-        values === EVERYTHING ? 10 : 7,
+        7 + Number(values === EVERYTHING) + 2 * Number(ofKind(objects, 'ClusterRole').length > 0),
         [...new Set(objects.map(({ kind }) => kind))].join(', '),
       );
       const zones = (values['zones'] as unknown[] | undefined)?.length ?? 1;

@@ -66,7 +66,7 @@ t.test('a data directory goes to this layout and back again; a dry run changes n
   t.match(await migrate(folder, '--to', '1'), { code: 0, report: { from: 2, to: 1, blobs: 2 } });
   const { [`blob/${WHOLE.digest}`]: whole, ...others } = await recordsOf(folder);
   t.ok(whole?.startsWith('0102040000000d'), 'when it was last used is another time');
-  const { [`blob/${WHOLE.digest}`]: _, ...known } = RECORDS;
+  const known = Object.fromEntries(Object.entries(RECORDS).filter(([key]) => key !== `blob/${WHOLE.digest}`));
   t.same(Object.keys(others).sort(), Object.keys(known).sort());
   t.same(
     Object.entries(others).filter(([key]) => key.startsWith('piece/')),
@@ -114,10 +114,12 @@ t.test('a migration that is cut off anywhere goes on when it is run again', asyn
         await records.batch(...args);
       },
     };
-    const first = migrateFolder({ disk, folder, keyValue: cut }, 2, { dryRun: false });
+    const first = migrateFolder({ disk, folder, openRecords: async () => cut }, 2, { dryRun: false });
     if (batches < 3) await t.rejects(first, { message: 'cut off' });
     else t.match(await first, { blobs: 2 });
-    const again = await migrateFolder({ disk, folder, keyValue: records }, 2, { dryRun: false });
+    const again = await migrateFolder({ disk, folder, openRecords: async () => records }, 2, {
+      dryRun: false,
+    });
     t.equal(again.blobs, Math.max(0, 2 - batches));
     t.equal(again.dropped, 0);
     t.equal(await disk.readText(`${folder}/version`), '2\n');
@@ -141,7 +143,9 @@ t.test('what the older layout has no place for is told, and dropped', async (t) 
   await keyValue.batch([{ type: 'put', key: blobKey(info.digest), value }]);
   await disk.makeFolder('/s');
   await disk.writeText('/s/version', '2\n');
-  const report = await migrateFolder({ disk, keyValue, folder: '/s' }, 1, { dryRun: false });
+  const report = await migrateFolder({ disk, folder: '/s', openRecords: async () => keyValue }, 1, {
+    dryRun: false,
+  });
   t.match(report, { blobs: 0, dropped: 1 }, 'a complete blob without its proofs');
   const back = await migrate(folder, '--to', '1');
   t.equal(back.code, 0, back.output);

@@ -35,8 +35,9 @@ t.test('what a tracker that is gone left at blobs that nobody looks at is swept'
   const dead = 'dead'.padEnd(16, '0');
   const nodes = Array.from({ length: 700 }, (_, index) => [`${dead}/${index}`, 'a{}']).flat();
   await client.hset('damselfly:blob:sha256:large', ...nodes);
-  for (let blob = 0; blob < 50; blob++)
+  for (let blob = 0; blob < 50; blob++) {
     await client.hset(`damselfly:blob:sha256:${blob}`, `${dead}/x`, 'a{}');
+  }
   await client.set('damselfly:settings-of-others', 'stay');
   const office = await startOffice(t, redis.url);
   const holder = await office.join('holder');

@@ -36,7 +36,7 @@ export interface PortableBlob {
 export function decodeBlob1(
   digest: string,
   bytes: Uint8Array,
-): (Omit<PortableBlob, 'proofs'> & { held(index: number): boolean }) | undefined {
+): (Omit<PortableBlob, 'proofs'> & { readonly held: (index: number) => boolean }) | undefined {
   if (!isDigest(digest) || bytes.length < HEAD_BYTES || bytes[0] !== VERSION) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const state = view.getUint8(1);
@@ -66,8 +66,9 @@ export function decodePiece1(index: number, bytes: Uint8Array): PieceProof | und
 /** What puts the blob into records of this layout. Pins and signatures have no place there. */
 export function encodeBlob1({ complete, info, proofs, synced, usedAtMs }: PortableBlob): KeyValueOperation[] {
   const map = new Uint8Array(complete ? 0 : (info.pieces + 7) >>> 3);
-  if (!complete)
+  if (!complete) {
     for (const { index } of proofs) map[index >>> 3] = (map[index >>> 3] ?? 0) | (1 << (index & 7));
+  }
   const bytes = new Uint8Array(HEAD_BYTES + map.length);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, VERSION);
@@ -85,6 +86,6 @@ export function encodeBlob1({ complete, info, proofs, synced, usedAtMs }: Portab
   return [{ type: 'put', key: blobKey(info.digest), value: bytes }, ...pieces];
 }
 
-export function pieceKey1(digest: Digest, index: number): string {
+function pieceKey1(digest: Digest, index: number): string {
   return piecePrefix(digest) + index.toString(16).padStart(6, '0');
 }

@@ -1,4 +1,3 @@
-import type { Digest } from '../../core/digest.ts';
 import type { PieceProof } from '../../core/proof.ts';
 import { HeldPieces } from '../held-pieces.ts';
 import type { KeyValueOperation } from '../key-value/key-value.ts';
@@ -23,9 +22,9 @@ export interface BlobRecords {
 /** One version of the records of a data directory. */
 export interface Layout {
   /** @returns undefined for what is not of this layout, or lacks what a blob needs */
-  decode(records: BlobRecords): PortableBlob | undefined;
+  readonly decode: (records: BlobRecords) => PortableBlob | undefined;
   /** @returns undefined when this layout has no place for the blob */
-  encode(blob: PortableBlob): KeyValueOperation[] | undefined;
+  readonly encode: (blob: PortableBlob) => KeyValueOperation[] | undefined;
 }
 
 /** The run of the machine is not known any more: what was not synced is held against its proofs. */
@@ -72,7 +71,7 @@ const layout2: Layout = {
     return [
       { type: 'put', key: blobKey(info.digest), value },
       ...Array.from(chunks, (chunk): KeyValueOperation => {
-        return { type: 'put', key: pieceKey(info.digest as Digest, chunk), value: table.encode(chunk) };
+        return { type: 'put', key: pieceKey(info.digest, chunk), value: table.encode(chunk) };
       }),
     ];
   },

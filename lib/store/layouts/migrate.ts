@@ -1,14 +1,15 @@
 import { DamselflyError } from '../../core/errors.ts';
+import { pieceLength } from '../../core/geometry.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { KeyValue, KeyValueOperation } from '../key-value/key-value.ts';
 import { BLOB_PREFIX } from '../record.ts';
 import { readLayout, writeLayout } from '../version.ts';
-import { type BlobRecords, LAYOUTS } from './layouts.ts';
+import { type BlobRecords, LAYOUTS, type Layout } from './layouts.ts';
 
 export interface MigrationDeps {
   readonly disk: Disk;
-  /** The records of the folder, opened by nobody else. */
-  readonly keyValue: KeyValue;
+  /** Opens the records of the folder; they are closed again. */
+  readonly openRecords: () => Promise<KeyValue>;
   readonly folder: string;
 }
 
@@ -32,46 +33,59 @@ export interface MigrationReport {
  * @throws STORE_VERSION when the folder, or `to`, is of a layout that this version does not know; STORE_*
  */
 export async function migrateFolder(
-  { disk, folder, keyValue }: MigrationDeps,
+  { disk, folder, openRecords }: MigrationDeps,
   to: number,
   { dryRun }: { readonly dryRun: boolean },
 ): Promise<MigrationReport> {
   const from = await readLayout(disk, folder);
-  const target = LAYOUTS.get(to);
-  if (from === undefined || target === undefined || !LAYOUTS.has(from)) {
-    const known = [...LAYOUTS.keys()].join(', ');
-    const what = from === undefined ? 'no data directory' : `layout ${from}`;
+  if (from === undefined) {
+    throw new DamselflyError('STORE_VERSION', `${folder} is no data directory`, { folder });
+  }
+  const [source, target] = [LAYOUTS.get(from), LAYOUTS.get(to)];
+  if (source === undefined || target === undefined) {
     throw new DamselflyError(
       'STORE_VERSION',
-      `${folder}: cannot go from ${what} to layout ${to}; this version of Damselfly knows ${known}`,
+      `${folder}: cannot go from layout ${from} to layout ${to}; this version of Damselfly knows ${[...LAYOUTS.keys()].join(', ')}`,
       { folder, found: from, expected: to },
     );
   }
+  if (from === to) return { folder, from, to, blobs: 0, bytes: 0, dropped: 0, dryRun };
+  const keyValue = await openRecords();
+  try {
+    const counted = await rewrite(keyValue, source, target, dryRun);
+    // Last: until then it is of the layout that it was.
+    if (!dryRun) await writeLayout(disk, folder, to);
+    return { folder, from, to, ...counted, dryRun };
+  } finally {
+    await keyValue.close();
+  }
+}
+
+async function rewrite(
+  keyValue: KeyValue,
+  source: Layout,
+  target: Layout,
+  dryRun: boolean,
+): Promise<Pick<MigrationReport, 'blobs' | 'bytes' | 'dropped'>> {
   let [blobs, bytes, dropped] = [0, 0, 0];
   for await (const records of blobsOf(keyValue)) {
     // A run that was interrupted has left some in the target's layout already.
     if (target.decode(records) !== undefined) continue;
-    const blob = LAYOUTS.get(from)?.decode(records);
+    const blob = source.decode(records);
     const written = blob === undefined ? undefined : target.encode(blob);
     if (blob === undefined || written === undefined) dropped++;
     else {
       blobs++;
-      const { pieceBytes, pieces, size } = blob.info;
-      const hasLast = blob.proofs.some(({ index }) => index === pieces - 1);
-      bytes += blob.proofs.length * pieceBytes - (hasLast ? pieces * pieceBytes - size : 0);
+      bytes += blob.proofs.reduce((sum, { index }) => sum + pieceLength(blob.info, index), 0);
     }
     if (dryRun) continue;
     const keys = [BLOB_PREFIX + records.digest, ...records.pieces.map(([key]) => key)];
     const removals = keys.map((key): KeyValueOperation => ({ type: 'del', key }));
     await keyValue.batch([...removals, ...(written ?? [])]);
   }
-  if (!dryRun) {
-    // What was written before is on stable storage with this, which there never is.
-    await keyValue.batch([{ type: 'del', key: 'migrated' }], { sync: true });
-    // Last: until then it is of the layout that it was.
-    await writeLayout(disk, folder, to);
-  }
-  return { folder, from, to, blobs, bytes, dropped, dryRun };
+  // What was written before is on stable storage with this, which there never is.
+  if (!dryRun) await keyValue.batch([{ type: 'del', key: 'migrated' }], { sync: true });
+  return { blobs, bytes, dropped };
 }
 
 async function* blobsOf(keyValue: KeyValue): AsyncGenerator<BlobRecords> {

@@ -70,8 +70,9 @@ export const target: FuzzTarget = {
     promise(images.length <= MAX_PLAN_IMAGES && stages.length <= MAX_PLAN_STAGES, 'bounded');
     try {
       const spec = parsePlan(file.plan);
-      for (const { pauseMs } of spec.stages)
+      for (const { pauseMs } of spec.stages) {
         promise(pauseMs >= 0 && Number.isFinite(pauseMs), 'a pause ends');
+      }
       promise(spec.health === undefined || /^https?:$/.test(spec.health.protocol), 'only servers are asked');
     } catch (error) {
       const told = file.located(error);

@@ -97,8 +97,9 @@ export class PlanCore {
   /** Somebody stops it: nothing new begins, and the job under way ends. */
   stop(id: number, nowMs: number): Plan | undefined {
     const plan = this.#plans.get(id);
-    if (plan?.state === 'running')
+    if (plan?.state === 'running') {
       this.#stop(plan, { code: 'PLAN_STOPPED', message: 'stopped by hand' }, nowMs);
+    }
     return plan;
   }
 
