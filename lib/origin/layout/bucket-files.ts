@@ -2,13 +2,13 @@ import { DamselflyError, describeError, hasCode } from '../../core/errors.ts';
 import type { ObjectStore } from '../../objects/object-store.ts';
 import type { LayoutFiles } from './layout-files.ts';
 
-/** The objects of a bucket. @param open when the first one is asked for */
-export function openBucket(place: string, open: () => Promise<ObjectStore>): LayoutFiles {
-  let opened: Promise<ObjectStore> | undefined;
+/** The objects of a bucket. */
+export function openBucket(place: string, opening: Promise<ObjectStore>): LayoutFiles {
+  // Told to whoever asks for an object.
+  opening.catch(() => {});
   const use = async <T>(act: (objects: ObjectStore) => Promise<T>): Promise<T> => {
     try {
-      opened ??= open();
-      return await act(await opened);
+      return await act(await opening);
     } catch (error) {
       throw told('UPSTREAM_UNREACHABLE', error);
     }
@@ -27,7 +27,7 @@ export function openBucket(place: string, open: () => Promise<ObjectStore>): Lay
         throw told('UPSTREAM_BROKEN', error);
       }
     },
-    close: async () => (await opened?.catch(() => undefined))?.close(),
+    close: async () => (await opening.catch(() => undefined))?.close(),
   };
 }
 

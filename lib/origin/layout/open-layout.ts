@@ -84,5 +84,6 @@ function openFiles({ disk = createNodeDisk(), openObjects = openS3 }: LayoutDeps
   }
   if (address.kind === 'folder') return openFolder(disk, address.folder);
   const { bucket, prefix } = address.bucket;
-  return openBucket(`s3://${bucket}/${prefix}`, () => openObjects(address.bucket));
+  // At once: the SDK takes a second to load, and the first client would wait for it.
+  return openBucket(`s3://${bucket}/${prefix}`, openObjects(address.bucket));
 }
