@@ -60,7 +60,7 @@ stages:
   const made = await dfgetPreheat(cluster, '--plan', file, '--detach');
   t.match(made, { code: 0, events: [{ event: 'plan', name: 'app', state: 'running' }] }, made.output);
   const { id } = made.events[0] ?? { id: 0 };
-  const deadline = AbortSignal.timeout(30_000);
+  const deadline = AbortSignal.timeout(60_000);
   const listed = async () =>
     (await dfgetPreheat(cluster, '--list')).events.find(({ event }) => event === 'plan');
   for (;;) {
