@@ -1,4 +1,4 @@
-import { trackerLineSeconds } from '../simulate/limit.ts';
+import { threadSeconds, trackerLineSeconds } from '../simulate/limit.ts';
 import { PROFILES } from '../simulate/profile.ts';
 import type { Percentiles } from '../simulate/report.ts';
 
@@ -32,6 +32,15 @@ export interface ReportScenario {
  * is there to serve it, so its own limit is later by so much, and the median's by half of it.
  */
 const CROWD_LINE = trackerLineSeconds(PROFILES.daemon, 10_000) / 10.24;
+
+/**
+ * 2 GiB at 10 Gbit/s take 1.718 s, less than the thread of a node needs for them: its limit is that thread's, behind the
+ * line at the one tracker.
+ */
+const SITES = {
+  thread: threadSeconds(PROFILES.daemon, 2 * 1024 ** 3) / 1.718,
+  line: trackerLineSeconds(PROFILES.daemon, 16_000) / 1.718,
+};
 
 export const RNG_SEEDS: readonly number[] = [1, 2, 3];
 
@@ -104,7 +113,7 @@ export const SCENARIOS: readonly ReportScenario[] = [
     flags:
       '--nodes 16000 --blob-bytes 2GiB --node-rate 10Gbit/s --seeds 48 --seed-rate 10Gbit/s --zones 16 --zone-rate 10Gbit/s',
     targets: [
-      { field: 'makespanRatio', atMost: 1.25 },
+      { field: 'makespanRatio', atMost: 1.25, daemonAtMost: 1.25 * SITES.thread + SITES.line },
       // 1.1 times the optimum: what one site reads fifteen bring.
       { field: 'crossZoneRatio', atMost: 16.5 },
       { field: 'originRatio', atMost: 1 },

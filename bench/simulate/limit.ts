@@ -64,3 +64,11 @@ export function trackerLineSeconds(
 ): number {
   return (nodes * (2 * messageMs + announceMs)) / 1000;
 }
+
+/**
+ * How long the first thread of a node takes, in seconds, to check what it receives and to take the digest of it: no card
+ * makes a node faster than that.
+ */
+export function threadSeconds({ cpuSecondsPerGB }: Pick<Profile, 'cpuSecondsPerGB'>, bytes: number): number {
+  return (bytes / 1e9) * (cpuSecondsPerGB.check + cpuSecondsPerGB.digest);
+}
