@@ -9,6 +9,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { DhtDoor } from '../wire/member-codec.ts';
 import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
+import { GettingBy } from './getting-by.ts';
 import type { Leases } from './leases.ts';
 import type { DhtDiscovery } from './libp2p/dht-discovery.ts';
 
@@ -16,14 +17,6 @@ import type { DhtDiscovery } from './libp2p/dht-discovery.ts';
 const GRACE_MS = 1500;
 /** Trackers that answer nothing for so long are as good as gone, whatever their connections say. */
 const SILENT_MS = 3000;
-/**
- * A node that remembers peers gets by with them for so long, and up to twice as long again: trackers that are replaced
- * send no crowd into the DHT, which costs each a second of CPU and half as much memory again.
- */
-const GET_BY_MS = 10_000;
-const GET_BY_SPREAD_MS = 20_000;
-/** A pull that moves needs nobody else, and the second of CPU itself: so much longer, and up to twice that. */
-const PULLING_MS = 30_000;
 /** The DHT is given so long to be joined, */
 const JOIN_MS = 2000;
 /** and then to meet its supernodes, before what it does not know is taken for true. */
@@ -96,7 +89,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   #silent = false;
   #wasReachable = false;
   #cancelGrace: (() => void) | undefined;
-  #cancelGetBy: (() => void) | undefined;
+  readonly #gettingBy: GettingBy;
   #cancelLinger: () => void = () => {};
   #cancelSilence: (() => void) | undefined;
   #closed = false;
@@ -104,6 +97,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   constructor(deps: FallbackDiscoveryDeps, options: FallbackDiscoveryOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#gettingBy = new GettingBy(deps.clock, deps.rng);
     const { trackers } = deps;
     trackers.listen(this.#listenerOf('tracker'));
     trackers.listenSettings((settings) => this.#heardSettings(settings, this.#dht));
@@ -211,7 +205,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelGrace?.();
-    this.#cancelGetBy?.();
+    this.#gettingBy.end();
     this.#cancelLinger();
     this.#cancelSilence?.();
     await Promise.all([this.#deps.trackers.close(), this.#dht?.close()]);
@@ -267,7 +261,7 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#cancelGrace?.();
     this.#cancelGrace = undefined;
     this.#silent = false;
-    this.#trackersAreBack();
+    this.#gettingBy.end();
     remembered.note(trackers.supernodes);
     if (this.#dht === undefined) return;
     this.#dhtUntilMs = Math.max(this.#dhtUntilMs, this.#deps.clock.now() + LINGER_MS);
@@ -301,31 +295,22 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#cancelSilence = undefined;
     if (!this.#silent) return;
     this.#silent = false;
-    this.#trackersAreBack();
+    this.#gettingBy.end();
     this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
     this.#leaveLater();
   }
 
   /** Joins the DHT: at once, or later when there are peers to get by with. Supernodes are few, and met in the DHT. */
   #getBy(): void {
-    const { clock, remembered, rng } = this.#deps;
+    const { remembered } = this.#deps;
     if (this.#options.peer.role === 'supernode' || remembered.all.length === 0) {
       this.#join();
       return;
     }
-    const join = (): void => {
-      this.#cancelGetBy = undefined;
-      this.#join();
-    };
-    this.#cancelGetBy ??= clock.after(GET_BY_MS + rng.float() * GET_BY_SPREAD_MS, () => {
-      if (this.#pulls) this.#cancelGetBy = clock.after(PULLING_MS * (1 + rng.float()), join);
-      else join();
-    });
-  }
-
-  #trackersAreBack(): void {
-    this.#cancelGetBy?.();
-    this.#cancelGetBy = undefined;
+    this.#gettingBy.begin(
+      () => this.#pulls,
+      () => this.#join(),
+    );
   }
 
   #join(): DhtDiscovery {
