@@ -10,7 +10,7 @@ const NODE_RATE = 2 * MIB;
 
 async function pullWithCorrupt(corrupt: number) {
   const options = { seed: 3, nodes: NODES, supernodes: 1, nodeBytesPerSecond: NODE_RATE };
-  const cluster = await MemoryCluster.start({ ...options, identities: true });
+  const cluster = await MemoryCluster.start(options);
   for (const { name } of cluster.nodes.slice(0, corrupt)) cluster.network.corrupt(name);
   const digest = cluster.blob(SIZE);
   const before = cluster.clock.now();

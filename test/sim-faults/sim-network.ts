@@ -1,4 +1,10 @@
-import type { Link, LinkListener, PeerNetwork, PeerServerHandlers, SignOfLife } from '../../lib/transfer/seams.ts';
+import type {
+  Link,
+  LinkListener,
+  PeerNetwork,
+  PeerServerHandlers,
+  SignOfLife,
+} from '../../lib/transfer/seams.ts';
 import type { SimProcess } from './sim-process.ts';
 
 /** Told of each message that comes in. */

@@ -23,11 +23,11 @@ function listener() {
   let told = 0;
   return {
     signs,
-    onSign(sign: SignOfLife): void {
+    onSign: (sign: SignOfLife): void => {
       signs.push(sign);
       wake();
     },
-    async next(): Promise<SignOfLife | undefined> {
+    next: async (): Promise<SignOfLife | undefined> => {
       while (signs.length <= told) {
         await within(new Promise<void>((resolve) => (wake = resolve)), 'a sign of life');
       }
@@ -51,7 +51,7 @@ t.test('a supernode that takes its time says that it works on the question', asy
   };
   const asked = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<undefined>();
-  const { address, close } = await far.listen(
+  const port = await far.listen(
     { host: '127.0.0.1', port: 0 },
     {
       piece: () => ({ kind: 'unknown' }),
@@ -62,9 +62,9 @@ t.test('a supernode that takes its time says that it works on the question', asy
       },
     },
   );
-  t.teardown(() => Promise.all([near.close(), close(), far.close()]));
+  t.teardown(() => Promise.all([near.close(), port.close(), far.close()]));
   const { next, onSign, signs } = listener();
-  const asking = near.askCapability({ address, question }, { signal: NEVER, onSign });
+  const asking = near.askCapability({ address: port.address, question }, { signal: NEVER, onSign });
   t.equal(await next(), 'taken');
   t.equal(await next(), 'works', 'it has shown who it is');
   await within(asked.promise, 'the question');

@@ -24,7 +24,7 @@ export interface FallbackHost {
   seeded(blob: SharedBlob): boolean;
   /** When bytes of the blob last came from a peer, milliseconds. */
   swarmMovedMs(blob: SharedBlob): number;
-  /** Others would have what we read of it, or could. */
+  /** Whether a client waits for it, and others would have what we read of it. */
   mayHedge(blob: SharedBlob): boolean;
   /** A supernode works on whether we may have what we have asked for. */
   supernodeSpeaks(): boolean;
@@ -57,6 +57,8 @@ export function fallbackHost(
     readonly supernodeSpeaks: () => boolean;
   },
 ): FallbackHost {
+  const seeded = ({ digest, owners, peerRight }: SharedBlob): boolean =>
+    peerRight === 'shown' && [...owners].some((id) => neighbours.get(id)?.sharesWithUs(digest) === true);
   return {
     selfId: () => self().id,
     reserve: (blob, piece) => core.reserve(blob.slot, piece),
@@ -73,14 +75,12 @@ export function fallbackHost(
     // One that does not even say who may have the blob reads nothing for us.
     supernodeExpected: ({ peerRight }) => peerRight === 'shown' && neighbours.supernodeExpected,
     answerOwed: (blob) => discovery.owes(blob.digest),
-    seeded: ({ digest, owners, peerRight }) =>
-      peerRight === 'shown' && [...owners].some((id) => neighbours.get(id)?.sharesWithUs(digest) === true),
+    seeded,
     supernodeSpeaks,
-    mayHedge({ digest, passing, readers }) {
-      if (readers === 0 || passing !== undefined) return false;
-      // Were each of those whom nobody believes to read a stripe for all, all of them would read all of it.
-      const sharers = neighbours.all().filter((neighbour) => neighbour.sharesWithUs(digest));
-      return !neighbours.hasBanned || sharers.some(({ peer }) => peer.role === 'node');
+    mayHedge(blob) {
+      if (blob.readers === 0 || blob.passing !== undefined) return false;
+      // Those who are banned take nothing from us: were all to hedge where many are, each would read all of it.
+      return !neighbours.hasBanned || !seeded(blob);
     },
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,

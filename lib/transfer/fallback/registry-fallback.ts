@@ -259,7 +259,7 @@ export class RegistryFallback {
       steppedAside ||= mode !== 'lease';
       if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
       const before = blob.stored.have.count;
-      const failed = await this.#read(blob, taken, { mode, first: !told, read });
+      const failed = await this.#read(blob, taken, { mode, first: !told, read, reason });
       told = true;
       if (failed === undefined) {
         const moved = blob.stored.have.count > before;
@@ -285,12 +285,11 @@ export class RegistryFallback {
   }
 
   #goesOn(blob: SharedBlob, startedMs: number): boolean {
-    const supernodeBack = blob.lastSupernodeMs > startedMs;
     const { failure, origin, retired, stored } = blob;
     if (this.#ending.signal.aborted || retired || failure !== undefined) return false;
     // Gone when all of it turned out wrong; the next reader brings it.
     if (origin === undefined) return false;
-    return this.#isWanted(blob) && !stored.complete && !supernodeBack;
+    return this.#isWanted(blob) && !stored.complete && blob.lastSupernodeMs <= startedMs;
   }
 
   async #take(blob: SharedBlob, mode: Mode): Promise<HeldLease | RefusedLease> {
@@ -314,17 +313,19 @@ export class RegistryFallback {
   async #read(
     blob: SharedBlob,
     lease: HeldLease,
-    { first, read, mode }: { readonly first: boolean; readonly read: OneRead; readonly mode: Mode },
+    { first, mode, read, reason }: { first: boolean; mode: Mode; read: OneRead; reason: Reason },
   ): Promise<unknown> {
     const signal = AbortSignal.any([this.#ending.signal, lease.signal]);
     const before = blob.stored.have.count;
+    const startedMs = this.#deps.clock.now();
     const aside = mode !== 'lease';
     let failed: unknown;
     try {
       const next = (): FallbackRun | undefined => {
         // The registry is gone when all of it turned out wrong, until the next reader brings it. What is not read must
         // not be reserved either.
-        if (blob.origin === undefined || signal.aborted) return undefined;
+        const back = reason !== 'hedge' && blob.lastSupernodeMs > startedMs;
+        if (blob.origin === undefined || signal.aborted || back) return undefined;
         return aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
       };
       for (let run = next(); run !== undefined; run = aside ? undefined : next()) {
@@ -334,8 +335,8 @@ export class RegistryFallback {
       // Without its lease, or at the end of everything, a read that breaks off has not failed.
       if (!signal.aborted) failed = error;
     }
-    // A crowd whose supernodes are silent: so few a time, however fast the registry is.
-    if (aside && blob.peerRight === 'late') lease.lapse();
+    // A crowd beside slow or silent supernodes: so few a time, however fast the registry is.
+    if (aside && (blob.peerRight === 'late' || this.#host.seeded(blob))) lease.lapse();
     else lease.release(failed === undefined && !signal.aborted && blob.stored.have.count > before);
     if (failed !== undefined) {
       this.#deps.log.warn({ digest: blob.digest, error: describeError(failed) }, 'registry read failed');
