@@ -174,19 +174,22 @@ t.test(
   },
 );
 
-t.test('a crowd whose right is long in coming hedges nothing: nobody takes it from who may not have it', async (t) => {
-  const cluster = await start({ seed: 21, nodes: 8, supernodes: 1, deskDelayMs: 14_000 });
-  cluster.origin.open = false;
-  const size = 5 * SIZE;
-  const [first, digest] = [cluster.blob(SIZE), cluster.blob(size)];
-  await cluster.until(Promise.all(cluster.nodes.map((node) => cluster.pull(node, first, SIZE))));
-  cluster.tracker.reachable = false;
-  await cluster.run(100);
-  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
-  t.same(await cluster.until(Promise.all(pulls)), Array(8).fill(digest));
-  const ratio = cluster.origin.ratio(digest);
-  t.ok(ratio < 1.5, `the registry was read ${ratio} times`);
-});
+t.test(
+  'a crowd whose right is long in coming hedges nothing: nobody takes it from who may not have it',
+  async (t) => {
+    const cluster = await start({ seed: 21, nodes: 8, supernodes: 1, deskDelayMs: 14_000 });
+    cluster.origin.open = false;
+    const size = 5 * SIZE;
+    const [first, digest] = [cluster.blob(SIZE), cluster.blob(size)];
+    await cluster.until(Promise.all(cluster.nodes.map((node) => cluster.pull(node, first, SIZE))));
+    cluster.tracker.reachable = false;
+    await cluster.run(100);
+    const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+    t.same(await cluster.until(Promise.all(pulls)), Array(8).fill(digest));
+    const ratio = cluster.origin.ratio(digest);
+    t.ok(ratio < 1.5, `the registry was read ${ratio} times`);
+  },
+);
 
 t.test('once a supernode is back, those who read for themselves get the rest from the swarm', async (t) => {
   const rate = MIB;
