@@ -207,6 +207,29 @@ t.test('once a supernode is back, those who read for themselves get the rest fro
   t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
 });
 
+t.test('a supernode that is back and at first too busy to answer is asked again', async (t) => {
+  const rate = MIB;
+  const busy = { deskDelayMs: 60_000 };
+  const options = { seed: 22, nodes: 3, supernodes: 0, originBytesPerSecond: rate };
+  const cluster = await MemoryCluster.start({
+    ...{ ...options, identities: true, capabilities: true },
+    get deskDelayMs() {
+      return busy.deskDelayMs;
+    },
+  });
+  cluster.origin.open = false;
+  const size = 60 * MIB;
+  const digest = cluster.blob(size);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+  await cluster.run(2000);
+  await cluster.addSupernode('back');
+  await cluster.run(30_000);
+  t.notOk(sourcesOf(cluster)['peer'], 'nobody has said that they may have it');
+  busy.deskDelayMs = 0;
+  t.same(await cluster.until(Promise.all(pulls)), [digest, digest, digest]);
+  t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'the rest comes from the swarm');
+});
+
 t.test('without a supernode nodes see for themselves that anybody may read, and read it once', async (t) => {
   const cluster = await start({ seed: 7, nodes: 6, supernodes: 0 });
   const [digest, small] = [cluster.blob(SIZE), cluster.blob(5000)];
