@@ -7,7 +7,10 @@ export interface LocalView {
   readonly self: string;
   readonly sharers: readonly string[];
   readonly digest: string;
-  /** Since bytes last came, milliseconds: who should read first has had so long to do it. */
+  /**
+   * Since bytes last came, milliseconds: who should read first has had so long to do it. 0 when nobody had to, as the swarm
+   * is only slow: then each stripe is one node's.
+   */
   readonly waitedMs: number;
 }
 

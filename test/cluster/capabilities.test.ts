@@ -174,6 +174,23 @@ t.test(
   },
 );
 
+t.test(
+  'a crowd whose right is long in coming hedges nothing: nobody takes it from who may not have it',
+  async (t) => {
+    const cluster = await start({ seed: 21, nodes: 8, supernodes: 1, deskDelayMs: 14_000 });
+    cluster.origin.open = false;
+    const size = 5 * SIZE;
+    const [first, digest] = [cluster.blob(SIZE), cluster.blob(size)];
+    await cluster.until(Promise.all(cluster.nodes.map((node) => cluster.pull(node, first, SIZE))));
+    cluster.tracker.reachable = false;
+    await cluster.run(100);
+    const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+    t.same(await cluster.until(Promise.all(pulls)), Array(8).fill(digest));
+    const ratio = cluster.origin.ratio(digest);
+    t.ok(ratio < 1.5, `the registry was read ${ratio} times`);
+  },
+);
+
 t.test('once a supernode is back, those who read for themselves get the rest from the swarm', async (t) => {
   const rate = MIB;
   const cluster = await start({ seed: 14, nodes: 3, supernodes: 0, originBytesPerSecond: rate });
@@ -188,6 +205,29 @@ t.test('once a supernode is back, those who read for themselves get the rest fro
   const ratio = cluster.origin.ratio(digest);
   t.ok(ratio < 2.2, `the registry was read ${ratio} times, by three nodes and a supernode`);
   t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
+});
+
+t.test('a supernode that is back and at first too busy to answer is asked again', async (t) => {
+  const rate = MIB;
+  const busy = { deskDelayMs: 60_000 };
+  const options = { seed: 22, nodes: 3, supernodes: 0, originBytesPerSecond: rate };
+  const cluster = await MemoryCluster.start({
+    ...{ ...options, identities: true, capabilities: true },
+    get deskDelayMs() {
+      return busy.deskDelayMs;
+    },
+  });
+  cluster.origin.open = false;
+  const size = 60 * MIB;
+  const digest = cluster.blob(size);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+  await cluster.run(2000);
+  await cluster.addSupernode('back');
+  await cluster.run(30_000);
+  t.notOk(sourcesOf(cluster)['peer'], 'nobody has said that they may have it');
+  busy.deskDelayMs = 0;
+  t.same(await cluster.until(Promise.all(pulls)), [digest, digest, digest]);
+  t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'the rest comes from the swarm');
 });
 
 t.test('without a supernode nodes see for themselves that anybody may read, and read it once', async (t) => {

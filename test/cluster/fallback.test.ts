@@ -203,13 +203,23 @@ t.test('past a supernode whose registry is slow at most four at once read', asyn
   t.ok(ratio <= 5, `registry bytes ${ratio.toFixed(3)}x with ${NODES} nodes`);
 });
 
-t.test('a swarm that is far slower than the registry is hedged, by one node a stripe', async (t) => {
-  const size = 4 * MIB;
-  const slow = { uploadRate: 128 * KIB };
+/** All pull a blob of this size from a supernode that is far slower than the registry. */
+async function hedged(
+  t: Test,
+  {
+    size,
+    nodes = 4,
+    originBytesPerSecond,
+    uploadRate,
+  }: { size: number; nodes?: number; originBytesPerSecond?: number; uploadRate: number },
+  meanwhile: (cluster: MemoryCluster) => Promise<void> = async () => {},
+): Promise<Outcome> {
+  const slow = { uploadRate };
   const cluster = await MemoryCluster.start({
     seed: 11,
-    nodes: 4,
+    nodes,
     supernodes: 1,
+    ...(originBytesPerSecond === undefined ? {} : { originBytesPerSecond }),
     limits: (name) => (name.startsWith('super') ? slow : {}),
   });
   // What the nodes know of the registry's speed, from a time without supernode.
@@ -224,9 +234,26 @@ t.test('a swarm that is far slower than the registry is hedged, by one node a st
     })();
     t.equal(await cluster.until(reading), 8 * MIB);
   }
-  const { ratio, reasons, tookMs } = await pullAll(t, cluster, size);
+  return await pullAll(t, cluster, size, () => meanwhile(cluster));
+}
+
+t.test('a swarm that is far slower than the registry is hedged, by one node a stripe', async (t) => {
+  const { ratio, reasons, tookMs } = await hedged(t, { size: 4 * MIB, uploadRate: 128 * KIB });
   t.same([...new Set(reasons)], ['hedge']);
   t.ok(tookMs < 12_000, `after ${tookMs} ms; at the swarm's pace it would have been 32 s and more`);
+  t.ok(ratio <= 2.1, `registry bytes ${ratio.toFixed(3)}x`);
+});
+
+t.test('without a tracker too one node a stripe hedges, of those that know each other', async (t) => {
+  const { cluster, ratio } = await hedged(
+    t,
+    { size: SIZE, uploadRate: 8 * KIB, nodes: NODES, originBytesPerSecond: 2 * MIB },
+    async (cluster) => {
+      await cluster.run(1000);
+      cluster.tracker.reachable = false;
+    },
+  );
+  t.ok(reasonsOf(cluster).includes('hedge'));
   t.ok(ratio <= 2.1, `registry bytes ${ratio.toFixed(3)}x`);
 });
 

@@ -1,7 +1,7 @@
 import type { PeerInfo } from '../../core/node.ts';
 import type { PeerCore } from '../../swarm/peer-core.ts';
 import type { BlobTable } from '../blobs/blob-table.ts';
-import type { SharedBlob } from '../blobs/shared-blob.ts';
+import { isGranted, type SharedBlob } from '../blobs/shared-blob.ts';
 import type { EngineDeps } from '../engine-deps.ts';
 import type { Neighbour } from '../peers/neighbour.ts';
 import type { Neighbours } from '../peers/neighbours.ts';
@@ -78,7 +78,8 @@ export function fallbackHost(
     seeded,
     supernodeSpeaks,
     mayHedge(blob) {
-      if (blob.readers === 0 || blob.passing !== undefined) return false;
+      // Nobody takes from us what we may not have ourselves yet: each of a crowd would read all of it.
+      if (blob.readers === 0 || blob.passing !== undefined || !isGranted(blob.peerRight)) return false;
       // Those who are banned take nothing from us: were all to hedge where many are, each would read all of it.
       return !neighbours.hasBanned || !seeded(blob);
     },

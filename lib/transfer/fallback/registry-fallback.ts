@@ -246,7 +246,7 @@ export class RegistryFallback {
       if (reason === 'no-capability' && blob.peerRight !== 'none') break;
       // It was only to be helped along.
       if (steppedAside && told && this.#host.swarmMovedMs(blob) > startedMs) break;
-      const taken = await this.#take(blob, mode);
+      const taken = await this.#take(blob, mode, reason);
       if (taken.kind === 'refused') {
         for (const peer of taken.holders) this.#host.introduce(blob, peer);
         const waiting = this.#waiting(blob, this.#deps.clock.now());
@@ -292,7 +292,7 @@ export class RegistryFallback {
     return this.#isWanted(blob) && !stored.complete && blob.lastSupernodeMs <= startedMs;
   }
 
-  async #take(blob: SharedBlob, mode: Mode): Promise<HeldLease | RefusedLease> {
+  async #take(blob: SharedBlob, mode: Mode, reason: Reason): Promise<HeldLease | RefusedLease> {
     const aside = mode !== 'lease';
     const stripes = this.#plan.stripes(blob, aside);
     if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
@@ -304,7 +304,7 @@ export class RegistryFallback {
         self: this.#host.selfId(),
         sharers: nodes.map(({ peer }) => peer.id),
         digest: blob.digest,
-        waitedMs: this.#deps.clock.now() - blob.lastProgressMs,
+        waitedMs: reason === 'hedge' ? 0 : this.#deps.clock.now() - blob.lastProgressMs,
       },
     );
   }

@@ -206,6 +206,9 @@ export class CapabilityWallet {
     this.#unsaid.delete(digest);
     void this.#decide(digest, origin).then((right) => {
       if (isGranted(right)) this.#host.granted(digest, right);
+      // Its client reads on for itself, so that the blob is not among those undecided.
+      if (right === 'late') this.#unsaid.set(digest, this.#deps.clock.now());
+      else this.#late.delete(digest);
     });
   }
 
