@@ -205,3 +205,14 @@ t.test('behind the address may be another one, to which there is a link already:
   await run(100);
   t.ok(a.neighbours.get(b.peer.id));
 });
+
+t.test('who has dialled us by the time that we hear it could not, can', async (t) => {
+  const { run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  b.neighbours.connectInTurn(a.peer);
+  t.notOk(b.neighbours.cannotDialUs(a.peer.id));
+  a.neighbours.connectInTurn(b.peer);
+  t.ok(a.neighbours.cannotDialUs(b.peer.id), 'of a link by our own dial we know no better');
+});

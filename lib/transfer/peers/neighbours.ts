@@ -105,7 +105,10 @@ export class Neighbours {
 
   /** Dials a peer that cannot dial us. */
   connectInTurn(peer: PeerInfo): void {
+    // Its own dial may have come first.
+    if (this.#connections.get(peer.id)?.dialer === peer.id) return;
     this.#reversals.noteUndialled(peer.id);
+    this.#count();
     this.connect(peer, true);
   }
 
