@@ -13,6 +13,7 @@ import {
   MAX_PEERS_PER_MESSAGE,
 } from '../lib/wire/control-messages.ts';
 import type { ReportMessage } from '../lib/wire/report-messages.ts';
+import { DialBudget } from './dial-budget.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import type { PeerStore, PeerStoreHost } from './peer-store/peer-store.ts';
 import { Undialled } from './undialled.ts';
@@ -86,6 +87,7 @@ export class Members implements PeerStoreHost {
   #sweptAtMs: number;
   #settings: ClusterSettings | undefined;
   readonly #undialled = new Undialled();
+  readonly #dialBudget = new DialBudget();
   #listener: MembersListener | undefined;
 
   constructor(deps: MembersDeps) {
@@ -165,16 +167,20 @@ export class Members implements PeerStoreHost {
   unreached(id: string, ids: readonly string[]): void {
     for (const peer of ids) {
       if (!this.#members.has(peer)) continue;
+      if (!this.#haveDialled(id, peer)) return;
       this.#undialled.note(peer, this.#deps.clock.now());
-      this.#haveDialled(id, peer);
     }
   }
 
-  #haveDialled(id: string, by: string): void {
-    const peer = this.#deps.core.member(id);
-    if (peer !== undefined) {
-      this.#members.get(by)?.session.sendText(encodeControl({ type: 'dial', peers: [peer] }));
-    }
+  /** @returns false when enough are dialling the member */
+  #haveDialled(id: string, by: string): boolean {
+    const { clock, core } = this.#deps;
+    const peer = core.member(id);
+    const session = this.#members.get(by)?.session;
+    if (peer === undefined || session === undefined) return true;
+    const mayMore = this.#dialBudget.take(id, clock.now());
+    if (mayMore) session.sendText(encodeControl({ type: 'dial', peers: [peer] }));
+    return mayMore;
   }
 
   /** May the member read, or go on reading, what it asks for? */

@@ -173,7 +173,7 @@ async function pair(
     const to = { address: listeners[0].address, peer: MEDIUM_PEER, from: ID };
     return server.connectBack(to, { signal: NEVER });
   };
-  return { server, near: listeners[0], far: listeners[1], serve, wanted, back };
+  return { client, server, near: listeners[0], far: listeners[1], serve, wanted, back };
 }
 
 t.test('a connection that nobody asked for is refused', async (t) => {
@@ -209,6 +209,16 @@ t.test('one connection carries many pieces, for as long as it lives', async (t) 
   await within(far.close(), 'close');
   await t.rejects(within(wanted(NOBODY, reverse), 'fetch'), { code: 'PEER_UNREACHABLE' });
   t.equal(asked, 2, 'and then it is asked for another one');
+});
+
+t.test('the end of it all ends the waiting for connections', async (t) => {
+  const endless: Clock = { now: () => clock.now(), after: () => () => {} };
+  const { client, wanted } = await pair(t, {}, {}, endless);
+  const asked = Promise.withResolvers<void>();
+  const fetched = wanted(NOBODY, { peer: ID, ask: asked.resolve });
+  await within(asked.promise, 'asking');
+  await client.close();
+  await t.rejects(within(fetched, 'fetch'), { code: 'PEER_UNREACHABLE' });
 });
 
 t.test('with identities both ends are who they should be', async (t) => {

@@ -19,13 +19,15 @@ interface Side {
   readonly ups: Neighbour[];
   readonly downs: Neighbour[];
   readonly heard: PeerMessage[];
+  /** Ids of those that it has told that it could not dial. */
+  readonly unreached: string[];
 }
 
 function setup() {
   const clock = new FakeClock();
   const network = createMemoryNetwork({ clock, rng: createRng(1) }, { latencyMs: 5 });
 
-  const side = async (name: string, protocol = 1): Promise<Side> => {
+  const side = async (name: string, protocol = 1, certain = false): Promise<Side> => {
     const peer: PeerInfo = {
       id: name.repeat(40).slice(0, 40),
       role: 'node',
@@ -33,7 +35,9 @@ function setup() {
       port: PORT,
       zone: '',
     };
-    const own = network.host(name);
+    const member = { ...peer, fingerprint: name.repeat(64).slice(0, 64) };
+    const own = network.host(name, certain ? { member } : {});
+    const unreached: string[] = [];
     const ups: Neighbour[] = [];
     const downs: Neighbour[] = [];
     const heard: PeerMessage[] = [];
@@ -43,6 +47,7 @@ function setup() {
         clock,
         log: silentLog(),
         metrics: createMetrics({ defaults: false }),
+        discovery: { unreached: ({ id }) => void unreached.push(id) },
         hello: () => ({ type: 'hello', protocol, peer, clusterTimeMs: 0, slots: { up: 4, down: 4 } }),
       },
       {
@@ -55,7 +60,7 @@ function setup() {
       { host: name, port: PORT },
       { link: (link) => neighbours.accept(link), piece: () => ({ kind: 'unknown' }) },
     );
-    return { peer, neighbours, ups, downs, heard };
+    return { peer, neighbours, ups, downs, heard, unreached };
   };
 
   const run = async (ms: number): Promise<void> => {
@@ -185,4 +190,29 @@ t.test('links beyond 128 over which nothing is shared are closed, the oldest fir
   t.ok(a.neighbours.get(others[0]!.peer.id), 'what is of use stays');
   t.notOk(a.neighbours.get(others[1]!.peer.id));
   t.equal(a.neighbours.closeUnused(), 0);
+});
+
+t.test('behind the address may be another one, to which there is a link already: that link stays', async (t) => {
+  const { run, side } = setup();
+  const [a, b, c] = [await side('a', 1, true), await side('b', 1, true), await side('c', 1, true)];
+  a.neighbours.connect(c.peer);
+  await run(100);
+  a.neighbours.connect({ ...b.peer, host: c.peer.host });
+  await run(100);
+  t.same(a.unreached, [b.peer.id], 'who was meant is had to dial us');
+  t.same([a.ups.length, a.downs.length, c.ups.length, c.downs.length], [1, 0, 1, 0]);
+  b.neighbours.connectInTurn(a.peer);
+  await run(100);
+  t.ok(a.neighbours.get(b.peer.id));
+});
+
+t.test('who has dialled us by the time that we hear it could not, can', async (t) => {
+  const { run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  b.neighbours.connectInTurn(a.peer);
+  t.notOk(b.neighbours.cannotDialUs(a.peer.id));
+  a.neighbours.connectInTurn(b.peer);
+  t.ok(a.neighbours.cannotDialUs(b.peer.id), 'of a link by our own dial we know no better');
 });

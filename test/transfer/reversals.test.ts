@@ -57,6 +57,20 @@ t.test('who does not answer is given up, and the end of it all ends them', async
   t.equal(asked.length, 2);
 });
 
+t.test('who asks for connections to where none comes about is not obeyed without end', async (t) => {
+  const { asked, clock, reversals } = setUp();
+  for (let i = 0; i < 16; i++) reversals.asked(peer(1));
+  while (clock.advanceToNext(3000));
+  await settled();
+  for (let i = 0; i < 100; i++) reversals.asked(peer(1));
+  t.equal(asked.length, 16);
+  reversals.asked(peer(2));
+  t.equal(asked.length, 17, 'others are');
+  while (clock.advanceToNext(5000));
+  reversals.asked(peer(1));
+  t.equal(asked.length, 18, 'and it is again a little later');
+});
+
 t.test('a peer cannot dial us from its asking until it dials', (t) => {
   const { reversals } = setUp();
   t.notOk(reversals.cannotDialUs(peer(1).id));

@@ -29,6 +29,7 @@ export function createConnectionPool(deps: {
 }): PieceTransport {
   const idle = new Map<string, Idle[]>();
   const busy = new Set<PieceConnection>();
+  const ending = new AbortController();
   let closed = false;
 
   const takeIdle = (key: string): PieceConnection | undefined => {
@@ -66,7 +67,7 @@ export function createConnectionPool(deps: {
     way: ReverseWay,
     signal: AbortSignal,
   ): Promise<PieceConnection> => {
-    const opening = deps.open(address, way);
+    const opening = deps.open(address, way, ending.signal);
     try {
       return await withAbort(opening, signal);
     } catch (error) {
@@ -113,6 +114,7 @@ export function createConnectionPool(deps: {
     },
     async close() {
       closed = true;
+      ending.abort();
       for (const list of [...idle.values()]) {
         for (const { connection } of [...list]) connection.destroy(closedError());
       }

@@ -16,8 +16,12 @@ const REVERSE_TIMEOUT_MS = 4000;
 const DIAL_AGAIN_MS = 30_000;
 const MAX_REMEMBERED = 1024;
 
-/** Opens a connection to a peer. @throws PEER_UNREACHABLE, PEER_UNTRUSTED */
-export type OpenConnection = (address: Address, way: ReverseWay) => Promise<PieceConnection>;
+/** Opens a connection to a peer, unless the signal fires first. @throws PEER_UNREACHABLE, PEER_UNTRUSTED */
+export type OpenConnection = (
+  address: Address,
+  way: ReverseWay,
+  signal: AbortSignal,
+) => Promise<PieceConnection>;
 
 /**
  * Opens connections to peers by whichever way works: dials, and when that fails or takes long has the peer connect to
@@ -32,7 +36,7 @@ export function createOpener(deps: {
   /** Peer -> when to dial it again. */
   const undialled = new BoundedMap<number>(MAX_REMEMBERED);
 
-  return (address, way) =>
+  return (address, way, signal) =>
     new Promise((resolve, reject) => {
       const { peer } = way;
       const dialAgainMs = undialled.get(peer);
@@ -56,6 +60,9 @@ export function createOpener(deps: {
         dialled?.destroy(error);
         reject(error);
       };
+      const onAbort = (): void => fail(unreachable('no connections are opened any more'));
+      signal.addEventListener('abort', onAbort, { once: true });
+      cancels.push(() => signal.removeEventListener('abort', onAbort));
       const ask = (): void => {
         if (asked || over) return;
         asked = true;

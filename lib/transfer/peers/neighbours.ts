@@ -105,7 +105,10 @@ export class Neighbours {
 
   /** Dials a peer that cannot dial us. */
   connectInTurn(peer: PeerInfo): void {
+    // Its own dial may have come first.
+    if (this.#connections.get(peer.id)?.dialer === peer.id) return;
     this.#reversals.noteUndialled(peer.id);
+    this.#count();
     this.connect(peer, true);
   }
 
@@ -161,7 +164,13 @@ export class Neighbours {
     );
     try {
       const signal = AbortSignal.any([timeout.signal, this.#ending.signal]);
-      this.#greet(await dialer.dial({ host: peer.host, port: peer.port }, { signal }), true);
+      const link = await dialer.dial({ host: peer.host, port: peer.port }, { signal });
+      // Behind an address that several machines share. A hello would take the place of the link that it may have.
+      if (link.member !== undefined && link.member.id !== peer.id) {
+        link.close('another was dialled');
+        throw new DamselflyError('PEER_UNREACHABLE', `${link.member.id} is there`);
+      }
+      this.#greet(link, true);
     } catch (error) {
       this.#notBefore.set(peer.id, clock.now() + REDIAL_AFTER_MS);
       unreached();

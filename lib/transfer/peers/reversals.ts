@@ -10,6 +10,8 @@ import type { ReverseDialer } from '../seams.ts';
 const MAX_OPENING = 64;
 const MAX_OPENING_PER_PEER = 16;
 const CONNECT_TIMEOUT_MS = 3000;
+/** After one that failed a peer asks in vain for so long: it says itself where it is, and could name any machine. */
+const ASK_AGAIN_AFTER_MS = 2000;
 /** Peers that said that they cannot dial us; the one heard longest ago is forgotten first. */
 const MAX_REMEMBERED = 1024;
 
@@ -26,6 +28,7 @@ export interface ReversalsDeps {
 export class Reversals {
   readonly #deps: ReversalsDeps;
   readonly #undialled = new BoundedMap<true>(MAX_REMEMBERED);
+  readonly #notBefore = new BoundedMap<number>(MAX_REMEMBERED);
   readonly #ending = new AbortController();
   /** Peer -> connections being opened to it. */
   readonly #opening = new Map<string, number>();
@@ -52,6 +55,7 @@ export class Reversals {
   /** A neighbour asks for a connection on which it asks us for pieces. */
   asked(peer: PeerInfo): void {
     this.noteUndialled(peer.id);
+    if ((this.#notBefore.get(peer.id) ?? 0) > this.#deps.clock.now()) return;
     const toIt = this.#opening.get(peer.id) ?? 0;
     const all = [...this.#opening.values()].reduce((sum, count) => sum + count, 0);
     if (toIt >= MAX_OPENING_PER_PEER || all >= MAX_OPENING || this.#ending.signal.aborted) return;
@@ -73,6 +77,7 @@ export class Reversals {
       await network.connectBack({ address: { host, port }, peer: id, from: self() }, { signal });
       metrics.reversedConnections.inc({ outcome: 'opened' });
     } catch (error) {
+      this.#notBefore.set(id, clock.now() + ASK_AGAIN_AFTER_MS);
       metrics.reversedConnections.inc({ outcome: 'failed' });
       log.debug({ peer: id, host, port, error: describeError(error) }, 'no connection back to a peer');
     } finally {
