@@ -205,6 +205,19 @@ t.test('what is wrong with a layout is told, and never passed on', async (t) => 
   await t.rejects(nowhere.request(ping, { signal }), { code: 'UPSTREAM_UNREACHABLE', message: /nothing at/ });
 });
 
+t.test('a media type that cannot stand in a header goes into none', async (t) => {
+  const { folder, image } = await setUp(t);
+  const path = join(folder, 'index.json');
+  const index = await readFile(path, 'utf8');
+  const { digest, mediaType } = image.manifest;
+  for (const wrong of ['a/b\r\nset-cookie: x', 'a/\u2603', 'nothing', 'a/b; c=d']) {
+    await writeFile(path, index.replaceAll(JSON.stringify(mediaType), JSON.stringify(wrong)));
+    const read = { origin: { upstream: 'images', repository: 'app' }, reference: 'v1' };
+    const manifest = await clientOf(t, `oci:${folder}`).readManifest(read, { signal });
+    t.match(manifest, { digest, mediaType }, JSON.stringify(wrong));
+  }
+});
+
 t.test('a disk that fails is told, and one that hangs is not waited for', async (t) => {
   const clock = new FakeClock();
   const disk = createMemoryDisk();
