@@ -327,7 +327,10 @@ t.test('a folder of images that is there is told from one that is not', async (t
   const origin = createOriginClient({ upstreams, log: silentLog(), clock: createSystemClock() });
   t.teardown(() => origin.close());
   const registries = await askRegistries(origin, upstreams, AbortSignal.timeout(20_000));
-  t.match(registries, [{ name: 'here', status: 200 }, { name: 'nowhere', failed: /nothing at/ }]);
+  t.match(registries, [
+    { name: 'here', status: 200 },
+    { name: 'nowhere', failed: /nothing at/ },
+  ]);
   t.match(sick(await examine(patient({ registries: async () => registries }))), [
     { check: 'registry nowhere', state: 'problem', cure: `ls -la '${folder}/it'\\''s not'` },
   ]);
