@@ -186,6 +186,21 @@ await t.test('a registry that wants nothing shown is asked once for a repository
   );
 });
 
+await t.test('a busy registry is asked again what it wants to be shown', async (t) => {
+  const statuses = [429, 401];
+  const registry = await startFaultOrigin((_request, response) =>
+    send(response, statuses.shift() ?? 200, '', { 'www-authenticate': 'Basic realm="reg"' }),
+  );
+  t.teardown(() => registry.close());
+  const client = clientOf(t, { url: registry.url, username: ROBOT, password: 'p:w' });
+  const origin = { upstream: 'reg', repository: 'team/app' };
+  t.equal(
+    await client.ownAuthorization({ digest: DIGEST, origin }, { signal }),
+    `Basic ${basic(ROBOT, 'p:w')}`,
+  );
+  t.equal(registry.seen.length, 3);
+});
+
 await t.test('case 38: by OAuth2 POST where the service takes no GET', { skip }, async (t) => {
   const { tokens, url } = await start(t);
   tokens.oauthOnly = true;
