@@ -18,7 +18,7 @@ export type RegistryWord =
 /** One entry of the answer of `GET /v1/registries`. */
 export type RegistryAnswer = RegistryWord & {
   readonly name: string;
-  /** Where its `/v2/` is; absent where no registry is behind the name, and from an older daemon. */
+  /** Where its `/v2/` is, or its folder or bucket; absent where nothing is behind the name, and from an older daemon. */
   readonly url?: string | undefined;
 };
 

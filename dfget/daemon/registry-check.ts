@@ -1,4 +1,5 @@
 import { abortedError, describeError } from '../../lib/core/errors.ts';
+import { isLayoutAddress } from '../../lib/core/layout-address.ts';
 import type { Upstream } from '../../lib/core/upstream.ts';
 import { discard } from '../../lib/origin/exchange.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
@@ -22,11 +23,16 @@ export async function askRegistries(
   return await Promise.all(
     names.map(async (name) => {
       const upstream = upstreams.find((each) => each.name === name);
-      const [first] = upstream === undefined ? [] : upstreamUrls(upstream);
-      const url = first === undefined ? undefined : `${first.href.replace(/\/$/, '')}/v2/`;
+      const url = upstream === undefined ? undefined : addressOf(upstream);
       return { name, url, ...(await askRegistry(origin, name, signal)) };
     }),
   );
+}
+
+function addressOf(upstream: Pick<Upstream, 'name' | 'replicas' | 'url'>): string | undefined {
+  if (isLayoutAddress(upstream.url)) return upstream.url;
+  const [first] = upstreamUrls(upstream);
+  return first === undefined ? undefined : `${first.href.replace(/\/$/, '')}/v2/`;
 }
 
 async function askRegistry(

@@ -1,3 +1,4 @@
+import { parseLayoutAddress } from '../../lib/core/layout-address.ts';
 import type { RegistryAnswer } from '../local-protocol.ts';
 import type { Check, Finding } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
@@ -10,9 +11,9 @@ export const checkRegistries: Check = async (patient) => {
 };
 
 function findingsOf(answer: RegistryAnswer, nowMs: number): Finding[] {
-  const { name } = answer;
+  const { name, url = `https://${name}/v2/` } = answer;
   const check = `registry ${name}`;
-  const cure = `curl -v ${answer.url ?? `https://${name}/v2/`}`;
+  const cure = lookAt(url);
   if ('failed' in answer) {
     const trusted = answer.certificate
       ? {
@@ -34,4 +35,13 @@ function findingsOf(answer: RegistryAnswer, nowMs: number): Finding[] {
   }
   const says = `it answers ${answer.status} where a registry says 200 or 401: the upstream's URL may be wrong`;
   return [{ check, state: 'problem', says, cure }, ...skew];
+}
+
+/** The command that shows what is at the address. */
+function lookAt(url: string): string {
+  const place = parseLayoutAddress(url);
+  if (place === undefined) return `curl -v ${url}`;
+  if (place.kind === 'folder') return `ls -la '${place.folder.replaceAll("'", "'\\''")}'`;
+  const { bucket, endpoint, prefix } = place.bucket;
+  return `aws s3 ls ${endpoint === undefined ? '' : `--endpoint-url ${endpoint} `}s3://${bucket}/${prefix}`;
 }

@@ -3,7 +3,10 @@
  * store cannot be reached or refuses, with ABORTED when the signal fires first.
  */
 export interface ObjectStore {
-  /** The whole object; undefined when it is not there, or only after it was thawed. For small ones. */
+  /**
+   * The whole object; undefined when it is not there, or only after it was thawed. For small ones: one that is far too
+   * large is a failure.
+   */
   get(key: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
   /** How long the object is, bytes; undefined as for {@link get}. */
   size(key: string, options: { readonly signal: AbortSignal }): Promise<number | undefined>;

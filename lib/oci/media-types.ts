@@ -20,3 +20,11 @@ export const OCTET_STREAM = 'application/octet-stream';
 export function isForeignLayer(mediaType: string): boolean {
   return mediaType.includes('.nondistributable.') || mediaType.includes('.foreign.');
 }
+
+/** RFC 6838, section 4.2: what image-spec lets stand in `mediaType`. */
+const MEDIA_TYPE = /^[A-Za-z0-9][\w!#$&^.+-]{0,126}\/[A-Za-z0-9][\w!#$&^.+-]{0,126}$/;
+
+/** Whether the text is a media type, without parameters: one that is not must go into no header. */
+export function isMediaType(text: string): boolean {
+  return MEDIA_TYPE.test(text);
+}

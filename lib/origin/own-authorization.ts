@@ -2,7 +2,11 @@ import type { BlobOrigin } from '../core/node.ts';
 import { discard } from './exchange.ts';
 import { isFileLocator } from './file.ts';
 import { type BlobRead, isWorthRetrying, type OriginClient } from './origin-client.ts';
+import { askPatiently } from './patience.ts';
 import { askAsOurselves, hasCredentials, type Registry } from './registry.ts';
+
+/** A registry that wanted nothing to be shown in a repository is not asked again for so long. */
+const GIVES_UNASKED_MS = 5 * 60_000;
 
 type Blob = Pick<BlobRead, 'digest' | 'origin'>;
 
@@ -17,10 +21,19 @@ export async function ownAuthorization(
     registry.endpoints.find(({ credentials }) => credentials.known(repository));
   const before = known();
   if (before !== undefined) return before;
+  const now = registry.clock.now();
+  if (now < (registry.givesUnasked.get(repository) ?? 0)) return undefined;
   const path = `/v2/${repository}/blobs/${digest}`;
   const headers = traceparent === undefined ? {} : { traceparent };
-  await discard(await askAsOurselves(registry, { kind: 'blob', method: 'HEAD', path, headers }, signal));
-  return known();
+  const question = { kind: 'blob', method: 'HEAD', path, headers } as const;
+  // Who has nothing to show reads from the registry by itself: the last thing that one which is busy needs.
+  const answer = await askPatiently(registry, () => askAsOurselves(registry, question, signal), signal);
+  await discard(answer);
+  const shown = known();
+  if (shown === undefined && answer.status === 200) {
+    registry.givesUnasked.set(repository, now + GIVES_UNASKED_MS);
+  }
+  return shown;
 }
 
 /**

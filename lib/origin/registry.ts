@@ -1,3 +1,4 @@
+import type { BoundedMap } from '../core/bounded-map.ts';
 import { readTraceparent } from '../core/traceparent.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
@@ -28,6 +29,8 @@ export interface Registry {
   readonly endpoints: Endpoints<Endpoint>;
   readonly newest: NewestAuthorization;
   readonly redirects: SignedRedirects;
+  /** Repositories that gave us something without asking who we are -> until when that is believed. */
+  readonly givesUnasked: BoundedMap<number>;
   /** To the hosts that the registry redirects to, without any Authorization. */
   readonly storage: HttpExchange;
   readonly clock: Clock;

@@ -16,7 +16,6 @@ import type { Trace } from '../observe/trace.ts';
 import { TraceRing } from '../observe/trace-ring.ts';
 import { createOriginClient } from '../origin/http/http-origin-client.ts';
 import type { OriginClient } from '../origin/origin-client.ts';
-import { onOwnAccount } from '../origin/own-authorization.ts';
 import { tellTrust } from '../origin/tell-trust.ts';
 import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
@@ -36,6 +35,7 @@ import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
 import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
 import { pacedOrigin } from './paced-origin.ts';
+import { fetchOrdered } from './preheat/fetch-ordered.ts';
 import { PreheatWorker } from './preheat/preheat-worker.ts';
 import { Vouching } from './proofs/vouching.ts';
 import { Reporter } from './reporter.ts';
@@ -229,10 +229,9 @@ export async function openPeerHost<E extends Engine>(
         // A tracker may order before the engine is made.
         fetch: async (request, options) => {
           const theEngine = await made.promise;
-          // Peers without identities ask nobody for a right.
-          if (credentials === undefined) return await theEngine.preheat(request, options);
-          const account = await onOwnAccount(origin, request, options.signal);
-          await theEngine.preheat({ ...request, origin: account }, options);
+          const preheat = theEngine.preheat.bind(theEngine);
+          const needsCapabilities = credentials !== undefined;
+          await fetchOrdered({ origin, store, needsCapabilities, preheat }, request, options);
         },
       },
     );

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -315,3 +315,23 @@ t.test(
     ]);
   },
 );
+
+t.test('a folder of images that is there is told from one that is not', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'damselfly-doctor-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  const upstreams = [
+    { name: 'here', url: `oci:${folder}` },
+    { name: 'nowhere', url: `oci:${folder}/it's not` },
+  ];
+  const origin = createOriginClient({ upstreams, log: silentLog(), clock: createSystemClock() });
+  t.teardown(() => origin.close());
+  const registries = await askRegistries(origin, upstreams, AbortSignal.timeout(20_000));
+  t.match(registries, [
+    { name: 'here', status: 200 },
+    { name: 'nowhere', failed: /nothing at/ },
+  ]);
+  t.match(sick(await examine(patient({ registries: async () => registries }))), [
+    { check: 'registry nowhere', state: 'problem', cure: `ls -la '${folder}/it'\\''s not'` },
+  ]);
+});

@@ -17,6 +17,13 @@ t.test('S3', async (t) => {
     return store;
   };
   objectStoreContract(t, open, { abort: true });
+  t.test('what is far too large is not taken into memory', async (t) => {
+    const { signal } = new AbortController();
+    const store = await open(t);
+    await store.put('large', new Uint8Array(64 * 1024 * 1024 + 1), { signal });
+    await t.rejects(store.get('large', { signal }), { code: 'STORE_FAILED', message: /larger than/ });
+    t.equal(await store.size('large', { signal }), 64 * 1024 * 1024 + 1, 'and the store goes on');
+  });
   t.test('a bucket that is not there, a wrong key and a dead server are said', async (t) => {
     const { signal } = new AbortController();
     const other = await openS3({ ...parseS3Address(server.url)!, bucket: 'nowhere' });

@@ -107,6 +107,34 @@ t.test('a folder of layouts, each called as its repository', async (t) => {
   }
 });
 
+t.test('linked folders lead nowhere, but the place itself may be one', async (t) => {
+  const { folder, image } = await setUp(t);
+  const origin = { upstream: 'images', repository: 'team/app' };
+  const { digest, size } = image.layers[0]!;
+  const bytesRead = async (url: string): Promise<number> => {
+    const body = await clientOf(t, url).readBlob({ origin, digest }, { signal });
+    let bytes = 0;
+    for await (const chunk of body.bytes) bytes += chunk.length;
+    return bytes;
+  };
+  const place = join(folder, '..', 'place');
+  await symlink(folder, place);
+  t.equal(await bytesRead(`oci:${place}`), size);
+
+  const refused = { code: 'UPSTREAM_UNREACHABLE', message: /links are not followed/ };
+  const many = join(folder, '..', 'many');
+  await mkdir(join(many, 'team'), { recursive: true });
+  await symlink(folder, join(many, 'team', 'app'));
+  const client = clientOf(t, `oci:${many}`);
+  await t.rejects(client.readManifest({ origin, reference: 'v1' }, { signal }), refused, 'a repository');
+  await t.rejects(bytesRead(`oci:${many}`), refused);
+
+  const secret = join(folder, '..', 'secret');
+  await rename(join(folder, 'blobs'), secret);
+  await symlink(secret, join(folder, 'blobs'));
+  await t.rejects(bytesRead(`oci:${folder}`), refused, 'the blobs of somebody else');
+});
+
 t.test('tags come page by page', async (t) => {
   const { folder } = await setUp(t);
   const client = clientOf(t, `oci:${folder}`);
@@ -175,6 +203,19 @@ t.test('what is wrong with a layout is told, and never passed on', async (t) => 
   const nowhere = clientOf(t, `oci:${folder}/nowhere`);
   const ping = { upstream: 'images', method: 'GET', path: '/v2/', headers: {} };
   await t.rejects(nowhere.request(ping, { signal }), { code: 'UPSTREAM_UNREACHABLE', message: /nothing at/ });
+});
+
+t.test('a media type that cannot stand in a header goes into none', async (t) => {
+  const { folder, image } = await setUp(t);
+  const path = join(folder, 'index.json');
+  const index = await readFile(path, 'utf8');
+  const { digest, mediaType } = image.manifest;
+  for (const wrong of ['a/b\r\nset-cookie: x', 'a/\u2603', 'nothing', 'a/b; c=d']) {
+    await writeFile(path, index.replaceAll(JSON.stringify(mediaType), JSON.stringify(wrong)));
+    const read = { origin: { upstream: 'images', repository: 'app' }, reference: 'v1' };
+    const manifest = await clientOf(t, `oci:${folder}`).readManifest(read, { signal });
+    t.match(manifest, { digest, mediaType }, JSON.stringify(wrong));
+  }
 });
 
 t.test('a disk that fails is told, and one that hangs is not waited for', async (t) => {

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { digestOf } from '../../lib/core/digest.ts';
 import type { Upstream } from '../../lib/core/upstream.ts';
 import { silentLog } from '../../lib/observe/log.ts';
+import { createMetrics } from '../../lib/observe/metrics.ts';
 import { NO_TRACER, type Tracer } from '../../lib/observe/spans.ts';
 import { createOriginClient } from '../../lib/origin/http/http-origin-client.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
@@ -155,6 +156,49 @@ await t.test('what we show the registry on our own account', { skip }, async (t)
     t.same(await onOwnAccount(clientOf(t, upstream), blob, signal), blob.origin, why);
   }
   t.equal(tokens.seen.length, 1);
+});
+
+await t.test('a registry that wants nothing shown is asked once for a repository', { skip }, async (t) => {
+  const registry = await startDockerRegistry();
+  t.teardown(() => registry.close());
+  await registry.pushBlob('team/app', BYTES);
+  const metrics = createMetrics({ defaults: false });
+  const client = createOriginClient({
+    upstreams: [{ name: 'reg', url: registry.url, username: ROBOT, password: 'p:w' }],
+    log: silentLog(),
+    clock: createSystemClock(),
+    metrics,
+  });
+  t.teardown(() => client.close());
+  const ask = (repository: string): Promise<unknown> =>
+    client.ownAuthorization({ digest: DIGEST, origin: { upstream: 'reg', repository } }, { signal });
+  for (const repository of ['team/app', 'team/app', 'team/app', 'nowhere', 'nowhere']) {
+    t.equal(await ask(repository), undefined);
+  }
+  const { values } = await metrics.originRequests.get();
+  t.same(
+    values.map(({ labels, value }) => [labels['status'], value]),
+    [
+      ['200', 1],
+      ['404', 2],
+    ],
+    'what is not there tells nothing of the rest',
+  );
+});
+
+await t.test('a busy registry is asked again what it wants to be shown', async (t) => {
+  const statuses = [429, 401];
+  const registry = await startFaultOrigin((_request, response) =>
+    send(response, statuses.shift() ?? 200, '', { 'www-authenticate': 'Basic realm="reg"' }),
+  );
+  t.teardown(() => registry.close());
+  const client = clientOf(t, { url: registry.url, username: ROBOT, password: 'p:w' });
+  const origin = { upstream: 'reg', repository: 'team/app' };
+  t.equal(
+    await client.ownAuthorization({ digest: DIGEST, origin }, { signal }),
+    `Basic ${basic(ROBOT, 'p:w')}`,
+  );
+  t.equal(registry.seen.length, 3);
 });
 
 await t.test('case 38: by OAuth2 POST where the service takes no GET', { skip }, async (t) => {

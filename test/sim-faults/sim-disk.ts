@@ -76,8 +76,8 @@ export function processDisk(
   return {
     disk: {
       open: async (path) => openFile(await during(() => disk.open(path))),
-      openToRead: async (path) => {
-        const file = await during(() => disk.openToRead(path));
+      openToRead: async (path, within) => {
+        const file = await during(() => disk.openToRead(path, within));
         return file === undefined ? undefined : openFile(file);
       },
       rename: (from, to) => during(() => disk.rename(from, to)),

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type * as S3 from '@aws-sdk/client-s3';
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import type { S3Address } from '../../core/s3-address.ts';
@@ -7,6 +8,8 @@ const CONNECT_TIMEOUT_MS = 2_000;
 /** Without a byte in either direction. */
 const SILENT_TIMEOUT_MS = 10_000;
 const MAX_ATTEMPTS = 3;
+/** More is not taken into memory: others may write to the bucket. The index of a blob of a tebibyte has half of it. */
+const MOST_WHOLE_BYTES = 64 * 1024 * 1024;
 
 /** What a bucket answers for an object that is not there, or not at once (moved to an archive by a lifecycle rule). */
 const ABSENT = new Set(['NoSuchKey', 'NotFound', 'InvalidObjectState']);
@@ -53,7 +56,12 @@ class S3ObjectStore implements ObjectStore {
       this.#client.send(command, { abortSignal: signal }),
     );
     const body = answer?.Body;
-    return body && (await this.#try(signal, key, () => body.transformToByteArray()));
+    if (answer === undefined || body === undefined) return undefined;
+    if ((answer.ContentLength ?? Number.POSITIVE_INFINITY) > MOST_WHOLE_BYTES) {
+      (body as unknown as Readable).destroy();
+      throw this.#told(signal, key, new Error(`${key} is larger than ${MOST_WHOLE_BYTES} bytes`));
+    }
+    return await this.#try(signal, key, () => body.transformToByteArray());
   }
 
   async size(key: string, { signal }: Options): Promise<number | undefined> {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../core/bounded-map.ts';
 import type { Upstream } from '../../core/upstream.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
@@ -35,6 +36,9 @@ export interface RegistryDeps {
 
 /** An address that has others behind it is given up sooner, so that they too can answer in time. */
 const REPLICA_LIMITS: Partial<HttpTimeouts> = { connectTimeoutMs: 1_500, headersTimeoutMs: 3_000 };
+
+/** Repositories remembered. */
+const MAX_REPOSITORIES = 1_000;
 
 /**
  * Opens the way to one registry. `name` is the registry's own name where the upstream's is a pattern.
@@ -87,6 +91,7 @@ export function openRegistry(
     endpoints: new Endpoints(deps, endpoints),
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),
+    givesUnasked: new BoundedMap(MAX_REPOSITORIES),
     storage: exchange,
     clock,
     rng,

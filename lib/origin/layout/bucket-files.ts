@@ -15,8 +15,14 @@ export function openBucket(place: string, opening: Promise<ObjectStore>): Layout
   };
   return {
     place,
-    // Only a GET tells a bucket that is not there; one without a layout at its top may have some below it.
-    exists: (signal) => use((objects) => objects.get('oci-layout', { signal })).then(() => true),
+    async exists(signal) {
+      await use(async (objects) => {
+        const size = await objects.size('oci-layout', { signal });
+        // Only a GET tells a bucket that is not there; one without a layout at its top may have some below it.
+        if (size === undefined) await objects.get('oci-layout', { signal });
+      });
+      return true;
+    },
     size: (name, signal) => use((objects) => objects.size(name, { signal })),
     async *read(name, range, signal) {
       const bytes = await use((objects) => objects.read(name, range, { signal }));

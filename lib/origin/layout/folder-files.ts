@@ -6,8 +6,8 @@ import type { LayoutFiles } from './layout-files.ts';
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * The files of a folder. Names that are links are not followed: a folder that somebody else may write to must not lead to
- * files that only we may read.
+ * The files of a folder. Names in it that are links, of files or of folders, are not followed: a folder that somebody else
+ * may write to must not lead to files that only we may read.
  */
 export function openFolder(disk: Disk, folder: string): LayoutFiles {
   const pathOf = (name: string): string => `${folder === '/' ? '' : folder}/${name}`;
@@ -23,7 +23,7 @@ export function openFolder(disk: Disk, folder: string): LayoutFiles {
     exists: async () => (await tell('', () => disk.list(folder))).length > 0,
     size: (name) => tell(name, () => disk.size(pathOf(name))),
     async *read(name, { start, end }, signal) {
-      const file = await tell(name, () => disk.openToRead(pathOf(name)));
+      const file = await tell(name, () => disk.openToRead(pathOf(name), folder));
       if (file === undefined) throw broken(pathOf(name), 'is no plain file');
       try {
         for (let at = start; at < end; ) {

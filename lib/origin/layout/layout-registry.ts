@@ -3,7 +3,7 @@ import { DamselflyError } from '../../core/errors.ts';
 import { contentRange, parseRange } from '../../core/range.ts';
 import { blobFile } from '../../oci/archive/image-layout.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest } from '../../oci/manifest.ts';
-import { MEDIA_TYPES, OCTET_STREAM } from '../../oci/media-types.ts';
+import { isMediaType, MEDIA_TYPES, OCTET_STREAM } from '../../oci/media-types.ts';
 import { isRepository } from '../../oci/names.ts';
 import type { HttpRequest } from '../exchange.ts';
 import type { OriginResponse } from '../origin-client.ts';
@@ -146,10 +146,10 @@ function requireDigest({ place }: LayoutFiles, file: string, digest: Digest, byt
 
 /** As the index says, else as the manifest says of itself, else by its shape; undefined for what is no manifest. */
 function mediaTypeOf(listed: Descriptor | undefined, bytes: Uint8Array): string | undefined {
-  if (listed !== undefined && listed.mediaType !== '') return listed.mediaType;
+  if (listed !== undefined && isMediaType(listed.mediaType)) return listed.mediaType;
   const manifest = parseManifest(bytes);
   if (manifest.kind === 'other') return undefined;
-  if (manifest.mediaType !== '') return manifest.mediaType;
+  if (isMediaType(manifest.mediaType)) return manifest.mediaType;
   return manifest.kind === 'index' ? MEDIA_TYPES.ociIndex : MEDIA_TYPES.ociManifest;
 }
 

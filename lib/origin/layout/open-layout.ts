@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../core/bounded-map.ts';
 import { DamselflyError } from '../../core/errors.ts';
 import { type LayoutAddress, parseLayoutAddress } from '../../core/layout-address.ts';
 import type { S3Address } from '../../core/s3-address.ts';
@@ -69,6 +70,7 @@ export function openLayouts(deps: LayoutDeps, upstream: Upstream, timeouts: Layo
     endpoints: new Endpoints(deps, endpoints),
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),
+    givesUnasked: new BoundedMap(1),
     storage: () => Promise.reject(new DamselflyError('INTERNAL', 'a layout redirects nobody')),
     clock,
     rng,

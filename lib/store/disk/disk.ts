@@ -2,8 +2,11 @@
 export interface Disk {
   /** Opens for reading and writing, created when absent. */
   open(path: string): Promise<DiskFile>;
-  /** Opens for reading only; undefined when there is no such plain file. Others may write to it. */
-  openToRead(path: string): Promise<DiskFile | undefined>;
+  /**
+   * Opens for reading only; undefined when there is no such plain file. Others may write to it. A name that is a link is
+   * refused (ELOOP); with `within`, a folder above it, each name below that.
+   */
+  openToRead(path: string, within?: string): Promise<DiskFile | undefined>;
   rename(from: string, to: string): Promise<void>;
   /** Removing what is not there is harmless. */
   remove(path: string): Promise<void>;

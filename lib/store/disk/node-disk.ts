@@ -7,11 +7,14 @@ import {
   open,
   readdir,
   readFile,
+  readlink,
+  realpath,
   rename,
   rm,
   stat,
   statfs,
 } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import type { Disk, DiskFile } from './disk.ts';
 
 /** Only our own user: who may read a blob is decided per request, not by the file system. */
@@ -25,13 +28,18 @@ export function createNodeDisk(): Disk {
     async open(path) {
       return nodeFile(await open(path, constants.O_RDWR | constants.O_CREAT, FILE_MODE));
     },
-    async openToRead(path) {
+    async openToRead(path, within) {
       const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
       const handle = await absentAs(undefined, open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-      if (handle === undefined) return undefined;
-      if ((await handle.stat()).isFile()) return nodeFile(handle);
-      await handle.close();
-      return undefined;
+      let file: DiskFile | undefined;
+      try {
+        if (handle === undefined || !(await handle.stat()).isFile()) return undefined;
+        if (within !== undefined) await requireNoLinks(handle, path, within);
+        file = nodeFile(handle);
+        return file;
+      } finally {
+        if (file === undefined) await handle?.close();
+      }
     },
     rename: (from, to) => rename(from, to),
     remove: (path) => rm(path, { force: true }),
@@ -68,6 +76,16 @@ export function createNodeDisk(): Disk {
     // Where the system does not tell, every start is taken for one after a power cut.
     bootId: async () => (await absentAs(undefined, readFile(BOOT_ID, 'utf8'))) ?? randomUUID(),
   };
+}
+
+/** Of the open file and not of its name: whoever may write there could change what that leads to in between. */
+async function requireNoLinks({ fd }: FileHandle, path: string, within: string): Promise<void> {
+  const expected = join(await realpath(within), relative(within, path));
+  // Where the system does not tell of open files, the name must do.
+  const actual = await readlink(`/proc/self/fd/${fd}`).catch(() => realpath(path));
+  // Another file may have taken its place since.
+  if (actual === expected || actual === `${expected} (deleted)`) return;
+  throw Object.assign(new Error(`ELOOP: ${path} leads to ${actual}`), { code: 'ELOOP' });
 }
 
 function nodeFile(handle: FileHandle): DiskFile {
