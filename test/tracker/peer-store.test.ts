@@ -50,6 +50,25 @@ t.test('what a tracker that is gone left at blobs that nobody looks at is swept'
   t.equal(await client.get('damselfly:settings-of-others'), 'stay');
 });
 
+t.test('a tracker that was taken for gone while it lived writes everything again', { skip }, async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.close());
+  const client = new Redis(redis.url.replace('unix://', ''));
+  t.teardown(() => client.disconnect());
+  const office = await startOffice(t, redis.url);
+  const holder = await office.join('holder');
+  holder.announce('all');
+  const key = `damselfly:blob:${layer(1)}`;
+  await until(async () => (await client.hlen(key)) === 1, 'written');
+  const [before] = await client.hkeys('damselfly:trackers');
+  await client.multi().del('damselfly:trackers').del(key).exec();
+  await until(async () => {
+    const [now] = await client.hkeys(key);
+    return now !== undefined && !now.startsWith(`${before}/`);
+  }, 'written again, under another name');
+  t.pass();
+});
+
 const address = Object.values(networkInterfaces())
   .flat()
   .find((each) => each?.family === 'IPv4' && !each.internal)?.address;
