@@ -297,7 +297,7 @@ class RedisPeerStore implements PeerStore {
     await this.#agreeOnSettings(settings);
     if (this.#problem !== undefined) await this.#comeBack();
     // One of the trackers does it for all.
-    if ([...others.keys()].every((other) => this.#incarnation < other)) await this.#sweep.step();
+    if ([...others.keys()].every((other) => this.#incarnation < other)) this.#sweep.stepSoon();
     if (!anew) return;
     this.#anew = core.blobs();
     this.#anewStep = ANEW_FAST;
