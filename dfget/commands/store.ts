@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { orFail } from '../../lib/command/fail.ts';
@@ -70,9 +71,26 @@ export function storeCommand(): Command {
 async function migrate(folder: string, to: number, dryRun: boolean): Promise<MigrationReport> {
   const openRecords = () => openLevelKeyValue(recordsFolder(folder));
   try {
-    return await migrateFolder({ disk: createNodeDisk(), folder, openRecords }, to, { dryRun });
+    return await asOwner(recordsFolder(folder), () =>
+      migrateFolder({ disk: createNodeDisk(), folder, openRecords }, to, { dryRun }),
+    );
   } catch (error) {
     throw storeError(error, `migrate ${folder}`, { folder });
+  }
+}
+
+/** What root writes here the process of another user could not read: root acts as whoever has the folder. */
+async function asOwner<T>(folder: string, act: () => Promise<T>): Promise<T> {
+  const isRoot = process.getuid?.() === 0;
+  const owner = isRoot ? await stat(folder).catch(() => undefined) : undefined;
+  if (owner === undefined || owner.uid === 0) return await act();
+  process.setegid?.(owner.gid);
+  process.seteuid?.(owner.uid);
+  try {
+    return await act();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
   }
 }
 

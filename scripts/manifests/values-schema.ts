@@ -15,7 +15,8 @@ const PROCESSES = {
 /** With these the chart writes every setting that it ever writes itself. */
 const ALL = {
   ...{ registryAuthSecret: 'a', adminTokenSecret: 'a', zones: [{ name: 'a' }] },
-  ...{ tracker: { peerStoreSecret: 'a' }, supernode: { blobStore: 's3://a', blobStoreSecret: 'a' } },
+  tracker: { peerStoreSecret: 'a', watchKubernetes: 'annotated' },
+  ...{ supernode: { blobStore: 's3://a', blobStoreSecret: 'a' } },
 };
 
 interface Rendered {

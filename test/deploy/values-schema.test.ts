@@ -41,13 +41,14 @@ for (const [name, { shape }] of Object.entries(KNOWN)) {
     );
     const inPods = ['zone', 'advertise', 'join-token', 'peer-store', 'blob-store', 'auth-file'];
     const missing = known.filter((key) => file[key] === undefined && !inPods.includes(key));
-    t.same(missing, ['admin-token-file'], 'left out are those that a Secret or the pod has');
+    const ofValues = name === 'tracker' ? ['admin-token-file', 'watch-kubernetes'] : ['admin-token-file'];
+    t.same(missing, ofValues, 'left out are those that a Secret, the pod or another value has');
   });
 }
 
 t.test('what the chart or the pod says is not to be given', async (t) => {
   const taken = {
-    tracker: ['listen', 'ca-dir', 'peer-store', 'log-level'],
+    tracker: ['listen', 'ca-dir', 'peer-store', 'watch-kubernetes', 'log-level'],
     supernode: ['zone', 'upstream', 'blob-store', 'join-token'],
     node: ['zone', 'advertise', 'store-max', 'proxy-listen'],
   };

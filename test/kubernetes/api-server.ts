@@ -41,6 +41,8 @@ export class ApiServer {
   readonly asked: string[] = [];
   token = 'first-token';
   forbidden = false;
+  /** It is there under this path alone. */
+  prefix = '';
   /** Objects in one page at most. */
   page = 500;
   url = '';
@@ -157,7 +159,9 @@ export class ApiServer {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    const url = new URL(request.url ?? '', this.url);
+    const { prefix } = this;
+    if (request.url?.startsWith(prefix) !== true) return refuse(response, 404, 'NotFound', 'not under this path');
+    const url = new URL(request.url.slice(prefix.length), this.url);
     const [, namespace, kind] = PATH.exec(url.pathname) ?? [];
     if (request.headers.authorization !== `Bearer ${this.token}`) {
       return refuse(response, 401, 'Unauthorized', 'Unauthorized');

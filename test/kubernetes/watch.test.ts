@@ -100,6 +100,15 @@ t.test('a list of many pages is read whole', async (t) => {
   t.equal(api.asked.filter((path) => /deployments\?.*continue=/.test(path)).length, 2);
 });
 
+t.test('the URL of the API server may have a path', async (t) => {
+  const api = await ApiServer.start(t);
+  api.prefix = '/k8s/clusters/c-1';
+  api.put('web', { images: [image('web:1')], annotations: YES });
+  const { images } = await watching(t, api, { api: `${api.url}/k8s/clusters/c-1/` });
+  await until(() => images().length === 1 && api.watches === 3, 'read and watched there');
+  t.pass();
+});
+
 for (const how of ['end', 'gone', 'cut'] as const) {
   t.test(`nothing is missed when watches ${how === 'end' ? 'end' : `are ${how}`}`, async (t) => {
     const api = await ApiServer.start(t);

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { decodeControl, encodeControl } from '../../lib/wire/control-codec.ts';
 import { API, DIGEST, PlanRig, WEB } from './plan-rig.ts';
 
 const HEALTH = 'https://prometheus.test/ok';
@@ -121,6 +122,19 @@ t.test('the health URL is asked before each batch, three times when it does not 
   rig.health();
   rig.end();
   t.equal(plan.state, 'succeeded');
+});
+
+t.test('why a plan with a long health URL has stopped can be told to members', async (t) => {
+  const rig = new PlanRig();
+  rig.join([1]);
+  const plan = rig.create({ gate: { health: `${HEALTH}?query=${'é'.repeat(400)}` } });
+  for (let attempt = 0; attempt < 3; attempt++) {
+    rig.health(`it did not answer: ${'x'.repeat(200)}`);
+    rig.pass(5_000);
+  }
+  t.match(plan, { state: 'stopped', why: { message: /^https:\/\/prometheus.*: it did not answer: x/ } });
+  const told = { type: 'plan-told', ask: 1, plans: [rig.view(plan)] } as const;
+  t.match(decodeControl(encodeControl(told)), { plans: [{ why: plan.why }] });
 });
 
 t.test('stop ends the job under way, cancel for good', async (t) => {

@@ -1,4 +1,15 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { run } from '../../bench/fixtures/child.ts';
@@ -79,6 +90,36 @@ t.test('a data directory goes to this layout and back again; a dry run changes n
   t.match(await migrate(folder), { code: 0, report: { blobs: 2 } });
   await holdsAll(t, folder, 2e12);
 });
+
+t.test(
+  'root leaves everything to the user whose daemon has the directory',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const owner = 65534;
+    const parent = mkdtempSync(join(tmpdir(), 'damselfly-owner-'));
+    t.teardown(() => rmSync(parent, { recursive: true, force: true }));
+    chmodSync(parent, 0o755);
+    const folders = ['one', 'two'].map((name) => join(parent, name));
+    const all = (folder: string): string[] => [
+      folder,
+      ...readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+    ];
+    for (const folder of folders) {
+      await writeLayout1(folder);
+      for (const path of all(folder)) lchownSync(path, owner, owner);
+    }
+    const [one = '', two = ''] = folders;
+    const { code, output } = await run(DFGET, ['store', 'migrate', '--data-dir', one, '--data-dir', two]);
+    t.equal(code, 0, output);
+    for (const folder of folders) {
+      t.equal(readFileSync(VERSION_FILE(folder), 'utf8'), '2\n');
+      t.same(
+        all(folder).filter((path) => statSync(path).uid !== owner || statSync(path).gid !== owner),
+        [],
+      );
+    }
+  },
+);
 
 t.test('what is refused: a newer layout, no directory at all, one that is in use', async (t) => {
   const folder = t.testdir();

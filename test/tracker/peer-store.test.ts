@@ -39,15 +39,37 @@ t.test('what a tracker that is gone left at blobs that nobody looks at is swept'
     await client.hset(`damselfly:blob:sha256:${blob}`, `${dead}/x`, 'a{}');
   }
   await client.set('damselfly:settings-of-others', 'stay');
+  await client.set('damselfly:blob:stray', 'no hash');
   const office = await startOffice(t, redis.url);
   const holder = await office.join('holder');
   holder.announce('all');
   await until(async () => {
     const left = await client.keys('damselfly:blob:*');
-    return left.length === 1 && left[0] === `damselfly:blob:${layer(1)}`;
-  }, 'only what lives is left');
+    const lives = [`damselfly:blob:${layer(1)}`, 'damselfly:blob:stray'];
+    return left.length === 2 && lives.every((key) => left.includes(key));
+  }, 'only what lives, or is not ours, is left');
+  t.ok(await isShared(office), 'what cannot be swept keeps nobody from sharing');
   t.equal(await client.hlen(`damselfly:blob:${layer(1)}`), 1);
   t.equal(await client.get('damselfly:settings-of-others'), 'stay');
+});
+
+t.test('a tracker that was taken for gone while it lived writes everything again', { skip }, async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.close());
+  const client = new Redis(redis.url.replace('unix://', ''));
+  t.teardown(() => client.disconnect());
+  const office = await startOffice(t, redis.url);
+  const holder = await office.join('holder');
+  holder.announce('all');
+  const key = `damselfly:blob:${layer(1)}`;
+  await until(async () => (await client.hlen(key)) === 1, 'written');
+  const [before] = await client.hkeys('damselfly:trackers');
+  await client.multi().del('damselfly:trackers').del(key).exec();
+  await until(async () => {
+    const [now] = await client.hkeys(key);
+    return now !== undefined && !now.startsWith(`${before}/`);
+  }, 'written again, under another name');
+  t.pass();
 });
 
 const address = Object.values(networkInterfaces())

@@ -45,11 +45,13 @@ export async function connectKubernetes({ account, url }: KubernetesAccess): Pro
     headersTimeout: HEADERS_TIMEOUT_MS,
     bodyTimeout: 0,
   });
+  // What is behind a proxy such as Rancher's has a path of its own.
+  const base = url.replace(/\/+$/, '');
   const ask = async (path: string, signal: AbortSignal) => {
     // Read each time: it is renewed within the hour.
     const token = (await readAccount(account, 'token')).trim();
     const headers = { authorization: `Bearer ${token}`, accept: 'application/json' };
-    const answer = await request(new URL(path, url), { dispatcher: agent, headers, signal });
+    const answer = await request(base + path, { dispatcher: agent, headers, signal });
     if (answer.statusCode === 200) return answer.body;
     const text = await textOf(answer.body, MAX_LINE_BYTES);
     throw new KubernetesRefusal(answer.statusCode, messageOf(text));

@@ -6,6 +6,8 @@ import type { Rng } from '../../lib/runtime/rng.ts';
 import { type KubernetesClient, KubernetesRefusal } from './api-server.ts';
 
 const PAGE_OBJECTS = 500;
+/** Half a million objects; a server that goes on is broken. */
+const MAX_PAGES = 1_000;
 const LIST_DEADLINE_MS = 120_000;
 /** The server ends a watch after this time; one that goes on for longer has lost its connection. */
 const WATCH_SECONDS = 300;
@@ -20,11 +22,13 @@ const event = z.object({ type: z.string(), object: z.unknown() });
 const versioned = z.object({ metadata: z.object({ resourceVersion: z.string() }) });
 const status = z.object({ code: z.number().optional(), message: z.string().optional() });
 
-export interface ListSink {
+export interface ListSink<T> {
+  /** What counts of an object, which is a hundred times as large; undefined: it does not count. */
+  read(object: unknown): T | undefined;
   /** Everything that is there now. */
-  listed(objects: readonly unknown[]): void;
-  changed(object: unknown): void;
-  gone(object: unknown): void;
+  listed(all: readonly T[]): void;
+  changed(one: T): void;
+  gone(one: T): void;
   /** Whether the list is followed, and why not. */
   state(problem: string | undefined): void;
 }
@@ -40,10 +44,10 @@ export interface FollowDeps {
  * it again when the server no longer knows that version (410 Gone).
  * @param path such as `/apis/apps/v1/deployments`
  */
-export async function followList(
+export async function followList<T>(
   { clock, connect, rng }: FollowDeps,
   path: string,
-  sink: ListSink,
+  sink: ListSink<T>,
   signal: AbortSignal,
 ): Promise<void> {
   let retryMs = FIRST_RETRY_MS;
@@ -70,35 +74,39 @@ export async function followList(
 }
 
 /** @returns the version of the whole list */
-async function readAll(
+async function readAll<T>(
   clock: Clock,
   client: KubernetesClient,
   path: string,
-  sink: ListSink,
+  sink: ListSink<T>,
   signal: AbortSignal,
 ): Promise<string> {
-  const objects: unknown[] = [];
-  for (let next: string | undefined = ''; ; ) {
+  const all: T[] = [];
+  let next = '';
+  for (let pages = 0; pages < MAX_PAGES; pages++) {
     const query = new URLSearchParams({ limit: String(PAGE_OBJECTS) });
     if (next !== '') query.set('continue', next);
     const page = await withDeadline(clock, LIST_DEADLINE_MS, signal, async (either) =>
       list.parse(await client.read(`${path}?${query.toString()}`, either)),
     );
-    objects.push(...(page.items ?? []));
-    next = page.metadata.continue;
-    if (next === undefined || next === '') {
-      sink.listed(objects);
-      return page.metadata.resourceVersion;
+    for (const object of page.items ?? []) {
+      const one = sink.read(object);
+      if (one !== undefined) all.push(one);
     }
+    next = page.metadata.continue ?? '';
+    if (next !== '') continue;
+    sink.listed(all);
+    return page.metadata.resourceVersion;
   }
+  throw new Error(`a list of more than ${MAX_PAGES} pages`);
 }
 
 /** Ends when something is wrong only. @param heard the server has told something, or ended a watch in good order */
-async function watch(
+async function watch<T>(
   clock: Clock,
   client: KubernetesClient,
   { path, version }: { readonly path: string; readonly version: string },
-  sink: ListSink,
+  sink: ListSink<T>,
   signal: AbortSignal,
   heard: () => void,
 ): Promise<never> {
@@ -115,9 +123,11 @@ async function watch(
         }
         from = versioned.parse(object).metadata.resourceVersion;
         heard();
-        if (type === 'ADDED' || type === 'MODIFIED') sink.changed(object);
-        else if (type === 'DELETED') sink.gone(object);
         // A BOOKMARK tells the version alone.
+        const one = sink.read(object);
+        if (one === undefined) continue;
+        if (type === 'ADDED' || type === 'MODIFIED') sink.changed(one);
+        else if (type === 'DELETED') sink.gone(one);
       }
     });
     heard();

@@ -7,7 +7,7 @@ import type { PreheatJobs } from '../preheat/preheat-jobs.ts';
 import { connectKubernetes, type KubernetesAccess } from './api-server.ts';
 import { followList } from './follow-list.ts';
 import { WantedImages } from './wanted-images.ts';
-import { readWorkload, type WantedImage } from './workload.ts';
+import { readWorkload, type WantedImage, type Workload } from './workload.ts';
 
 /** Of apps/v1. */
 export const WATCHED_KINDS = ['deployments', 'daemonsets', 'statefulsets'] as const;
@@ -71,27 +71,15 @@ export function watchKubernetes(deps: KubernetesDeps, options: KubernetesOptions
     }
     if (fresh.length > 0) wake();
   };
-  const follow = (path: string): Promise<void> => {
-    const read = (object: unknown) => readWorkload(object, namespaces.length > 0);
-    return followList(
+  const follow = (path: string): Promise<void> =>
+    followList<Workload>(
       { ...deps, connect: () => connectKubernetes(access) },
       path,
       {
-        listed: (all) =>
-          want(
-            images.listed(
-              path,
-              all.flatMap((object) => read(object) ?? []),
-            ),
-          ),
-        changed(object) {
-          const workload = read(object);
-          if (workload !== undefined) want(images.changed(path, workload));
-        },
-        gone(object) {
-          const workload = read(object);
-          if (workload !== undefined) images.gone(path, workload.uid);
-        },
+        read: (object) => readWorkload(object, namespaces.length > 0),
+        listed: (all) => want(images.listed(path, all)),
+        changed: (workload) => want(images.changed(path, workload)),
+        gone: ({ uid }) => images.gone(path, uid),
         state(problem) {
           if (problem === undefined) problems.delete(path);
           else {
@@ -103,7 +91,6 @@ export function watchKubernetes(deps: KubernetesDeps, options: KubernetesOptions
       },
       closing.signal,
     );
-  };
 
   /** One after the other: what asks for many images at once is no reason to be refused. */
   const makeJobs = async (): Promise<void> => {

@@ -279,8 +279,11 @@ class RedisPeerStore implements PeerStore {
     if (anew) this.#incarnation = randomHex(this.#deps.rng, 8);
     const { epoch } = core;
     const told = [this.#incarnation, encodeReport(this.#own()), SILENT_MS, FORGOTTEN_MS];
-    const [live, settings] = (await this.#redis.run('beat', told)) as [string[], string | null];
+    const answer = await this.#redis.run('beat', told);
+    const [live, settings, isNew] = answer as [string[], string | null, number];
     if (this.#closed) return;
+    // The others took this one for gone (it stood still, or the clock of Redis jumped), and sweep away what it wrote.
+    if (isNew === 1 && !anew) this.#startOver = true;
     const others = new Map<string, TrackerReport>();
     for (let at = 0; at + 1 < live.length; at += 2) {
       const report = decodeReport(live[at + 1] ?? '');
@@ -294,7 +297,7 @@ class RedisPeerStore implements PeerStore {
     await this.#agreeOnSettings(settings);
     if (this.#problem !== undefined) await this.#comeBack();
     // One of the trackers does it for all.
-    if ([...others.keys()].every((other) => this.#incarnation < other)) await this.#sweep.step();
+    if ([...others.keys()].every((other) => this.#incarnation < other)) this.#sweep.stepSoon();
     if (!anew) return;
     this.#anew = core.blobs();
     this.#anewStep = ANEW_FAST;

@@ -31,10 +31,13 @@ local function endLease(token)
 end
 `;
 
-/** incarnation, its JSON, ms it lives without a word, ms until it is removed -> [[incarnation, JSON, …], settings] */
+/**
+ * incarnation, its JSON, ms it lives without a word, ms until it is removed ->
+ * [[incarnation, JSON, …], settings, 1 when this incarnation was not there]
+ */
 const BEAT = `${NOW}
 local key = p .. 'trackers'
-redis.call('HSET', key, ARGV[2], string.format('%.0f', now) .. ' ' .. ARGV[3])
+local isNew = redis.call('HSET', key, ARGV[2], string.format('%.0f', now) .. ' ' .. ARGV[3])
 local live = {}
 local all = redis.call('HGETALL', key)
 for i = 1, #all, 2 do
@@ -46,7 +49,7 @@ for i = 1, #all, 2 do
     live[#live + 1] = told
   end
 end
-return { live, redis.call('GET', p .. 'settings') }
+return { live, redis.call('GET', p .. 'settings'), isNew }
 `;
 
 /**

@@ -14,13 +14,27 @@ export class RedisSweep {
   #blobs: string[] = [];
   /** Where to go on in the first of them. */
   #field = '0';
+  #stepping = false;
 
   constructor(redis: RedisConnection) {
     this.#redis = redis;
   }
 
-  /** @throws when Redis does not answer */
-  async step(): Promise<void> {
+  /** Takes a step, unless one is under way: nobody waits for it. What it cannot look at has its turn in the next round. */
+  stepSoon(): void {
+    if (this.#stepping) return;
+    this.#stepping = true;
+    void this.#step()
+      .catch(() => {
+        this.#blobs.shift();
+        this.#field = '0';
+      })
+      .finally(() => {
+        this.#stepping = false;
+      });
+  }
+
+  async #step(): Promise<void> {
     for (let looks = 0; looks < BLOBS_A_STEP; looks++) {
       if (this.#blobs.length === 0) {
         const found = await this.#redis.run('blobs', [this.#cursor, BLOBS_A_STEP]);

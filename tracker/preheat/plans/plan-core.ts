@@ -1,5 +1,5 @@
 import { DamselflyError } from '../../../lib/core/errors.ts';
-import type { PreheatFailure } from '../../../lib/wire/preheat-messages.ts';
+import { MAX_REASON_CHARS, type PreheatFailure } from '../../../lib/wire/preheat-messages.ts';
 import { isOver, type Job } from '../job.ts';
 import { inBatches, type NodeChoice } from '../node-choice.ts';
 import { batchOf, chosenSoFar, isPlanOver, newPlan, type Plan } from './plan.ts';
@@ -11,6 +11,8 @@ const MAX_KEPT = 50;
 /** A health URL that does not say yes is asked again so often, so long after: a deployment may be between two pods. */
 const HEALTH_ATTEMPTS = 3;
 const HEALTH_RETRY_MS = 5_000;
+/** Of a health URL in a reason: what is wrong with it has room too. */
+const MAX_SHOWN_URL_CHARS = 200;
 /** After a restart of the tracker: by then its members have found it again. */
 const REUNION_MS = 10_000;
 
@@ -161,7 +163,8 @@ export class PlanCore {
     run.attempts++;
     run.notBeforeMs = nowMs + HEALTH_RETRY_MS;
     if (run.attempts < HEALTH_ATTEMPTS) return;
-    this.#stop(plan, { code: 'PLAN_STOPPED', message: `${plan.spec.health?.href}: ${problem}` }, nowMs);
+    const message = `${plan.spec.health?.href.slice(0, MAX_SHOWN_URL_CHARS)}: ${problem}`;
+    this.#stop(plan, { code: 'PLAN_STOPPED', message: message.slice(0, MAX_REASON_CHARS) }, nowMs);
   }
 
   /** Time passes: to be called a few times a second while {@link busy}. */
@@ -326,7 +329,7 @@ function tooManyFailed(plan: Plan): string | undefined {
   const failed = machines.filter((id) => failures.has(id));
   if (failed.length <= allowedFailures(plan.spec.mayFail, machines.length)) return undefined;
   const why = failures.get(failed[0] ?? '')?.message ?? '';
-  return `${failed.length} of ${machines.length} machines of the batch failed: ${why}`.slice(0, 500);
+  return `${failed.length} of ${machines.length} machines of the batch failed: ${why}`.slice(0, MAX_REASON_CHARS);
 }
 
 function reasonOf({ error }: Job): PreheatFailure {
