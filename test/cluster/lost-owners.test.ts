@@ -1,5 +1,7 @@
 import t from 'tap';
 import type { Digest } from '../../lib/core/digest.ts';
+import type { PeerInfo } from '../../lib/core/node.ts';
+import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import type { SeedEngine } from '../../lib/transfer/seed/seed-engine.ts';
 import { type Member, MemoryCluster } from './memory-cluster.ts';
 
@@ -59,3 +61,32 @@ t.test('an owner that is gone together with the tracker leaves its stripes to th
   const supernodes = readBy(scene, 'super');
   t.ok(nodes < supernodes / 10, `${nodes} pieces read by nodes, ${supernodes} by supernodes`);
 });
+
+t.test(
+  'owners that lose sight of each other keep their stripes for as long as they are linked',
+  async (t) => {
+    const cluster = await MemoryCluster.start({
+      ...{ seed: 3, nodes: NODES, supernodes: 2, originBytesPerSecond: 4 * MIB },
+    });
+    const digest = cluster.blob(SIZE);
+    const pulls = Promise.all(cluster.nodes.map((node) => cluster.pull(node, digest, SIZE)));
+    while (cluster.origin.ratio(digest) < 0.1) await cluster.run(5);
+    // As in the DHT, where members that are busy take each other for gone: each is told of itself alone.
+    const { announce } = TrackerCore.prototype;
+    t.intercept(TrackerCore.prototype, 'announce', {
+      value(this: TrackerCore, ...told: Parameters<typeof announce>) {
+        const peers = announce.apply(this, told);
+        const isOwner = cluster.supernodes.some(({ deps }) => deps.self().id === told[0]);
+        return isOwner ? peers.filter(({ id }) => id === told[0]) : peers;
+      },
+    });
+    for (const { deps } of cluster.supernodes) {
+      (deps.discovery as unknown as { supernodesChanged(news: readonly PeerInfo[]): void }).supernodesChanged(
+        [],
+      );
+    }
+    t.same(await cluster.until(pulls), Array(NODES).fill(digest));
+    const ratio = cluster.origin.ratio(digest);
+    t.ok(ratio <= 1.05, `registry bytes ${ratio.toFixed(3)}x`);
+  },
+);

@@ -98,8 +98,12 @@ export class CoOwners {
     return isUndivided(info.size) && this.#deps.discovery.supernodes.every((each) => each.zone === zone);
   }
 
-  /** The tracker's answer. */
+  /**
+   * The tracker's answer, or the DHT's, whose members take one that is busy for gone: owners that lost sight of each other
+   * would each read all. While it is linked it reads, whoever thinks otherwise.
+   */
   named(blob: SharedBlob, told: readonly PeerInfo[]): void {
+    if (this.#losesSight(blob, told)) return;
     for (const peer of this.#of(blob).named(told)) {
       const linked = this.#host.linked(peer.id);
       if (linked !== undefined) this.#exchange(linked, blob);
@@ -133,7 +137,12 @@ export class CoOwners {
 
   down(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
     this.#lostMs.set(neighbour.peer.id, this.#deps.clock.now());
-    for (const blob of blobs) this.#of(blob).left(neighbour);
+    for (const blob of blobs) {
+      const ownership = this.#of(blob);
+      ownership.left(neighbour);
+      // Its turns may have been kept for it.
+      if (ownership.isOwner(neighbour.peer.id)) this.ask(blob);
+    }
   }
 
   /** There is no room for the blob: the others read our stripes of it. */
@@ -316,6 +325,17 @@ export class CoOwners {
     if (this.#lostMs.size === 0 || this.#deps.discovery.reachable) return false;
     const sinceMs = this.#lostMs.get(id);
     return sinceMs !== undefined && this.#deps.clock.now() - sinceMs >= LOST_MS;
+  }
+
+  /** Whether one that owned the blob and shares it with us is not named any more, because nobody knows that it lives. */
+  #losesSight(blob: SharedBlob, told: readonly PeerInfo[]): boolean {
+    const { supernodes } = this.#deps.discovery;
+    const ownership = this.#of(blob);
+    return this.#host.supernodes().some((neighbour) => {
+      const { id } = neighbour.peer;
+      const known = told.some((each) => each.id === id) || supernodes.some((each) => each.id === id);
+      return !known && ownership.isOwner(id) && neighbour.sharesWithUs(blob.digest);
+    });
   }
 
   /** Waits until the blob's changes have made it true, at most so long. @throws ABORTED */
