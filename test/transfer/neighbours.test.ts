@@ -206,13 +206,16 @@ t.test('behind the address may be another one, to which there is a link already:
   t.ok(a.neighbours.get(b.peer.id));
 });
 
-t.test('who has dialled us by the time that we hear it could not, can', async (t) => {
+t.test('word that a peer cannot dial us counts for nothing when it is linked', async (t) => {
   const { run, side } = setup();
-  const [a, b] = [await side('a'), await side('b')];
+  const [a, b, c] = [await side('a'), await side('b'), await side('c')];
   a.neighbours.connect(b.peer);
   await run(100);
   b.neighbours.connectInTurn(a.peer);
-  t.notOk(b.neighbours.cannotDialUs(a.peer.id));
   a.neighbours.connectInTurn(b.peer);
-  t.ok(a.neighbours.cannotDialUs(b.peer.id), 'of a link by our own dial we know no better');
+  t.notOk(b.neighbours.cannotDialUs(a.peer.id), 'it has dialled us');
+  t.notOk(a.neighbours.cannotDialUs(b.peer.id), 'it had no need to try');
+  a.neighbours.connectInTurn(c.peer);
+  await run(100);
+  t.ok(a.neighbours.cannotDialUs(c.peer.id));
 });

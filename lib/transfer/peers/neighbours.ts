@@ -105,10 +105,9 @@ export class Neighbours {
 
   /** Dials a peer that cannot dial us. */
   connectInTurn(peer: PeerInfo): void {
-    // Its own dial may have come first.
-    if (this.#connections.get(peer.id)?.dialer === peer.id) return;
+    // Its dial, or ours, came first; or it has not tried, and a tracker sees to it in advance.
+    if (this.#connections.has(peer.id)) return;
     this.#reversals.noteUndialled(peer.id);
-    this.#count();
     this.connect(peer, true);
   }
 
