@@ -208,7 +208,7 @@ export class Neighbours {
             // A link that lost against a second one to the same peer may still deliver what was under way.
             const { neighbour } = connection;
             if (this.#connections.get(neighbour.peer.id) !== connection) return;
-            if (message.type === 'reverse') this.#askedBack(neighbour.peer);
+            if (message.type === 'reverse') this.#askedBack(neighbour.peer, link.remoteHost);
             else this.#events.message(neighbour, message);
             return;
           }
@@ -281,8 +281,9 @@ export class Neighbours {
     return connection;
   }
 
-  #askedBack(peer: PeerInfo): void {
-    this.#reversals.asked(peer);
+  /** It is connected to where its link leads: in its hello it could name any machine. */
+  #askedBack(peer: PeerInfo, remoteHost: string): void {
+    this.#reversals.asked({ ...peer, host: remoteHost || peer.host });
     this.#count();
   }
 
