@@ -60,3 +60,13 @@ t.test('two that cannot be dialled get the blob by way of others', async (t) => 
   t.same(await cluster.until(Promise.all(pulls)), Array(3).fill(digest));
   t.equal(cluster.origin.sentBytes.get(digest), SIZE);
 });
+
+t.test('a supernode that does not answer is busy: it is not had to connect to those who wait', async (t) => {
+  const cluster = await MemoryCluster.start({ seed: 3, nodes: 1, supernodes: 1, identities: true });
+  const [node, supernode] = [cluster.nodes[0]!, cluster.supernodes[0]!];
+  const digests = [cluster.blob(SIZE), cluster.blob(SIZE)] as const;
+  await cluster.until(cluster.pull(node, digests[0], SIZE));
+  cluster.network.refuseDials(supernode.name, true);
+  t.equal(await cluster.until(cluster.pull(node, digests[1], SIZE)), digests[1]);
+  t.notMatch(await metric(node, 'reversed_connections_total'), /outcome="asked"/);
+});

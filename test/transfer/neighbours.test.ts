@@ -21,20 +21,23 @@ interface Side {
   readonly heard: PeerMessage[];
   /** Ids of those that it has told that it could not dial. */
   readonly unreached: string[];
+  /** Hosts that it has connected to because they asked for it. */
+  readonly backs: string[];
 }
 
 function setup() {
   const clock = new FakeClock();
   const network = createMemoryNetwork({ clock, rng: createRng(1) }, { latencyMs: 5 });
 
-  const side = async (name: string, protocol = 1, certain = false): Promise<Side> => {
+  const side = async (name: string, protocol = 1, certain = false, claims = name): Promise<Side> => {
     const peer: PeerInfo = {
       id: name.repeat(40).slice(0, 40),
       role: 'node',
-      host: name,
+      host: claims,
       port: PORT,
       zone: '',
     };
+    const backs: string[] = [];
     const member = { ...peer, fingerprint: name.repeat(64).slice(0, 64) };
     const own = network.host(name, certain ? { member } : {});
     const unreached: string[] = [];
@@ -43,7 +46,13 @@ function setup() {
     const heard: PeerMessage[] = [];
     const neighbours = new Neighbours(
       {
-        dialer: own,
+        dialer: {
+          ...own,
+          connectBack(to, options) {
+            backs.push(to.address.host);
+            return own.connectBack(to, options);
+          },
+        },
         clock,
         log: silentLog(),
         metrics: createMetrics({ defaults: false }),
@@ -60,7 +69,7 @@ function setup() {
       { host: name, port: PORT },
       { link: (link) => neighbours.accept(link), piece: () => ({ kind: 'unknown' }) },
     );
-    return { peer, neighbours, ups, downs, heard, unreached };
+    return { peer, neighbours, ups, downs, heard, unreached, backs };
   };
 
   const run = async (ms: number): Promise<void> => {
@@ -206,13 +215,26 @@ t.test('behind the address may be another one, to which there is a link already:
   t.ok(a.neighbours.get(b.peer.id));
 });
 
-t.test('who has dialled us by the time that we hear it could not, can', async (t) => {
+t.test('word that a peer cannot dial us counts for nothing when it is linked', async (t) => {
   const { run, side } = setup();
-  const [a, b] = [await side('a'), await side('b')];
+  const [a, b, c] = [await side('a'), await side('b'), await side('c')];
   a.neighbours.connect(b.peer);
   await run(100);
   b.neighbours.connectInTurn(a.peer);
-  t.notOk(b.neighbours.cannotDialUs(a.peer.id));
   a.neighbours.connectInTurn(b.peer);
-  t.ok(a.neighbours.cannotDialUs(b.peer.id), 'of a link by our own dial we know no better');
+  t.notOk(b.neighbours.cannotDialUs(a.peer.id), 'it has dialled us');
+  t.notOk(a.neighbours.cannotDialUs(b.peer.id), 'it had no need to try');
+  a.neighbours.connectInTurn(c.peer);
+  await run(100);
+  t.ok(a.neighbours.cannotDialUs(c.peer.id));
+});
+
+t.test('who asks to be connected to is, whatever machine it has named in its hello', async (t) => {
+  const { run, side } = setup();
+  const [a, b] = [await side('a', 1, false, 'elsewhere'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  a.neighbours.get(b.peer.id)?.send({ type: 'reverse' });
+  await run(100);
+  t.same(b.backs, ['a']);
 });

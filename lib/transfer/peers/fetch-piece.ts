@@ -70,7 +70,9 @@ export async function fetchPiece(
       metrics.reversedConnections.inc({ outcome: 'asked' });
       neighbour.send({ type: 'reverse' });
     };
-    const reverse = { peer: id, fingerprint: neighbour.fingerprint, ask };
+    const way = { peer: id, fingerprint: neighbour.fingerprint, ask };
+    // A supernode that is slow is busy: to connect to all who wait would cost it more than to answer them.
+    const reverse = role === 'node' ? way : undefined;
     const progress = onProgress === undefined ? {} : { onProgress };
     let arrivedMs: number | undefined;
     let matches = false;
@@ -90,8 +92,8 @@ export async function fetchPiece(
       return 'corrupt';
     }
     const source = role === 'supernode' ? 'supernode' : 'peer';
-    const way = { from: id, askedMs, arrivedMs };
-    await sink.accept(blob, { ...proof, index: piece }, buffer, source, way, onStored);
+    const given = { from: id, askedMs, arrivedMs };
+    await sink.accept(blob, { ...proof, index: piece }, buffer, source, given, onStored);
     if (zone !== self().zone) metrics.borderBytes.inc({ from: zone }, length);
     return 'received';
   } finally {

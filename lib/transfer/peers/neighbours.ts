@@ -105,10 +105,9 @@ export class Neighbours {
 
   /** Dials a peer that cannot dial us. */
   connectInTurn(peer: PeerInfo): void {
-    // Its own dial may have come first.
-    if (this.#connections.get(peer.id)?.dialer === peer.id) return;
+    // Its dial, or ours, came first; or it has not tried, and a tracker sees to it in advance.
+    if (this.#connections.has(peer.id)) return;
     this.#reversals.noteUndialled(peer.id);
-    this.#count();
     this.connect(peer, true);
   }
 
@@ -209,7 +208,7 @@ export class Neighbours {
             // A link that lost against a second one to the same peer may still deliver what was under way.
             const { neighbour } = connection;
             if (this.#connections.get(neighbour.peer.id) !== connection) return;
-            if (message.type === 'reverse') this.#askedBack(neighbour.peer);
+            if (message.type === 'reverse') this.#askedBack(neighbour.peer, link.remoteHost);
             else this.#events.message(neighbour, message);
             return;
           }
@@ -282,8 +281,9 @@ export class Neighbours {
     return connection;
   }
 
-  #askedBack(peer: PeerInfo): void {
-    this.#reversals.asked(peer);
+  /** It is connected to where its link leads: in its hello it could name any machine. */
+  #askedBack(peer: PeerInfo, remoteHost: string): void {
+    this.#reversals.asked({ ...peer, host: remoteHost || peer.host });
     this.#count();
   }
 

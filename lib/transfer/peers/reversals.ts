@@ -10,7 +10,7 @@ import type { ReverseDialer } from '../seams.ts';
 const MAX_OPENING = 64;
 const MAX_OPENING_PER_PEER = 16;
 const CONNECT_TIMEOUT_MS = 3000;
-/** After one that failed a peer asks in vain for so long: it says itself where it is, and could name any machine. */
+/** After one that failed a peer asks in vain for so long: it could name any port. */
 const ASK_AGAIN_AFTER_MS = 2000;
 /** Peers that said that they cannot dial us; the one heard longest ago is forgotten first. */
 const MAX_REMEMBERED = 1024;
