@@ -67,7 +67,7 @@ function* waysToRead(
     if (signed !== undefined) {
       yield () => askStorage(registry, { kind, method: 'GET', headers, url: signed }, signal);
     }
-    if (!hasCredentials(registry)) return;
+    if (!hasCredentials(registry) && registry.shownAsOurs.get(authorization) === undefined) return;
   }
   yield () => askAsOurselves(registry, { ...request, headers: { ...headers } }, signal);
 }

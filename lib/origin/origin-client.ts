@@ -53,7 +53,8 @@ export interface OriginClient {
     options: { readonly signal: AbortSignal },
   ): Promise<boolean>;
   /**
-   * The Authorization that answers the registry's challenge on our own account, for a blob that we ourselves want; undefined
+   * The Authorization that answers the registry's challenge on our own account, for a blob that we ourselves want: without
+   * credentials the token that some registries give to anybody, as container clients show it. Undefined
    * where the registry wants none, and under `trust: node`, where every member reads with its own. A secret.
    * @throws as {@link request}
    */

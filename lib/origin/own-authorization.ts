@@ -3,7 +3,7 @@ import { discard } from './exchange.ts';
 import { isFileLocator } from './file.ts';
 import { type BlobRead, isWorthRetrying, type OriginClient } from './origin-client.ts';
 import { askPatiently } from './patience.ts';
-import { askAsOurselves, hasCredentials, type Registry } from './registry.ts';
+import { askAsOurselves, type Registry } from './registry.ts';
 
 /** A registry that wanted nothing to be shown in a repository is not asked again for so long. */
 const GIVES_UNASKED_MS = 5 * 60_000;
@@ -13,10 +13,20 @@ type Blob = Pick<BlobRead, 'digest' | 'origin'>;
 /** What we show the registry for reads on our own account. Contract: `OriginClient.ownAuthorization`. */
 export async function ownAuthorization(
   registry: Registry,
+  blob: Blob,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const ours = await askForOurs(registry, blob, signal);
+  if (ours !== undefined) registry.shownAsOurs.set(ours, true);
+  return ours;
+}
+
+async function askForOurs(
+  registry: Registry,
   { digest, origin: { repository, traceparent } }: Blob,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  if (registry.trust === 'node' || !hasCredentials(registry) || isFileLocator(repository)) return undefined;
+  if (registry.trust === 'node' || isFileLocator(repository)) return undefined;
   const known = (): string | undefined =>
     registry.endpoints.find(({ credentials }) => credentials.known(repository));
   const before = known();

@@ -31,6 +31,8 @@ export interface Registry {
   readonly redirects: SignedRedirects;
   /** Repositories that gave us something without asking who we are -> until when that is believed. */
   readonly givesUnasked: BoundedMap<number>;
+  /** Authorizations that `OriginClient.ownAuthorization` gave: a read that was begun with one goes on on our own account. */
+  readonly shownAsOurs: BoundedMap<true>;
   /** To the hosts that the registry redirects to, without any Authorization. */
   readonly storage: HttpExchange;
   readonly clock: Clock;

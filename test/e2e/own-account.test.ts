@@ -6,35 +6,54 @@ import { layerBytes, PRIVATE, pushPrivate, startPrivateStage } from '../helpers/
 import { NAMESPACE } from '../helpers/stage.ts';
 
 const MIB = 1024 * 1024;
+const skip = skipReason({ programs: ['docker-registry', 'openssl'] });
 const DFGET = join(import.meta.dirname, '..', '..', 'bin', 'dfget');
 
-t.test(
-  'a private image on the own account of each node: the registry sends it once',
-  { skip: skipReason({ programs: ['docker-registry', 'openssl'] }) },
-  async (t) => {
-    const stage = await startPrivateStage({ trust: 'caller', registryRate: 100 * MIB });
-    t.teardown(() => stage[Symbol.asyncDispose]());
-    const sockets = stage.cluster.daemons.map(({ ready }) => ready.socket);
-    const dfget = (socket: string | undefined, ...words: readonly string[]) =>
-      run(DFGET, [...words, '--socket', socket ?? '']);
+const dfget = (socket: string | undefined, ...words: readonly string[]) =>
+  run(DFGET, [...words, '--socket', socket ?? '']);
 
-    const pulled = await pushPrivate(stage, { tag: 'pulled', totalBytes: 6 * MIB });
-    for (const socket of sockets) {
-      const { code, output } = await dfget(socket, 'pull', `${NAMESPACE}/${PRIVATE}:pulled`);
+t.test('a private image on the own account of each node: the registry sends it once', { skip }, async (t) => {
+  const stage = await startPrivateStage({ trust: 'caller', registryRate: 100 * MIB });
+  t.teardown(() => stage[Symbol.asyncDispose]());
+  const sockets = stage.cluster.daemons.map(({ ready }) => ready.socket);
+
+  const pulled = await pushPrivate(stage, { tag: 'pulled', totalBytes: 6 * MIB });
+  for (const socket of sockets) {
+    const { code, output } = await dfget(socket, 'pull', `${NAMESPACE}/${PRIVATE}:pulled`);
+    t.equal(code, 0, output);
+  }
+  const size = pulled.layers.reduce((sum, layer) => sum + layer.size, 0);
+  t.equal(layerBytes(stage, pulled), size, 'dfget pull on each of them');
+  const { stdout } = await dfget(sockets[1], 'explain', `${NAMESPACE}/${PRIVATE}:pulled`);
+  t.notMatch(stdout, 'registry read by this node', 'the second one had it from the swarm');
+
+  const preheated = await pushPrivate(stage, { tag: 'preheated', totalBytes: 6 * MIB });
+  const name = `${NAMESPACE}/${PRIVATE}:preheated`;
+  const { code, output } = await dfget(sockets[0], 'preheat', name, '--nodes', 'all');
+  t.equal(code, 0, output);
+  t.equal(layerBytes(stage, preheated), size, 'dfget preheat to all of them');
+
+  const accounts = new Set(stage.tokens.seen.map(({ account }) => account));
+  t.same([...accounts], ['node'], 'all tokens are of the account of the cluster');
+});
+
+t.test(
+  'a public image of a registry that wants a token of anybody: it is sent once too',
+  { skip },
+  async (t) => {
+    const stage = await startPrivateStage({
+      ...{ trust: 'caller', registryRate: 100 * MIB },
+      everybodyPulls: true,
+    });
+    t.teardown(() => stage[Symbol.asyncDispose]());
+    const image = await pushPrivate(stage, { tag: 'public', totalBytes: 6 * MIB });
+    for (const { ready } of stage.cluster.daemons) {
+      const { code, output } = await dfget(ready.socket, 'pull', `${NAMESPACE}/${PRIVATE}:public`);
       t.equal(code, 0, output);
     }
-    const size = pulled.layers.reduce((sum, layer) => sum + layer.size, 0);
-    t.equal(layerBytes(stage, pulled), size, 'dfget pull on each of them');
-    const { stdout } = await dfget(sockets[1], 'explain', `${NAMESPACE}/${PRIVATE}:pulled`);
-    t.notMatch(stdout, 'registry read by this node', 'the second one had it from the swarm');
-
-    const preheated = await pushPrivate(stage, { tag: 'preheated', totalBytes: 6 * MIB });
-    const name = `${NAMESPACE}/${PRIVATE}:preheated`;
-    const { code, output } = await dfget(sockets[0], 'preheat', name, '--nodes', 'all');
-    t.equal(code, 0, output);
-    t.equal(layerBytes(stage, preheated), size, 'dfget preheat to all of them');
-
-    const accounts = new Set(stage.tokens.seen.map(({ account }) => account));
-    t.same([...accounts], ['node'], 'all tokens are of the account of the cluster');
+    t.equal(
+      layerBytes(stage, image),
+      image.layers.reduce((sum, layer) => sum + layer.size, 0),
+    );
   },
 );

@@ -30,8 +30,10 @@ export async function startPrivateStage(options: {
   readonly trust: 'caller' | 'node';
   /** Cap on what the registry sends to the cluster, bytes per second. */
   readonly registryRate: number;
+  /** Nobody needs an account to pull, and the cluster has none: the token service gives anybody a token. */
+  readonly everybodyPulls?: boolean;
 }): Promise<PrivateStage> {
-  const { registryRate, trust } = options;
+  const { everybodyPulls = false, registryRate, trust } = options;
   const cleanup = new AsyncDisposableStack();
   try {
     const folder = cleanup.use(await tempFolder('private')).path;
@@ -41,6 +43,7 @@ export async function startPrivateStage(options: {
       node: { password: 'node-secret', rights: { [PRIVATE]: ['pull'] } },
       alice: { password: 'alice-secret', rights: { [PRIVATE]: ['pull'] } },
       mallory: { password: 'mallory-secret', rights: {} },
+      ...(everybodyPulls ? { '': { password: '', rights: { [PRIVATE]: ['pull'] } } } : {}),
     });
     cleanup.defer(() => tokens.close());
     const authorization = `Bearer ${tokens.issue('pusher', `repository:${PRIVATE}:pull,push`)}`;
@@ -57,7 +60,7 @@ export async function startPrivateStage(options: {
     });
     cleanup.defer(() => shaper.close());
     const config = join(folder, 'config.yaml');
-    const account = { username: 'node', password: 'node-secret', trust };
+    const account = everybodyPulls ? { trust } : { username: 'node', password: 'node-secret', trust };
     const upstream = { name: NAMESPACE, url: `http://${shaper.address}`, ...account };
     await writeFile(config, JSON.stringify({ upstream: [upstream] }));
     const cluster = await startCluster({

@@ -37,7 +37,7 @@ export interface RegistryDeps {
 /** An address that has others behind it is given up sooner, so that they too can answer in time. */
 const REPLICA_LIMITS: Partial<HttpTimeouts> = { connectTimeoutMs: 1_500, headersTimeoutMs: 3_000 };
 
-/** Repositories remembered. */
+/** Repositories of which something is remembered. */
 const MAX_REPOSITORIES = 1_000;
 
 /**
@@ -92,6 +92,7 @@ export function openRegistry(
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),
     givesUnasked: new BoundedMap(MAX_REPOSITORIES),
+    shownAsOurs: new BoundedMap(MAX_REPOSITORIES),
     storage: exchange,
     clock,
     rng,

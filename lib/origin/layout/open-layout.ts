@@ -71,6 +71,7 @@ export function openLayouts(deps: LayoutDeps, upstream: Upstream, timeouts: Layo
     newest: new NewestAuthorization(),
     redirects: new SignedRedirects(clock),
     givesUnasked: new BoundedMap(1),
+    shownAsOurs: new BoundedMap(1),
     storage: () => Promise.reject(new DamselflyError('INTERNAL', 'a layout redirects nobody')),
     clock,
     rng,
