@@ -95,8 +95,9 @@ async function asOwner<T>(folder: string, act: () => Promise<T>): Promise<T> {
 }
 
 function describe({ blobs, bytes, dropped, dryRun, folder, from, to }: MigrationReport): string {
-  if (from === to) return `${folder}: is of layout ${to}: nothing to do\n`;
+  if (from === to && blobs + dropped === 0) return `${folder}: is of layout ${to}: nothing to do\n`;
   const lost = dropped === 0 ? '' : `, ${dropped} ${dryRun ? 'would be' : 'were'} dropped`;
   const what = `${blobs} blobs with ${formatBytes(bytes)}${lost}`;
-  return `${folder}: ${dryRun ? 'would go' : 'went'} from layout ${from} to ${to}: ${what}\n`;
+  const way = from === to ? `all the way to layout ${to}` : `from layout ${from} to ${to}`;
+  return `${folder}: ${dryRun ? 'would go' : 'went'} ${way}: ${what}\n`;
 }

@@ -160,7 +160,9 @@ export class ApiServer {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { prefix } = this;
-    if (request.url?.startsWith(prefix) !== true) return refuse(response, 404, 'NotFound', 'not under this path');
+    if (request.url?.startsWith(prefix) !== true) {
+      return refuse(response, 404, 'NotFound', 'not under this path');
+    }
     const url = new URL(request.url.slice(prefix.length), this.url);
     const [, namespace, kind] = PATH.exec(url.pathname) ?? [];
     if (request.headers.authorization !== `Bearer ${this.token}`) {

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { run } from '../../bench/fixtures/child.ts';
 import { loadConfig } from '../../lib/config/load.ts';
 import { silentLog } from '../../lib/observe/log.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { createSystemClock } from '../../lib/runtime/system-clock.ts';
 import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
@@ -175,6 +176,39 @@ t.test('without rights, or without a server, it says so and tries again', async 
       ),
     { code: 'CONFIG_INVALID', message: /--kubernetes-api/ },
   );
+});
+
+t.test('a cluster that wants a lot leaves room for the jobs of others', async (t) => {
+  const api = await ApiServer.start(t);
+  const names = Array.from({ length: 120 }, (_, at) => image(`web-${at}:1`));
+  names.forEach((name, at) => {
+    api.put(`web-${at}`, { images: [name], annotations: YES });
+  });
+  const clock = new FakeClock();
+  const made: string[] = [];
+  let [looked, over] = [0, 0];
+  const watch = watchKubernetes(
+    {
+      ...{ log: silentLog(), clock, rng: createRng(1), metrics: createTrackerMetrics({ defaults: false }) },
+      jobs: {
+        get openCount() {
+          return made.length - over;
+        },
+        succeeded: () => void looked++,
+        create: async ({ image: name }) => void made.push(name) as never,
+      },
+    },
+    { namespaces: [], api: api.url, account: api.account },
+  );
+  t.teardown(() => watch.close());
+  await until(() => looked === 101, 'it has looked at one more');
+  t.equal(made.length, 100);
+  over = 50;
+  await until(() => {
+    clock.advanceToNext(clock.now() + 30_000);
+    return made.length === 120;
+  }, 'the rest, as jobs end');
+  t.same([...made].sort(), [...names].sort());
 });
 
 t.test(

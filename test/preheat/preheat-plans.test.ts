@@ -121,6 +121,25 @@ t.test('a plan outlives a kill while its job is at work', async (t) => {
   t.match(second.plans.get(number), { state: 'succeeded' });
 });
 
+t.test('a job whose plan does not run ends with the kill that it outlived', async (t) => {
+  const records = createMemoryKeyValue();
+  const { jobs, plans, pass } = await open(records);
+  jobs.joined({ id: id(1), role: 'node', host: 'node', port: 1, zone: '' }, () => {});
+  const { id: number } = await plans.create({ images: [IMAGE], stages: [{ nodes: 'all' }] });
+  await pass(1_000);
+  const { job = 0 } = plans.get(number) ?? {};
+  t.match(jobs.get(job), { state: 'running' });
+  await plans.change(number, 'stop');
+  // That the job is canceled is not on record yet.
+  const next = await open(records.crash(0));
+  t.match(next.plans.get(number), { state: 'stopped' });
+  t.match(next.jobs.get(job), { state: 'canceled' });
+
+  await jobs.createForPlan({ image: IMAGE }, '77/1/1', [id(1)]);
+  const last = await open(records.crash(0));
+  t.match(last.jobs.list(1), [{ nodes: 'plan=77/1/1', state: 'canceled' }], 'its plan is not on record');
+});
+
 t.test('a plan that was stopped stays so, whatever happens to its tracker then', async (t) => {
   const records = createMemoryKeyValue();
   const { join, pass, plans } = await open(records);

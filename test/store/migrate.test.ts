@@ -167,6 +167,26 @@ t.test('a migration that is cut off anywhere goes on when it is run again', asyn
   }
 });
 
+t.test('a migration that is cut off in the middle can be taken back', async (t) => {
+  const folder = '/store';
+  const disk = createMemoryDisk();
+  const records = Object.assign(createMemoryKeyValue(), { close: async () => {} });
+  await records.batch(
+    Object.entries(RECORDS).map(([key, hex]) => ({ type: 'put', key, value: Buffer.from(hex, 'hex') })),
+  );
+  const deps = { disk, folder, openRecords: async () => records };
+  const versions = async () =>
+    await Promise.all([WHOLE, PARTIAL].map(async ({ digest }) => (await records.get(`blob/${digest}`))?.[0]));
+  await disk.makeFolder(folder);
+  await disk.writeText(`${folder}/version`, '2\n');
+  t.match(await migrateFolder(deps, 2, { dryRun: true }), { from: 2, to: 2, blobs: 2, dropped: 0 });
+  t.same(await versions(), [1, 1]);
+  t.match(await migrateFolder(deps, 2, { dryRun: false }), { from: 2, to: 2, blobs: 2, dropped: 0 });
+  t.same(await versions(), [2, 2]);
+  t.match(await migrateFolder(deps, 2, { dryRun: false }), { blobs: 0, dropped: 0 });
+  t.equal(await disk.readText(`${folder}/version`), '2\n');
+});
+
 t.test('what the older layout has no place for is told, and dropped', async (t) => {
   const folder = t.testdir();
   const store = await open(folder);

@@ -15,6 +15,8 @@ export const WATCHED_KINDS = ['deployments', 'daemonsets', 'statefulsets'] as co
 const STILL_THERE_MS = 24 * 3_600_000;
 /** Images that wait for a job; a cluster that wants more at once is told. */
 const MAX_WAITING = 10_000;
+/** While so many jobs are not over no more are made of workloads: people, webhooks and plans need room too. */
+const MOST_OPEN = 100;
 /** When the tracker has too many jobs, it is asked again. */
 const RETRY_MS = 30_000;
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -37,7 +39,7 @@ export interface KubernetesDeps {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly metrics: Pick<TrackerMetrics, 'kubernetesLists' | 'preheatEvents'>;
-  readonly jobs: Pick<PreheatJobs, 'create' | 'succeeded'>;
+  readonly jobs: Pick<PreheatJobs, 'create' | 'succeeded' | 'openCount'>;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -136,6 +138,7 @@ async function isTaken({ jobs, log, metrics }: KubernetesDeps, wish: WantedImage
       preheatEvents.inc({ outcome: 'ignored' });
       return true;
     }
+    if (jobs.openCount >= MOST_OPEN) return false;
     await jobs.create(wish);
     preheatEvents.inc({ outcome: 'job' });
     return true;

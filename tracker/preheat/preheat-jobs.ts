@@ -107,6 +107,11 @@ export class PreheatJobs {
     return this.#core.choose(nodes, key);
   }
 
+  /** Jobs that are not over. */
+  get openCount(): number {
+    return this.#core.jobs.openCount;
+  }
+
   /** Numbers that jobs share with staged rollouts. */
   get numbers(): Pick<JobList, 'nextId' | 'reserve'> {
     return this.#core.jobs;

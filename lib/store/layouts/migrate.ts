@@ -29,7 +29,8 @@ export interface MigrationReport {
 
 /**
  * Brings the records of a data directory to another layout, forward or back; files stay as they are. One blob after the
- * other, each at once or not at all: a migration that is interrupted goes on when it is run again.
+ * other, each at once or not at all: a migration that is interrupted goes on when it is run again, or goes
+ * back when its folder is brought to the layout that it still says it has.
  * @throws STORE_VERSION when the folder, or `to`, is of a layout that this version does not know; STORE_*
  */
 export async function migrateFolder(
@@ -41,20 +42,19 @@ export async function migrateFolder(
   if (from === undefined) {
     throw new DamselflyError('STORE_VERSION', `${folder} is no data directory`, { folder });
   }
-  const [source, target] = [LAYOUTS.get(from), LAYOUTS.get(to)];
-  if (source === undefined || target === undefined) {
+  const target = LAYOUTS.get(to);
+  if (!LAYOUTS.has(from) || target === undefined) {
     throw new DamselflyError(
       'STORE_VERSION',
       `${folder}: cannot go from layout ${from} to layout ${to}; this version of Damselfly knows ${[...LAYOUTS.keys()].join(', ')}`,
       { folder, found: from, expected: to },
     );
   }
-  if (from === to) return { folder, from, to, blobs: 0, bytes: 0, dropped: 0, dryRun };
   const keyValue = await openRecords();
   try {
-    const counted = await rewrite(keyValue, source, target, dryRun);
-    // Last: until then it is of the layout that it was.
-    if (!dryRun) await writeLayout(disk, folder, to);
+    const counted = await rewrite(keyValue, target, dryRun);
+    // Last: until then it is of the layout that it was, also when some of its records are not any more.
+    if (!dryRun && from !== to) await writeLayout(disk, folder, to);
     return { folder, from, to, ...counted, dryRun };
   } finally {
     await keyValue.close();
@@ -63,15 +63,15 @@ export async function migrateFolder(
 
 async function rewrite(
   keyValue: KeyValue,
-  source: Layout,
   target: Layout,
   dryRun: boolean,
 ): Promise<Pick<MigrationReport, 'blobs' | 'bytes' | 'dropped'>> {
+  const sources = [...LAYOUTS.values()].filter((layout) => layout !== target);
   let [blobs, bytes, dropped] = [0, 0, 0];
   for await (const records of blobsOf(keyValue)) {
     // A run that was interrupted has left some in the target's layout already.
     if (target.decode(records) !== undefined) continue;
-    const blob = source.decode(records);
+    const [blob] = sources.flatMap((layout) => layout.decode(records) ?? []);
     const written = blob === undefined ? undefined : target.encode(blob);
     if (blob === undefined || written === undefined) dropped++;
     else {

@@ -329,7 +329,10 @@ function tooManyFailed(plan: Plan): string | undefined {
   const failed = machines.filter((id) => failures.has(id));
   if (failed.length <= allowedFailures(plan.spec.mayFail, machines.length)) return undefined;
   const why = failures.get(failed[0] ?? '')?.message ?? '';
-  return `${failed.length} of ${machines.length} machines of the batch failed: ${why}`.slice(0, MAX_REASON_CHARS);
+  return `${failed.length} of ${machines.length} machines of the batch failed: ${why}`.slice(
+    0,
+    MAX_REASON_CHARS,
+  );
 }
 
 function reasonOf({ error }: Job): PreheatFailure {

@@ -59,6 +59,7 @@ export class PreheatPlans {
     jobs.onOver = (job) => plans.#decide((core, nowMs) => core.jobOver(job, nowMs));
     // Jobs may have ended, or been forgotten, without the plan's record saying so.
     for (const plan of known) plans.#rejoin(plan);
+    plans.#endJobsOfOthers();
     plans.#stopTicking = every(clock, TICK_MS, () => {
       if (plans.#core.busy) plans.#decide((core, nowMs) => core.tick(nowMs));
       if (plans.#unsaved.size > 0) void plans.#save().catch(() => {});
@@ -154,6 +155,16 @@ export class PreheatPlans {
     // One that is at work is told of when it is over.
     if (job === undefined) delete plan.job;
     else if (job.finishedAtMs !== undefined) this.#decide((core, nowMs) => core.jobOver(job, nowMs));
+  }
+
+  /** A kill may have come after a stop was on record, or before its plan was, with the job at work still. */
+  #endJobsOfOthers(): void {
+    const { jobs } = this.#deps;
+    for (const { finishedAtMs, id, nodes } of jobs.list(Number.MAX_SAFE_INTEGER)) {
+      const [, plan] = /^plan=(\d+)\//.exec(nodes) ?? [];
+      if (plan === undefined || finishedAtMs !== undefined) continue;
+      if (this.#core.get(Number(plan))?.state !== 'running') jobs.cancel(id);
+    }
   }
 
   async #answer(from: string, ask: number, question: PlanQuestion): Promise<void> {
