@@ -201,7 +201,7 @@ t.test('links beyond 128 over which nothing is shared are closed, the oldest fir
   t.equal(a.neighbours.closeUnused(), 0);
 });
 
-t.test('behind the address may be another one, to which there is a link already: that link stays', async (t) => {
+t.test('another one behind the address, which is linked already, keeps its link', async (t) => {
   const { run, side } = setup();
   const [a, b, c] = [await side('a', 1, true), await side('b', 1, true), await side('c', 1, true)];
   a.neighbours.connect(c.peer);
