@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../bench/fixtures/child.ts';
+import { proxyUrl } from '../../bench/fixtures/cluster.ts';
 import { skipReason } from '../helpers/clients/client.ts';
 import { layerBytes, PRIVATE, pushPrivate, startPrivateStage } from '../helpers/private-stage.ts';
 import { NAMESPACE } from '../helpers/stage.ts';
@@ -32,6 +34,22 @@ t.test('a private image on the own account of each node: the registry sends it o
   const { code, output } = await dfget(sockets[0], 'preheat', name, '--nodes', 'all');
   t.equal(code, 0, output);
   t.equal(layerBytes(stage, preheated), size, 'dfget preheat to all of them');
+
+  for (const daemon of stage.cluster.daemons) {
+    for (const { config, layers, manifest } of [pulled, preheated]) {
+      const paths = [config, ...layers].map(({ digest }) => `blobs/${digest}`);
+      for (const path of [...paths, `manifests/${manifest.digest}`]) {
+        const answer = await fetch(`${proxyUrl(daemon)}/v2/${PRIVATE}/${path}?ns=${NAMESPACE}`);
+        await answer.body?.cancel();
+        t.equal(answer.status, 401, `nobody reads it with the account of the node: ${path.slice(0, 20)}`);
+      }
+    }
+  }
+
+  const logs = await Promise.all(stage.cluster.members.map(({ logFile }) => readFile(logFile, 'utf8')));
+  const said = logs.join('\n');
+  t.match(said, '"level":"debug"');
+  for (const secret of ['node-secret', ...stage.tokens.issued]) t.notOk(said.includes(secret), 'in no log');
 
   const accounts = new Set(stage.tokens.seen.map(({ account }) => account));
   t.same([...accounts], ['node'], 'all tokens are of the account of the cluster');
