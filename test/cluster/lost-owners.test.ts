@@ -72,7 +72,7 @@ t.test(
     const pulls = Promise.all(cluster.nodes.map((node) => cluster.pull(node, digest, SIZE)));
     while (cluster.origin.ratio(digest) < 0.1) await cluster.run(5);
     // As in the DHT, where members that are busy take each other for gone: each is told of itself alone.
-    const { announce } = TrackerCore.prototype;
+    const announce: TrackerCore['announce'] = Reflect.get(TrackerCore.prototype, 'announce');
     t.intercept(TrackerCore.prototype, 'announce', {
       value(this: TrackerCore, ...told: Parameters<typeof announce>) {
         const peers = announce.apply(this, told);
