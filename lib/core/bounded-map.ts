@@ -23,6 +23,11 @@ export class BoundedMap<T> {
   }
 
   /** From the one set longest ago. */
+  keys(): IterableIterator<string> {
+    return this.#entries.keys();
+  }
+
+  /** From the one set longest ago. */
   values(): IterableIterator<T> {
     return this.#entries.values();
   }

@@ -106,9 +106,12 @@ export class HeldPieces {
     return chunks;
   }
 
-  /** Chunks that could not be recorded after all. */
+  /** Chunks that could not be recorded after all. They may have new marks. */
   giveBack(chunks: readonly number[]): void {
-    for (const chunk of chunks) this.#dirty.add(chunk);
+    for (const chunk of chunks) {
+      this.#dirty.add(chunk);
+      this.#urgent.add(chunk);
+    }
   }
 
   encode(chunk: number): Uint8Array {

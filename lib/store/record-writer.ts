@@ -95,6 +95,8 @@ export function createRecordWriter(deps: {
       for (const { blob, chunks } of taken) {
         blob.pieces?.giveBack(chunks);
         dirty.add(blob);
+        // A piece may wait for its mark, in the batch behind this one.
+        urgent.add(blob);
       }
       throw error;
     }

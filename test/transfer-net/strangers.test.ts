@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -115,6 +117,21 @@ t.test('who is no peer: no byte comes back, one line says why, and a metric coun
     t.match(log.lines.splice(0)[0], line, who);
     t.equal(await counted(), before + 1, `${who}: counted`);
   }
+});
+
+t.test('who says nothing is cut off before who is slow, and a member that is idle stays', async (t) => {
+  const { address } = await start(t);
+  const silent = connect(address);
+  const slow = connect(address, () => slow.write(Buffer.from([22])));
+  const keys = (await testMember(authority, 'node')).tls;
+  const member = connectTls({ ...keys, ...address, rejectUnauthorized: false });
+  for (const socket of [silent, slow, member]) t.teardown(() => socket.destroy());
+  for (const socket of [silent, slow]) socket.on('error', () => {});
+  await once(member, 'secureConnect');
+  silent.resume();
+  await within(once(silent, 'close'), 'the silent one');
+  t.equal(slow.destroyed, false);
+  t.equal(member.destroyed, false);
 });
 
 t.test('a node that does what it may not: no byte of a blob, one line, a count', async (t) => {

@@ -80,3 +80,15 @@ t.test('a peer cannot dial us from its asking until it dials', (t) => {
   t.notOk(reversals.cannotDialUs(peer(1).id));
   t.end();
 });
+
+t.test('those that cannot dial us are counted without a look at all the others', (t) => {
+  const { reversals } = setUp();
+  for (let n = 0; n < 2000; n++) reversals.noteUndialled(peer(n).id);
+  reversals.noteDialled(peer(1999).id);
+  const looked: string[] = [];
+  const linked = new Set([peer(1).id, peer(1997).id, peer(1998).id, peer(1999).id]);
+  const count = reversals.countUndialled((id) => looked.push(id) > 0 && linked.has(id));
+  t.equal(count, 2, 'the first is forgotten, the last has dialled us');
+  t.equal(looked.length, 1023);
+  t.end();
+});

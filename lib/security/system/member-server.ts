@@ -13,6 +13,8 @@ import { createSocketGuard } from './socket-guard.ts';
  * to a blob.
  */
 const HANDSHAKE_TIMEOUT_MS = 20_000;
+/** A member speaks first: whoever has sent nothing by then would only hold the place of one. */
+const SILENT_TIMEOUT_MS = 5000;
 
 export interface MemberServerDeps {
   readonly credentials: Credentials;
@@ -42,6 +44,14 @@ export function createMemberServer(
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
     const reason = handshakeRefusal(error, socket);
     if (reason !== undefined) refused(socket, reason);
+  });
+  server.on('connection', (socket: Socket) => {
+    socket.setTimeout(SILENT_TIMEOUT_MS, () => {
+      // What came while this process was busy has not been read yet.
+      setImmediate(() => {
+        if (socket.bytesRead === 0) socket.destroy();
+      });
+    });
   });
   server.on('secureConnection', (socket) => {
     const checked = credentials.check(shownCertificate(socket), roles);

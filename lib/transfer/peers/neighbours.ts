@@ -289,9 +289,8 @@ export class Neighbours {
 
   #count(): void {
     const { links, linksNotDialled } = this.#deps.metrics;
-    const ids = [...this.#connections.keys()];
-    links.set(ids.length);
-    linksNotDialled.set(ids.filter((id) => this.cannotDialUs(id)).length);
+    links.set(this.#connections.size);
+    linksNotDialled.set(this.#reversals.countUndialled((id) => this.#connections.has(id)));
   }
 
   #send(link: Link, message: PeerMessage): void {

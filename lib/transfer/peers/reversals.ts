@@ -52,6 +52,13 @@ export class Reversals {
     return this.#undialled.get(id) === true;
   }
 
+  /** How many of those that cannot dial us are such. Looks at no more than are remembered, however many links there are. */
+  countUndialled(isSuch: (id: string) => boolean): number {
+    let count = 0;
+    for (const id of this.#undialled.keys()) if (isSuch(id)) count++;
+    return count;
+  }
+
   /** A neighbour asks for a connection on which it asks us for pieces. */
   asked(peer: PeerInfo): void {
     this.noteUndialled(peer.id);

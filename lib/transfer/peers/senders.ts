@@ -2,6 +2,9 @@ import type { Digest } from '../../core/digest.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import { NO_TRACER, type Tracer } from '../../observe/spans.ts';
 
+/** Of one blob: whoever comes later is not told of. A reader that stays for days sees no end of them. */
+const MAX_SENDERS = 256;
+
 /** How one piece came from a neighbour, or did not; clock times of the process, milliseconds. */
 interface Sent {
   readonly askedMs: number;
@@ -30,6 +33,7 @@ export class Senders {
   /** @param traceparent of the pull that reads it now; of several, all count for the first one */
   note(peer: PeerInfo, { askedMs, bytes, untilMs }: Sent, traceparent: string): void {
     this.#traceparent ??= traceparent;
+    if (this.#byId.size >= MAX_SENDERS && !this.#byId.has(peer.id)) return;
     const none = { bytes: 0, pieces: 0, lost: 0, transferMs: 0, slowestMs: 0 };
     const sender = this.#byId.get(peer.id) ?? { peer, sinceMs: askedMs, untilMs, ...none };
     this.#byId.set(peer.id, sender);
