@@ -70,21 +70,24 @@ t.test('a member that others could not dial is had to dial them, also those who 
   t.ok(one.quiet, 'others are not told');
 });
 
-t.test('one member has others dial an address of its choice only so often, also when it comes back', async (t) => {
-  const { join } = await start(t);
-  const [many, victim] = [await join(peerNamed('many')), peerNamed('victim')];
-  const ids = Array<string>(50).fill(peerNamed('many').id);
-  for (let connections = 0; connections < 2; connections++) {
-    const caller = await join(victim);
-    caller.send({ type: 'unreached', ids });
-    caller.send({ type: 'heartbeat' });
-    await caller.next('heartbeat');
-  }
-  for (let i = 0; i < 64; i++) t.same((await many.next('dial')).peers, [victim]);
-  const other = await join(peerNamed('other'));
-  other.send({ type: 'unreached', ids: [peerNamed('many').id] });
-  t.same((await many.next('dial')).peers, [peerNamed('other')], 'nothing more of the first, all of others');
-});
+t.test(
+  'one member has others dial an address of its choice only so often, also when it comes back',
+  async (t) => {
+    const { join } = await start(t);
+    const [many, victim] = [await join(peerNamed('many')), peerNamed('victim')];
+    const ids = Array<string>(50).fill(peerNamed('many').id);
+    for (let connections = 0; connections < 2; connections++) {
+      const caller = await join(victim);
+      caller.send({ type: 'unreached', ids });
+      caller.send({ type: 'heartbeat' });
+      await caller.next('heartbeat');
+    }
+    for (let i = 0; i < 64; i++) t.same((await many.next('dial')).peers, [victim]);
+    const other = await join(peerNamed('other'));
+    other.send({ type: 'unreached', ids: [peerNamed('many').id] });
+    t.same((await many.next('dial')).peers, [peerNamed('other')], 'nothing more of the first, all of others');
+  },
+);
 
 t.test('what breaks the protocol ends that connection and no other', async (t) => {
   const { connect, join, url } = await start(t);
