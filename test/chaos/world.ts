@@ -4,6 +4,7 @@ import { makeAuthority } from '../../bench/fixtures/join-authority.ts';
 import { createNetwork, type Network, type NetworkNode } from '../../bench/fixtures/network.ts';
 import { tempFolder } from '../../bench/fixtures/temp-folder.ts';
 import { createRng, type Rng } from '../../lib/runtime/rng.ts';
+import { startAll } from '../helpers/start-all.ts';
 import type { Fault } from './fault.ts';
 import type { ImageLibrary } from './image-library.ts';
 import { Machine, type Role } from './machine.ts';
@@ -55,8 +56,6 @@ export interface World extends AsyncDisposable {
 export const UPSTREAM = 'registry.chaos';
 /** 1 Gbit/s: what is slow here is the way to the nodes. */
 const REGISTRY_BYTES_PER_SECOND = 125_000_000;
-/** Each start is about a second of CPU; all at once would time out on a small machine. */
-const STARTS_AT_ONCE = 4;
 
 /** @throws Error when a part does not come up; what was there until then is gone */
 export async function createWorld(options: {
@@ -136,14 +135,4 @@ function placeOf(network: Network, link: number): NetworkNode {
   const place = network.nodes[link];
   if (place === undefined) throw new Error('the network is too small');
   return place;
-}
-
-async function startAll(machines: readonly Machine[]): Promise<void> {
-  const left = [...machines];
-  const lane = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift()) await next.start();
-  };
-  const lanes = await Promise.allSettled(Array.from({ length: STARTS_AT_ONCE }, lane));
-  const failed = lanes.find((ended) => ended.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }

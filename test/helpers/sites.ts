@@ -11,6 +11,7 @@ import { Machine, type Role } from '../chaos/machine.ts';
 import { type RedisServer, startRedis } from './redis-server.ts';
 import { S3_CREDENTIALS } from './s3-server.ts';
 import { type SiteBorder, watchBorder } from './site-border.ts';
+import { startAll } from './start-all.ts';
 
 /** A zone with a tracker, a supernode, nodes and a replica of the registry, each a machine of its own. */
 export interface Site {
@@ -47,8 +48,6 @@ export const REPOSITORY = 'team/app';
 const UPSTREAM = 'registry.test';
 const REGISTRY_PORT = 5000;
 const S3_PORT = 9000;
-/** Each start is about a second of CPU; all at once would time out on a small machine. */
-const STARTS_AT_ONCE = 4;
 
 /** @throws Error when a part does not come up; what was there until then is gone */
 export async function startSites(options: SitesOptions): Promise<Sites> {
@@ -161,14 +160,4 @@ function startBucket({ namespace, peerHost }: NetworkNode, folder: string): Prom
     logFile: join(folder, 's3.log'),
     ready: jsonReady('s3'),
   });
-}
-
-async function startAll(machines: readonly Machine[]): Promise<void> {
-  const left = [...machines];
-  const lane = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift()) await next.start();
-  };
-  const lanes = await Promise.allSettled(Array.from({ length: STARTS_AT_ONCE }, lane));
-  const failed = lanes.find((ended) => ended.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }
