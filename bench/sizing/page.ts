@@ -39,11 +39,11 @@ export function sizingPage(
     ),
     [
       `- **supernodes**: the fewest of ${SUPERNODES.join(', ')} that come within 5 % of the fastest. Two are for safety; one more for each zone that should pull while it is cut off.`,
-      '- **trackers**: two for safety; one serves 50,000 nodes with two cores (`tracker-nodes` in [data-plane.md](data-plane.md)).',
+      '- **trackers**: two for safety; one serves 50,000 nodes with two cores, by what 15,000 cost (`tracker-nodes` in [data-plane.md](data-plane.md)).',
       '- **limit**: the physical limit of these links, from [simulation.md](simulation.md). With fast cards a node’s first thread, which checks every byte, is slower than its card: that is what the time goes by there.',
       '- **without Damselfly**: all bytes from the registry at its full rate, which it will hardly keep up.',
       '- **disk of a supernode**: this image twice. Take the images of a day instead when you know them.',
-      '- **CPU of a node**: seconds for this pull, sending and receiving, by `piece-cpu-vs-raw-tls` in [data-plane.md](data-plane.md).',
+      '- **CPU of a node**: seconds for this pull, sending and receiving, at 2.5 for a GB, the upper end of `piece-cpu-vs-raw-tls` in [data-plane.md](data-plane.md).',
     ].join('\n'),
   ];
   return `${parts.join('\n\n')}\n`;
