@@ -1,5 +1,11 @@
-/** A gift that nobody else has after so long, milliseconds, was not passed on. */
+/** A gift that nobody else has after so long, milliseconds, was not passed on, if it is not known how long that takes here. */
 const SPREAD_MS = 2000;
+/** Nor is it taken for that sooner, however fast others are. */
+const LEAST_SPREAD_MS = 200;
+// What RFC 6298 waits for before it sends again, and for the same reason: the mean, and four times how far off it is.
+const MEAN_SHARE = 1 / 8;
+const DEVIATION_SHARE = 1 / 4;
+const DEVIATIONS = 4;
 /** So many gifts that were not passed on, none in between that was, are no accident. */
 const ENOUGH = 3;
 /** For so long a peer is taken for one that passes nothing on; then it may have changed. */
@@ -33,6 +39,9 @@ export class GiftSpread {
   #blob: number[] = [];
   #piece: number[] = [];
   #at: number[] = [];
+  /** How long gifts took to be passed on, and how far from that they were, milliseconds. */
+  #meanMs: number | undefined;
+  #deviationMs = 0;
 
   addBlob(blob: number, pieces: number): void {
     this.#arrived[blob] = new Uint16Array(pieces);
@@ -77,7 +86,7 @@ export class GiftSpread {
     passing: (peer: number) => PassingOn | undefined,
     kept: (peer: number, blob: number, piece: number) => void,
   ): void {
-    const waitMs = Math.max(SPREAD_MS, SPREAD_MS * (patienceMs / 1000));
+    const waitMs = this.#waitMs(patienceMs);
     this.#keepOnly((gift) => {
       const peer = this.#peer[gift]!;
       const blob = this.#blob[gift]!;
@@ -88,7 +97,10 @@ export class GiftSpread {
       if (info === undefined) return false;
       if (holders > given) {
         // Of several who were given it any may have passed it on.
-        if (given === 1) info.kept = 0;
+        if (given === 1) {
+          info.kept = 0;
+          this.#learn(now - this.#at[gift]!);
+        }
         return false;
       }
       if (now - this.#at[gift]! < waitMs) return true;
@@ -99,6 +111,20 @@ export class GiftSpread {
       }
       return false;
     });
+  }
+
+  #waitMs(patienceMs: number): number {
+    const mostMs = Math.max(SPREAD_MS, SPREAD_MS * (patienceMs / 1000));
+    if (this.#meanMs === undefined) return mostMs;
+    const usualMs = this.#meanMs + DEVIATIONS * this.#deviationMs;
+    return Math.min(Math.max(usualMs, LEAST_SPREAD_MS), mostMs);
+  }
+
+  #learn(tookMs: number): void {
+    const offMs = this.#meanMs === undefined ? tookMs / 2 : Math.abs(tookMs - this.#meanMs);
+    this.#deviationMs =
+      this.#meanMs === undefined ? offMs : this.#deviationMs + (offMs - this.#deviationMs) * DEVIATION_SHARE;
+    this.#meanMs = this.#meanMs === undefined ? tookMs : this.#meanMs + (tookMs - this.#meanMs) * MEAN_SHARE;
   }
 
   #keepOnly(wanted: (gift: number) => boolean): void {

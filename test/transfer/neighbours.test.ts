@@ -131,7 +131,7 @@ t.test('a banned peer is cut off and not let in again', async (t) => {
   const [a, b] = [await side('a'), await side('b')];
   a.neighbours.connect(b.peer);
   await run(100);
-  a.neighbours.ban(b.peer.id, 'corrupt-piece');
+  a.neighbours.ban(b.peer.id, 'forged-proof');
   await run(100);
   t.equal(a.downs.length, 1);
   t.equal(b.neighbours.all().length, 0);
@@ -139,6 +139,27 @@ t.test('a banned peer is cut off and not let in again', async (t) => {
   a.neighbours.connect(b.peer);
   await run(3000);
   t.equal(a.neighbours.all().length, 0);
+});
+
+t.test('a peer that is distrusted stays linked, and is known again when it comes back', async (t) => {
+  const { network, run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  t.equal(a.neighbours.hasDistrusted, false);
+  t.equal(a.neighbours.distrust(b.peer.id, 'corrupt-piece'), a.neighbours.get(b.peer.id));
+  t.equal(a.neighbours.get(b.peer.id)?.distrusted, true);
+  t.equal(b.neighbours.get(a.peer.id)?.distrusted, false, 'the other takes from us');
+  t.equal(a.downs.length, 0, 'the link stays');
+  network.crash('b');
+  await run(100);
+  const again = await side('b');
+  again.neighbours.connect(a.peer);
+  await run(100);
+  t.equal(a.neighbours.get(b.peer.id)?.distrusted, true, 'over its new link too');
+  a.neighbours.ban(b.peer.id, 'forged-proof');
+  await run(100);
+  t.equal(a.neighbours.all().length, 0, 'who forges is not spoken to');
 });
 
 t.test('a peer that speaks another protocol, says nothing, or speaks before hello is let go', async (t) => {

@@ -123,8 +123,10 @@ export class Conversation {
         if (blob === undefined) return;
         host.decide((core, now) => {
           for (const proof of message.proofs) {
-            if (!blob.learn(proof, neighbour.peer)) continue;
-            blob.noteKnown(proof.index, now);
+            if (!neighbour.distrusted) {
+              if (!blob.learn(proof, neighbour.peer)) continue;
+              blob.noteKnown(proof.index, now);
+            }
             core.peerHas(neighbour.slot, blob.slot, proof.index, now);
           }
         });
