@@ -152,7 +152,7 @@ t.test('a peer that is distrusted stays linked, and is known again when it comes
   t.equal(b.neighbours.get(a.peer.id)?.distrusted, false, 'the other takes from us');
   t.equal(a.downs.length, 0, 'the link stays');
   network.crash('b');
-  await run(100);
+  network.heal('b');
   const again = await side('b');
   again.neighbours.connect(a.peer);
   await run(100);
