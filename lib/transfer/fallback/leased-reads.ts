@@ -34,6 +34,8 @@ export class LeasedReads {
   readonly #deps: LeasedReadsDeps;
   readonly #host: FallbackHost;
   readonly #plan: FallbackPlan;
+  /** Blobs of which the registry sends no parts. */
+  readonly #undivided = new WeakSet<SharedBlob>();
 
   constructor(deps: LeasedReadsDeps, host: FallbackHost, plan: FallbackPlan) {
     this.#deps = deps;
@@ -41,24 +43,29 @@ export class LeasedReads {
     this.#plan = plan;
   }
 
+  /** Whether the registry sends no parts of the blob: each read of some of it costs as much as one of all. */
+  isUndivided(blob: SharedBlob): boolean {
+    return this.#undivided.has(blob);
+  }
+
   /** Reads what the lease is for, then gives it back. @returns what the registry failed with, if it did */
   async read(reading: LeasedRead, ending: AbortSignal): Promise<unknown> {
-    const { blob, first, lease, mode, reason } = reading;
+    const { blob, lease, mode } = reading;
     const signal = AbortSignal.any([ending, lease.signal]);
     const before = blob.stored.have.count;
     const startedMs = this.#deps.clock.now();
     const aside = mode !== 'lease';
     let failed: unknown;
     try {
-      const next = (): FallbackRun | undefined => {
+      for (let goesOn = true; goesOn; ) {
         // The registry is gone when all of it turned out wrong, until the next reader brings it. What is not read must
         // not be reserved either.
-        const back = reason !== 'hedge' && blob.lastSupernodeMs > startedMs;
-        if (blob.origin === undefined || signal.aborted || back) return undefined;
-        return aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
-      };
-      for (let run = next(); run !== undefined; run = aside ? undefined : next()) {
-        await this.#readRun(reading, run, signal);
+        if (blob.origin === undefined || signal.aborted || isBack(reading, startedMs)) break;
+        const known = this.isUndivided(blob);
+        const run = this.#next(reading);
+        if (run === undefined) break;
+        await this.#readRun(reading, run, startedMs, signal);
+        goesOn = !aside || (mode === 'at-once' && this.isUndivided(blob) !== known);
       }
     } catch (error) {
       // Without its lease, or at the end of everything, a read that breaks off has not failed.
@@ -73,14 +80,35 @@ export class LeasedReads {
     return failed;
   }
 
-  async #readRun({ blob, lease, read }: LeasedRead, run: FallbackRun, signal: AbortSignal): Promise<void> {
+  #next({ blob, first, lease, mode, reason }: LeasedRead): FallbackRun | undefined {
+    const plan = this.#plan;
+    if (mode === 'aside') {
+      return this.isUndivided(blob) && isLate(blob) ? undefined : plan.window(blob, first);
+    }
+    if (this.isUndivided(blob)) {
+      return mode === 'lease' && lease.stripe !== 0 ? undefined : plan.rest(blob, mode === 'at-once');
+    }
+    if (mode === 'lease') return plan.nextRun(blob, lease.stripe);
+    return reason === 'no-capability' ? plan.ahead(blob) : plan.window(blob, first);
+  }
+
+  async #readRun(
+    reading: LeasedRead,
+    run: FallbackRun,
+    startedMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { blob, lease, mode, read } = reading;
     const { clock } = this.#deps;
     let movedMs = clock.now();
     const useless = new AbortController();
     // A registry may take its time, longest before the first byte: meanwhile the lease says that its holder lives.
     const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
       if (clock.now() - movedMs < QUIET_MS) lease.progressed();
-      if (isHeld(blob, run)) useless.abort(new DamselflyError('ABORTED', 'the swarm was faster'));
+      const long = mode === 'lease' && this.isUndivided(blob);
+      if (isHeld(blob, run) || isGranted(reading) || (long && isBack(reading, startedMs))) {
+        useless.abort(new DamselflyError('ABORTED', 'the swarm was faster'));
+      }
     });
     const progress = {
       moved: () => {
@@ -88,6 +116,11 @@ export class LeasedReads {
         lease.progressed();
       },
       obtained: (piece: number) => this.#host.obtained(blob, piece),
+      undivided: () => {
+        const news = !this.isUndivided(blob);
+        this.#undivided.add(blob);
+        return news && (mode !== 'aside' || isLate(blob));
+      },
     };
     try {
       const either = AbortSignal.any([signal, useless.signal]);
@@ -99,6 +132,21 @@ export class LeasedReads {
       for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
     }
   }
+}
+
+/** Of a registry that sends no parts whoever reads for all has the piece sooner than who begins to read past it. */
+function isLate({ cursor }: SharedBlob): boolean {
+  return cursor > 0;
+}
+
+/** Whether a supernode gives the blob again. */
+function isBack({ blob, reason }: LeasedRead, startedMs: number): boolean {
+  return reason !== 'hedge' && blob.lastSupernodeMs > startedMs;
+}
+
+/** Whether peers give us after all what none of them would. */
+function isGranted({ blob, reason }: LeasedRead): boolean {
+  return reason === 'no-capability' && blob.peerRight !== 'none';
 }
 
 /** Whether every piece of it has come from elsewhere. */

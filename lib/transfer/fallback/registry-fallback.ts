@@ -295,9 +295,11 @@ export class RegistryFallback {
     const stripes = this.#plan.stripes(blob, aside);
     if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
     if (mode === 'at-once') return unleased(stripes[0] ?? 0);
+    // Where there are no parts to share out, one reads for all.
+    const wished = this.#leased.isUndivided(blob) && !aside ? [0] : stripes;
     const nodes = this.#host.sharers(blob).filter(({ peer }) => peer.role === 'node');
     return await this.#leases.take(
-      { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes, aside },
+      { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes: wished, aside },
       {
         self: this.#host.selfId(),
         sharers: nodes.map(({ peer }) => peer.id),
