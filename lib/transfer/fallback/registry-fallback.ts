@@ -32,6 +32,8 @@ const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 250;
 /** Others of no use to us are changed no sooner than this again. */
 const STALLED_AGAIN_MS = 2000;
+/** After the registry could not be read, while peers give what is missing. */
+const LOST_WAY_MS = 2000;
 /** After a look that found nothing to read. */
 const LOOK_AGAIN_MS = 250;
 
@@ -272,6 +274,8 @@ export class RegistryFallback {
       // The read was found wrong meanwhile.
       if (hasCode(failed, 'ABORTED')) break;
       if (++attempt >= attemptsWorth(failed)) {
+        // It may be only our own way to the registry that is lost, and others bring what they read.
+        if (this.#host.swarmMovedMs(blob) > startedMs) return LOST_WAY_MS;
         blob.failure =
           failed instanceof DamselflyError ? failed : new DamselflyError('INTERNAL', describeError(failed));
         blob.changed();
