@@ -252,6 +252,21 @@ t.test('without a supernode what is not for anybody is read by each for itself',
   t.notOk(sourcesOf(cluster)['peer'], 'nobody gives what only the registry may');
 });
 
+t.test('who reads for itself asks for much at a time, also where the registry is far away', async (t) => {
+  const cluster = await start({ seed: 15, nodes: 2, supernodes: 0, originLatencyMs: 200 });
+  cluster.origin.open = false;
+  const size = 32 * MIB;
+  const digest = cluster.blob(size);
+  for (const node of cluster.nodes) {
+    const startedMs = cluster.clock.now();
+    t.equal(await cluster.until(cluster.pull(node, digest, size)), digest);
+    const tookMs = cluster.clock.now() - startedMs;
+    t.ok(tookMs < 6000, `after ${tookMs} ms`);
+  }
+  const { requests } = cluster.origin;
+  t.ok(requests <= 2 * 4, `${requests} requests`);
+});
+
 t.test('who held a blob before the supernode died gives it to those who came later', async (t) => {
   for (const open of [true, false]) {
     const cluster = await start({ seed: 9, nodes: 3, supernodes: 1 });
