@@ -3,8 +3,9 @@ import type { SettingsSources } from '../lib/command/process-command.ts';
 import { openS3 } from '../lib/objects/s3/s3-object-store.ts';
 import type { RunningProcess } from '../lib/runtime/system-process.ts';
 import type { EngineDeps } from '../lib/transfer/engine-deps.ts';
+import type { PeerHostDeps } from '../lib/transfer/host-parts.ts';
 import { liveHostSettings } from '../lib/transfer/live-host-settings.ts';
-import { openPeerHost, type PeerHost, type PeerHostDeps } from '../lib/transfer/peer-host.ts';
+import { openPeerHost, type PeerHost } from '../lib/transfer/peer-host.ts';
 import { SeedEngine } from '../lib/transfer/seed/seed-engine.ts';
 import type { SupernodeConfig } from './config.ts';
 

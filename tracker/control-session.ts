@@ -171,18 +171,18 @@ export class ControlSession implements MemberSession, Announcer {
         this.#set(settingsOf(message), this.#id);
         return;
       case 'unreached':
-        members.unreached(this.#id, message.ids);
+        members.dials.unreached(this.#id, message.ids);
         return;
       case 'lease':
       case 'renew': {
         const { ask } = message;
-        void members
-          .lease(this.#id, message)
+        void members.leases
+          .answer(this.#id, message)
           .then((answer) => this.sendText(encodeControl({ ...answer, ask })));
         return;
       }
       case 'release':
-        members.releaseLease(this.#id, message.token, message.read === true);
+        members.leases.release(this.#id, message.token, message.read === true);
         return;
       case 'report':
         members.reported(this.#id, message);

@@ -13,10 +13,10 @@ import {
   MAX_PEERS_PER_MESSAGE,
 } from '../lib/wire/control-messages.ts';
 import type { ReportMessage } from '../lib/wire/report-messages.ts';
-import { DialBudget } from './dial-budget.ts';
+import { DialOrders } from './dial-orders.ts';
+import { LeaseDesk, type LeaseDeskDeps } from './lease-desk.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import type { PeerStore, PeerStoreHost } from './peer-store/peer-store.ts';
-import { Undialled } from './undialled.ts';
 
 /**
  * How often a member speaks at least, when it has nothing to say. There are many nodes, and one that is gone costs a
@@ -39,11 +39,6 @@ export interface MemberSession {
   end(reason: string): void;
 }
 
-type LeaseQuestion = Extract<ControlMessage, { type: 'lease' | 'renew' }>;
-type LeaseReply =
-  | Omit<Extract<ControlMessage, { type: 'leased' }>, 'ask'>
-  | Omit<Extract<ControlMessage, { type: 'lease-refused' }>, 'ask'>;
-
 interface Member {
   readonly session: MemberSession;
   /** Last set of supernodes that it was told about. */
@@ -57,7 +52,7 @@ export interface MembersListener {
   reported(id: string, report: ReportMessage): void;
 }
 
-export interface MembersDeps {
+export interface MembersDeps extends Pick<LeaseDeskDeps, 'warrantFor'> {
   readonly log: Logger;
   readonly clock: Clock;
   readonly core: TrackerCore;
@@ -65,8 +60,6 @@ export interface MembersDeps {
   /** A member is gone, and no other connection of it has taken its place. */
   readonly onLeft?: ((id: string) => void) | undefined;
   readonly peerStore: PeerStore;
-  /** By which others believe what the member reads of a blob. Absent in a cluster without identities. */
-  readonly warrantFor?: ((member: string, digest: Digest) => readonly string[]) | undefined;
   /** Whether who has set these settings may. @default true, as in a cluster without identities */
   readonly obeys?: ((settings: ClusterSettings) => boolean) | undefined;
 }
@@ -76,6 +69,10 @@ const MOST_TOLD_MORE = 32;
 
 /** Who is connected: keeps the core informed of joins, leaves and silence, and members of new sets of supernodes. */
 export class Members implements PeerStoreHost {
+  /** Who may read from registries. */
+  readonly leases: LeaseDesk;
+  /** Who is to dial whom. */
+  readonly dials: DialOrders;
   readonly #deps: MembersDeps;
   readonly #members = new Map<string, Member>();
   /** Connections without a hello -> since when; the oldest first. */
@@ -86,12 +83,16 @@ export class Members implements PeerStoreHost {
   #toldEpoch = 0;
   #sweptAtMs: number;
   #settings: ClusterSettings | undefined;
-  readonly #undialled = new Undialled();
-  readonly #dialBudget = new DialBudget();
   #listener: MembersListener | undefined;
 
   constructor(deps: MembersDeps) {
     this.#deps = deps;
+    this.leases = new LeaseDesk(deps);
+    this.dials = new DialOrders(deps.clock, {
+      isConnected: (id) => this.isConnected(id),
+      member: (id) => deps.core.member(id),
+      sendTo: (id, text) => this.sendTo(id, text),
+    });
     this.#sweptAtMs = deps.clock.now();
     this.#cancelSweep = every(deps.clock, SWEEP_MS, () => this.#sweep());
     deps.peerStore.start(this);
@@ -149,60 +150,16 @@ export class Members implements PeerStoreHost {
     metrics.announces.inc({ transport: 'control' }, blobs.length);
     const found: BlobNeighbours[] = [];
     const owned = this.#hasOwners;
-    const undialled = new Set<string>();
     for (const blob of blobs) {
       const { digest } = blob;
       const all = core.announce(id, digest, blob, now);
       peerStore.announced(id, digest, blob.have);
       if (blob.have === 'all') continue;
       const peers = all.length > MAX_NEIGHBOURS_PER_BLOB ? all.slice(0, MAX_NEIGHBOURS_PER_BLOB) : all;
-      for (const peer of peers) if (this.#undialled.has(peer.id, now)) undialled.add(peer.id);
       found.push(owned ? { digest, peers, owned } : { digest, peers });
     }
-    for (const peer of undialled) this.#haveDialled(id, peer);
+    this.dials.named(id, found);
     return found;
-  }
-
-  /** The member cannot dial these: they dial it, as from now on whomever they are named to. */
-  unreached(id: string, ids: readonly string[]): void {
-    for (const peer of ids) {
-      if (!this.#members.has(peer)) continue;
-      if (!this.#haveDialled(id, peer)) return;
-      this.#undialled.note(peer, this.#deps.clock.now());
-    }
-  }
-
-  /** @returns false when enough are dialling the member */
-  #haveDialled(id: string, by: string): boolean {
-    const { clock, core } = this.#deps;
-    const peer = core.member(id);
-    const session = this.#members.get(by)?.session;
-    if (peer === undefined || session === undefined) return true;
-    const mayMore = this.#dialBudget.take(id, clock.now());
-    if (mayMore) session.sendText(encodeControl({ type: 'dial', peers: [peer] }));
-    return mayMore;
-  }
-
-  /** May the member read, or go on reading, what it asks for? */
-  async lease(id: string, message: LeaseQuestion): Promise<LeaseReply> {
-    const { metrics, peerStore, warrantFor } = this.#deps;
-    const answer =
-      message.type === 'renew'
-        ? await peerStore.renewLease(id, message.token)
-        : await peerStore.lease(id, { ...message, aside: message.aside === true });
-    if (answer.kind === 'granted') {
-      if (message.type === 'lease') metrics.leaseAnswers.inc({ answer: 'granted' });
-      const { stripe, token, ttlMs } = answer;
-      const warrant = message.type === 'lease' ? warrantFor?.(id, message.digest) : undefined;
-      return { type: 'leased', stripe, token, ttlMs, ...(warrant === undefined ? {} : { warrant }) };
-    }
-    const { holders, reason, retryMs } = answer;
-    metrics.leaseAnswers.inc({ answer: reason });
-    return { type: 'lease-refused', reason, retryMs, holders };
-  }
-
-  releaseLease(id: string, token: number, read: boolean): void {
-    this.#deps.peerStore.releaseLease(id, token, read);
   }
 
   /** Whether the member has announced the blob. */

@@ -5,7 +5,7 @@ import { DamselflyError } from '../../lib/core/errors.ts';
 import { descriptorOf } from '../../lib/core/listen-place.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { type RunningProcess, STOP_MS } from '../../lib/runtime/system-process.ts';
-import { createHostParts, type HostParts } from '../../lib/transfer/peer-host.ts';
+import { createHostParts, type HostParts } from '../../lib/transfer/host-parts.ts';
 import { stalePolicy } from '../../registry-proxy/last-known.ts';
 import {
   createRegistryProxy,

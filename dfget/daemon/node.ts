@@ -2,13 +2,9 @@ import { join, resolve } from 'node:path';
 import { DamselflyError } from '../../lib/core/errors.ts';
 import { createNodeDisk } from '../../lib/store/disk/node-disk.ts';
 import { Spool } from '../../lib/transfer/clients/spool.ts';
+import type { HostParts, PeerHostDeps } from '../../lib/transfer/host-parts.ts';
 import { PeerEngine } from '../../lib/transfer/peer-engine.ts';
-import {
-  type HostParts,
-  openPeerHost,
-  type PeerHost,
-  type PeerHostDeps,
-} from '../../lib/transfer/peer-host.ts';
+import { openPeerHost, type PeerHost } from '../../lib/transfer/peer-host.ts';
 import type { SignSettings } from '../cluster-changes.ts';
 import { shareOptions } from '../torrent/share-options.ts';
 import { Shares } from '../torrent/shares.ts';

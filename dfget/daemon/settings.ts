@@ -10,8 +10,8 @@ import {
 import { DamselflyError } from '../../lib/core/errors.ts';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import type { Logger } from '../../lib/observe/log.ts';
+import type { HostParts } from '../../lib/transfer/host-parts.ts';
 import { liveHostSettings } from '../../lib/transfer/live-host-settings.ts';
-import type { HostParts } from '../../lib/transfer/peer-host.ts';
 import { MAX_SETTINGS_RULES, MAX_SETTINGS_VALUES } from '../../lib/wire/control-messages.ts';
 import type { SettingsAnswer, SettingsChange } from '../local-protocol.ts';
 import type { ClusterState } from './cluster-state.ts';

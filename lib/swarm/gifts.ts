@@ -52,6 +52,17 @@ export class Gifts {
     return -1;
   }
 
+  /** The upload to the peer that began first, or -1. */
+  oldestUpload(peer: number): number {
+    let oldest = -1;
+    for (let gift = 0; gift < this.end; gift++) {
+      if (this.peer[gift] !== peer) continue;
+      if (this.state[gift] !== GiftState.sending && this.state[gift] !== GiftState.arrived) continue;
+      if (oldest < 0 || this.since[gift]! < this.since[oldest]!) oldest = gift;
+    }
+    return oldest;
+  }
+
   become(gift: number, state: GiftStateValue, now: number): void {
     this.state[gift] = state;
     this.since[gift] = now;

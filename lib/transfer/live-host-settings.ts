@@ -1,7 +1,8 @@
 import type { LiveTable } from '../command/live-settings.ts';
 import type { Logger } from '../observe/log.ts';
+import type { HostParts } from './host-parts.ts';
 import type { LimitSettings } from './limits.ts';
-import { type HostParts, limitSettings, type PeerHostConfig } from './peer-host.ts';
+import { limitSettings, type PeerHostConfig } from './peer-host-config.ts';
 
 export type LiveHostConfig = PeerHostConfig & { readonly logLevel: string };
 

@@ -1,40 +1,23 @@
-import { resolve } from 'node:path';
 import { loadAdminToken } from '../config/load-admin-token.ts';
-import { loadUpstreams } from '../config/load-upstreams.ts';
 import { loadZone } from '../config/load-zone.ts';
-import type { UpstreamConfig } from '../config/upstream.ts';
-import type { DataDir, Label, ListenAddress } from '../config/values.ts';
-import type { ZoneRule } from '../config/zone-rules.ts';
 import type { BlobRequest } from '../core/blob-source.ts';
 import { DamselflyError } from '../core/errors.ts';
 import type { Role } from '../core/node.ts';
 import { joinAddress, startAdminServer } from '../observe/admin-server.ts';
-import { createMetrics, type Metrics } from '../observe/metrics.ts';
-import { openTracer } from '../observe/otlp/open-tracer.ts';
-import type { Tracer } from '../observe/spans.ts';
 import type { Trace } from '../observe/trace.ts';
 import { TraceRing } from '../observe/trace-ring.ts';
-import { createOriginClient } from '../origin/http/http-origin-client.ts';
-import type { OriginClient } from '../origin/origin-client.ts';
-import { tellTrust } from '../origin/tell-trust.ts';
-import { loadNodeId } from '../runtime/system-identity.ts';
 import { lowerPriority } from '../runtime/system-priority.ts';
 import type { Credentials } from '../security/credentials.ts';
 import { Signatures } from '../security/signatures.ts';
-import type { BlobStoreOptions } from '../store/blob-store.ts';
-import { containerdBlobs, openBorrowedBlobs } from '../store/borrowed-blobs.ts';
 import { createNodeDisk } from '../store/disk/node-disk.ts';
-import { layerStores } from '../store/layered-store.ts';
-import { openVolumes } from '../store/node-blob-store.ts';
-import type { BlobStore } from '../store/store.ts';
-import { storeError } from '../store/store-error.ts';
-import { type BufferPool, createBufferPool } from './buffer-pool.ts';
+import { nodeId, openStore } from './data-dirs.ts';
 import type { EngineDeps } from './engine-deps.ts';
+import { createHostParts, type HostParts, type PeerHostDeps } from './host-parts.ts';
 import { createHttpPeerNetwork } from './http/http-peer-network.ts';
-import { type LimitSettings, Limits, limitsInForce } from './limits.ts';
+import type { Limits } from './limits.ts';
 import { addLimitsApi } from './limits-api.ts';
-import { type DiscoveryConfig, type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
-import { pacedOrigin } from './paced-origin.ts';
+import { type OpenedDiscovery, openDiscovery } from './open-discovery.ts';
+import type { PeerHostConfig } from './peer-host-config.ts';
 import { fetchOrdered } from './preheat/fetch-ordered.ts';
 import { PreheatWorker } from './preheat/preheat-worker.ts';
 import { Vouching } from './proofs/vouching.ts';
@@ -43,65 +26,6 @@ import { Grants } from './rights/grants.ts';
 import type { PeerServerHandlers } from './seams.ts';
 import type { SwarmStatus } from './swarm-status.ts';
 import { addTraceApi, type TraceApiDeps } from './trace-api.ts';
-
-/** Settings that a node daemon and a supernode have in common. */
-export interface PeerHostConfig extends DiscoveryConfig {
-  readonly peerListen: ListenAddress;
-  readonly adminListen: ListenAddress;
-  readonly adminTokenFile?: string | undefined;
-  readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
-  /** Of a collector of OpenTelemetry. */
-  readonly otlpEndpoint?: string | undefined;
-  readonly upstream: readonly UpstreamConfig[];
-  /** Paths of files with credentials for the upstreams. */
-  readonly authFile: readonly string[];
-  /** At least one; the first also keeps who we are. */
-  readonly dataDir: readonly DataDir[];
-  /** Bytes. */
-  readonly storeMax?: number | undefined;
-  /** Shares of the room above which blobs are removed, and down to which. */
-  readonly storeHigh: number;
-  readonly storeLow: number;
-  /** Milliseconds. */
-  readonly storeTtl?: number | undefined;
-  /** Root of a containerd whose blobs are shared from where they are. */
-  readonly containerdRoot?: string | undefined;
-  /** Bytes per second. */
-  readonly scrubRate: number;
-  /** Bytes. */
-  readonly bufferMemory: number;
-  /** Bytes per second; without them there is no limit, or the one of `background`. */
-  readonly uploadRate?: number | undefined;
-  readonly downloadRate?: number | undefined;
-  readonly registryRate?: number | undefined;
-  readonly borderRate?: number | undefined;
-  readonly maxConnections?: number | undefined;
-  /** Lowest scheduling priority, low limits. */
-  readonly background?: boolean | undefined;
-  readonly zone: string;
-  /** Where the zone stands, and how it follows from addresses, unless it was said. */
-  readonly zoneFile?: string | undefined;
-  readonly zoneCidr?: readonly ZoneRule[] | undefined;
-  /** By what trackers choose this machine, besides its zone. */
-  readonly label?: readonly Label[] | undefined;
-}
-
-/** What a process has whether or not its store is open: it outlives a handover of the rest. */
-export interface HostParts {
-  readonly origin: OriginClient;
-  readonly metrics: Metrics;
-  readonly limits: Limits;
-  readonly pool: BufferPool;
-  readonly tracer: Tracer;
-  /** What `/readyz` says of the upstreams' trust. */
-  readonly notes: readonly string[];
-  close(): Promise<void>;
-}
-
-export interface PeerHostDeps extends Pick<EngineDeps, 'clock' | 'rng' | 'log' | 'wallClockMs'> {
-  /** Who the process is: all its connections to others are mutual TLS. Without it they are plain. */
-  readonly credentials?: Credentials | undefined;
-}
 
 /** Blobs at a time, as many as container runtimes read. */
 const PREHEATED_BY_SUPERNODE = 3;
@@ -140,28 +64,6 @@ export interface PeerHost<E extends Engine> extends EngineDeps {
   /** `/readyz` says these too. */
   addNotes(notes: () => readonly string[]): void;
   close(): Promise<void>;
-}
-
-/** @throws CONFIG_INVALID */
-export async function createHostParts(
-  deps: PeerHostDeps,
-  config: PeerHostConfig,
-  role: Role,
-): Promise<HostParts> {
-  const { clock, log, rng } = deps;
-  const spans = { service: `damselfly-${role}`, endpoint: config.otlpEndpoint };
-  const tracer = await openTracer({ clock, log, env: process.env }, spans);
-  const upstreams = loadUpstreams(config.upstream, config.authFile, loadZone(config));
-  const metrics = createMetrics();
-  const limits = new Limits(clock, { background: config.background === true, ...limitSettings(config) });
-  const origin = pacedOrigin(createOriginClient({ upstreams, metrics, log, clock, rng, tracer }), limits);
-  const pool = createBufferPool({ budgetBytes: config.bufferMemory });
-  const notes = tellTrust(upstreams, metrics, log);
-  const close = async (): Promise<void> => {
-    await origin.close();
-    await tracer.close();
-  };
-  return { origin, metrics, limits, pool, tracer, notes, close };
 }
 
 /**
@@ -319,58 +221,4 @@ export async function openPeerHost<E extends Engine>(
     await close();
     throw error;
   }
-}
-
-/** The limits that the settings ask for. */
-export function limitSettings(config: PeerHostConfig): LimitSettings {
-  const { background, borderRate, downloadRate, maxConnections, registryRate, uploadRate } = config;
-  const given = Object.entries({ uploadRate, downloadRate, registryRate, borderRate, maxConnections });
-  const named = Object.fromEntries(
-    given.filter(([, value]) => value !== undefined),
-  ) as Partial<LimitSettings>;
-  return limitsInForce({ background: background === true, ...named });
-}
-
-/** @throws CONFIG_INVALID, STORE_* */
-async function openStore(deps: PeerHostDeps, config: PeerHostConfig): Promise<BlobStore> {
-  const { clock, log, rng, wallClockMs } = deps;
-  const { containerdRoot, dataDir } = config;
-  const own = await openVolumes({ clock, log, wallClockMs }, dataDir, storeOptions(config));
-  if (containerdRoot === undefined) return own;
-  try {
-    const folder = containerdBlobs(containerdRoot);
-    const borrowed = await openBorrowedBlobs({ disk: createNodeDisk(), clock, rng, log, folder });
-    log.info({ folder, blobs: borrowed.list().length }, "containerd's blobs are shared from where they are");
-    return layerStores(own, borrowed, log);
-  } catch (error) {
-    await own.close();
-    throw error;
-  }
-}
-
-/** @throws CONFIG_INVALID */
-function storeOptions(config: PeerHostConfig): BlobStoreOptions {
-  const { scrubRate, storeHigh: high, storeLow: low, storeMax: maxBytes, storeTtl: ttlMs } = config;
-  if (low > high) {
-    throw new DamselflyError('CONFIG_INVALID', '--store-low is above --store-high; it must not be');
-  }
-  const folders = config.dataDir.map(({ folder }) => resolve(folder));
-  const twice = folders.find((folder, index) => folders.indexOf(folder) < index);
-  if (twice !== undefined) {
-    throw new DamselflyError('CONFIG_INVALID', `--data-dir: ${twice} is given twice`);
-  }
-  return { maxBytes, high, low, ttlMs, scrubRate };
-}
-
-/** Kept in the first data directory that can keep it: a lost one may be the first. */
-async function nodeId(dataDirs: readonly DataDir[]): Promise<{ id: string; folder: string }> {
-  let failure: unknown;
-  for (const { folder } of dataDirs) {
-    try {
-      return { id: await loadNodeId(folder), folder };
-    } catch (error) {
-      failure ??= storeError(error, `keep the node id in ${folder}`, { folder });
-    }
-  }
-  throw failure;
 }

@@ -1,15 +1,14 @@
-import { type ClusterSettings, isNewer } from '../../lib/core/cluster-settings.ts';
+import type { ClusterSettings } from '../../lib/core/cluster-settings.ts';
 import type { Digest } from '../../lib/core/digest.ts';
 import { describeError } from '../../lib/core/errors.ts';
 import type { LeaseAnswer, LeaseWish } from '../../lib/core/lease.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import { type Clock, every } from '../../lib/runtime/clock.ts';
 import { type Rng, randomHex } from '../../lib/runtime/rng.ts';
-import { LEASE_TTL_MS } from '../../lib/swarm/lease-table.ts';
 import type { TrackerCore } from '../../lib/swarm/tracker-core.ts';
-import { encodeControl } from '../../lib/wire/control-codec.ts';
 import { MAX_PEERS_PER_MESSAGE } from '../../lib/wire/control-messages.ts';
 import type { TrackerMetrics } from '../metrics.ts';
+import { beat } from './beat.ts';
 import { OwnAddress } from './own-address.ts';
 import type { PeerStore, PeerStoreHost } from './peer-store.ts';
 import { connectRedis, type RedisConnection } from './redis-connection.ts';
@@ -17,8 +16,10 @@ import { RedisLeases } from './redis-leases.ts';
 import { RedisSweep } from './redis-sweep.ts';
 import { RemoteSharers } from './remote-sharers.ts';
 import { RemoteSupernodes } from './remote-supernodes.ts';
-import { decodeReport, encodeReport, type TrackerReport } from './shared-peer.ts';
-import { readSettings } from './shared-settings.ts';
+import { SharedLeases } from './shared-leases.ts';
+import type { TrackerReport } from './shared-peer.ts';
+import { SharedSettings } from './shared-settings.ts';
+import { WriteAnew } from './write-anew.ts';
 import { WriteBehind } from './write-behind.ts';
 
 const PREFIX = 'damselfly:';
@@ -26,19 +27,11 @@ const PREFIX = 'damselfly:';
 const FLUSH_MS = 50;
 /** Trackers tell one another that they live, and which supernodes are theirs. */
 const BEAT_MS = 1_000;
-/** A tracker that has not done so for this long counts as gone. */
-const SILENT_MS = 3_500;
-/** And then what it told is removed. */
-const FORGOTTEN_MS = 60_000;
 /** What other trackers told is still believed for so long after Redis has gone. */
 const BELIEVED_MS = 60_000;
 /** Blobs looked up in one go, and nodes asked for of each. */
 const LOOKS_AT_ONCE = 200;
 const SAMPLE = 64;
-/** Blobs written anew in each {@link FLUSH_MS}: many after Redis was gone, else so that each has its turn in time. */
-const ANEW_FAST = 200;
-const ANEW_SLOW = 2;
-const ANEW_EVERY_MS = 20 * 60_000;
 
 export interface RedisPeerStoreDeps {
   readonly core: TrackerCore;
@@ -64,8 +57,9 @@ export async function createRedisPeerStore(deps: RedisPeerStoreDeps, url: string
 class RedisPeerStore implements PeerStore {
   readonly #deps: RedisPeerStoreDeps;
   readonly #writes: WriteBehind;
+  #anew!: WriteAnew;
   #redis!: RedisConnection;
-  #leases!: RedisLeases;
+  #leases!: SharedLeases;
   #sweep!: RedisSweep;
   readonly #address = new OwnAddress();
   #host!: PeerStoreHost;
@@ -78,10 +72,7 @@ class RedisPeerStore implements PeerStore {
   #problem: string | undefined = 'not connected yet';
   #told = false;
   #goneSinceMs: number;
-  #settings: ClusterSettings | undefined;
-  #anew: IterableIterator<string> | undefined;
-  #anewStep = ANEW_SLOW;
-  #anewAtMs = 0;
+  readonly #settings = new SharedSettings(`${PREFIX}settings`);
   #started = false;
   /** More news came than is kept: everything is to be written anew, under another name. */
   #startOver = false;
@@ -102,15 +93,24 @@ class RedisPeerStore implements PeerStore {
 
   use(redis: RedisConnection): void {
     this.#redis = redis;
-    this.#leases = new RedisLeases(redis, this.#address);
+    const { clock, core } = this.#deps;
+    this.#leases = new SharedLeases({
+      core,
+      clock,
+      redis: new RedisLeases(redis, this.#address),
+      attempt: (act) => this.#try(act),
+      nodes: () => this.#nodes,
+    });
     this.#sweep = new RedisSweep(redis);
   }
 
   start(host: PeerStoreHost): void {
     const { clock, core } = this.#deps;
     this.#host = host;
-    this.#remote = new RemoteSharers(core, (id) => host.isConnected(id));
-    this.#supernodes = new RemoteSupernodes(core, (id) => host.isConnected(id));
+    const isConnected = (id: string): boolean => host.isConnected(id);
+    this.#remote = new RemoteSharers(core, isConnected);
+    this.#supernodes = new RemoteSupernodes(core, isConnected);
+    this.#anew = new WriteAnew(core, this.#writes, isConnected);
     const stopBeat = every(clock, BEAT_MS, () => this.#beatSoon());
     const stopFlush = every(clock, FLUSH_MS, () => this.#flushSoon());
     this.#stop = () => {
@@ -145,57 +145,27 @@ class RedisPeerStore implements PeerStore {
   }
 
   withdrawn(id: string, digests: readonly Digest[]): void {
-    for (const digest of digests) this.#giveUp(id, digest);
+    for (const digest of digests) this.#leases.giveUp(id, digest);
   }
 
   left(id: string): void {
-    this.#giveUp(id);
+    this.#leases.giveUp(id);
   }
 
-  /** Ends leases of which this tracker knows: a node that is connected to others goes on with those that it has there. */
-  #giveUp(id: string, digest?: Digest): void {
-    for (const token of this.#deps.core.leases.tokensOf(id, digest)) {
-      void this.#try(() => this.#leases.release(id, token, false));
-    }
+  lease(id: string, wish: LeaseWish): Promise<LeaseAnswer> {
+    return this.#leases.ask(id, wish);
   }
 
-  async lease(id: string, wish: LeaseWish): Promise<LeaseAnswer> {
-    const { clock, core } = this.#deps;
-    const holder = core.member(id);
-    const leastToken = core.leases.lastToken + 1;
-    const answer =
-      holder && (await this.#try(() => this.#leases.ask(holder, wish, { nodes: this.#nodes, leastToken })));
-    if (answer === undefined) return core.lease(id, wish, clock.now());
-    if (answer.kind === 'granted' && core.member(id) !== undefined) {
-      const { stripe, token, ttlMs } = answer;
-      const { aside, digest, upstream } = wish;
-      core.leases.adopt({ holder: id, digest, upstream, aside, stripe, token }, ttlMs, clock.now());
-    }
-    return answer;
-  }
-
-  async renewLease(id: string, token: number): Promise<LeaseAnswer> {
-    const { clock, core } = this.#deps;
-    const renewed = await this.#try(async () => ({ lease: await this.#leases.renew(id, token) }));
-    if (renewed === undefined) return core.renewLease(id, token, clock.now());
-    const { lease } = renewed;
-    if (lease === undefined) {
-      core.releaseLease(id, token, false, clock.now());
-      return { kind: 'refused', reason: 'lost', retryMs: 0, holders: [] };
-    }
-    // It may have been given away by a tracker that is gone.
-    if (core.member(id) !== undefined) core.leases.adopt(lease, LEASE_TTL_MS, clock.now());
-    return { kind: 'granted', stripe: lease.stripe, token, ttlMs: LEASE_TTL_MS };
+  renewLease(id: string, token: number): Promise<LeaseAnswer> {
+    return this.#leases.renew(id, token);
   }
 
   releaseLease(id: string, token: number, read: boolean): void {
-    const { clock, core } = this.#deps;
-    core.releaseLease(id, token, read, clock.now());
-    void this.#try(() => this.#leases.release(id, token, read));
+    this.#leases.release(id, token, read);
   }
 
   tellSettings(settings: ClusterSettings): void {
-    this.#settings = settings;
+    this.#settings.tell(settings);
     this.#beatSoon();
   }
 
@@ -278,38 +248,26 @@ class RedisPeerStore implements PeerStore {
     this.#startOver = false;
     if (anew) this.#incarnation = randomHex(this.#deps.rng, 8);
     const { epoch } = core;
-    const told = [this.#incarnation, encodeReport(this.#own()), SILENT_MS, FORGOTTEN_MS];
-    const answer = await this.#redis.run('beat', told);
-    const [live, settings, isNew] = answer as [string[], string | null, number];
+    const { isNew, others, settings } = await beat(this.#redis, this.#incarnation, this.#own());
     if (this.#closed) return;
     // The others took this one for gone (it stood still, or the clock of Redis jumped), and sweep away what it wrote.
-    if (isNew === 1 && !anew) this.#startOver = true;
-    const others = new Map<string, TrackerReport>();
-    for (let at = 0; at + 1 < live.length; at += 2) {
-      const report = decodeReport(live[at + 1] ?? '');
-      if (report !== undefined) others.set(live[at] ?? '', report);
-    }
+    if (isNew && !anew) this.#startOver = true;
     const changedMeanwhile = core.epoch !== epoch;
     this.#heardOf(others);
     this.#toldEpoch = changedMeanwhile ? epoch : core.epoch;
     this.#remote.sweep();
     metrics.remoteNodes.set(this.#remote.nodes);
-    await this.#agreeOnSettings(settings);
+    await this.#settings.agree(settings, this.#redis, this.#host);
     if (this.#problem !== undefined) await this.#comeBack();
     // One of the trackers does it for all.
     if ([...others.keys()].every((other) => this.#incarnation < other)) this.#sweep.stepSoon();
-    if (!anew) return;
-    this.#anew = core.blobs();
-    this.#anewStep = ANEW_FAST;
+    if (anew) this.#anew.startOver();
   }
 
-  /** Redis answers: writes everything anew, and what leases were given away meanwhile. */
+  /** Redis answers. */
   async #comeBack(): Promise<void> {
-    const { clock, core, log, metrics } = this.#deps;
-    for (const lease of [...core.leases.held(clock.now())]) {
-      const holder = core.member(lease.holder);
-      if (holder !== undefined) await this.#leases.restore(holder, lease);
-    }
+    const { log, metrics } = this.#deps;
+    await this.#leases.restore();
     this.#problem = undefined;
     this.#told = false;
     metrics.peerStoreUp.set({ store: 'redis' }, 1);
@@ -328,19 +286,6 @@ class RedisPeerStore implements PeerStore {
     if (this.#supernodes.set(supernodes, clock.now())) this.#host.supernodesChanged();
   }
 
-  async #agreeOnSettings(text: string | null): Promise<void> {
-    const read = readSettings(text);
-    // What is not obeyed is as good as not there: ours take its place.
-    const stored = read !== undefined && this.#host.obeys(read) ? read : undefined;
-    const own = this.#settings;
-    if (stored !== undefined && isNewer(stored, own)) {
-      this.#settings = stored;
-      this.#host.toldSettings(stored);
-    } else if (own !== undefined && isNewer(own, stored)) {
-      await this.#redis.send([['set', `${PREFIX}settings`, encodeControl({ type: 'settings', ...own })]]);
-    }
-  }
-
   #flushSoon(): void {
     if (this.#deps.core.epoch !== this.#toldEpoch) this.#beatSoon();
     if (!this.#shared || this.#flushing) return;
@@ -356,30 +301,11 @@ class RedisPeerStore implements PeerStore {
       this.#startOver = true;
       this.#beatSoon();
     }
-    this.#writeAnew();
+    this.#anew.step(clock.now());
     const written = await this.#writes.flush(this.#redis, this.#incarnation);
     metrics.peerStoreWrites.inc(written);
     const due = this.#remote.due(clock.now(), LOOKS_AT_ONCE);
     await Promise.all(due.map(({ digest, known }) => this.#look(digest as Digest, known)));
-  }
-
-  /** A few blobs more, round and round: what Redis has of us never grows old, and what it lost is there again. */
-  #writeAnew(): void {
-    const { clock, core } = this.#deps;
-    if (this.#anew === undefined && clock.now() < this.#anewAtMs) return;
-    this.#anew ??= core.blobs();
-    for (let step = 0; step < this.#anewStep; step++) {
-      const next = this.#anew.next();
-      if (next.done === true) {
-        this.#anew = undefined;
-        this.#anewStep = ANEW_SLOW;
-        this.#anewAtMs = clock.now() + ANEW_EVERY_MS;
-        return;
-      }
-      for (const { info } of core.sharers(next.value)) {
-        if (this.#host.isConnected(info.id)) this.#writes.add(next.value, info.id);
-      }
-    }
   }
 
   async #look(digest: Digest, known: readonly string[]): Promise<void> {

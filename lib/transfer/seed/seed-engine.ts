@@ -2,15 +2,12 @@ import type { BlobRequest } from '../../core/blob-source.ts';
 import type { Digest } from '../../core/digest.ts';
 import { describeError } from '../../core/errors.ts';
 import { blobInfo } from '../../core/geometry.ts';
-import { isWithin } from '../../core/zones.ts';
 import { guardedOrigin } from '../../origin/guarded-origin.ts';
 import type { StoredBlob } from '../../store/store.ts';
-import { Action, type ActionBuffer } from '../../swarm/actions.ts';
-import { Far } from '../../swarm/seed-blob.ts';
 import { SeedCore } from '../../swarm/seed-core.ts';
 import type { SeedCoreOptions } from '../../swarm/seed-core-options.ts';
 import type { CapabilityAnswer, CapabilityQuestion } from '../../wire/capability-codec.ts';
-import type { Hello, PeerMessage, Slots } from '../../wire/peer-messages.ts';
+import type { Hello, PeerMessage } from '../../wire/peer-messages.ts';
 import type { SmallBlob } from '../../wire/small-blobs-codec.ts';
 import { announceStored } from '../blobs/announce-stored.ts';
 import { BlobTable } from '../blobs/blob-table.ts';
@@ -38,10 +35,11 @@ import type {
 } from '../seams.ts';
 import { type SwarmStatus, swarmStatus } from '../swarm-status.ts';
 import { Ticks } from '../ticks.ts';
-import { ZoneNumbers } from '../zone-numbers.ts';
 import { CoOwners } from './co-owners.ts';
 import { type KeptObjects, keptNotes, openKeptObjects } from './kept-objects.ts';
+import { NodeOffers } from './node-offers.ts';
 import { NodeRequests, refuseToRead } from './node-requests.ts';
+import { createReadWhole, type ReadWhole } from './read-whole.ts';
 import { RegistryReads } from './registry-reads.ts';
 import { createSeedUploads } from './seed-uploads.ts';
 import { unsharedBytes, untilShared } from './unshared-bytes.ts';
@@ -54,14 +52,14 @@ export class SeedEngine {
   readonly #deps: EngineDeps;
   readonly #decisions: Decisions<SeedCore>;
   readonly #neighbours: Neighbours;
-  readonly #bySlot: (Neighbour | undefined)[] = [];
-  readonly #zones = new ZoneNumbers();
   readonly #trust: ProofTrust;
   readonly #desk: CapabilityDesk | undefined;
   readonly #blobs: BlobTable;
   readonly #coOwners: CoOwners;
   readonly #reads: RegistryReads;
-  readonly #nodes: NodeRequests;
+  readonly #readWhole: ReadWhole;
+  readonly #requests: NodeRequests;
+  readonly #offers: NodeOffers;
   readonly #sink: PieceSink;
   readonly #uploads: Uploads;
   /** What is kept in the object store, if there is one. */
@@ -72,7 +70,7 @@ export class SeedEngine {
   constructor(deps: EngineDeps, core: Partial<SeedCoreOptions> = {}, habits: DeskHabits = {}) {
     this.#deps = deps;
     this.#decisions = new Decisions(new SeedCore(core, deps.rng), deps.clock, (actions, at) =>
-      this.#carryOut(actions, at),
+      this.#offers.carryOut(actions, at),
     );
     const decide = this.#decisions.decide.bind(this.#decisions);
     this.#trust = new ProofTrust(deps, {
@@ -86,6 +84,11 @@ export class SeedEngine {
       tick: () => this.#decisions.decide((seed, now) => seed.tick(now)),
     });
     this.#blobs = new BlobTable(deps.pool, judge, () => this.#ticks.wake());
+    this.#offers = new NodeOffers(deps, {
+      decisions: this.#decisions,
+      proofs,
+      blobAt: (slot) => this.#blobs.atSlot(slot),
+    });
     this.#neighbours = new Neighbours(
       { ...deps, dialer: deps.network, hello: () => this.#hello() },
       {
@@ -111,7 +114,7 @@ export class SeedEngine {
     this.#coOwners = new CoOwners(deps, {
       proofs,
       self: deps.self,
-      slots: () => this.#slots(),
+      slots: () => this.#offers.slots(),
       linked: (id) => this.#neighbours.get(id),
       supernodes: () => this.#neighbours.all().filter(isSupernode),
       connect: (peer) => this.#neighbours.connect(peer),
@@ -137,7 +140,8 @@ export class SeedEngine {
       refuse: refuseToRead,
       ban: (neighbour) => this.#neighbours.ban(neighbour.peer.id, 'corrupt-piece'),
     });
-    this.#nodes = new NodeRequests(deps, {
+    this.#readWhole = createReadWhole(deps, this.#reads, (digest, open) => this.#activate(digest, open));
+    this.#requests = new NodeRequests(deps, {
       decide,
       blob: (digest) => this.#blobs.get(digest),
       isCurrent: (neighbour) => this.#neighbours.get(neighbour.peer.id) === neighbour,
@@ -224,35 +228,13 @@ export class SeedEngine {
     await preheatOwned(this.#deps, request, () => this.#readWhole(request, signal));
   }
 
-  /** Until it is complete, or cannot be read. @returns why it cannot */
-  async #readWhole({ digest, origin, size }: BlobRequest, signal: AbortSignal): Promise<unknown> {
-    const blob = await this.#activate(digest, () => this.#deps.store.create(blobInfo(digest, size)));
-    if (blob === undefined || blob.info.size !== size) return undefined;
-    blob.usedMs = this.#deps.clock.now();
-    blob.readers++;
-    try {
-      const ended = this.#reads.start(blob, origin);
-      while (!blob.stored.complete && this.#reads.underWay(blob)) await blob.nextChange(signal);
-      return blob.stored.complete ? undefined : await ended;
-    } finally {
-      blob.readers--;
-    }
-  }
-
   #up(neighbour: Neighbour, hello: Hello): void {
     this.#trust.meet(neighbour);
     if (isSupernode(neighbour)) {
       this.#coOwners.up(neighbour, this.#blobs.all());
       return;
     }
-    const { zone } = neighbour.peer;
-    const { zone: own } = this.#deps.self();
-    const far = zone === own ? Far.own : isWithin(zone, own) ? Far.within : Far.outside;
-    neighbour.slot = this.#decisions.core.addPeer(this.#zones.numberOf(zone, own), far);
-    this.#bySlot[neighbour.slot] = neighbour;
-    this.#decisions.decide((core, now) =>
-      core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
-    );
+    this.#offers.up(neighbour, hello);
   }
 
   #down(neighbour: Neighbour): void {
@@ -261,8 +243,7 @@ export class SeedEngine {
       this.#coOwners.down(neighbour, this.#blobs.all());
       return;
     }
-    this.#bySlot[neighbour.slot] = undefined;
-    this.#decisions.decide((core, now) => core.removePeer(neighbour.slot, now));
+    this.#offers.down(neighbour);
   }
 
   #hear(neighbour: Neighbour, message: PeerMessage): void {
@@ -273,7 +254,7 @@ export class SeedEngine {
       });
       return;
     }
-    this.#nodes.hear(neighbour, message);
+    this.#requests.hear(neighbour, message);
   }
 
   #activate(digest: Digest, open: () => Promise<StoredBlob | undefined>): Promise<SharedBlob | undefined> {
@@ -323,29 +304,15 @@ export class SeedEngine {
     }
   }
 
-  #carryOut(actions: ActionBuffer, at: number): void {
-    const neighbour = this.#bySlot[actions.peer[at] ?? -1];
-    const blob = this.#blobs.atSlot(actions.blob[at] ?? -1);
-    if (actions.kind[at] !== Action.offer || neighbour === undefined || blob === undefined) return;
-    const piece = actions.piece[at] ?? -1;
-    if (this.#deps.grants?.allows(neighbour.peer, blob.digest) === false) {
-      // It would keep a slot for what the node does not get.
-      this.#decisions.decide((core, now) => core.declined(neighbour.slot, blob.slot, piece, now));
-      return;
-    }
-    const [proof] = this.#trust.teller.prepare(neighbour, blob, [piece]);
-    if (proof !== undefined) {
-      neighbour.send({ type: 'offer', handle: blob.handle, proof, slots: this.#slots() });
-    }
-  }
-
-  #slots(): Slots {
-    return { up: this.#decisions.core.freeSlots, down: 0 };
-  }
-
   #hello(): Hello {
     const clusterTimeMs = timeOf(this.#deps)();
-    return { type: 'hello', protocol: 1, peer: this.#deps.self(), clusterTimeMs, slots: this.#slots() };
+    return {
+      type: 'hello',
+      protocol: 1,
+      peer: this.#deps.self(),
+      clusterTimeMs,
+      slots: this.#offers.slots(),
+    };
   }
 
   #isIdle(blob: SharedBlob): boolean {
