@@ -25,6 +25,8 @@ export interface FallbackHost {
   seeded(blob: SharedBlob): boolean;
   /** When bytes of the blob last came from a peer, milliseconds. */
   swarmMovedMs(blob: SharedBlob): number;
+  /** The same of any blob. */
+  anyMovedMs(): number;
   /** Whether a client waits for it, and others would have what we read of it. */
   mayHedge(blob: SharedBlob): boolean;
   /** A supernode works on whether we may have what we have asked for. */
@@ -85,6 +87,7 @@ export function fallbackHost(
       return !neighbours.hasDistrusted || !seeded(blob);
     },
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
+    anyMovedMs: () => Math.max(...blobs.all().map(({ slot }) => core.progressedAt(slot))),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
     introduce: (blob, peer) => {
       blob.chosen.add(peer.id);

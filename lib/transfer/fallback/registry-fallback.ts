@@ -11,6 +11,7 @@ import { SlowSwarm } from '../../swarm/hedge.ts';
 import {
   isLeftWaiting,
   isOvertaken,
+  isSilent,
   stepsAside,
   stepsIn,
   takesItself,
@@ -55,7 +56,7 @@ interface Considered {
   notBeforeMs: number;
   /** When the tracker was last told that the neighbours of the blob are of no use. */
   toldMs: number;
-  /** When it last read past a swarm that was slow. */
+  /** When it first read past a swarm that was slow, since that last gave something of the blob. */
   asideMs: number;
 }
 
@@ -207,9 +208,17 @@ export class RegistryFallback {
     return owned && peerRight === 'shown' && stored.have.count === 0;
   }
 
-  /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */
   #isSilent(blob: SharedBlob): boolean {
-    return this.#host.swarmMovedMs(blob) < (this.#considered.get(blob)?.asideMs ?? Number.NEGATIVE_INFINITY);
+    const { asideMs } = this.#consideredOf(blob);
+    if (this.#host.swarmMovedMs(blob) >= asideMs) return false;
+    return isSilent(this.#deps.clock.now(), asideMs, this.#host.anyMovedMs());
+  }
+
+  #noteAside(blob: SharedBlob): void {
+    const considered = this.#consideredOf(blob);
+    const { asideMs } = considered;
+    if (Number.isFinite(asideMs) && this.#host.swarmMovedMs(blob) < asideMs) return;
+    considered.asideMs = this.#deps.clock.now();
   }
 
   #consideredOf(blob: SharedBlob): Considered {
@@ -256,7 +265,7 @@ export class RegistryFallback {
       }
       if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
       steppedAside ||= mode !== 'lease';
-      if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
+      if (mode === 'aside') this.#noteAside(blob);
       const before = blob.stored.have.count;
       const reading = { blob, lease: taken, mode, reason, first: !told, read };
       const failed = await this.#leased.read(reading, this.#ending.signal);
