@@ -90,7 +90,7 @@ export class RegistryFallback {
     const slow = this.#slowSwarm.look(clock.now(), {
       clientsWait: this.#host.clientsWait(),
       receivedBytes: limits.download.totalBytes,
-      registryBytesPerSecond: limits.registry.peakBytesPerSecond,
+      registryBytesPerSecond: limits.registry.sustainedBytesPerSecond,
     });
     if (!slow) return;
     for (const blob of blobs) {
