@@ -70,7 +70,7 @@ export async function fetchPiece(
       metrics.reversedConnections.inc({ outcome: 'asked' });
       neighbour.send({ type: 'reverse' });
     };
-    const way = { peer: id, fingerprint: neighbour.fingerprint, ask };
+    const way = { peer: id, ask };
     // A supernode that is slow is busy: to connect to all who wait would cost it more than to answer them.
     const reverse = role === 'node' ? way : undefined;
     const progress = onProgress === undefined ? {} : { onProgress };
