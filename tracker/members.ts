@@ -168,8 +168,13 @@ export class Members implements PeerStoreHost {
     for (const peer of ids) {
       if (!this.#members.has(peer)) continue;
       if (!this.#haveDialled(id, peer)) return;
-      this.#undialled.note(peer, this.#deps.clock.now());
+      this.#undialled.note(peer, id, this.#deps.clock.now());
     }
+  }
+
+  /** The member has dialled these, after it had said that it could not. */
+  reached(id: string, ids: readonly string[]): void {
+    for (const peer of ids) this.#undialled.noteDialled(peer, id);
   }
 
   /** @returns false when enough are dialling the member */
