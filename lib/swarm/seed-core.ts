@@ -130,7 +130,7 @@ export class SeedCore {
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift >= 0) {
       this.#pace.learn(info, now - this.#gifts.madeAt[gift]!);
-      this.#spread.arrived(peer, slot, piece, now);
+      this.#spread.arrived(peer, slot, piece, now, this.#gifts.counted[gift] === 1);
       const sent = this.#gifts.state[gift] === GiftState.sent;
       this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
     }
