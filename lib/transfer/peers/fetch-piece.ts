@@ -82,7 +82,8 @@ export async function fetchPiece(
       onArrived?.();
       matches = sameBytes(pieceHash(buffer.bytes), proof.hash);
     } finally {
-      const sent = { askedMs, untilMs: arrivedMs ?? clock.now(), bytes: matches ? length : 0 };
+      const overtaken = signal.aborted && !matches && blob.stored.have.has(piece);
+      const sent = { askedMs, untilMs: arrivedMs ?? clock.now(), bytes: matches ? length : 0, overtaken };
       const traceparent = blob.origin?.traceparent;
       if (traceparent !== undefined && blob.readers > 0) blob.senders.note(neighbour.peer, sent, traceparent);
     }
