@@ -39,6 +39,7 @@ export class GiftSpread {
   #blob: number[] = [];
   #piece: number[] = [];
   #at: number[] = [];
+  #counted: boolean[] = [];
   /** How long gifts took to be passed on, and how far from that they were, milliseconds. */
   #meanMs: number | undefined;
   #deviationMs = 0;
@@ -62,8 +63,8 @@ export class GiftSpread {
     this.#keepOnly((gift) => this.#peer[gift] !== peer);
   }
 
-  /** The peer says that it holds the piece that we gave to it. */
-  arrived(peer: number, blob: number, piece: number, now: number): void {
+  /** The peer says that it holds the piece that we gave to it. @param counted whether that counts as given */
+  arrived(peer: number, blob: number, piece: number, now: number, counted: boolean): void {
     const times = this.#arrived[blob];
     if (times === undefined) return;
     times[piece]!++;
@@ -71,13 +72,14 @@ export class GiftSpread {
     this.#blob.push(blob);
     this.#piece.push(piece);
     this.#at.push(now);
+    this.#counted.push(counted);
   }
 
   /**
    * To be called about every 50 ms.
    * @param patienceMs gifts on this line take so long that it may take longer
    * @param passing of a peer by its number
-   * @param kept nobody has it from the peer: told once a gift
+   * @param kept nobody has it from the peer: told once of a gift that counts as given
    */
   look(
     now: number,
@@ -107,7 +109,7 @@ export class GiftSpread {
       if (view.sharers(blob) > holders) {
         info.kept++;
         info.keptAt = now;
-        kept(peer, blob, piece);
+        if (this.#counted[gift] === true) kept(peer, blob, piece);
       }
       return false;
     });
@@ -135,12 +137,14 @@ export class GiftSpread {
       this.#blob[end] = this.#blob[gift]!;
       this.#piece[end] = this.#piece[gift]!;
       this.#at[end] = this.#at[gift]!;
+      this.#counted[end] = this.#counted[gift]!;
       end++;
     }
     this.#peer.length = end;
     this.#blob.length = end;
     this.#piece.length = end;
     this.#at.length = end;
+    this.#counted.length = end;
   }
 }
 

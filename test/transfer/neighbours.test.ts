@@ -21,6 +21,8 @@ interface Side {
   readonly heard: PeerMessage[];
   /** Ids of those that it has told that it could not dial. */
   readonly unreached: string[];
+  /** Ids of those of them that it has told that it could dial after all. */
+  readonly reached: string[];
   /** Hosts that it has connected to because they asked for it. */
   readonly backs: string[];
 }
@@ -41,6 +43,7 @@ function setup() {
     const member = { ...peer, fingerprint: name.repeat(64).slice(0, 64) };
     const own = network.host(name, certain ? { member } : {});
     const unreached: string[] = [];
+    const reached: string[] = [];
     const ups: Neighbour[] = [];
     const downs: Neighbour[] = [];
     const heard: PeerMessage[] = [];
@@ -56,7 +59,10 @@ function setup() {
         clock,
         log: silentLog(),
         metrics: createMetrics({ defaults: false }),
-        discovery: { unreached: ({ id }) => void unreached.push(id) },
+        discovery: {
+          unreached: ({ id }) => void unreached.push(id),
+          reached: ({ id }) => void reached.push(id),
+        },
         hello: () => ({ type: 'hello', protocol, peer, clusterTimeMs: 0, slots: { up: 4, down: 4 } }),
       },
       {
@@ -69,7 +75,7 @@ function setup() {
       { host: name, port: PORT },
       { link: (link) => neighbours.accept(link), piece: () => ({ kind: 'unknown' }) },
     );
-    return { peer, neighbours, ups, downs, heard, unreached, backs };
+    return { peer, neighbours, ups, downs, heard, unreached, reached, backs };
   };
 
   const run = async (ms: number): Promise<void> => {
@@ -200,6 +206,12 @@ t.test('a peer that cannot be reached is left alone for a moment', async (t) => 
   await run(100);
   t.equal(a.neighbours.all().length, 1, 'and dialled again when asked later');
   t.equal(late.ups.length, 1);
+  t.same([a.unreached, a.reached], [[gone.id], [gone.id]], 'it is told both');
+  late.neighbours.close();
+  await run(5000);
+  a.neighbours.connect((await side('d')).peer);
+  await run(100);
+  t.same(a.reached, [gone.id], 'of whom it was not told before nobody is told');
 });
 
 t.test('links beyond 128 over which nothing is shared are closed, the oldest first', async (t) => {

@@ -166,6 +166,10 @@ class TrackerDiscovery implements Discovery {
     for (const link of this.#links) link.send({ type: 'unreached', ids: [id] });
   }
 
+  reached({ id }: PeerInfo): void {
+    for (const link of this.#links) link.send({ type: 'reached', ids: [id] });
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelFlush();

@@ -48,8 +48,8 @@ export interface NeighboursDeps {
   readonly trace?: Trace | undefined;
   /** Our own hello, fresh for each link. */
   readonly hello: () => Hello;
-  /** Told of a peer that could not be dialled, or not yet, for it to dial us. */
-  readonly discovery?: Pick<Discovery, 'unreached'> | undefined;
+  /** Told of a peer that could not be dialled, or not yet, for it to dial us; and when it was dialled after all. */
+  readonly discovery?: Pick<Discovery, 'unreached' | 'reached'> | undefined;
 }
 
 interface Connection {
@@ -67,6 +67,8 @@ export class Neighbours {
   readonly #connections = new Map<string, Connection>();
   readonly #dialling = new Map<string, PeerInfo>();
   readonly #notBefore = new BoundedMap<number>(MAX_UNREACHED);
+  /** Peers that discovery was told to be out of reach. */
+  readonly #toldOf = new BoundedMap<true>(MAX_UNREACHED);
   readonly #banned = new Set<string>();
   readonly #distrusted = new Set<string>();
   readonly #pending = new Set<Link>();
@@ -155,6 +157,7 @@ export class Neighbours {
     const unreached = (): void => {
       if (told || this.#connections.has(peer.id) || this.#ending.signal.aborted) return;
       told = true;
+      this.#toldOf.set(peer.id, true);
       discovery?.unreached(peer);
     };
     const cancelTelling = clock.after(UNREACHED_AFTER_MS, unreached);
@@ -170,6 +173,9 @@ export class Neighbours {
         link.close('another was dialled');
         throw new DamselflyError('PEER_UNREACHABLE', `${link.member.id} is there`);
       }
+      // It was only slow, or away for a moment.
+      if (this.#toldOf.get(peer.id) === true) discovery?.reached(peer);
+      this.#toldOf.delete(peer.id);
       this.#greet(link, true);
     } catch (error) {
       this.#notBefore.set(peer.id, clock.now() + REDIAL_AFTER_MS);
