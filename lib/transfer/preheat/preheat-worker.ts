@@ -68,10 +68,13 @@ export class PreheatWorker implements PreheatPort {
     this.#isPaused = isPaused;
   }
 
+  trackers(links: readonly PreheatLink[]): void {
+    this.questions.trackers(links);
+  }
+
   welcomed(link: PreheatLink): void {
     const { labels } = this.#options;
     if (Object.keys(labels).length > 0) link.send({ type: 'labels', labels });
-    this.questions.welcomed(link);
   }
 
   lost(link: PreheatLink): void {
