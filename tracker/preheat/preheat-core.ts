@@ -11,6 +11,7 @@ import {
 import { fetchTask, isFinal, isOrdered, isOver, type Job, markGone, pendingIn } from './job.ts';
 import { JobList } from './job-list.ts';
 import { type Choosable, chooseNodes, inBatches, type NodeChoice } from './node-choice.ts';
+import { fetchOrder, resolveOrder } from './orders.ts';
 import type { PreheatAction } from './preheat-action.ts';
 import { type PreheatWish, wishKey } from './wish.ts';
 
@@ -27,9 +28,6 @@ const FIRST_RETRY_MS = 100;
 const FINAL: ReadonlySet<string> = new Set(['UPSTREAM_UNKNOWN', 'REFERENCE_INVALID', 'CONFIG_INVALID']);
 /** After a restart of the tracker: by then its members have found it again. */
 const REUNION_MS = 10_000;
-/** How often machines tell how far they are: a thousand of them a message each millisecond. */
-const LEAST_EVERY_MS = 500;
-const MOST_EVERY_MS = 30_000;
 
 /** Of a job that runs, what only counts while it does. */
 interface Run {
@@ -212,15 +210,11 @@ export class PreheatCore {
       }
       return;
     }
-    const { platforms, reference, tags } = job.wish;
-    const { digest, registry: upstream, repository, tag } = reference;
-    const task = `${job.key}.r${run.attempts}`;
-    run.resolving = { member, task, untilMs: nowMs + RESOLVE_MS };
+    const order = resolveOrder(job, run.attempts);
+    run.resolving = { member, task: order.task, untilMs: nowMs + RESOLVE_MS };
     // What an attempt before this one told in part is told again.
     job.images = [];
     job.blobs = [];
-    const which = tags === undefined ? { reference: digest ?? tag ?? 'latest' } : { tags };
-    const order = { type: 'preheat-resolve', task, upstream, repository, platforms, ...which } as const;
     this.#send([member], { ...order, ...this.#secretOf(job) });
   }
 
@@ -314,17 +308,7 @@ export class PreheatCore {
       target.state = 'running';
       delete target.goneSinceMs;
     }
-    const { rate, reference } = job.wish;
-    this.#send(ids, {
-      type: 'preheat',
-      task: fetchTask(job),
-      upstream: reference.registry,
-      repository: reference.repository,
-      blobs: job.blobs,
-      everyMs: Math.min(MOST_EVERY_MS, Math.max(LEAST_EVERY_MS, job.targets.size)),
-      ...(rate === undefined ? {} : { rate }),
-      ...this.#secretOf(job),
-    });
+    this.#send(ids, { ...fetchOrder(job), ...this.#secretOf(job) });
   }
 
   #progressed(job: Job, run: Run, from: string, { bytes, error, state }: Progress, nowMs: number): void {
