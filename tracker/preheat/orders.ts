@@ -27,6 +27,7 @@ export function fetchOrder(job: Job): Order<'preheat'> {
     upstream: reference.registry,
     repository: reference.repository,
     blobs: job.blobs,
+    ...(job.manifests.length === 0 ? {} : { manifests: job.manifests }),
     everyMs: Math.min(MOST_EVERY_MS, Math.max(LEAST_EVERY_MS, job.targets.size)),
     ...(rate === undefined ? {} : { rate }),
   };

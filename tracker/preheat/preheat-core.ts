@@ -1,6 +1,4 @@
-import { isDigest } from '../../lib/core/digest.ts';
 import { rendezvousRank } from '../../lib/core/rendezvous.ts';
-import { formatReference } from '../../lib/oci/reference.ts';
 import {
   MAX_PREHEAT_BLOBS,
   MAX_PREHEAT_IMAGES,
@@ -11,8 +9,10 @@ import {
 import { fetchTask, isFinal, isOrdered, isOver, type Job, markGone, pendingIn } from './job.ts';
 import { JobList } from './job-list.ts';
 import { type Choosable, chooseNodes, inBatches, type NodeChoice } from './node-choice.ts';
+import { OrderTurns } from './order-turns.ts';
 import { fetchOrder, resolveOrder } from './orders.ts';
 import type { PreheatAction } from './preheat-action.ts';
+import { addImage, forgetImages } from './resolved-images.ts';
 import { type PreheatWish, wishKey } from './wish.ts';
 
 /** Jobs that run at a time; the others wait in the order in which they came. */
@@ -55,6 +55,7 @@ export class PreheatCore {
   readonly #runs = new Map<Job, Run>();
   /** Credentials for the registry, of jobs that are not over. They leave memory only for members. */
   readonly #secrets = new Map<Job, string>();
+  readonly #turns = new OrderTurns();
   #actions: PreheatAction[] = [];
 
   /** What was decided since the last call. */
@@ -168,6 +169,8 @@ export class PreheatCore {
 
   /** Time passes: to be called a few times a second while {@link busy}. */
   tick(nowMs: number): void {
+    this.#turns.refill();
+    for (const job of this.#runs.keys()) this.#sendOrders(job);
     const waiting = this.#runs.size < MAX_RUNNING ? this.#jobs.open : [];
     for (const job of waiting) {
       if (this.#runs.size >= MAX_RUNNING) break;
@@ -213,8 +216,7 @@ export class PreheatCore {
     const order = resolveOrder(job, run.attempts);
     run.resolving = { member, task: order.task, untilMs: nowMs + RESOLVE_MS };
     // What an attempt before this one told in part is told again.
-    job.images = [];
-    job.blobs = [];
+    forgetImages(job);
     this.#send([member], { ...order, ...this.#secretOf(job) });
   }
 
@@ -232,11 +234,7 @@ export class PreheatCore {
       } else this.#resolveAgain(run, nowMs);
       return;
     }
-    const { registry, repository } = job.wish.reference;
-    const named = isDigest(image.reference) ? { digest: image.reference } : { tag: image.reference };
-    job.images.push({ image: formatReference({ registry, repository, ...named }), digest: image.digest });
-    const known = new Set(job.blobs.map(({ digest }) => digest));
-    job.blobs.push(...image.blobs.filter(({ digest }) => !known.has(digest)));
+    addImage(job, image);
     if (job.images.length > MAX_PREHEAT_IMAGES || job.blobs.length > MAX_PREHEAT_BLOBS) {
       this.#fail(job, 'REFERENCE_INVALID', 'too many images or blobs for one job', nowMs);
       return;
@@ -302,13 +300,15 @@ export class PreheatCore {
   }
 
   #order(job: Job, ids: readonly string[]): void {
-    for (const id of ids) {
-      const target = job.targets.get(id);
-      if (target === undefined) continue;
-      target.state = 'running';
-      delete target.goneSinceMs;
-    }
+    this.#turns.add(job, ids);
+    this.#sendOrders(job);
+  }
+
+  #sendOrders(job: Job): void {
+    const ids = this.#turns.take(job);
+    if (ids.length === 0) return;
     this.#send(ids, { ...fetchOrder(job), ...this.#secretOf(job) });
+    this.#changed(job);
   }
 
   #progressed(job: Job, run: Run, from: string, { bytes, error, state }: Progress, nowMs: number): void {
@@ -364,6 +364,7 @@ export class PreheatCore {
     if (error !== undefined) job.error = error;
     delete job.nextBatchAtMs;
     this.#runs.delete(job);
+    this.#turns.forget(job);
     this.#secrets.delete(job);
     this.#changed(job);
     for (const id of this.#jobs.over(job)) this.#actions.push({ kind: 'forgotten', id });
