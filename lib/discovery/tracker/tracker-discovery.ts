@@ -98,6 +98,7 @@ class TrackerDiscovery implements Discovery {
       return link;
     });
     this.leases = new TrackerLeases(deps.clock, this.#links);
+    deps.preheat?.trackers(this.#links);
   }
 
   get reachable(): boolean {
