@@ -5,6 +5,7 @@ import type { Logger } from '../observe/log.ts';
 import type { BlobEntry } from './blob-entry.ts';
 import { checkAfterCrash } from './crash-check.ts';
 import type { Disk, DiskFile } from './disk/disk.ts';
+import { exportBlob } from './export-blob.ts';
 import { HeldPieces } from './held-pieces.ts';
 import type { KeyValue } from './key-value/key-value.ts';
 import { blobFolder, blobPath, ingestPath } from './path.ts';
@@ -13,11 +14,9 @@ import { checkProof } from './proof-table.ts';
 import { chunkOfKey, piecePrefix } from './record.ts';
 import type { RecordWriter } from './record-writer.ts';
 import { storeError } from './store-error.ts';
+import { SyncPace } from './sync-pace.ts';
 import { Trust } from './trust.ts';
 import { VerifiedReads } from './verified-reads.ts';
-
-/** A power cut takes no more than this of a blob and what is being synced. */
-const SYNC_BYTES = 64 * 1024 * 1024;
 
 export interface OpenBlobDeps {
   readonly disk: Disk;
@@ -55,8 +54,7 @@ export class OpenBlob {
   #resets = 0;
   /** Records may still tell of pieces that are forgotten: nothing may be written over those. */
   #resetFailed = false;
-  #unsyncedBytes = 0;
-  #syncing: Promise<void> | undefined;
+  readonly #syncPace = new SyncPace(() => this.#sync());
 
   constructor(deps: OpenBlobDeps, entry: BlobEntry) {
     this.#deps = deps;
@@ -117,7 +115,7 @@ export class OpenBlob {
 
   /** Every write that has begun has ended. */
   async written(): Promise<void> {
-    await Promise.allSettled([...this.#writing.values(), this.#syncing]);
+    await Promise.allSettled([...this.#writing.values(), this.#syncPace.underWay]);
   }
 
   /** Spares the next start from hashing what is here. */
@@ -180,26 +178,9 @@ export class OpenBlob {
    * Copies the blob, verified, to a path outside the store.
    * @throws BLOB_UNKNOWN when it is not complete; PIECE_MISMATCH, STORE_*
    */
-  async export(path: string): Promise<void> {
-    const { disk } = this.#deps;
-    const { digest, size } = this.#entry.info;
-    const part = `${path}.part`;
-    try {
-      for (let attempt = 0; ; attempt++) {
-        if (!this.#entry.complete) {
-          throw new DamselflyError('BLOB_UNKNOWN', 'not all of it is here', { digest });
-        }
-        await this.#reads.verify(0, size);
-        await disk.copy(this.#entry.path, part);
-        this.#trust?.look();
-        if (this.#trust?.pieces.complete === true) break;
-        if (attempt > 0) throw this.#failed('the file changes while it is copied');
-      }
-      await disk.rename(part, path);
-    } catch (error) {
-      await disk.remove(part).catch(() => {});
-      throw storeError(error, `export a blob to ${path}`, { digest });
-    }
+  export(path: string): Promise<void> {
+    const blob = { entry: this.#entry, reads: this.#reads, trust: () => this.#trust };
+    return exportBlob(this.#deps.disk, blob, path);
   }
 
   /** @throws STORE_* */
@@ -265,7 +246,7 @@ export class OpenBlob {
     this.#trust?.pieces.set(index);
     entry.heldBytes = this.pieces.bytes;
     records.changed(entry);
-    await this.#syncSometimes(bytes.length);
+    await this.#syncPace.wrote(bytes.length);
   }
 
   async #writeBytes(bytes: Uint8Array, offset: number): Promise<void> {
@@ -284,17 +265,7 @@ export class OpenBlob {
     }
   }
 
-  /** Every 64 MiB; only who is as far ahead again waits for the disk. */
-  async #syncSometimes(bytes: number): Promise<void> {
-    this.#unsyncedBytes += bytes;
-    if (this.#unsyncedBytes < SYNC_BYTES) return;
-    if (this.#syncing !== undefined) return this.#syncing;
-    this.#unsyncedBytes = 0;
-    this.#syncing = this.#sync().finally(() => {
-      this.#syncing = undefined;
-    });
-  }
-
+  /** Never rejects. */
   async #sync(): Promise<void> {
     try {
       await this.#file?.sync();
