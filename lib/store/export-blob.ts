@@ -32,8 +32,9 @@ export async function exportBlob(
       await disk.copy(entry.path, part);
       trust()?.look();
       if (trust()?.pieces.complete === true) break;
-      if (attempt > 0)
+      if (attempt > 0) {
         throw new DamselflyError('STORE_FAILED', 'the file changes while it is copied', { digest });
+      }
     }
     await disk.rename(part, path);
   } catch (error) {

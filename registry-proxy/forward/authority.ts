@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
@@ -10,6 +10,7 @@ import {
   makeRootCertificate,
   type Validity,
 } from '../../lib/security/make-certificate.ts';
+import { readIfThere, writeWhole } from '../../lib/security/system/secret-files.ts';
 
 /** Our own certificate authority: what a client must trust so that we may answer in a registry's name. */
 export interface Authority {
@@ -75,8 +76,8 @@ export async function openAuthority(
 
 async function readRoot(folder: string): Promise<Root | undefined> {
   const [certificate, key] = await Promise.all([
-    textOf(join(folder, 'ca.crt')),
-    textOf(join(folder, 'ca.key')),
+    readIfThere(join(folder, 'ca.crt')),
+    readIfThere(join(folder, 'ca.key')),
   ]);
   // The certificate is written last: a key alone is what an interrupted start has left.
   if (certificate === undefined) return undefined;
@@ -92,15 +93,6 @@ async function readRoot(folder: string): Promise<Root | undefined> {
   );
 }
 
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new DamselflyError('CONFIG_INVALID', `cannot read ${path}: ${(error as Error).message}`);
-  }
-}
-
 async function makeRoot(folder: string, nowMs: number): Promise<Root> {
   const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVE });
   const certificate = await makeRootCertificate({
@@ -109,18 +101,14 @@ async function makeRoot(folder: string, nowMs: number): Promise<Root> {
   });
   const pem = key.export({ type: 'pkcs8', format: 'pem' }) as string;
   try {
+    // Open to others, unlike one that is made for a secret: clients read the certificate.
     await mkdir(folder, { recursive: true });
-    await writeWhole(join(folder, 'ca.key'), pem, 0o600);
-    await writeWhole(join(folder, 'ca.crt'), certificate, 0o644);
   } catch (error) {
-    throw new DamselflyError('CONFIG_INVALID', `cannot write to ${folder}: ${(error as Error).message}`);
+    throw new DamselflyError('CONFIG_INVALID', `cannot make ${folder}: ${(error as Error).message}`);
   }
+  await writeWhole(join(folder, 'ca.key'), pem, 0o600);
+  await writeWhole(join(folder, 'ca.crt'), certificate, 0o644);
   return { certificate, key };
-}
-
-async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode });
-  await rename(`${path}.new`, path);
 }
 
 async function signLeaf(

@@ -18,10 +18,10 @@ import type { BufferPool } from '../buffer-pool.ts';
 import type { Limits } from '../limits.ts';
 import { endsWhole, HOLD_BACK_BYTES, readShared, readStored, wantedRange } from './blob-reader.ts';
 import { requireEmpty, requireSize, sizeConflict } from './blob-size.ts';
-import { type DirectFrom, readDirectly } from './direct-read.ts';
 import { DoubtedRepositories } from './doubted-repositories.ts';
 import { readHurried } from './hurried-read.ts';
 import type { LocalFirst, LocalReader } from './local-first.ts';
+import { PastSwarm } from './past-swarm.ts';
 import { PullMeter } from './pull-meter.ts';
 import { PullTrace } from './pull-trace.ts';
 import type { Spool } from './spool.ts';
@@ -83,6 +83,7 @@ export class ClientReads implements BlobSource {
   readonly #sink: PieceSink;
   readonly #host: ClientReadsHost;
   readonly #pulls = new Set<Pull>();
+  readonly #past: PastSwarm;
   readonly #doubted: DoubtedRepositories;
   #begun = 0;
 
@@ -90,6 +91,7 @@ export class ClientReads implements BlobSource {
     this.#deps = deps;
     this.#sink = sink;
     this.#host = host;
+    this.#past = new PastSwarm(deps);
     this.#doubted = new DoubtedRepositories(deps.clock);
   }
 
@@ -175,14 +177,14 @@ export class ClientReads implements BlobSource {
         if (!isStoreTrouble(error) || sent > range.start) throw error;
         turn.waits();
         this.#host.storeFailed(error);
-        yield* this.#direct(request, { start: range.start }, pull, signal);
+        yield* this.#past.read(request, { start: range.start }, pull.told, signal);
         return;
       }
     }
     if (this.#doubted.has(request.origin)) {
       turn.waits();
-      this.#tellPast(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
-      yield* this.#direct(request, { start: range.start }, pull, signal);
+      this.#past.tell(request, 'doubt', 'the swarm gave blobs of this repository wrong, twice');
+      yield* this.#past.read(request, { start: range.start }, pull.told, signal);
       return;
     }
     yield* this.#follow(request, { sent, sinceMs, right }, pull, signal);
@@ -244,7 +246,7 @@ export class ClientReads implements BlobSource {
             // All of it is dropped first.
             while (blob?.checking !== undefined) await blob.checking;
             if (!this.#doubted.has(request.origin)) continue;
-            yield* this.#direct(request, { start: range.start }, pull, signal);
+            yield* this.#past.read(request, { start: range.start }, pull.told, signal);
             return;
           }
         }
@@ -261,7 +263,7 @@ export class ClientReads implements BlobSource {
       if (blob === undefined) throw failure;
       return await this.#hashGiven(blob, { start: range.start, end: sent }, pull, before);
     };
-    yield* this.#direct(request, { start: sent, given }, pull, signal);
+    yield* this.#past.read(request, { start: sent, given }, pull.told, signal);
   }
 
   /** Hashes what the client was given: as the running digest has it, or from disk, but for what the disk has not taken. */
@@ -284,35 +286,9 @@ export class ClientReads implements BlobSource {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     pull.turn.waits();
-    this.#tellPast(request, 'size', 'the blob is in the swarm with another size');
+    this.#past.tell(request, 'size', 'the blob is in the swarm with another size');
     if (sent > wantedRange(request).start) throw sizeConflict(request);
-    yield* this.#direct(request, { start: sent }, pull, signal);
-  }
-
-  /** Past store and swarm, for this client alone. */
-  async *#direct(
-    request: BlobRequest,
-    from: DirectFrom,
-    { told }: Pull,
-    signal: AbortSignal,
-  ): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#directly(request, from, signal)) {
-      told.got(chunk.length, true);
-      yield chunk;
-    }
-  }
-
-  #directly(request: BlobRequest, from: DirectFrom, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const { origin, pool, wholeBlobs } = this.#deps;
-    if (wholeBlobs === undefined) return readDirectly(origin, request, from, signal);
-    const { digest, size } = request;
-    const all = readDirectly(origin, { digest, size, origin: request.origin }, { start: 0 }, signal);
-    return wholeBlobs.after(all, { ...wantedRange(request), start: from.start }, pool);
-  }
-
-  #tellPast({ digest, size }: BlobRequest, reason: string, why: string): void {
-    this.#deps.metrics.fallback.inc({ reason });
-    this.#deps.log.warn({ digest, size }, `${why}: reading past it from the registry`);
+    yield* this.#past.read(request, { start: sent }, pull.told, signal);
   }
 
   async *#readShared(
