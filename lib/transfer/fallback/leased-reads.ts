@@ -106,7 +106,7 @@ export class LeasedReads {
     const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
       if (clock.now() - movedMs < QUIET_MS) lease.progressed();
       const long = mode === 'lease' && this.isUndivided(blob);
-      if (isHeld(blob, run) || isGranted(reading) || (long && isBack(reading, startedMs))) {
+      if (isHeld(blob, run) || isGiven(reading) || (long && isBack(reading, startedMs))) {
         useless.abort(new DamselflyError('ABORTED', 'the swarm was faster'));
       }
     });
@@ -145,7 +145,7 @@ function isBack({ blob, reason }: LeasedRead, startedMs: number): boolean {
 }
 
 /** Whether peers give us after all what none of them would. */
-function isGranted({ blob, reason }: LeasedRead): boolean {
+function isGiven({ blob, reason }: LeasedRead): boolean {
   return reason === 'no-capability' && blob.peerRight !== 'none';
 }
 

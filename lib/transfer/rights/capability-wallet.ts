@@ -64,6 +64,8 @@ interface Held extends GivenCapability {
 
 /** What nobody could say is asked again when a supernode is back, no sooner than this. */
 const UNSAID_AGAIN_MS = 5_000;
+/** The same for what is open: a supernode that is back, and nodes that come with it, give it to who shows a right. */
+const OPEN_AGAIN_MS = 1_000;
 /** The same for a yes that was of no use. */
 const USELESS_AGAIN_MS = 1_000;
 
@@ -204,7 +206,7 @@ export class CapabilityWallet {
     }
   }
 
-  /** A client reads it from the registry, past its peers, because no supernode was there: when one is back it need not. */
+  /** No supernode was there, and a client reads without one's word: when one is back it need not. */
   #askUnsaid(digest: Digest, now: number): void {
     const origin = this.#host.reads(digest);
     if (origin === undefined) this.#unsaid.delete(digest);
@@ -213,7 +215,7 @@ export class CapabilityWallet {
     this.#unsaid.delete(digest);
     void this.#decide(digest, origin).then((right) => {
       if (isGranted(right)) this.#host.granted(digest, right);
-      // Its client reads on for itself, so that the blob is not among those undecided.
+      // Its client reads on without it, so that the blob is not among those undecided.
       if (right === 'late') this.#unsaid.set(digest, this.#deps.clock.now());
       else this.#late.delete(digest);
     });
@@ -311,9 +313,9 @@ export class CapabilityWallet {
     }
     if (said === 'nobody') {
       if (await this.#revive(digest)) return 'shown';
-      if (await this.#open.check(digest, origin)) return 'open';
-      this.#unsaid.set(digest, this.#deps.clock.now() + UNSAID_AGAIN_MS);
-      return 'none';
+      const open = await this.#open.check(digest, origin);
+      this.#unsaid.set(digest, this.#deps.clock.now() + (open ? OPEN_AGAIN_MS : UNSAID_AGAIN_MS));
+      return open ? 'open' : 'none';
     }
     if (this.covers(digest)) return 'shown';
     // Given for a certificate that we no longer have, or by a clock that is not yet right.

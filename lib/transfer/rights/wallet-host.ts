@@ -38,7 +38,7 @@ export function walletHost(swarm: {
     },
     granted(digest, right) {
       const blob = blobs.get(digest);
-      if (blob !== undefined) decided(blob, right);
+      if (blob !== undefined && blob.peerRight !== right) decided(blob, right);
     },
   };
 }
