@@ -96,6 +96,30 @@ t.test('when the swarm goes, the rest comes from the registry, checked against t
   t.match(await metric(cluster, 'fallback_total'), /reason="store"/);
 });
 
+t.test(
+  'so it does when disk and swarm go at once, in the middle of a piece that the disk did not take',
+  async (t) => {
+    for (const goneAfterMs of [0, 20, 300]) {
+      const cluster = await MemoryCluster.start({
+        seed: 1,
+        nodes: 1,
+        supernodes: 1,
+        nodeBytesPerSecond: 4 * MIB,
+      });
+      const digest = cluster.blob(SIZE);
+      const [node] = cluster.nodes;
+      const [supernode] = cluster.supernodes;
+      if (node === undefined || supernode === undefined) return;
+      const pulling = cluster.pull(node, digest, SIZE);
+      await cluster.run(750);
+      node.disk.fillUpAfter(0);
+      await cluster.run(goneAfterMs);
+      cluster.crash(supernode);
+      t.equal(await cluster.until(pulling), digest, `the swarm goes ${goneAfterMs} ms after the disk`);
+    }
+  },
+);
+
 t.test('a blob that is wrong as a whole is not handed out to its end', async (t) => {
   const { cluster, digest } = await withFullDisk(7);
   const node = cluster.nodes.at(-1);

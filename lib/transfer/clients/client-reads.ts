@@ -1,6 +1,6 @@
-import type { Hash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../../core/blob-source.ts';
-import type { Digest } from '../../core/digest.ts';
+import { type Digest, digestAlgorithm } from '../../core/digest.ts';
 import { type DamselflyError, hasCode } from '../../core/errors.ts';
 import { pieceAt, pieceOffset } from '../../core/geometry.ts';
 import type { ByteRange } from '../../core/range.ts';
@@ -49,6 +49,8 @@ interface Pull {
   readonly turn: LocalReader;
   /** The last bytes that it was given, from `start` of the blob on, when the disk has not taken them. */
   unwritten?: { readonly start: number; readonly bytes: Uint8Array };
+  /** Of a whole blob that is passed on: the hash of what the client was given, since nothing of that is kept. */
+  given?: Hash;
 }
 
 export interface ClientReadsHost {
@@ -218,6 +220,10 @@ export class ClientReads implements BlobSource {
           return;
         }
         blob = shared;
+        if (shared.passing !== undefined) {
+          const hash = createHash(digestAlgorithm(request.digest));
+          pull.given = await this.#hashGiven(shared, { start: range.start, end: sent }, pull, hash);
+        }
         // What the disk did not take of it is fetched again.
         delete pull.unwritten;
         const here = heldBytes(shared, range);
@@ -227,6 +233,7 @@ export class ClientReads implements BlobSource {
           this.#host.moveOn(blob, sent);
           for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
+            pull.given?.update(chunk);
             turn.got();
             told.got(chunk.length);
             yield chunk;
@@ -260,6 +267,7 @@ export class ClientReads implements BlobSource {
     // Neither disk nor swarm help: the rest comes straight from the registry, from where the client stands.
     this.#host.storeFailed(failure);
     const given = async (before: Hash): Promise<Hash> => {
+      if (pull.given !== undefined) return pull.given;
       if (blob === undefined) throw failure;
       return await this.#hashGiven(blob, { start: range.start, end: sent }, pull, before);
     };
