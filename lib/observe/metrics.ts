@@ -104,7 +104,7 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     }),
     cleaned: counter(
       'cleaned_total',
-      'What had been left behind and was ended: swarms that nobody asked for (swarm), links beyond 128 over which no blob is shared (link)',
+      'What had been left behind and was ended: swarms that nobody asked for (swarm), links beyond 128 over which no blob is shared (link), memory for pieces that nobody needed for ten seconds (buffer)',
       ['what'],
     ),
     unsharedBytes: gauge(

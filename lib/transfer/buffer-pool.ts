@@ -33,6 +33,8 @@ export interface BufferPool {
    * below what the largest piece needs.
    */
   resize(budgetBytes: number): void;
+  /** Gives kept memory back to the system that nobody has asked for since the last call. @returns how many buffers */
+  trim(): number;
   /** Bytes handed out now, rounded up to the sizes in which memory is kept. */
   readonly usedBytes: number;
   readonly waiting: number;
@@ -51,6 +53,13 @@ interface Shareable extends PieceBuffer {
   share(part?: number): PieceBuffer | undefined;
 }
 
+/** Memory of one size that is handed out next. */
+interface Idle {
+  readonly buffers: Uint8Array[];
+  /** The fewest that there were since they were last trimmed. */
+  fewest: number;
+}
+
 interface Waiter {
   readonly bytes: number;
   grant(buffer: PieceBuffer): void;
@@ -59,7 +68,7 @@ interface Waiter {
 /** Buffers come in powers of two from 64 KiB to 16 MiB and are reused; used and kept ones together stay in budget. */
 export function createBufferPool(options: { readonly budgetBytes: number }): BufferPool {
   let { budgetBytes } = options;
-  const idle = new Map<number, Uint8Array[]>();
+  const idle = new Map<number, Idle>();
   const waiters = new Set<Waiter>();
   let usedBytes = 0;
   let idleBytes = 0;
@@ -67,15 +76,21 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
 
   /** Gives kept memory back to the system, as much as must be for so many bytes more. */
   const forgetIdle = (moreBytes: number): void => {
-    for (const [size, buffers] of idle) {
-      while (usedBytes + idleBytes + moreBytes > budgetBytes && buffers.pop() !== undefined) {
+    for (const [size, kept] of idle) {
+      while (usedBytes + idleBytes + moreBytes > budgetBytes && pop(kept) !== undefined) {
         idleBytes -= size;
       }
     }
   };
 
+  const pop = (kept: Idle | undefined): Uint8Array | undefined => {
+    const memory = kept?.buffers.pop();
+    if (kept !== undefined) kept.fewest = Math.min(kept.fewest, kept.buffers.length);
+    return memory;
+  };
+
   const take = (classBytes: number): Uint8Array | undefined => {
-    const kept = idle.get(classBytes)?.pop();
+    const kept = pop(idle.get(classBytes));
     if (kept !== undefined) {
       idleBytes -= classBytes;
       return kept;
@@ -99,8 +114,8 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       }
       idleBytes += classBytes;
       const kept = idle.get(classBytes);
-      if (kept === undefined) idle.set(classBytes, [memory]);
-      else kept.push(memory);
+      if (kept === undefined) idle.set(classBytes, { buffers: [memory], fewest: 0 });
+      else kept.buffers.push(memory);
       serveWaiters();
     });
   };
@@ -198,6 +213,16 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
       budgetBytes = Math.max(bytes, MAX_CLASS_BYTES);
       forgetIdle(0);
       serveWaiters();
+    },
+    trim() {
+      let trimmed = 0;
+      for (const [size, kept] of idle) {
+        const { length } = kept.buffers.splice(0, kept.fewest);
+        kept.fewest = kept.buffers.length;
+        idleBytes -= length * size;
+        trimmed += length;
+      }
+      return trimmed;
     },
     get usedBytes() {
       return usedBytes;

@@ -237,6 +237,7 @@ export class PeerEngine implements BlobSource {
     const cleaner = startCleaner(this.#deps, {
       swarm: () => endEach(this.#table.all(), (blob) => this.#isIdle(blob), retire),
       link: () => this.#neighbours.closeUnused(),
+      buffer: () => this.#deps.pool.trim(),
     });
     this.#stops.push(announceBorrowed(this.#deps), cleaner, () => this.#ticks.stop());
     if (this.#afterPull !== undefined) this.#stops.push(this.#afterPull.start());

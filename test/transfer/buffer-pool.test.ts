@@ -27,6 +27,23 @@ t.test('a smaller budget holds for all that is handed out from then on', async (
   t.equal(pool.tryAcquire(8 * MIB), undefined);
 });
 
+t.test('memory that was not asked for from one trim to the next goes back to the system', async (t) => {
+  const pool = createBufferPool({ budgetBytes: 64 * MIB });
+  const take = (count: number) =>
+    Promise.all(Array.from({ length: count }, () => pool.acquire(4 * MIB, NEVER)));
+  const burst = await take(8);
+  const memory = new Set(burst.map(({ bytes }) => bytes.buffer));
+  for (const buffer of burst) buffer.release();
+  t.equal(pool.trim(), 0, 'all of it was used a moment ago');
+  for (const buffer of await take(3)) buffer.release();
+  t.equal(pool.trim(), 5, 'three were used at once');
+  const again = await take(4);
+  t.equal(again.filter(({ bytes }) => memory.has(bytes.buffer)).length, 3, 'those are kept');
+  for (const buffer of again) buffer.release();
+  pool.trim();
+  t.equal(pool.trim(), 4, 'in the end none');
+});
+
 t.test('it never falls below the largest piece', async (t) => {
   const pool = createBufferPool({ budgetBytes: 64 * MIB });
   pool.resize(1);

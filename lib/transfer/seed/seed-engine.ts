@@ -182,6 +182,7 @@ export class SeedEngine {
           (blob) => this.#retire(blob),
         ),
       link: () => this.#neighbours.closeUnused(),
+      buffer: () => this.#deps.pool.trim(),
     });
   }
 
