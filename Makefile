@@ -5,7 +5,7 @@
 
 # Installed again only when the lock file is newer.
 node_modules/.package-lock.json: package-lock.json
-	npm ci
+	npm ci --loglevel=error
 	@touch $@
 
 help: ## this list

@@ -1,4 +1,5 @@
 import type { SettingsRule } from '../lib/core/cluster-settings.ts';
+import type { KnownTracker } from '../lib/transfer/preheat/preheat-questions.ts';
 
 /** The longest path that a Unix socket can have, bytes (Linux, unix(7), without the ending zero). */
 export const MAX_SOCKET_PATH_BYTES = 107;
@@ -179,7 +180,13 @@ export interface DaemonStatus {
   readonly proxy: readonly { readonly host: string; readonly port: number; readonly upstream?: string }[];
   readonly peer: string;
   readonly admin: string;
-  readonly tracker: { readonly reachable: boolean; readonly urls: readonly string[] };
+  readonly tracker: {
+    readonly reachable: boolean;
+    /** As they are configured. */
+    readonly urls: readonly string[];
+    /** As questions about preheat jobs name them, and whether each is connected; absent from a daemon before an upgrade. */
+    readonly each?: readonly KnownTracker[];
+  };
   /** How it is to find peers, and who names them now. */
   readonly discovery: {
     readonly mode: 'auto' | 'tracker' | 'dht';

@@ -204,7 +204,7 @@ that is not *live*, nothing changes; the reason is in the log and at \`/readyz\`
 puts a node daemon in the place of itself without a request being dropped.
 
 Live settings of many nodes are set by who holds the cluster's authority, with \`--tracker\` and \`--ca-dir\`: they are signed with it. With
-\`--insecure\`, and on the machine of \`damselfly up\`, any node daemon will do. The trackers pass them on, and nodes keep them: also
+\`--insecure\` any node daemon will do. On the machine of \`damselfly up\` it is \`--tracker wss://127.0.0.1:8400\`. The trackers pass them on, and nodes keep them: also
 those that were away, and those that start later, have them. In clusters with \`--tls-ca\` nobody can set any; each node has its file.
 
 \`\`\`sh

@@ -39,8 +39,8 @@ export async function createControlServer(
   deps: ControlSessionDeps & {
     /** For `/readyz`: what is wrong now. */
     readonly notes: () => readonly string[];
-    /** A member has come to this address of this machine. */
-    readonly reachedAt: (address: string | undefined) => void;
+    /** A member has come to this address of this machine. @returns to be called when it has gone */
+    readonly reachedAt: (address: string | undefined) => () => void;
   },
   address: ListenAddress,
 ): Promise<ControlServer> {
@@ -90,7 +90,7 @@ export async function createControlServer(
     if (closing !== undefined) return refuseUpgrade(socket, '503 Service Unavailable');
     const remoteHost = request.socket.remoteAddress?.replace(/^::ffff:/, '');
     if (remoteHost === undefined) return void socket.destroy();
-    deps.reachedAt(request.socket.localAddress);
+    socket.once('close', deps.reachedAt(request.socket.localAddress));
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       new ControlSession(
         wsControlLink(webSocket, { accepted: socket }),

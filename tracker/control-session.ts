@@ -173,6 +173,9 @@ export class ControlSession implements MemberSession, Announcer {
       case 'unreached':
         members.dials.unreached(this.#id, message.ids);
         return;
+      case 'reached':
+        members.dials.reached(this.#id, message.ids);
+        return;
       case 'lease':
       case 'renew': {
         const { ask } = message;

@@ -29,8 +29,13 @@ export class DialOrders {
     for (const peer of ids) {
       if (!this.#host.isConnected(peer)) continue;
       if (!this.#order(peer, id)) return;
-      this.#undialled.note(peer, this.#clock.now());
+      this.#undialled.note(peer, id, this.#clock.now());
     }
+  }
+
+  /** The member has dialled these, after it had said that it could not. */
+  reached(id: string, ids: readonly string[]): void {
+    for (const peer of ids) this.#undialled.noteDialled(peer, id);
   }
 
   /** The member is about to be told of these: those that cannot be dialled dial it. */

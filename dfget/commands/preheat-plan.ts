@@ -1,10 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
-import { DamselflyError, describeError, hasCode } from '../../lib/core/errors.ts';
+import { DamselflyError, describeError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
 import type { PlanView } from '../../lib/wire/plan-messages.ts';
 import type { DaemonClient } from '../daemon-client.ts';
 import { followPlan } from '../follow-jobs.ts';
 import { readPlanFile } from '../plan-file.ts';
+import type { PreheatTrackers } from '../preheat-trackers.ts';
 
 /** A plan of fifty stages with twenty images is a few KiB. */
 const MAX_FILE_BYTES = 256 * 1024;
@@ -14,68 +15,79 @@ interface PlanFlags {
   readonly detach?: boolean;
 }
 
+/** Where a plan is, and how to say so. */
+interface PlanPlace {
+  readonly client: DaemonClient;
+  readonly trackers: PreheatTrackers;
+}
+
+interface PlanAt {
+  readonly plan: PlanView;
+  readonly tracker: string;
+}
+
 /** `dfget preheat --plan FILE`: hands the plan to a tracker and follows it until it is over or stopped. */
 export async function rollOut(
-  client: DaemonClient,
+  place: PlanPlace,
   path: string,
   flags: PlanFlags,
   signal: AbortSignal,
 ): Promise<void> {
   const file = readPlanFile(await textOf(path), path);
+  const { client, trackers } = place;
   const { plans, tracker } = await client
-    .plans({ act: 'create', plan: file.plan }, undefined, signal)
+    .plans({ act: 'create', plan: file.plan }, trackers.named, signal)
     .catch((error: unknown) => {
       throw file.located(error);
     });
-  await follow(client, { plan: only(plans), tracker }, flags, signal);
+  await follow(place, { plan: only(plans), tracker }, flags, signal);
 }
 
 /** `dfget preheat --resume N` */
 export async function resumePlan(
-  client: DaemonClient,
+  place: PlanPlace,
   id: number,
   flags: PlanFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const { plans, tracker } = await client.plans({ act: 'resume', id }, undefined, signal);
-  await follow(client, { plan: only(plans), tracker }, flags, signal);
+  const { tracker } = await place.trackers.whose('resume', id);
+  const { plans } = await place.client.plans({ act: 'resume', id }, tracker, signal);
+  await follow(place, { plan: only(plans), tracker }, flags, signal);
 }
 
 /** `dfget preheat --stop N` */
 export async function stopPlan(
-  client: DaemonClient,
+  { client, trackers }: PlanPlace,
   id: number,
   flags: PlanFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  printPlans((await client.plans({ act: 'stop', id }, undefined, signal)).plans, flags);
+  const { tracker } = await trackers.whose('stop', id);
+  const { plans } = await client.plans({ act: 'stop', id }, tracker, signal);
+  printPlan({ plan: only(plans), tracker }, trackers, flags);
 }
 
-/** The newest plans; none of a tracker of an earlier version, which does not answer. */
-export async function listPlans(client: DaemonClient, signal: AbortSignal): Promise<readonly PlanView[]> {
-  try {
-    return (await client.plans({ act: 'list' }, undefined, signal)).plans;
-  } catch (error) {
-    if (hasCode(error, 'TRACKER_UNREACHABLE')) return [];
-    throw error;
-  }
-}
-
-export function printPlans(plans: readonly PlanView[], { json }: PlanFlags): void {
-  for (const plan of plans) {
-    process.stdout.write(json === true ? `${JSON.stringify({ event: 'plan', ...plan })}\n` : describe(plan));
-  }
+export function printPlan(
+  { plan, tracker }: PlanAt,
+  trackers: Pick<PreheatTrackers, 'told'>,
+  { json }: PlanFlags,
+): void {
+  const text =
+    json === true
+      ? `${JSON.stringify({ event: 'plan', ...plan, tracker })}\n`
+      : describe(plan, trackers.told(tracker));
+  process.stdout.write(text);
 }
 
 async function follow(
-  client: DaemonClient,
-  from: { readonly plan: PlanView; readonly tracker: string },
+  { client, trackers }: PlanPlace,
+  from: PlanAt,
   flags: PlanFlags,
   signal: AbortSignal,
 ): Promise<void> {
   const { detach, json = false } = flags;
   if (detach === true) {
-    printPlans([from.plan], flags);
+    printPlan(from, trackers, flags);
     return;
   }
   let shown = '';
@@ -86,18 +98,20 @@ async function follow(
     if (json) process.stdout.write(`${JSON.stringify({ event: 'progress', ...plan })}\n`);
     else process.stderr.write(`${text}\n`);
   };
+  const { tracker } = from;
   let ended: PlanView;
   try {
     ended = await followPlan(client, from, show, signal);
   } catch (error) {
     const { id } = from.plan;
-    if (!json) process.stderr.write(`the tracker goes on with plan ${id}; see dfget preheat --list\n`);
+    const stop = trackers.command('stop', id, tracker);
+    if (!json) process.stderr.write(`the tracker goes on with plan ${id}; to stop it: ${stop}\n`);
     throw error;
   }
-  printPlans([ended], flags);
+  printPlan({ plan: ended, tracker }, trackers, flags);
   if (ended.state !== 'succeeded') process.exitCode = EXIT.failed;
   if (ended.state === 'stopped' && !json) {
-    process.stderr.write(`to go on: dfget preheat --resume ${ended.id}\n`);
+    process.stderr.write(`to go on: ${trackers.command('resume', ended.id, tracker)}\n`);
   }
 }
 
@@ -116,7 +130,8 @@ function line({ id, image, images, phase, stage, stages, state }: PlanView): str
   return `plan ${id}  ${state}  ${part}, ${what}; ${now.done} of ${now.machines} machines, ${now.failed} failed`;
 }
 
-function describe(plan: PlanView): string {
+/** @param tracker where another one may have the same number */
+function describe(plan: PlanView, tracker: string | undefined): string {
   const { failures, id, images, name, stages, state, why } = plan;
   const of = images.map(({ digest, image }) => `  ${image}${digest === undefined ? '' : ` ${digest}`}\n`);
   const groups = stages.map(
@@ -127,7 +142,8 @@ function describe(plan: PlanView): string {
     ({ error, node }) => `  ${node.slice(0, 8)}: ${error.code}: ${error.message}\n`,
   );
   const reason = why === undefined ? '' : `  ${why.code}: ${why.message}\n`;
-  return `plan ${id}  ${state}  ${name}\n${reason}${of.join('')}${groups.join('')}${failed.join('')}`;
+  const at = tracker === undefined ? '' : `  at ${tracker}`;
+  return `plan ${id}${at}  ${state}  ${name}\n${reason}${of.join('')}${groups.join('')}${failed.join('')}`;
 }
 
 async function textOf(path: string): Promise<string> {

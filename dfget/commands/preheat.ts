@@ -1,13 +1,14 @@
 import { Command } from 'commander';
 import { DEFAULT_SOCKET } from '../../lib/config/common.ts';
 import { formatBytes } from '../../lib/config/units.ts';
-import { DamselflyError, hasCode } from '../../lib/core/errors.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import { EXIT } from '../../lib/runtime/system-process.ts';
-import type { JobView, PreheatWishText } from '../../lib/wire/preheat-messages.ts';
+import type { PreheatWishText } from '../../lib/wire/preheat-messages.ts';
 import type { DaemonClient } from '../daemon-client.ts';
 import { type FollowedJob, followJobs } from '../follow-jobs.ts';
 import { createPreheatProgress } from '../preheat-progress.ts';
-import { listPlans, printPlans, resumePlan, rollOut, stopPlan } from './preheat-plan.ts';
+import { PreheatTrackers } from '../preheat-trackers.ts';
+import { printPlan, resumePlan, rollOut, stopPlan } from './preheat-plan.ts';
 import { type DaemonFlags, withDaemon } from './with-daemon.ts';
 
 interface PreheatFlags extends DaemonFlags {
@@ -25,6 +26,7 @@ interface PreheatFlags extends DaemonFlags {
   readonly plan?: string;
   readonly stop?: string;
   readonly resume?: string;
+  readonly tracker?: string;
 }
 
 const EXAMPLES = `
@@ -38,6 +40,7 @@ Examples:
   dfget preheat --list
   dfget preheat --cancel 12
   dfget preheat --resume 13                                         a plan that was stopped goes on
+  dfget preheat --cancel 12 --tracker tracker-2                     where several trackers have a 12
 
 The jobs are the tracker's: they go on when this command is interrupted. Images are read with the credentials that the
 supernodes and nodes have for the registry. The command ends with 0 when every machine has every blob, with 1 when a job
@@ -71,31 +74,38 @@ export function preheatCommand(): Command {
     .option('--stop <number>', 'stop a plan: nothing new begins until it is resumed')
     .option('--resume <number>', 'go on with a plan that was stopped')
     .option('--cancel <number>', 'end a job or a plan; what is fetched stays')
+    .option(
+      '--tracker <url>',
+      'one of the trackers of the daemon, which have jobs and numbers of their own: its URL, address or host (default: for a new job one that is connected, for a number the one that has it)',
+    )
     .option('--socket <path>', 'socket of the daemon', process.env['DAMSELFLY_SOCKET'] ?? DEFAULT_SOCKET)
     .option('--json', 'print one JSON object a line: progress events, then the jobs')
     .addHelpText('after', EXAMPLES)
     .action(async (images: readonly string[], flags: PreheatFlags) => {
       await withDaemon(flags, async (client, signal) => {
-        if (flags.list === true) {
-          const { jobs } = await client.preheats({ act: 'list' }, undefined, signal);
-          printPlans(await listPlans(client, signal), flags);
-          print(jobs, flags);
-        } else if (flags.cancel !== undefined) await cancel(client, flags, signal);
+        const place = { client, trackers: await PreheatTrackers.of(client, flags.tracker, signal) };
+        if (flags.list === true) await list(place.trackers, flags);
+        else if (flags.cancel !== undefined) await cancel(place, flags, signal);
         else if (flags.stop !== undefined) {
-          await stopPlan(client, numberOf('--stop', flags.stop), flags, signal);
+          await stopPlan(place, numberOf('--stop', flags.stop), flags, signal);
         } else if (flags.resume !== undefined) {
-          await resumePlan(client, numberOf('--resume', flags.resume), flags, signal);
+          await resumePlan(place, numberOf('--resume', flags.resume), flags, signal);
         } else if (flags.plan !== undefined) {
           if (images.length > 0) throw wrong('the images of a plan are in its file');
-          await rollOut(client, flags.plan, flags, signal);
+          await rollOut(place, flags.plan, flags, signal);
         } else if (images.length === 0) throw wrong('name at least one image');
-        else await preheat(client, images, flags, signal);
+        else await preheat(place, images, flags, signal);
       });
     });
 }
 
+interface Place {
+  readonly client: DaemonClient;
+  readonly trackers: PreheatTrackers;
+}
+
 async function preheat(
-  client: DaemonClient,
+  { client, trackers }: Place,
   images: readonly string[],
   flags: PreheatFlags,
   signal: AbortSignal,
@@ -105,7 +115,8 @@ async function preheat(
   for (const image of images) {
     const { jobs, tracker } = await client.preheats(
       { act: 'create', wish: wishOf(image, flags) },
-      undefined,
+      // All of them to one tracker: then their numbers tell them apart.
+      trackers.named ?? made[0]?.tracker,
       signal,
     );
     const [job] = jobs;
@@ -113,34 +124,48 @@ async function preheat(
     made.push({ tracker, job });
   }
   if (detach === true) {
-    print(
-      made.map(({ job }) => job),
-      flags,
-    );
+    for (const each of made) print(each, trackers, flags);
     return;
   }
   const progress = createPreheatProgress({ json, isTty: process.stderr.isTTY === true });
   try {
     const ended = await followJobs(client, made, (job) => progress.show(job), signal);
     progress.stop();
-    print(ended, flags);
+    for (const [index, job] of ended.entries()) {
+      print({ job, tracker: made[index]?.tracker ?? '' }, trackers, flags);
+    }
     if (ended.some(({ state }) => state !== 'succeeded')) process.exitCode = EXIT.failed;
   } catch (error) {
     progress.stop();
-    const numbers = made.map(({ job }) => job.id).join(', ');
-    if (!json) process.stderr.write(`the tracker goes on with job ${numbers}; see dfget preheat --list\n`);
+    for (const { job, tracker } of json ? [] : made) {
+      const cancel = trackers.command('cancel', job.id, tracker);
+      process.stderr.write(`the tracker goes on with job ${job.id}; to end it: ${cancel}\n`);
+    }
     throw error;
   }
 }
 
+async function list(trackers: PreheatTrackers, flags: PreheatFlags): Promise<void> {
+  const { found, silent } = await trackers.list();
+  for (const { job, plan, tracker } of found) {
+    if (plan !== undefined) printPlan({ plan, tracker }, trackers, flags);
+    else print({ job, tracker }, trackers, flags);
+  }
+  for (const tracker of silent) {
+    process.stderr.write(`${trackers.told(tracker)} does not answer: what it has is not shown\n`);
+  }
+}
+
 /** Jobs and plans have their numbers from the same row. */
-async function cancel(client: DaemonClient, flags: PreheatFlags, signal: AbortSignal): Promise<void> {
+async function cancel({ client, trackers }: Place, flags: PreheatFlags, signal: AbortSignal): Promise<void> {
   const id = numberOf('--cancel', flags.cancel);
-  try {
-    print((await client.preheats({ act: 'cancel', id }, undefined, signal)).jobs, flags);
-  } catch (error) {
-    if (!hasCode(error, 'JOB_UNKNOWN')) throw error;
-    printPlans((await client.plans({ act: 'cancel', id }, undefined, signal)).plans, flags);
+  const { plan, tracker } = await trackers.whose('cancel', id);
+  if (plan === undefined) {
+    const { jobs } = await client.preheats({ act: 'cancel', id }, tracker, signal);
+    for (const job of jobs) print({ job, tracker }, trackers, flags);
+  } else {
+    const { plans } = await client.plans({ act: 'cancel', id }, tracker, signal);
+    for (const each of plans) printPlan({ plan: each, tracker }, trackers, flags);
   }
 }
 
@@ -156,13 +181,16 @@ function wishOf(image: string, flags: PreheatFlags): PreheatWishText {
   return { image, tags, platforms, nodes, batch, pause, rate, timeout };
 }
 
-function print(jobs: readonly JobView[], { json }: PreheatFlags): void {
-  for (const job of jobs) {
-    process.stdout.write(json === true ? `${JSON.stringify({ event: 'job', ...job })}\n` : describe(job));
-  }
+function print({ job, tracker }: FollowedJob, trackers: PreheatTrackers, { json }: PreheatFlags): void {
+  const text =
+    json === true
+      ? `${JSON.stringify({ event: 'job', ...job, tracker })}\n`
+      : describe(job, trackers.told(tracker));
+  process.stdout.write(text);
 }
 
-function describe(job: JobView): string {
+/** @param tracker where another one may have the same number */
+function describe(job: FollowedJob['job'], tracker: string | undefined): string {
   const { doneBytes, error, failures, id, image, nodes, notes, state, tags, targets, totalBytes } = job;
   const what = tags === undefined ? image : `${image}:${tags}`;
   const machines = `${targets.done} of ${targets.total} machines, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
@@ -170,7 +198,8 @@ function describe(job: JobView): string {
     ({ error: why, node }) => `  ${node.slice(0, 8)}: ${why.code}: ${why.message}\n`,
   );
   const why = error === undefined ? '' : `  ${error.code}: ${error.message}\n`;
-  return `job ${id}  ${state}  ${what}  to ${nodes}: ${machines}\n${why}${failed.join('')}${notes.map((note) => `  ${note}\n`).join('')}`;
+  const at = tracker === undefined ? '' : `  at ${tracker}`;
+  return `job ${id}${at}  ${state}  ${what}  to ${nodes}: ${machines}\n${why}${failed.join('')}${notes.map((note) => `  ${note}\n`).join('')}`;
 }
 
 function wrong(message: string): DamselflyError {

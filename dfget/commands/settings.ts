@@ -110,6 +110,7 @@ function describe({ confirmed, inForce, refused, rules }: SettingsAnswer): strin
     const said = Object.entries(values).map(([name, value]) => `${name}=${value}`);
     lines.push(`set for ${whom.join(', ') || 'all nodes'}: ${said.join(' ')}`);
   }
+  if (lines.length === 0) lines.push('nothing is set');
   lines.push(...refused);
   if (!confirmed) lines.push('no tracker answers: the other nodes hear of it when one does');
   return `${lines.join('\n')}\n`;

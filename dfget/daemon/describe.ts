@@ -55,7 +55,11 @@ export function describeDaemon(node: Node, proxy: RegistryProxy, config: DaemonC
     peer: node.peerAddress,
     admin: node.adminAddress,
     cluster: node.credentials?.identity.cluster ?? null,
-    tracker: { reachable: node.foundBy() === 'tracker', urls: config.tracker },
+    tracker: {
+      reachable: node.foundBy() === 'tracker',
+      urls: config.tracker,
+      each: node.preheat.questions.known,
+    },
     discovery: { mode: config.discovery, by: node.foundBy() },
     paused: node.pause.paused,
     pausedHere: node.pause.pausedHere,

@@ -149,6 +149,17 @@ export async function startLocalApi(
   };
 }
 
+const ITS_SETTINGS =
+  'takes other settings when it is started again; those of the other nodes: --tracker wss://HOST:8400 --ca-dir FOLDER';
+
+/** Of a node that is one with the other processes of its machine. @throws CONFIG_INVALID whatever is called */
+function missing(instead: string): Record<'get' | 'change' | 'start', () => never> {
+  const refuse = (): never => {
+    throw new DamselflyError('CONFIG_INVALID', `the node of "damselfly up" ${instead}`);
+  };
+  return { get: refuse, change: refuse, start: refuse };
+}
+
 async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
   const { blobs, clock, log, origin: registry, pause } = deps;
   const { default: fastify } = await import('fastify');
@@ -175,18 +186,14 @@ async function localRoutes(deps: LocalApiDeps): Promise<FastifyInstance> {
     });
   }
 
-  const { handover, settings } = deps;
-  if (settings !== undefined) {
-    server.get('/v1/settings', async () => settings.get());
-    server.post('/v1/settings', async (request) => await settings.change(settingsBody.parse(request.body)));
-  }
-  if (handover !== undefined) {
-    server.post('/v1/upgrade', async (request): Promise<UpgradeAnswer> => {
-      const { program } = upgradeBody.parse(request.body);
-      const pid = await handover.start(program, successorArgs(process.argv.slice(2)));
-      return { pid };
-    });
-  }
+  const { handover = missing('is stopped and started again'), settings = missing(ITS_SETTINGS) } = deps;
+  server.get('/v1/settings', async () => settings.get());
+  server.post('/v1/settings', async (request) => await settings.change(settingsBody.parse(request.body)));
+  server.post('/v1/upgrade', async (request): Promise<UpgradeAnswer> => {
+    const { program } = upgradeBody.parse(request.body);
+    const pid = await handover.start(program, successorArgs(process.argv.slice(2)));
+    return { pid };
+  });
 
   // Who reaches this socket reads with what the daemon has for the registry.
   const ownAccount = async (

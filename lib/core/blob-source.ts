@@ -50,6 +50,8 @@ export interface BlobRequest {
    * them. @default neither is known
    */
   readonly rangeIs?: 'rest' | 'part';
+  /** A manifest that lists it: who may read that may read the blob, and asks for all that it lists at once. */
+  readonly listedBy?: Digest | undefined;
   /** When its reader asked for it, on this process's clock. @default now */
   readonly askedMs?: number;
 }

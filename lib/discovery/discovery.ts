@@ -26,6 +26,8 @@ export interface Discovery {
   withdraw(digests: readonly Digest[]): void;
   /** The peer could not be dialled: who is in touch with it has it dial us. Nothing happens when nobody is. */
   unreached(peer: PeerInfo): void;
+  /** A peer of which that was said has been dialled after all. */
+  reached(peer: PeerInfo): void;
   /** The supernode that owns the blob, as far as is known without asking anybody. */
   owner(digest: Digest): PeerInfo | undefined;
   /** Supernodes that live, or lived when somebody last told. */

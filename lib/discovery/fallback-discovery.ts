@@ -170,6 +170,10 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#deps.trackers.unreached(peer);
   }
 
+  reached(peer: PeerInfo): void {
+    this.#deps.trackers.reached(peer);
+  }
+
   get settings(): ClusterSettings | undefined {
     const [ours, theirs] = [this.#deps.trackers.settings, this.#stay.dht?.settings];
     return theirs !== undefined && isNewer(theirs, ours) ? theirs : ours;

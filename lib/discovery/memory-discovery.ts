@@ -198,6 +198,9 @@ class MemoryDiscovery implements Discovery {
     if (this.#reachable) this.#tracker.deliver(this, () => this.#tracker.introduce(id, this.peer));
   }
 
+  /** This tracker does not remember who could not be dialled. */
+  reached(): void {}
+
   dial(peer: PeerInfo): void {
     if (this.#reachable) this.#listener?.dial?.(peer);
   }

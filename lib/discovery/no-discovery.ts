@@ -7,6 +7,7 @@ export function createNoDiscovery(): Discovery {
     announce() {},
     withdraw() {},
     unreached() {},
+    reached() {},
     listen() {},
     owner: () => undefined,
     supernodes: [],

@@ -11,6 +11,8 @@ export interface PreheatLink {
 
 /** What a process does with the messages about preheating that its trackers send. */
 export interface PreheatPort {
+  /** All trackers, before any of them is connected. */
+  trackers(links: readonly PreheatLink[]): void;
   /** The tracker has greeted us: it may know nothing of us. */
   welcomed(link: PreheatLink): void;
   heard(link: PreheatLink, message: PreheatMessage): void;

@@ -1,5 +1,5 @@
 import { DamselflyError } from '../core/errors.ts';
-import { MIN_PART_BYTES, type ObjectStore } from './object-store.ts';
+import { MIN_PART_BYTES, type ObjectFacts, type ObjectPart, type ObjectStore } from './object-store.ts';
 
 /** The twin of an object store in memory. */
 export class MemoryObjectStore implements ObjectStore {
@@ -14,36 +14,41 @@ export class MemoryObjectStore implements ObjectStore {
   readOnly = false;
   /** It fails once so much more was read. */
   failsAfterBytes = Number.POSITIVE_INFINITY;
+  readonly #versions = new WeakMap<Uint8Array, string>();
+  #lastVersion = 0;
 
   async get(key: string): Promise<Uint8Array | undefined> {
     this.#check();
     return this.objects.get(key);
   }
 
-  async size(key: string): Promise<number | undefined> {
+  async stat(key: string): Promise<ObjectFacts | undefined> {
     this.#check();
-    return this.objects.get(key)?.length;
+    const bytes = this.objects.get(key);
+    return bytes && { size: bytes.length, version: this.#versionOf(bytes) };
   }
 
   async read(
     key: string,
     { end, start }: { readonly start: number; readonly end: number },
-  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+  ): Promise<ObjectPart | undefined> {
     this.#check();
-    const bytes = this.objects.get(key)?.subarray(start, end);
+    const whole = this.objects.get(key);
+    const bytes = whole?.subarray(start, end);
     const take = (length: number): void => {
       this.failsAfterBytes -= length;
       if (this.failsAfterBytes < 0) this.failing = true;
       this.#check();
     };
-    if (bytes === undefined) return undefined;
-    return (async function* () {
+    if (whole === undefined || bytes === undefined) return undefined;
+    const chunks = (async function* () {
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
         const chunk = bytes.subarray(at, at + CHUNK_BYTES);
         take(chunk.length);
         yield chunk;
       }
     })();
+    return { bytes: chunks, version: this.#versionOf(whole) };
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
@@ -84,6 +89,12 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   close(): void {}
+
+  #versionOf(bytes: Uint8Array): string {
+    const version = this.#versions.get(bytes) ?? String(++this.#lastVersion);
+    this.#versions.set(bytes, version);
+    return version;
+  }
 
   #checkChange(): void {
     this.#check();

@@ -8,14 +8,14 @@ export interface ObjectStore {
    * large is a failure.
    */
   get(key: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
-  /** How long the object is, bytes; undefined as for {@link get}. */
-  size(key: string, options: { readonly signal: AbortSignal }): Promise<number | undefined>;
+  /** What is known of the object; undefined as for {@link get}. */
+  stat(key: string, options: { readonly signal: AbortSignal }): Promise<ObjectFacts | undefined>;
   /** Its bytes from `start` to `end`, exclusive; undefined as for {@link get}. Nothing is verified here. */
   read(
     key: string,
     range: { readonly start: number; readonly end: number },
     options: { readonly signal: AbortSignal },
-  ): Promise<AsyncIterable<Uint8Array> | undefined>;
+  ): Promise<ObjectPart | undefined>;
   /** Replaces what is there. */
   put(key: string, bytes: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>;
   /** Begins an object that comes in parts; nobody sees it before it is completed. */
@@ -23,6 +23,17 @@ export interface ObjectStore {
   /** Whether or not it is there. */
   remove(key: string, options: { readonly signal: AbortSignal }): Promise<void>;
   close(): void;
+}
+
+export interface ObjectFacts {
+  /** Bytes. */
+  readonly size: number;
+  /** Another one after the object was put anew, be it with the same bytes a second later. */
+  readonly version: string;
+}
+
+export interface ObjectPart extends Pick<ObjectFacts, 'version'> {
+  readonly bytes: AsyncIterable<Uint8Array>;
 }
 
 /** An object on its way; each but the last part has at least {@link MIN_PART_BYTES}. */

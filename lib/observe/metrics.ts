@@ -58,7 +58,7 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     piecesRejected: counter('pieces_rejected_total', 'Pieces whose bytes did not match their proof', [
       'reason',
     ]),
-    peersBanned: counter('peers_banned_total', 'Peers no longer spoken to', ['reason']),
+    peersBanned: counter('peers_banned_total', 'Peers from which nothing is taken any more', ['reason']),
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
     fallback: counter('fallback_total', FALLBACK_HELP, ['reason']),
     passedOn: counter(

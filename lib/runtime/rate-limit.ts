@@ -18,6 +18,8 @@ export interface Pace {
 const LEAST_QUANTUM_BYTES = 1024;
 /** So many quanta at least make up a burst: those who began before others came took no more than that. */
 const QUANTA_PER_BURST = 3;
+/** What a source gives in the long run shows over this time: a burst of it comes faster. */
+const SUSTAINED_MS = 4000;
 
 interface Waiter {
   readonly bytes: number;
@@ -32,6 +34,7 @@ export class RateLimit implements Pace {
   readonly #clock: Clock;
   readonly #bucket: TokenBucket;
   readonly #peak = new PeakRate();
+  readonly #sustained = new PeakRate(SUSTAINED_MS);
   readonly #waiters = new Set<Waiter>();
   #totalBytes = 0;
   #cancelTimer: (() => void) | undefined;
@@ -55,6 +58,11 @@ export class RateLimit implements Pace {
   /** The highest rate in any half second of the last ten minutes, bytes per second; 0 = nothing was taken. */
   get peakBytesPerSecond(): number {
     return this.#peak.bytesPerSecond(this.#clock.now());
+  }
+
+  /** The highest rate in any four seconds of the last ten minutes, bytes per second; 0 = nothing was taken. */
+  get sustainedBytesPerSecond(): number {
+    return this.#sustained.bytesPerSecond(this.#clock.now());
   }
 
   /** All that was ever taken. */
@@ -115,5 +123,6 @@ export class RateLimit implements Pace {
   #note(bytes: number, now: number): void {
     this.#totalBytes += bytes;
     this.#peak.note(bytes, now);
+    this.#sustained.note(bytes, now);
   }
 }

@@ -82,14 +82,15 @@ export class GiftLedger {
     return true;
   }
 
-  /** The peer says that it holds the piece. @returns whether it was a gift under way */
-  arrived(peer: number, slot: number, piece: number, now: number): boolean {
+  /** The peer says that it holds the piece. @returns whether it counts as given; undefined = it was no gift under way */
+  arrived(peer: number, slot: number, piece: number, now: number): boolean | undefined {
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
-    if (gift < 0) return false;
+    if (gift < 0) return undefined;
+    const counted = this.#gifts.counted[gift] === 1;
     this.#pace.learn(this.#peers[peer]!, now - this.#gifts.madeAt[gift]!);
     const sent = this.#gifts.state[gift] === GiftState.sent;
     this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
-    return true;
+    return counted;
   }
 
   /** Ends what waited too long. */

@@ -12,7 +12,8 @@ export class SlowSwarm {
    * To be called about every 50 ms.
    * @param clientsWait clients wait for bytes that are not here
    * @param receivedBytes by this node in all, ever
-   * @param registryBytesPerSecond the highest rate lately at which it read from registries itself; 0 = it did not
+   * @param registryBytesPerSecond the highest rate lately at which it read from registries itself, over as long a span:
+   *   a piece or two always come fast; 0 = it did not
    * @returns true at the end of each span in which the swarm was too slow
    */
   look(

@@ -8,6 +8,8 @@ export const ENOUGH_NEIGHBOURS = 10;
 export const ASK_AGAIN_MS = 100;
 /** A lost link matters only to a node that has fewer left than this. */
 export const TOO_FEW_NEIGHBOURS = 6;
+/** A node that stops taking from a neighbour has fewer to take from for as long as it pulls: it asks below this already. */
+export const ENOUGH_TRUSTED_NEIGHBOURS = 12;
 /**
  * Of a crowd's newcomers a tracker answers one in so many as soon as it has read its message, with all its neighbours.
  * They dial the others, which so have neighbours before their own turn comes: answering everybody first would make the

@@ -117,6 +117,10 @@ export class Neighbours {
     this.#set(peer, BANNED);
   }
 
+  banned(peer: number): boolean {
+    return this.#is(peer, BANNED);
+  }
+
   /** Not banned, not suspect, not in a pause after a failure. */
   trusted(peer: number, now: number): boolean {
     const at = this.#at(peer);

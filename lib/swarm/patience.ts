@@ -20,6 +20,8 @@ const UNHEARD_MS = 1800;
 const ALONE_ASIDE_MS = 1500;
 /** After so long a client gets its bytes without anybody's leave. */
 const LAST_RESORT_MS = 20_000;
+/** A node that steps aside goes on believing for so long that the swarm is only slow, while it brings other blobs. */
+const SILENT_MS = 10_000;
 /** Nodes do not all step in at the same instant, but up to this share of the wait later. */
 const SPREAD = 0.2;
 const SEEDED_SPREAD = 0.04;
@@ -70,6 +72,16 @@ export function isLeftWaiting(waitedMs: number, heard: boolean, share: number): 
 /** Whether the node reads what its client needs next, whoever else was to read it. Others must have been asked before. */
 export function stepsAside({ idleMs, company }: Pick<Waiting, 'idleMs' | 'company'>): boolean {
   return idleMs >= (company ? ASIDE_MS : ALONE_ASIDE_MS);
+}
+
+/**
+ * Whether the swarm, past which the node reads, does no more for the blob: that is more than slow. Where it is busy with
+ * other blobs of the node, each in turn may have to wait.
+ * @param sinceMs when the node first read past it since a peer last gave something of the blob
+ * @param anyMs when a peer last gave something of any blob
+ */
+export function isSilent(nowMs: number, sinceMs: number, anyMs: number): boolean {
+  return anyMs < sinceMs || nowMs - sinceMs >= SILENT_MS;
 }
 
 /** Whether the client has waited so long that nobody is asked any more. */

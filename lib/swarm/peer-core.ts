@@ -102,7 +102,10 @@ export class PeerCore {
 
   /** The neighbour shares the blob: it holds or wants pieces. No piece of it is known yet. */
   peerShares(peer: number, slot: number): void {
-    if (this.#peers.known(peer)) this.#blobs.get(slot)?.addSharer(peer, this.#peers.supernode(peer));
+    const blob = this.#blobs.get(slot);
+    if (blob === undefined || !this.#peers.known(peer)) return;
+    blob.addSharer(peer, this.#peers.supernode(peer));
+    if (this.#peers.banned(peer)) blob.discount(blob.rowOf(peer));
   }
 
   /** It no longer does: what was asked of it for this blob is cancelled. */
@@ -110,6 +113,19 @@ export class PeerCore {
     if (!this.#peers.known(peer)) return;
     this.#blobs.get(slot)?.removeSharer(peer);
     this.#fetches.cancel(slot, peer, ANY);
+  }
+
+  /** It sends wrong bytes: nothing is asked of it any more, and what it holds does not count. It may go on asking us. */
+  distrust(peer: number, now: number): void {
+    if (!this.#peers.known(peer)) return;
+    this.#peers.ban(peer);
+    for (let slot = 0; slot < this.#blobs.end; slot++) {
+      const blob = this.#blobs.get(slot);
+      const row = blob?.rowOf(peer) ?? -1;
+      if (row >= 0) blob?.discount(row);
+    }
+    this.#fetches.cancel(ANY, peer, ANY);
+    this.#choice.fill(now, ANY);
   }
 
   peerHas(peer: number, slot: number, piece: number, now: number): void {
@@ -212,7 +228,7 @@ export class PeerCore {
 
   /**
    * The request ended without the piece. `busy`: no free slot; `unreachable`: pause, then again; `missing`: it does not
-   * have the piece after all; `corrupt`: never ask that peer again; `local`: our own fault, pause all requests.
+   * have the piece after all; `corrupt`: {@link distrust} the peer; `local`: our own fault, pause all requests.
    */
   failed(request: number, reason: RequestFailure, now: number): void {
     const fetches = this.#fetches;
@@ -228,7 +244,7 @@ export class PeerCore {
       this.#peers.waitUntil(peer, now + this.#options.waitRepeatMs);
     }
     if (reason === 'unreachable') fetches.strike(peer, now);
-    else if (reason === 'corrupt') this.#peers.ban(peer);
+    else if (reason === 'corrupt') this.distrust(peer, now);
     else if (reason === 'local') this.#choice.pauseUntil(now + this.#options.localPauseMs);
     else if (reason === 'missing' && row >= 0) blob.clearPeerHas(row, piece);
     this.#choice.fill(now, ANY);
@@ -340,7 +356,7 @@ export class PeerCore {
     return row >= 0 && blob?.lacks(row) === true;
   }
 
-  /** Neighbours known to hold the piece, supernodes not counted. */
+  /** Neighbours known to hold the piece, supernodes and those that send wrong bytes not counted. */
   holders(slot: number, piece: number): number {
     return this.#blobs.get(slot)?.holders(piece) ?? 0;
   }

@@ -14,12 +14,16 @@ import type { Memory } from './memory.ts';
 const RECORD_WORDS = 4;
 /** Row of peer i plus one; 0 when it does not share the blob. */
 const ROW_OF = 0;
-/** Twice the peer of row i, plus one when it is a supernode. */
+/** Four times the peer of row i, and what of it {@link SUPERNODE} and {@link DISCOUNTED} say. */
 const SHARER = 1;
 /** How many pieces of row i are missing here and not busy. */
 const USEFUL = 2;
 /** How many pieces held here are missing in row i. */
 const LACKS = 3;
+
+const SUPERNODE = 1;
+/** What it holds is of no use to anybody. */
+const DISCOUNTED = 2;
 
 const HELD = 0;
 const BUSY = 1;
@@ -45,6 +49,8 @@ export class PieceTable {
   rows = 0;
   /** Supernodes that share it. */
   supernodes = 0;
+  /** Rows that are not counted as holders: supernodes, and discounted ones. */
+  #uncounted = 0;
   #table: Int32Array;
   /** Where the records begin in the table, and how many there are. */
   #start: number;
@@ -109,10 +115,10 @@ export class PieceTable {
     return this.count - this.#table[record + LACKS]! + this.#table[record + USEFUL]!;
   }
 
-  /** Whether a neighbour, supernodes not counted, holds at least so many pieces. */
+  /** Whether a neighbour, supernodes and discounted ones aside, holds at least so many pieces. */
   anyHolds(pieces: number): boolean {
     for (let row = 0; row < this.rows; row++) {
-      if (this.heldBy(row) >= pieces && !this.#isSupernode(row)) return true;
+      if (this.heldBy(row) >= pieces && this.#counts(row)) return true;
     }
     return false;
   }
@@ -130,15 +136,15 @@ export class PieceTable {
 
   /** The peer of a row. */
   sharer(row: number): number {
-    return this.#table[this.#record(row) + SHARER]! >> 1;
+    return this.#table[this.#record(row) + SHARER]! >> 2;
   }
 
-  /** Neighbours known to hold the piece, supernodes not counted. */
+  /** Neighbours known to hold the piece, supernodes and discounted ones aside. */
   holders(piece: number): number {
     if (piece < 0 || piece >= this.pieces) return 0;
     let count = 0;
     for (let row = 0; row < this.rows; row++) {
-      if (!this.#isSupernode(row) && this.peerHas(row, piece)) count++;
+      if (this.#counts(row) && this.peerHas(row, piece)) count++;
     }
     return count;
   }
@@ -150,18 +156,28 @@ export class PieceTable {
     const table = this.#table;
     table[this.#record(peer) + ROW_OF] = row + 1;
     const record = this.#record(row);
-    table[record + SHARER] = (peer << 1) | (supernode ? 1 : 0);
+    table[record + SHARER] = (peer << 2) | (supernode ? SUPERNODE : 0);
     table[record + USEFUL] = 0;
     table[record + LACKS] = this.#count;
     for (let word = 0; word < this.words; word++) table[this.#group(word) + ROWS + row] = 0;
-    if (supernode) this.supernodes++;
+    if (!supernode) return;
+    this.supernodes++;
+    this.#uncounted++;
+  }
+
+  /** The neighbour in that row counts as no holder any more. */
+  discount(row: number): void {
+    const at = this.#record(row) + SHARER;
+    if (this.#counts(row)) this.#uncounted++;
+    this.#table[at] = this.#table[at]! | DISCOUNTED;
   }
 
   removeSharer(peer: number): void {
     const row = this.rowOf(peer);
     if (row < 0) return;
     const table = this.#table;
-    if (this.#isSupernode(row)) this.supernodes--;
+    if (!this.#counts(row)) this.#uncounted--;
+    if (this.#is(row, SUPERNODE)) this.supernodes--;
     const last = --this.rows;
     for (let word = 0; word < this.words; word++) {
       const group = this.#group(word);
@@ -291,7 +307,7 @@ export class PieceTable {
     let c8 = 0;
     let c16 = 0;
     for (let row = 0; row < this.rows; row++) {
-      if (this.supernodes > 0 && this.#isSupernode(row)) continue;
+      if (this.#uncounted > 0 && !this.#counts(row)) continue;
       let carry = table[first + row]!;
       let before = c1;
       c1 ^= carry;
@@ -327,8 +343,12 @@ export class PieceTable {
     return best;
   }
 
-  #isSupernode(row: number): boolean {
-    return (this.#table[this.#record(row) + SHARER]! & 1) !== 0;
+  #is(row: number, trait: number): boolean {
+    return (this.#table[this.#record(row) + SHARER]! & trait) !== 0;
+  }
+
+  #counts(row: number): boolean {
+    return !this.#is(row, SUPERNODE | DISCOUNTED);
   }
 
   /** The missing piece became wanted (1) or unwanted (-1): those who hold it are more or less useful. */

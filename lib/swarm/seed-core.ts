@@ -118,7 +118,8 @@ export class SeedCore {
     if (info === undefined || shared === undefined || row < 0 || piece < 0 || piece >= shared.pieces) return;
     shared.setPeerHas(row, piece);
     info.gotAt = now;
-    if (this.#ledger.arrived(peer, slot, piece, now)) this.#spread.arrived(peer, slot, piece, now);
+    const counted = this.#ledger.arrived(peer, slot, piece, now);
+    if (counted !== undefined) this.#spread.arrived(peer, slot, piece, now, counted);
   }
 
   /** The same as {@link peerHas} for one piece after the other. */

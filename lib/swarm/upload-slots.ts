@@ -10,8 +10,8 @@ const NEARLY = 32;
 /**
  * The upload slots of one node. Nobody queues for a piece: who comes too late is refused, and told when there is a slot
  * for it. A slot that becomes free is kept for one peer at a time, until that peer takes it or tells its own slots
- * instead (it has no use for it): first for the peer whose upload ended, so that it can go on at once, then for those
- * that wait, in the order in which they began to. Were it free for all, all would come and all but one be refused.
+ * instead (it has no use for it): first for the peer whose upload ended, so that it can go on at once, unless it
+ * sends wrong bytes, then for those that wait, in the order in which they began to. Were it free for all, all would come and all but one be refused.
  */
 export class UploadSlots {
   readonly #options: PeerCoreOptions;
@@ -91,7 +91,8 @@ export class UploadSlots {
     this.#peers.setUploads(peer, uploads - 1);
     this.#active--;
     // With fewer slots than before, some go as their uploads end.
-    if (this.#free > 0 && this.#blobs.usefulTo(peer)) this.#keep(peer, now);
+    const goesOn = !this.#peers.banned(peer) && this.#blobs.usefulTo(peer);
+    if (this.#free > 0 && goesOn) this.#keep(peer, now);
     this.#giveOut(now);
   }
 

@@ -148,7 +148,7 @@ export class PeerEngine implements BlobSource {
     this.#downloads = new Downloads({ ...deps, pace: limits.download }, this.#sink, {
       self: () => deps.self().id,
       report: decide,
-      ban: (neighbour, reason) => this.#neighbours.ban(neighbour.peer.id, reason),
+      distrust: ({ peer }) => this.#distrust(peer),
     });
     this.#uploads = new Uploads(
       { ...deps, pace: localFirst },
@@ -181,8 +181,8 @@ export class PeerEngine implements BlobSource {
       obtained: (blob) => {
         if (!blob.retired) decide((core, now) => core.obtained(blob.slot, 0, now));
       },
-      banned: (id) => this.#neighbours.banned(id),
-      ban: (id, reason) => this.#neighbours.ban(id, reason),
+      distrusted: (id) => this.#neighbours.distrusted(id),
+      distrust: (peer) => this.#distrust(peer),
     });
     const { wholeBlobs } = habits;
     this.#reads = new ClientReads({ ...deps, limits, localFirst, wholeBlobs }, this.#sink, {
@@ -232,15 +232,13 @@ export class PeerEngine implements BlobSource {
     discovery.listen(discoveryNews(clock, news));
     store.onLoss(({ digest }) => this.#blobs.lost(this.#table.get(digest)));
     announceStored(this.#deps);
-    this.#stops.push(announceBorrowed(this.#deps));
     this.#ticks.start();
-    this.#stops.push(() => this.#ticks.stop());
     const retire = (blob: SharedBlob): void => this.#blobs.retire(blob);
     const cleaner = startCleaner(this.#deps, {
       swarm: () => endEach(this.#table.all(), (blob) => this.#isIdle(blob), retire),
       link: () => this.#neighbours.closeUnused(),
     });
-    this.#stops.push(cleaner);
+    this.#stops.push(announceBorrowed(this.#deps), cleaner, () => this.#ticks.stop());
     if (this.#afterPull !== undefined) this.#stops.push(this.#afterPull.start());
   }
 
@@ -279,14 +277,10 @@ export class PeerEngine implements BlobSource {
 
   /** Brings a whole blob here before any client asks for it. @throws UPSTREAM_*, STORE_*, DIGEST_MISMATCH, ABORTED */
   async preheat(request: BlobRequest, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    const host = {
-      small: (small: BlobRequest, until: AbortSignal) => this.#smallBlobs.get(small, until),
-      share: async (shared: BlobRequest) => {
-        const right = await this.#wallet?.ensure(shared);
-        return await this.#blobs.share(shared, this.#deps.clock.now(), right);
-      },
-    };
-    await fetchAhead(this.#deps, request, host, signal);
+    const small = this.#smallBlobs.get.bind(this.#smallBlobs);
+    const share = async (shared: BlobRequest): Promise<SharedBlob | undefined> =>
+      await this.#blobs.share(shared, this.#deps.clock.now(), await this.#wallet?.ensure(shared));
+    await fetchAhead(this.#deps, request, { small, share }, signal);
   }
 
   #introduce(blob: SharedBlob | undefined, peer: PeerInfo): void {
@@ -302,11 +296,21 @@ export class PeerEngine implements BlobSource {
     this.#decisions.decide((core, now) =>
       core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
     );
+    if (neighbour.distrusted) this.#decisions.decide((core, now) => core.distrust(neighbour.slot, now));
     this.#sendSlots(neighbour, false);
     this.#trust.meet(neighbour);
     for (const blob of this.#table.all()) {
       if (!blob.stored.complete) this.#conversation.meet(neighbour, blob);
     }
+  }
+
+  /** It sent wrong bytes. Whatever it was the only source of needs others; a supernode takes nothing from us anyway. */
+  #distrust({ id, role }: PeerInfo): void {
+    if (role === 'supernode') return this.#neighbours.ban(id, 'corrupt-piece');
+    const linked = this.#neighbours.distrust(id, 'corrupt-piece');
+    if (linked === undefined) return;
+    this.#decisions.decide((core, now) => core.distrust(linked.slot, now));
+    this.#announcements.lost(linked, this.#table.all());
   }
 
   #down(neighbour: Neighbour): void {
@@ -362,8 +366,7 @@ export class PeerEngine implements BlobSource {
     const now = this.#deps.clock.now();
     this.#fallback.tick(this.#table.all());
     for (const blob of this.#table.all()) {
-      blob.lastProgressMs += Math.min(stoodStillMs, now - blob.lastProgressMs);
-      blob.waitingSinceMs += Math.min(stoodStillMs, now - blob.waitingSinceMs);
+      blob.stoodStill(stoodStillMs, now);
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       // There may be memory that was not free before.
       this.#blobs.moveOn(blob);
@@ -391,10 +394,6 @@ export class PeerEngine implements BlobSource {
     this.#smallBlobs.close();
     this.#neighbours.close();
     await this.#downloads.close();
-    for (const blob of this.#table.all()) {
-      blob.failure ??= new DamselflyError('ABORTED', 'the daemon is stopping');
-      blob.changed();
-      await blob.stored.close();
-    }
+    await this.#table.close(new DamselflyError('ABORTED', 'the daemon is stopping'));
   }
 }

@@ -54,8 +54,6 @@ export interface LinkDialer {
 export interface ReverseWay {
   /** Its id: nobody else's connection is taken. */
   readonly peer: string;
-  /** SHA-256 of the certificate that it has shown on its link, hex; undefined where nobody shows any. */
-  readonly fingerprint?: string | undefined;
   /** Asks it, over its link, for one connection to us. */
   readonly ask: () => void;
 }

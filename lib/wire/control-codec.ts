@@ -154,6 +154,7 @@ const epoch = z.object({
   supernodes: supernodes.exactOptional(),
 });
 const unreached = z.object({ type: z.literal('unreached'), ids: z.array(id).max(MAX_NEIGHBOURS_PER_BLOB) });
+const reached = z.object({ type: z.literal('reached'), ids: z.array(id).max(MAX_NEIGHBOURS_PER_BLOB) });
 const dial = z.object({ type: z.literal('dial'), peers: z.array(peer).max(MAX_NEIGHBOURS_PER_BLOB) });
 const lease = z.object({
   type: z.literal('lease'),
@@ -203,6 +204,7 @@ const SCHEMAS: ReadonlyMap<string, z.ZodType<ControlMessage>> = new Map(
     epoch,
     settings,
     unreached,
+    reached,
     dial,
     lease,
     renew,

@@ -105,6 +105,8 @@ export type ControlMessage =
   | { readonly type: 'epoch'; readonly epoch: number; readonly supernodes?: readonly PeerInfo[] }
   /** Member to tracker: I could not dial these. */
   | { readonly type: 'unreached'; readonly ids: readonly string[] }
+  /** Member to tracker: I have dialled these after all. */
+  | { readonly type: 'reached'; readonly ids: readonly string[] }
   /** Tracker to member: these cannot dial you, dial them. */
   | { readonly type: 'dial'; readonly peers: readonly PeerInfo[] }
   /**

@@ -9,6 +9,7 @@ import {
   MAX_LABELS,
   MAX_PREHEAT_BLOBS,
   MAX_PREHEAT_IMAGES,
+  MAX_PREHEAT_MANIFESTS,
   MAX_PREHEAT_PLATFORMS,
   MAX_REASON_CHARS,
   MAX_SHOWN,
@@ -40,8 +41,13 @@ const authorization = z
   .min(1)
   .max(MAX_AUTHORIZATION_CHARS)
   .regex(/^[ -~]+$/, 'not a header value');
-const blob = z.object({ digest, size: count.max(MAX_BLOB_BYTES) });
+const blob = z.object({
+  digest,
+  size: count.max(MAX_BLOB_BYTES),
+  listedBy: count.max(MAX_PREHEAT_MANIFESTS).exactOptional(),
+});
 const blobs = z.array(blob).max(MAX_PREHEAT_BLOBS);
+const manifests = z.array(digest).max(MAX_PREHEAT_MANIFESTS).exactOptional();
 const failure = z.object({
   code: z.string().regex(/^[A-Z_]{1,64}$/),
   message: z.string().max(MAX_REASON_CHARS),
@@ -77,7 +83,7 @@ const resolve = z.object({
 const resolved = z.object({
   type: z.literal('preheat-resolved'),
   task,
-  image: z.object({ reference, digest, blobs }).exactOptional(),
+  image: z.object({ reference, digest, blobs, manifests }).exactOptional(),
   more: z.literal(true).exactOptional(),
   error: failure.exactOptional(),
 });
@@ -87,6 +93,7 @@ const preheat = z.object({
   upstream: name,
   repository: name,
   blobs,
+  manifests,
   everyMs: count.max(MAX_EVERY_MS),
   rate: count.min(1).exactOptional(),
   authorization: authorization.exactOptional(),

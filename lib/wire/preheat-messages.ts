@@ -12,6 +12,8 @@ export const MAX_PREHEAT_BLOBS = 5000;
 /** Most images of one job: tags that a pattern fits. */
 export const MAX_PREHEAT_IMAGES = 100;
 export const MAX_PREHEAT_PLATFORMS = 16;
+/** Most manifests that an order names; blobs of those beyond are asked for one by one. */
+export const MAX_PREHEAT_MANIFESTS = 500;
 /** Longest Authorization that is passed on; tokens of registries have up to some 8 KiB. */
 export const MAX_AUTHORIZATION_CHARS = 16 * 1024;
 export const MAX_LABELS = 32;
@@ -25,6 +27,8 @@ export interface PreheatBlob {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
+  /** Which of the `manifests` beside it lists it. */
+  readonly listedBy?: number;
 }
 
 /** Why something did not work: a code of docs/ERRORS.md, and a sentence. Never a secret. */
@@ -109,6 +113,8 @@ export type PreheatMessage =
         readonly reference: string;
         readonly digest: Digest;
         readonly blobs: readonly PreheatBlob[];
+        /** Those that list the blobs: of an index, one for each platform. */
+        readonly manifests?: readonly Digest[];
       };
       readonly more?: true;
       readonly error?: PreheatFailure;
@@ -120,6 +126,8 @@ export type PreheatMessage =
       readonly upstream: string;
       readonly repository: string;
       readonly blobs: readonly PreheatBlob[];
+      /** The right to read one of these is the right to all blobs that it lists. */
+      readonly manifests?: readonly Digest[];
       /** The member tells how far it is so often, milliseconds. */
       readonly everyMs: number;
       /** At most so many bytes per second, blob by blob. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
 import { daemonConfig } from '../../dfget/daemon/config.ts';
@@ -15,7 +16,7 @@ const PROCESSES = {
 /** With these the chart writes every setting that it ever writes itself. */
 const ALL = {
   ...{ registryAuthSecret: 'a', adminTokenSecret: 'a', zones: [{ name: 'a' }] },
-  tracker: { peerStoreSecret: 'a', watchKubernetes: 'annotated' },
+  tracker: { peerStoreSecret: 'a', apiSecret: 'a', watchKubernetes: 'annotated' },
   ...{ supernode: { blobStore: 's3://a', blobStoreSecret: 'a' } },
 };
 
@@ -28,15 +29,20 @@ interface Rendered {
 }
 type Env = readonly { readonly name: string }[];
 
+/** Values that are what Kubernetes says, or a user's own: any key is as good as another. */
+const OPEN = ['resources', 'nodeSelector', 'serviceMonitorLabels'];
+/** Helm gives it to a chart within another one. */
+const OF_HELM = { global: {} };
+
 /**
- * `values.schema.json`, by which Helm refuses a key of `settings` that its process does not have, or that the chart
- * writes itself: from a value of its own, or because the pod depends on it.
+ * `values.schema.json`, by which Helm refuses a value that the chart does not have, and a key of `settings` that its
+ * process does not have, or that the chart writes itself: from a value of its own, or because the pod depends on it.
  */
 export function valuesSchema(): string {
   const objects = parseAllDocuments([...renderChart(ALL).values()].join('---\n')).map(
     (document) => document.toJS() as Rendered,
   );
-  const properties = Object.entries(PROCESSES).map(([name, { file, known }]) => {
+  const settings = Object.entries(PROCESSES).map(([name, { file, known }]) => {
     const text = objects.find(({ data }) => data?.[file] !== undefined)?.data?.[file] ?? '';
     const pods = objects.filter(
       ({ metadata, spec }) =>
@@ -55,20 +61,33 @@ export function valuesSchema(): string {
     const free = Object.keys(known)
       .map(kebab)
       .filter((key) => !taken.has(key));
-    const settings = {
-      type: 'object',
-      properties: Object.fromEntries(free.sort().map((key) => [key, {}])),
-      additionalProperties: false,
-    };
-    return [name, { type: 'object', properties: { settings } }];
+    return [name, closedObject(Object.fromEntries(free.sort().map((key) => [key, ''])))] as const;
   });
+  const values = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as object;
+  const { properties, ...closed } = closedObject(values);
+  for (const [name, each] of settings) (properties[name] as Closed).properties['settings'] = each;
   const schema = {
     $schema: 'http://json-schema.org/draft-07/schema#',
     description: 'Written by `npm run manifests` from the settings of the processes.',
-    type: 'object',
-    properties: Object.fromEntries(properties) as object,
+    ...closed,
+    properties: { ...properties, ...OF_HELM },
   };
   return `${JSON.stringify(schema, null, 2)}\n`;
+}
+
+interface Closed {
+  readonly type: 'object';
+  readonly additionalProperties: false;
+  readonly properties: Record<string, object>;
+}
+
+/** An object with the keys of this one and no others; so are the objects in it. */
+function closedObject(value: object): Closed {
+  const properties = Object.entries(value).map(([key, each]: [string, unknown]) => {
+    const isObject = typeof each === 'object' && each !== null && !Array.isArray(each);
+    return [key, isObject && !OPEN.includes(key) ? closedObject(each) : {}] as const;
+  });
+  return { type: 'object', additionalProperties: false, properties: Object.fromEntries(properties) };
 }
 
 export const VALUES_SCHEMA = join(CHART, 'values.schema.json');

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SETUP_CLIENTS } from '../../dfget/setup/clients.ts';
 import { type Manifest, ROOT } from './manifest.ts';
 
 /** Units that go along, if there are any. */
@@ -15,10 +16,16 @@ if [ "$1" = configure ] && ! getent passwd damselfly > /dev/null; then
 fi
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 `;
+/** Afterwards nobody could take the mirror out of the clients' files any more. */
 const PRERM = `#!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now dfget-daemon.service dfget-daemon.socket damselfly-supernode.service damselfly-tracker.service || true
+if [ "$1" = remove ]; then
+  if [ -d /var/lib/damselfly/setup ]; then
+    for client in ${SETUP_CLIENTS.map(({ name }) => name).join(' ')}; do dfget setup $client --undo || true; done
+  fi
+  if [ -d /run/systemd/system ]; then
+    systemctl disable --now dfget-daemon.service dfget-daemon.socket damselfly-supernode.service damselfly-tracker.service || true
+  fi
 fi
 `;
 

@@ -13,8 +13,8 @@ export interface Holdings {
 /** By the machine's name and its start: after a restart it is another process. */
 export type Census = ReadonlyMap<string, Holdings>;
 
-/** Idle connections are closed after some seconds, and links that nobody needs any more a little later. */
-const SETTLE_MS = 20_000;
+/** Connections for pieces are closed when they were idle for 30 s, and links that nobody needs any more a little later. */
+const SETTLE_MS = 40_000;
 const POLL_MS = 500;
 /** Connections that one pull happens to leave open and another does not: links to neighbours, kept ones to the registry. */
 const SPARE_FILES = 24;

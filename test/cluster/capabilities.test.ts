@@ -207,6 +207,26 @@ t.test('once a supernode is back, those who read for themselves get the rest fro
   t.ok((sourcesOf(cluster)['peer'] ?? 0) > 0, 'nodes give to each other');
 });
 
+t.test(
+  'once a supernode is back, it and newcomers give also what was open while none was there',
+  async (t) => {
+    const cluster = await start({ seed: 16, nodes: 3, supernodes: 0, originBytesPerSecond: MIB });
+    const size = 20 * MIB;
+    const digest = cluster.blob(size);
+    const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
+    await cluster.run(2000);
+    await cluster.addSupernode('back');
+    await cluster.run(3000);
+    const newcomer = await cluster.addNode('node3');
+    pulls.push(cluster.pull(newcomer, digest, size));
+    t.same(await cluster.until(Promise.all(pulls)), Array(4).fill(digest));
+    t.ok((sourcesOf(cluster)['supernode'] ?? 0) > 0, 'the supernode gives to them');
+    t.same(await refusedBy([...cluster.nodes, newcomer]), {}, 'nobody asks a node for what it does not give');
+    const ratio = cluster.origin.ratio(digest);
+    t.ok(ratio < 1.5, `the registry was read ${ratio} times`);
+  },
+);
+
 t.test('a supernode that is back and at first too busy to answer is asked again', async (t) => {
   const rate = MIB;
   const busy = { deskDelayMs: 60_000 };
@@ -250,6 +270,21 @@ t.test('without a supernode what is not for anybody is read by each for itself',
   t.same(await cluster.until(Promise.all(pulls)), [digest, digest, digest]);
   t.equal(cluster.origin.ratio(digest), 3);
   t.notOk(sourcesOf(cluster)['peer'], 'nobody gives what only the registry may');
+});
+
+t.test('who reads for itself asks for much at a time, also where the registry is far away', async (t) => {
+  const cluster = await start({ seed: 15, nodes: 2, supernodes: 0, originLatencyMs: 200 });
+  cluster.origin.open = false;
+  const size = 32 * MIB;
+  const digest = cluster.blob(size);
+  for (const node of cluster.nodes) {
+    const startedMs = cluster.clock.now();
+    t.equal(await cluster.until(cluster.pull(node, digest, size)), digest);
+    const tookMs = cluster.clock.now() - startedMs;
+    t.ok(tookMs < 6000, `after ${tookMs} ms`);
+  }
+  const { requests } = cluster.origin;
+  t.ok(requests <= 2 * 4, `${requests} requests`);
 });
 
 t.test('who held a blob before the supernode died gives it to those who came later', async (t) => {

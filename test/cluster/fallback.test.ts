@@ -278,3 +278,32 @@ t.test('a registry that takes three seconds before each answer costs nobody its 
   t.ok(cluster.origin.requests <= 12, `${cluster.origin.requests} requests`);
   t.ok(tookMs < 15_000, `after ${tookMs} ms`);
 });
+
+t.test(
+  'a node that does not reach the registry gets all from one that reads, however long that takes',
+  async (t) => {
+    const cluster = await MemoryCluster.start({
+      ...{ seed: 14, nodes: 2, supernodes: 0 },
+      originBytesPerSecond: 2 * MIB,
+    });
+    cluster.cutOff.add(cluster.nodes[0]!.name);
+    const { ratio, tookMs } = await pullAll(t, cluster, 50 * MIB);
+    t.equal(ratio, 1);
+    t.ok(tookMs < 35_000, `after ${tookMs} ms`);
+  },
+);
+
+t.test('nor does it wait for ever when nobody reads any more', async (t) => {
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 15, nodes: 2, supernodes: 0 },
+    originBytesPerSecond: 2 * MIB,
+  });
+  const [isolated, other] = cluster.nodes;
+  cluster.cutOff.add(isolated!.name);
+  const digest = cluster.blob(50 * MIB);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, 50 * MIB));
+  for (const pull of pulls) pull.catch(() => {});
+  await cluster.run(12_000);
+  cluster.crash(other!);
+  await t.rejects(cluster.until(pulls[0]!, 30_000), { code: 'UPSTREAM_UNREACHABLE' });
+});

@@ -153,6 +153,28 @@ t.test('a wrong copy that the store does not remove just then is removed later, 
   t.equal(third.ratio(), 0, 'the copy is right');
 });
 
+t.test('a wrong copy that somebody else has replaced meanwhile is left there', async (t) => {
+  const objects = new MemoryObjectStore();
+  const first = await setUp(objects, { seed: 10 });
+  t.equal(await first.pull(), first.digest);
+  t.ok(await first.kept());
+  const [bytes, index] = [bytesKey(first.digest), indexKey(first.digest)];
+  const right = { bytes: objects.objects.get(bytes)!.slice(), index: objects.objects.get(index)!.slice() };
+  forge(objects, first.digest);
+
+  objects.readOnly = true;
+  const { cluster, digest, pull } = await setUp(objects, { seed: 10 });
+  await pull(0);
+  t.equal(await pull(0), digest);
+  objects.readOnly = false;
+  await objects.put(bytes, right.bytes);
+  await objects.put(index, right.index);
+  await cluster.run(2 * OTHERS_MS);
+  t.equal(objects.begun, 1, 'it is not sent again');
+  t.same(objects.objects.get(bytes), right.bytes);
+  t.same(objects.objects.get(index), right.index);
+});
+
 t.test('the same seed gives the same run', async (t) => {
   const run = async (): Promise<string> => {
     const { cluster, kept, pull } = await setUp(new MemoryObjectStore(), { seed: 7, supernodes: 3 });

@@ -97,7 +97,7 @@ t.test('a neighbour that gave nothing is told as that', async (t) => {
   await cluster.until(pullTraced(cluster.nodes[0]!, digest));
   const [span] = tracer.spans.filter(({ name }) => name === 'get pieces');
   t.match(span, { failure: 'no-piece', facts: { 'damselfly.pieces.received': 0 } });
-  t.ok(number(span!, 'pieces.lost') > 0);
+  t.ok(number(span!, 'pieces.overtaken') > 0);
 });
 
 t.test('who is not traced costs no span', async (t) => {

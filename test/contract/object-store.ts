@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
-import { MIN_PART_BYTES, type ObjectStore } from '../../lib/objects/object-store.ts';
+import { MIN_PART_BYTES, type ObjectPart, type ObjectStore } from '../../lib/objects/object-store.ts';
 
 /**
  * What every object store must do.
@@ -12,9 +12,9 @@ export function objectStoreContract(
   lacks: { readonly abort?: boolean } = {},
 ): void {
   const { signal } = new AbortController();
-  const collect = async (bytes: AsyncIterable<Uint8Array> | undefined): Promise<Buffer> => {
+  const collect = async (part: ObjectPart | undefined): Promise<Buffer> => {
     const chunks: Uint8Array[] = [];
-    for await (const chunk of bytes ?? []) chunks.push(chunk);
+    for await (const chunk of part?.bytes ?? []) chunks.push(chunk);
     return Buffer.concat(chunks);
   };
 
@@ -23,25 +23,38 @@ export function objectStoreContract(
     const bytes = randomBytes(300_000);
     await store.put('a/b', bytes, { signal });
     t.ok(bytes.equals((await store.get('a/b', { signal })) ?? Buffer.alloc(0)));
-    t.equal(await store.size('a/b', { signal }), 300_000);
+    t.equal((await store.stat('a/b', { signal }))?.size, 300_000);
     const part = await collect(await store.read('a/b', { start: 100_000, end: 200_001 }, { signal }));
     t.ok(part.equals(bytes.subarray(100_000, 200_001)));
     await store.put('a/b', Buffer.from('another'), { signal });
     t.equal(String(Buffer.from((await store.get('a/b', { signal })) ?? [])), 'another');
     await store.put('empty', new Uint8Array(), { signal });
     t.equal((await store.get('empty', { signal }))?.length, 0);
-    t.equal(await store.size('empty', { signal }), 0);
+    t.equal((await store.stat('empty', { signal }))?.size, 0);
   });
 
   t.test('what is not there is not there', async (t) => {
     const store = await open(t);
     t.equal(await store.get('nothing', { signal }), undefined);
-    t.equal(await store.size('nothing', { signal }), undefined);
+    t.equal(await store.stat('nothing', { signal }), undefined);
     t.equal(await store.read('nothing', { start: 0, end: 1 }, { signal }), undefined);
     await store.remove('nothing', { signal });
     await store.put('once', Buffer.from('x'), { signal });
     await store.remove('once', { signal });
     t.equal(await store.get('once', { signal }), undefined);
+  });
+
+  t.test('an object has another version once it is another', async (t) => {
+    const store = await open(t);
+    const version = async (): Promise<string | undefined> => (await store.stat('a', { signal }))?.version;
+    await store.put('a', Buffer.from('one'), { signal });
+    const first = await version();
+    t.equal(await version(), first);
+    const part = await store.read('a', { start: 1, end: 2 }, { signal });
+    t.equal(part?.version, first);
+    await collect(part);
+    await store.put('a', Buffer.from('two'), { signal });
+    t.not(await version(), first);
   });
 
   t.test('an object in parts is there when it is completed, and not before', async (t) => {

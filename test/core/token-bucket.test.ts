@@ -72,3 +72,13 @@ t.test('a peak rate is that of the best half second of the last ten minutes', as
   t.equal(peak.bytesPerSecond(12 * 60_000 - 1), 100, 'older than ten: what came after it');
   t.equal(peak.bytesPerSecond(60 * 60_000), 0);
 });
+
+t.test('over a longer window a burst is what it is over that time', async (t) => {
+  const peak = new PeakRate(4000);
+  peak.note(4000, 1000);
+  t.equal(peak.bytesPerSecond(1000), 1000);
+  peak.note(4000, 5100);
+  t.equal(peak.bytesPerSecond(5100), 1000, 'the first is out of the window');
+  peak.note(4000, 6000);
+  t.equal(peak.bytesPerSecond(6000), 2000);
+});

@@ -24,21 +24,33 @@ import {
   readObjects,
 } from '../helpers/kubernetes/objects.ts';
 
+const PLACED = {
+  nodeSelector: { pool: 'infra' },
+  tolerations: [{ key: 'pool', operator: 'Equal', value: 'infra', effect: 'NoSchedule' }],
+  priorityClassName: 'system-cluster-critical',
+};
 /** A cluster in which everything that can be chosen is chosen. */
 const EVERYTHING = {
   imagePullSecrets: ['pull'],
   registryAuthSecret: 'registry-auth',
+  registryFilesSecret: 'registry-files',
   adminTokenSecret: 'admin-token',
   upstreams: [
-    { name: 'harbor.corp', url: ['https://harbor-a.corp', 'https://harbor-b.corp'], trust: 'node' },
+    {
+      name: 'harbor.corp',
+      url: ['https://harbor-a.corp', 'https://harbor-b.corp'],
+      ...{ trust: 'node', ca: '/etc/damselfly-registry/corp.pem' },
+    },
     { name: '*.pkg.dev', url: 'https://*' },
   ],
   zones: [{ name: 'eu-1' }, { name: 'eu-2' }],
   tracker: {
-    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis' },
+    ...{ replicas: 3, storageClass: 'fast', peerStoreSecret: 'redis', apiSecret: 'api' },
+    ...PLACED,
     settings: { 'preheat-registry': ['harbor.corp'], 'zone-cidr': ['10.1.0.0/16=eu-1'] },
   },
   supernode: {
+    ...PLACED,
     storageClass: 'fast',
     blobStore: 's3://blobs/d?endpoint=https://rgw.corp',
     blobStoreSecret: 's3',
@@ -50,7 +62,9 @@ const EVERYTHING = {
     settings: { 'scrub-rate': '20MB/s', prefetch: 'image' },
     setup: { client: 'k3s', folder: '/etc/rancher/k3s' },
   },
+  networkPolicy: { nodeCidrs: ['10.1.0.0/16', 'fd00::/8'], apiNamespaces: ['harbor', 'ci'] },
   serviceMonitor: true,
+  serviceMonitorLabels: { release: 'kube-prometheus-stack' },
 };
 const VARIANTS: readonly (readonly [string, Values])[] = [
   ['as it is', {}],
@@ -203,10 +217,10 @@ for (const [variant, values] of VARIANTS) {
           t.not(portsOf(spec.selector.matchLabels).length, 0, `budget ${metadata.name} has pods`);
         }
         for (const { metadata, spec } of ofKind(objects, 'NetworkPolicy')) {
-          const open = spec.ingress.flatMap(({ ports }) => ports.map(({ port }) => port)).sort();
+          const open = new Set(spec.ingress.flatMap(({ ports }) => ports.map(({ port }) => port)));
           for (const ports of portsOf(spec.podSelector.matchLabels)) {
             t.same(
-              open,
+              [...open].sort(),
               ports.map(({ containerPort }) => containerPort).sort(),
               `policy ${metadata.name}: every port`,
             );
@@ -271,7 +285,11 @@ function checkSettings(
     [given['data-dir']].flat().every((path) => path !== undefined && writable(path)),
     'its data are on a volume',
   );
-  for (const path of [given['ca-dir'], given['admin-token-file'], given['auth-file']].flat()) {
+  const upstreams = (parse(text) as { upstream?: { ca?: string }[] }).upstream ?? [];
+  for (const path of [
+    ...[given['ca-dir'], given['admin-token-file'], given['api-key-file'], given['auth-file']].flat(),
+    ...upstreams.map(({ ca }) => ca),
+  ]) {
     if (path === undefined) continue;
     t.ok(
       mounts.some(({ mountPath }) => under(path, mountPath)),
@@ -359,7 +377,8 @@ t.test(
     t.equal(kinds.filter((kind) => kind === 'ServiceMonitor').length, 3);
     t.equal(
       kinds.length,
-      [...renderChart({ serviceMonitor: true }).values()].join('---\n').split('---\n').length + 1,
+      [...renderChart({ serviceMonitor: true }).values()].join('---\n').split('---\n').length + 2,
+      'with the namespace and the alerts',
     );
   },
 );

@@ -9,6 +9,7 @@ import { supernodeConfig } from '../../supernode/config.ts';
 import { trackerConfig } from '../../tracker/config.ts';
 import { type KubernetesObject, ofKind, readObjects } from '../helpers/kubernetes/objects.ts';
 
+const TRACKERS_VALUES = ['admin-token-file', 'api-key-file', 'watch-kubernetes'];
 const KNOWN = { tracker: trackerConfig, supernode: supernodeConfig, node: daemonConfig };
 /** Of the process: what its values may set, and what its file says with them. */
 const allowed = (name: string): string[] => {
@@ -22,9 +23,33 @@ const fileOf = (objects: readonly KubernetesObject[], name: string): Record<stri
   return parse(Object.values(map?.data ?? {})[0] ?? '') as Record<string, unknown>;
 };
 
-t.test('the schema of the values is that of the settings', async (t) => {
-  t.equal(readFileSync(VALUES_SCHEMA, 'utf8'), valuesSchema(), 'npm run manifests');
-});
+interface Closed {
+  readonly additionalProperties?: boolean;
+  readonly properties?: Readonly<Record<string, Closed>>;
+}
+
+t.test(
+  'the schema of the values is that of the settings, and refuses what values.yaml has not',
+  async (t) => {
+    t.equal(readFileSync(VALUES_SCHEMA, 'utf8'), valuesSchema(), 'npm run manifests');
+    const root = JSON.parse(valuesSchema()) as Closed;
+    const at = (...path: string[]): Closed | undefined =>
+      path.reduce<Closed | undefined>((schema, key) => schema?.properties?.[key], root);
+    for (const path of [[], ['node'], ['node', 'setup'], ['node', 'settings'], ['networkPolicy']]) {
+      t.equal(at(...path)?.additionalProperties, false, path.join('.'));
+    }
+    for (const path of [
+      ['global'],
+      ['node', 'nodeSelector'],
+      ['node', 'resources'],
+      ['serviceMonitorLabels'],
+    ]) {
+      t.same(at(...path), {}, `${path.join('.')} takes any key`);
+    }
+    t.ok(at('node', 'storeMax'));
+    t.notOk(at('node', 'storemax'));
+  },
+);
 
 for (const [name, { shape }] of Object.entries(KNOWN)) {
   t.test(`${name}: each setting is in the file that the chart writes, or may be given`, async (t) => {
@@ -39,9 +64,9 @@ for (const [name, { shape }] of Object.entries(KNOWN)) {
       [],
       'and no other',
     );
-    const inPods = ['zone', 'advertise', 'join-token', 'peer-store', 'blob-store', 'auth-file'];
+    const inPods = ['zone', 'advertise', 'join-token', 'peer-store', 'blob-store', 'auth-file', 'live-token'];
     const missing = known.filter((key) => file[key] === undefined && !inPods.includes(key));
-    const ofValues = name === 'tracker' ? ['admin-token-file', 'watch-kubernetes'] : ['admin-token-file'];
+    const ofValues = name === 'tracker' ? TRACKERS_VALUES : ['admin-token-file'];
     t.same(missing, ofValues, 'left out are those that a Secret, the pod or another value has');
   });
 }

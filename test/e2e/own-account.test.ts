@@ -31,9 +31,13 @@ t.test('a private image on the own account of each node: the registry sends it o
 
   const preheated = await pushPrivate(stage, { tag: 'preheated', totalBytes: 6 * MIB });
   const name = `${NAMESPACE}/${PRIVATE}:preheated`;
+  const askedBefore = stage.relay.seen.length;
   const { code, output } = await dfget(sockets[0], 'preheat', name, '--nodes', 'all');
   t.equal(code, 0, output);
   t.equal(layerBytes(stage, preheated), size, 'dfget preheat to all of them');
+  const questions = stage.relay.seen.slice(askedBefore).filter(({ method }) => method === 'HEAD');
+  const aboutBlobs = questions.filter(({ url }) => url.includes('/blobs/'));
+  t.same(aboutBlobs, [], 'each node asks for the right to the manifest, which is that to all blobs');
 
   for (const daemon of stage.cluster.daemons) {
     for (const { config, layers, manifest } of [pulled, preheated]) {

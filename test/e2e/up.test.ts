@@ -65,6 +65,12 @@ t.test(
     });
     t.match((await run(bin('dfget'), ['status', '--socket', socket])).stdout, /peers by +trackers/);
 
+    for (const words of [['settings', 'get'], ['upgrade']]) {
+      const { code, output } = await run(bin('dfget'), [...words, '--socket', socket]);
+      t.equal(code, 2, words.join(' '));
+      t.match(output, /CONFIG_INVALID: the node of "damselfly up" .*started again/);
+    }
+
     const asked = performance.now();
     await up.kill('SIGTERM');
     t.ok(performance.now() - asked < 5000, 'SIGTERM ends it within five seconds');

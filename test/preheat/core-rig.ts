@@ -1,6 +1,6 @@
-import { digestOf } from '../../lib/core/digest.ts';
+import { type Digest, digestOf } from '../../lib/core/digest.ts';
 import type { Role } from '../../lib/core/node.ts';
-import type { PreheatOrder, PreheatWishText } from '../../lib/wire/preheat-messages.ts';
+import type { PreheatBlob, PreheatOrder, PreheatWishText } from '../../lib/wire/preheat-messages.ts';
 import type { Job } from '../../tracker/preheat/job.ts';
 import { PreheatCore } from '../../tracker/preheat/preheat-core.ts';
 import { parseWish } from '../../tracker/preheat/wish.ts';
@@ -58,9 +58,9 @@ export class CoreRig {
   }
 
   /** Whoever was asked to resolve the image does. */
-  resolve(blobs = BLOBS): void {
+  resolve(blobs: readonly PreheatBlob[] = BLOBS, manifests: readonly Digest[] = []): void {
     const { message, to } = this.last('preheat-resolve');
-    const image = { reference: message.reference ?? 'v1', digest: MANIFEST, blobs };
+    const image = { reference: message.reference ?? 'v1', digest: MANIFEST, blobs, manifests };
     this.core.heard(to[0] ?? '', { type: 'preheat-resolved', task: message.task, image }, this.nowMs);
     this.collect();
   }

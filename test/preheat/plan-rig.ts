@@ -51,7 +51,15 @@ export class PlanRig {
     this.#fetch = undefined;
     const job: Job = {
       ...{ id: ++this.#jobs + 100, key: 'k', wish: parseWish({ image: WEB }), createdAtMs: this.nowMs },
-      ...{ state: 'running', images: [], blobs: [], resolved: false, batch: 0, credentials: 'none' },
+      ...{
+        state: 'running',
+        images: [],
+        blobs: [],
+        manifests: [],
+        resolved: false,
+        batch: 0,
+        credentials: 'none',
+      },
       batches: [[...order.machines]],
       targets: new Map(),
     };

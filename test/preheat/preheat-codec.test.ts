@@ -7,6 +7,7 @@ import {
   MAX_AUTHORIZATION_CHARS,
   MAX_PREHEAT_BLOBS,
   MAX_PREHEAT_IMAGES,
+  MAX_PREHEAT_MANIFESTS,
   MAX_REASON_CHARS,
   MAX_SHOWN,
   type PreheatMessage,
@@ -39,7 +40,11 @@ const MESSAGES: readonly PreheatMessage[] = [
     blobs: Array.from({ length: MAX_PREHEAT_BLOBS }, (_, at) => ({
       digest: digestOf(Buffer.from(String(at)), 'sha512'),
       size: 10 ** 12,
+      listedBy: MAX_PREHEAT_MANIFESTS - 1,
     })),
+    manifests: Array.from({ length: MAX_PREHEAT_MANIFESTS }, (_, at) =>
+      digestOf(Buffer.from(`manifest ${at}`), 'sha512'),
+    ),
     authorization: 'x'.repeat(MAX_AUTHORIZATION_CHARS),
   },
   { type: 'preheat-cancel', task },
@@ -54,6 +59,15 @@ const MESSAGES: readonly PreheatMessage[] = [
     jobs: Array.from({ length: 20 }, () => ({ ...job, images: [], running: [], failures: [] })),
   },
   { type: 'preheat-told', ask: 1, jobs: [], error: failure },
+  {
+    ...{ type: 'preheat-resolved', task },
+    image: {
+      reference: 'v1',
+      digest: MANIFEST,
+      blobs: BLOBS.map((blob) => ({ ...blob, listedBy: 0 })),
+      manifests: [MANIFEST],
+    },
+  },
 ];
 
 t.test('every message comes out as it went in, and fits', async (t) => {

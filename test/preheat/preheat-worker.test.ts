@@ -139,8 +139,11 @@ t.test('questions of people: no tracker, one that goes away, one that says nothi
   const { signal } = new AbortController();
   const ask = (tracker?: string) => worker.questions.ask({ act: 'list' }, tracker, signal);
   await t.rejects(ask(), { code: 'TRACKER_UNREACHABLE' });
-  worker.welcomed(link);
-  await t.rejects(ask('ws://another'), { code: 'TRACKER_UNREACHABLE' });
+  worker.trackers([link]);
+  await t.rejects(ask('ws://another'), {
+    code: 'TRACKER_UNREACHABLE',
+    message: /^ws:..another does not answer/,
+  });
   const cut = ask();
   worker.lost(link);
   await t.rejects(cut, { code: 'TRACKER_UNREACHABLE' });

@@ -20,6 +20,10 @@ const FOUND: Readonly<Record<number, string>> = {
   105338: 'what a peer said on the second of two links was taken for a breach of the protocol',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
 };
+/** The same, of those with identities. */
+const FOUND_WITH_IDENTITIES: Readonly<Record<number, string>> = {
+  301932: 'who had no right to a blob asked the registry for four of its pieces at a time, and took minutes',
+};
 /** Of those with identities, where every proof is signed and checked. */
 const IDENTITY_SEEDS = 12;
 const MINUTES_MS = 60_000;
@@ -49,6 +53,13 @@ t.test(`nor in ${IDENTITY_SEEDS} clusters with identities and capabilities`, asy
 for (const [seed, bug] of Object.entries(FOUND)) {
   t.test(`seed ${seed}: ${bug}`, async (t) => {
     t.equal((await simulate(drawPlan(Number(seed)), { stalls: true })).violation, undefined);
+  });
+}
+
+for (const [seed, bug] of Object.entries(FOUND_WITH_IDENTITIES)) {
+  t.test(`seed ${seed} with identities: ${bug}`, async (t) => {
+    const plan = withIdentities(drawPlan(Number(seed)));
+    t.equal((await simulate(plan, { stalls: true })).violation, undefined);
   });
 }
 

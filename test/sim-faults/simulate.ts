@@ -3,6 +3,7 @@ import { endOf, type Fault } from './faults.ts';
 import type { Violation } from './invariants.ts';
 import type { Plan } from './plan.ts';
 import { SimClient } from './sim-client.ts';
+import { pieceBytesOf } from './small-pieces.ts';
 import { identitiesOf, World, type WorldOptions } from './world.ts';
 
 /** After everything that ends is over, every pull is to end within this. */
@@ -115,7 +116,8 @@ function addClient(world: World, index: number): SimClient {
   const { bytes: truth, digest } = world.blobs[blob] ?? { bytes: new Uint8Array(), digest: '' as never };
   // Whoever steps in still has to read a piece, behind a redirect.
   const { bytesPerSecond, latencyMs } = plan.registry;
-  const stallMs = STALL_MS + (plan.pieceBytes / bytesPerSecond) * 1000 + 5 * latencyMs + 100;
+  const pieceBytes = Math.min(truth.length, pieceBytesOf(truth.length, plan.pieceBytes));
+  const stallMs = STALL_MS + (pieceBytes / bytesPerSecond) * 1000 + 5 * latencyMs + 100;
   const who = `client ${index} of ${node}`;
   return new SimClient({ node, digest, truth, pauseMs }, clock, {
     daemon: () => {

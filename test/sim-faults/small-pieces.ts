@@ -1,4 +1,4 @@
-import { blobInfo, MIN_PIECE_BYTES } from '../../lib/core/geometry.ts';
+import { blobInfo, MIN_PIECE_BYTES, pieceBytesFor } from '../../lib/core/geometry.ts';
 import type { BlobStore } from '../../lib/store/store.ts';
 
 /**
@@ -10,11 +10,16 @@ export function smallPieces(store: BlobStore, pieceBytes: number): BlobStore {
     get(target, key) {
       if (key === 'create') {
         const create: BlobStore['create'] = (info) =>
-          target.create(info.size <= MIN_PIECE_BYTES ? info : blobInfo(info.digest, info.size, pieceBytes));
+          target.create(blobInfo(info.digest, info.size, pieceBytesOf(info.size, pieceBytes)));
         return create;
       }
       const value: unknown = Reflect.get(target, key, target);
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
+}
+
+/** Of a blob of that size, where others have pieces of so many bytes. */
+export function pieceBytesOf(size: number, pieceBytes: number): number {
+  return size <= MIN_PIECE_BYTES ? pieceBytesFor(size) : pieceBytes;
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { Agent, request } from 'undici';
 import { run } from '../../bench/fixtures/child.ts';
 import { startDockerRegistry } from '../../bench/fixtures/docker-registry.ts';
 import { createImage } from '../../bench/fixtures/image.ts';
@@ -62,13 +63,17 @@ t.test(
       ),
       'damselfly-join': { node: await token('node'), supernode: await token('supernode') },
       'admin-token': { token: 'secret-of-the-admin-ports' },
+      api: { 'api-keys': 'bearer key-of-the-api\n', 'live-token': 'of-the-live-page' },
+      corp: { 'corp.pem': readFileSync(join(caDir, 'ca.crt'), 'utf8') },
     };
 
     const objects = readObjects(
       [
         ...renderChart({
-          upstreams: [{ name: NAME, url: registry.url }],
+          upstreams: [{ name: NAME, url: registry.url, ca: '/etc/damselfly-registry/corp.pem' }],
+          registryFilesSecret: 'corp',
           adminTokenSecret: 'admin-token',
+          tracker: { apiSecret: 'api' },
           zones: [{ name: 'eu-1' }],
         }).values(),
       ].join('---\n'),
@@ -102,7 +107,11 @@ t.test(
     const original = '# of the machine\nversion = 2\n';
     await writeFile(join(containerd, 'config.toml'), original);
 
-    for (const at of [0, 1]) await (await start('StatefulSet', 'damselfly-tracker', at)).ready();
+    const trackers = [
+      await start('StatefulSet', 'damselfly-tracker', 0),
+      await start('StatefulSet', 'damselfly-tracker', 1),
+    ];
+    for (const tracker of trackers) await tracker.ready();
     await (await start('StatefulSet', 'damselfly-supernode-eu-1', 2)).ready();
     const nodes = [
       await start('DaemonSet', 'damselfly-node-eu-1', 3),
@@ -129,6 +138,27 @@ t.test(
     t.ok(bytes < image.bytes * 1.01, `two nodes, and the registry sent it once (${bytes} bytes)`);
     const status = JSON.parse(await (nodes[0] as RunningPod).exec('dfget', 'status', '--json')) as object;
     t.match(status, { tracker: { reachable: true } });
+
+    // As docs/KUBERNETES.md says them.
+    const trackerName = 'wss://damselfly-tracker-0.damselfly-tracker:8400';
+    const authority = ['--tracker', trackerName, '--ca-dir', '/etc/damselfly-ca'];
+    for (const command of ['pause', 'resume']) {
+      const said = await (trackers[0] as RunningPod).exec('damselfly', command, ...authority);
+      t.match(said, /whole cluster/, command);
+    }
+    const api = `https://${places[0]?.peerHost}:8401`;
+    const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
+    t.teardown(() => dispatcher.close());
+    const asked = async (path: string, key = ''): Promise<number> => {
+      const headers = { authorization: `Bearer ${key}` };
+      const { body, statusCode } = await request(`${api}${path}`, { dispatcher, headers });
+      await body.dump();
+      return statusCode;
+    };
+    t.equal(await asked('/api/v1/preheats', 'key-of-the-api'), 200);
+    t.equal(await asked('/api/v1/preheats', 'another'), 401);
+    t.equal(await asked('/live?token=of-the-live-page'), 303, 'to the page, with a cookie');
+    t.equal(await asked('/live?token=another'), 403);
 
     const admin = `http://${places[4]?.peerHost}:65003`;
     t.equal((await fetch(`${admin}/metrics`)).status, 401, 'metrics are for who has the token');

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Bitfield } from '../../lib/core/bitfield.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
+import { GiftSpread } from '../../lib/swarm/gift-spread.ts';
 import { SeedCore } from '../../lib/swarm/seed-core.ts';
 import { actionsOf } from './actions-of.ts';
 
@@ -62,6 +63,30 @@ t.test('a peer alone passes nothing on and is not blamed for it', (t) => {
     given.map(({ piece }) => piece),
     Array.from({ length: PIECES }, (_, piece) => piece),
   );
+  t.end();
+});
+
+t.test('a gift that does not count as given is not taken back', (t) => {
+  const spread = new GiftSpread();
+  spread.addBlob(0, PIECES);
+  spread.arrived(0, 0, 7, 0, false);
+  spread.arrived(1, 0, 8, 0, true);
+  const peers = [0, 1].map(() => ({ kept: 0, keptAt: 0 }));
+  const view = { holders: () => 1, sharers: () => 3 };
+  const takenBack: number[][] = [];
+  spread.look(
+    2000,
+    1000,
+    view,
+    (peer) => peers[peer],
+    (...gift) => void takenBack.push(gift),
+  );
+  t.same(
+    peers.map(({ kept }) => kept),
+    [1, 1],
+    'both kept what they got',
+  );
+  t.same(takenBack, [[1, 0, 8]]);
   t.end();
 });
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
+import { isSilent, stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
 
 /** Nobody is there, and nobody has been asked. */
 const ALONE: Waiting = {
@@ -65,4 +65,10 @@ t.test('nodes step in one after the other, and all before a client gives up', as
     const [first, last] = [stepsInAt(() => waiting, 0), stepsInAt(() => waiting, 0.999)];
     t.ok(first < last && last < 4900, `${JSON.stringify(waiting)}: ${first} to ${last}`);
   }
+});
+
+t.test('a swarm that brings other blobs is slow for some time, and silent in the end', async (t) => {
+  t.equal(isSilent(5000, 4000, 3900), true, 'nothing has come of any blob since the node read past it');
+  t.equal(isSilent(13_900, 4000, 13_800), false, 'others come');
+  t.equal(isSilent(14_000, 4000, 13_900), true, 'others come, but of this one nothing for too long');
 });

@@ -48,6 +48,41 @@ await t.test('a neighbour is never asked beyond the slots that it told, and told
   t.equal(of(actionsOf(core), 'request').length, 2);
 });
 
+await t.test('a neighbour that sends wrong bytes is asked no more, and may ask', async (t) => {
+  const { blob, core, neighbour } = setUp({ downloadSlots: 1 });
+  const spoiler = neighbour([0]);
+  const [asked] = of(actionsOf(core), 'request');
+  t.equal(asked?.peer, spoiler);
+  core.failed(asked!.request, 'corrupt', 1);
+  t.equal(core.holders(blob, 0), 0, 'what it holds does not count');
+  core.peerHas(spoiler, blob, 1, 2);
+  core.peerSlots(spoiler, 4, 4, false, 2);
+  core.tick(5000);
+  t.same(of(actionsOf(core), 'request'), []);
+  const other = core.addBlob(4, undefined, 0, 5000);
+  core.peerShares(spoiler, other);
+  core.peerHas(spoiler, other, 0, 5000);
+  t.equal(core.holders(other, 0), 0, 'nor of any other blob');
+  core.obtained(blob, 7, 5000);
+  t.equal(core.admit(spoiler, blob, 7, 5000), true, 'it gets what we hold');
+});
+
+await t.test('in the line for upload slots it stands behind those who wait, piece by piece', async (t) => {
+  const { blob, core, neighbour } = setUp({ uploadSlots: 1 });
+  const [spoiler, honest] = [neighbour([]), neighbour([])];
+  for (const piece of [0, 1]) core.obtained(blob, piece, 0);
+  core.distrust(spoiler, 0);
+  t.equal(core.admit(spoiler, blob, 0, 1), true);
+  t.equal(core.admit(honest, blob, 0, 2), false, 'it waits');
+  actionsOf(core);
+  core.uploaded(spoiler, 3);
+  t.same(
+    of(actionsOf(core), 'slots').map(({ peer }) => peer),
+    [honest],
+  );
+  t.equal(core.freeUploadsFor(spoiler), 0);
+});
+
 await t.test('whoever has most free slots is asked first', async (t) => {
   const { core, neighbour } = setUp({ downloadSlots: 1 });
   const busy = core.addPeer(NODE, true, 0);

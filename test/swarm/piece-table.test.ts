@@ -12,14 +12,15 @@ class Model {
   readonly held = new Set<number>();
   readonly busy = new Set<number>();
   readonly peers = new Map<number, Set<number>>();
-  readonly supernodes = new Set<number>();
+  /** Supernodes, and neighbours that do not count as holders for another reason. */
+  readonly uncounted = new Set<number>();
 
   wants(piece: number): boolean {
     return !this.held.has(piece) && !this.busy.has(piece);
   }
 
   holders(piece: number): number {
-    return [...this.peers].filter(([peer, has]) => !this.supernodes.has(peer) && has.has(piece)).length;
+    return [...this.peers].filter(([peer, has]) => !this.uncounted.has(peer) && has.has(piece)).length;
   }
 
   /** Wanted pieces of those peers, from `start` on and around. */
@@ -70,10 +71,10 @@ for (const { pieces, peers } of [
           if (has !== undefined && rng.int(8) === 0) {
             blob.removeSharer(peer);
             model.peers.delete(peer);
-            model.supernodes.delete(peer);
+            model.uncounted.delete(peer);
           } else if (has === undefined) {
             blob.addSharer(peer, peer % 5 === 0);
-            if (peer % 5 === 0) model.supernodes.add(peer);
+            if (peer % 5 === 0) model.uncounted.add(peer);
             model.peers.set(peer, new Set());
           }
           break;
@@ -100,6 +101,11 @@ for (const { pieces, peers } of [
           blob.reset();
           model.held.clear();
           model.busy.clear();
+          break;
+        case 6:
+          if (rng.int(20) > 0) break;
+          blob.discount(row);
+          model.uncounted.add(peer);
           break;
         default:
           blob.setPeerHas(row, piece);

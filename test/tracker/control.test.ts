@@ -70,6 +70,45 @@ t.test('a member that others could not dial is had to dial them, also those who 
   t.ok(one.quiet, 'others are not told');
 });
 
+t.test('a member that was dialled after all by whoever could not is not had to dial others', async (t) => {
+  const { join } = await start(t);
+  const [slow, first, later, last] = ['slow', 'first', 'later', 'last'].map((name) => peerNamed(name));
+  const [busy, one, two, three] = [
+    await join(slow!),
+    await join(first!),
+    await join(later!),
+    await join(last!),
+  ];
+  const share = { digest: layer(1), size: 1 };
+  busy.send({ type: 'announce', blobs: [{ ...share, have: 'some' }] });
+  await busy.next('neighbours');
+  for (const [member, peer] of [
+    [one, first],
+    [two, later],
+  ] as const) {
+    member.send({ type: 'unreached', ids: [slow!.id] });
+    t.same((await busy.next('dial')).peers, [peer]);
+  }
+  const reach = async (member: typeof one): Promise<void> => {
+    for (const type of ['reached', 'heartbeat'] as const) member.send({ type, ids: [slow!.id] });
+    await member.next('heartbeat');
+  };
+  const pull = async (member: typeof one): Promise<void> => {
+    member.send({ type: 'announce', blobs: [{ ...share, have: 'none' }] });
+    await member.next('neighbours');
+    busy.send({ type: 'heartbeat' });
+  };
+  await reach(one);
+  await reach(three);
+  await pull(three);
+  t.same((await busy.next('dial')).peers, [last], 'one of them still cannot');
+  await busy.next('heartbeat');
+  await reach(two);
+  await pull(one);
+  await busy.next('heartbeat');
+  t.ok(busy.quiet, 'nobody cannot');
+});
+
 t.test(
   'one member has others dial an address of its choice only so often, also when it comes back',
   async (t) => {

@@ -109,14 +109,39 @@ t.test(
   },
 );
 
-t.test('the address of a tracker is the first one that is not loopback', async (t) => {
+t.test('the address of a tracker is one that is not loopback', async (t) => {
   const own = new OwnAddress();
   const peer = { id: 'a'.repeat(40), role: 'node', host: '127.0.0.1', port: 1, zone: '' } as const;
-  for (const local of [undefined, '', '127.0.0.1', '::1', '::ffff:127.0.0.1']) own.saw(local);
+  for (const local of [undefined, '', '127.0.0.1', '::1', '::ffff:127.0.0.1']) own.cameTo(local);
   t.equal(own.forOthers(peer), peer, 'a cluster on one machine stays there');
-  own.saw('::ffff:10.0.0.7');
-  own.saw('10.0.0.8');
+  own.dialledFrom('::ffff:10.0.0.7');
   t.equal(own.forOthers(peer).host, '10.0.0.7');
   t.equal(own.forOthers({ ...peer, host: 'localhost' }).host, '10.0.0.7');
   t.equal(own.forOthers({ ...peer, host: '10.9.9.9' }).host, '10.9.9.9');
 });
+
+t.test('the address of a tracker is the one that others reach now', async (t) => {
+  const own = new OwnAddress();
+  own.dialledFrom('192.168.0.7');
+  t.equal(own.host, '192.168.0.7', 'where nobody has come yet');
+  const gone = ['10.0.0.7', '10.0.0.7', '10.0.0.7'].map((address) => own.cameTo(address));
+  t.equal(own.host, '10.0.0.7', 'members come by another way than to where this tracker goes');
+  own.dialledFrom('192.168.0.8');
+  for (let count = 0; count < 5; count++) own.cameTo('10.0.0.8');
+  t.equal(own.host, '10.0.0.7', 'two that are used alike do not take turns');
+  for (const leave of gone) leave();
+  t.equal(own.host, '10.0.0.8', 'the machine has another address');
+});
+
+t.test(
+  'a tracker whose members are all gone is where it was, until it goes out from elsewhere',
+  async (t) => {
+    const own = new OwnAddress();
+    own.dialledFrom('10.0.0.6');
+    own.cameTo('10.0.0.7')();
+    own.dialledFrom('10.0.0.6');
+    t.equal(own.host, '10.0.0.7');
+    own.dialledFrom('10.0.0.9');
+    t.equal(own.host, '10.0.0.9');
+  },
+);

@@ -34,6 +34,7 @@ async function setUp() {
     },
     withdraw: () => {},
     unreached: () => {},
+    reached: () => {},
     owner: () => undefined,
     supernodes: [],
     listen: () => {},

@@ -21,6 +21,8 @@ interface Side {
   readonly heard: PeerMessage[];
   /** Ids of those that it has told that it could not dial. */
   readonly unreached: string[];
+  /** Ids of those of them that it has told that it could dial after all. */
+  readonly reached: string[];
   /** Hosts that it has connected to because they asked for it. */
   readonly backs: string[];
 }
@@ -41,6 +43,7 @@ function setup() {
     const member = { ...peer, fingerprint: name.repeat(64).slice(0, 64) };
     const own = network.host(name, certain ? { member } : {});
     const unreached: string[] = [];
+    const reached: string[] = [];
     const ups: Neighbour[] = [];
     const downs: Neighbour[] = [];
     const heard: PeerMessage[] = [];
@@ -56,7 +59,10 @@ function setup() {
         clock,
         log: silentLog(),
         metrics: createMetrics({ defaults: false }),
-        discovery: { unreached: ({ id }) => void unreached.push(id) },
+        discovery: {
+          unreached: ({ id }) => void unreached.push(id),
+          reached: ({ id }) => void reached.push(id),
+        },
         hello: () => ({ type: 'hello', protocol, peer, clusterTimeMs: 0, slots: { up: 4, down: 4 } }),
       },
       {
@@ -69,7 +75,7 @@ function setup() {
       { host: name, port: PORT },
       { link: (link) => neighbours.accept(link), piece: () => ({ kind: 'unknown' }) },
     );
-    return { peer, neighbours, ups, downs, heard, unreached, backs };
+    return { peer, neighbours, ups, downs, heard, unreached, reached, backs };
   };
 
   const run = async (ms: number): Promise<void> => {
@@ -131,7 +137,7 @@ t.test('a banned peer is cut off and not let in again', async (t) => {
   const [a, b] = [await side('a'), await side('b')];
   a.neighbours.connect(b.peer);
   await run(100);
-  a.neighbours.ban(b.peer.id, 'corrupt-piece');
+  a.neighbours.ban(b.peer.id, 'forged-proof');
   await run(100);
   t.equal(a.downs.length, 1);
   t.equal(b.neighbours.all().length, 0);
@@ -139,6 +145,27 @@ t.test('a banned peer is cut off and not let in again', async (t) => {
   a.neighbours.connect(b.peer);
   await run(3000);
   t.equal(a.neighbours.all().length, 0);
+});
+
+t.test('a peer that is distrusted stays linked, and is known again when it comes back', async (t) => {
+  const { network, run, side } = setup();
+  const [a, b] = [await side('a'), await side('b')];
+  a.neighbours.connect(b.peer);
+  await run(100);
+  t.equal(a.neighbours.hasDistrusted, false);
+  t.equal(a.neighbours.distrust(b.peer.id, 'corrupt-piece'), a.neighbours.get(b.peer.id));
+  t.equal(a.neighbours.get(b.peer.id)?.distrusted, true);
+  t.equal(b.neighbours.get(a.peer.id)?.distrusted, false, 'the other takes from us');
+  t.equal(a.downs.length, 0, 'the link stays');
+  network.crash('b');
+  network.heal('b');
+  const again = await side('b');
+  again.neighbours.connect(a.peer);
+  await run(100);
+  t.equal(a.neighbours.get(b.peer.id)?.distrusted, true, 'over its new link too');
+  a.neighbours.ban(b.peer.id, 'forged-proof');
+  await run(100);
+  t.equal(a.neighbours.all().length, 0, 'who forges is not spoken to');
 });
 
 t.test('a peer that speaks another protocol, says nothing, or speaks before hello is let go', async (t) => {
@@ -179,6 +206,12 @@ t.test('a peer that cannot be reached is left alone for a moment', async (t) => 
   await run(100);
   t.equal(a.neighbours.all().length, 1, 'and dialled again when asked later');
   t.equal(late.ups.length, 1);
+  t.same([a.unreached, a.reached], [[gone.id], [gone.id]], 'it is told both');
+  late.neighbours.close();
+  await run(5000);
+  a.neighbours.connect((await side('d')).peer);
+  await run(100);
+  t.same(a.reached, [gone.id], 'of whom it was not told before nobody is told');
 });
 
 t.test('links beyond 128 over which nothing is shared are closed, the oldest first', async (t) => {

@@ -13,7 +13,7 @@ t.test('of neighbours without end so many are told of, and those again after tha
     },
   };
   const senders = new Senders();
-  const sent = { askedMs: 1, untilMs: 2, bytes: 3 };
+  const sent = { askedMs: 1, untilMs: 2, bytes: 3, overtaken: false };
   const note = (n: number): void => {
     const peer = { id: `${n}`, role: 'node', host: 'h', port: 1, zone: '' } as const;
     senders.note(peer, sent, 'trace');

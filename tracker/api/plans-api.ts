@@ -44,5 +44,5 @@ async function known(
   const { id } = params as { readonly id: string };
   const plan = /^\d{1,15}$/.test(id) ? await find(Number(id)) : undefined;
   if (plan !== undefined) return plan;
-  throw new DamselflyError('JOB_UNKNOWN', `this tracker has no plan ${id.slice(0, 20)}`);
+  throw new DamselflyError('JOB_UNKNOWN', `this tracker has no plan ${id.slice(0, 20)}; another one may`);
 }

@@ -67,5 +67,5 @@ export function known(params: unknown, find: (id: number) => JobView | undefined
   const { id } = params as { readonly id: string };
   const job = /^\d{1,15}$/.test(id) ? find(Number(id)) : undefined;
   if (job !== undefined) return job;
-  throw new DamselflyError('JOB_UNKNOWN', `this tracker has no job ${id.slice(0, 20)}`);
+  throw new DamselflyError('JOB_UNKNOWN', `this tracker has no job ${id.slice(0, 20)}; another one may`);
 }

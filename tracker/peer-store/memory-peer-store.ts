@@ -13,7 +13,7 @@ export function createMemoryPeerStore(core: TrackerCore, clock: Clock): PeerStor
     renewLease: async (id, token) => core.renewLease(id, token, clock.now()),
     releaseLease: (id, token, read) => core.releaseLease(id, token, read, clock.now()),
     tellSettings: () => {},
-    reachedAt: () => {},
+    reachedAt: () => () => {},
     notes: [],
     close: async () => {},
   };

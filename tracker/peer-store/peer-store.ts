@@ -22,8 +22,8 @@ export interface PeerStore {
   renewLease(id: string, token: number): Promise<LeaseAnswer>;
   releaseLease(id: string, token: number, read: boolean): void;
   tellSettings(settings: ClusterSettings): void;
-  /** A member has come to this address of this machine: where others reach it. */
-  reachedAt(address: string | undefined): void;
+  /** A member has come to this address of this machine: where others reach it. @returns to be called when it has gone */
+  reachedAt(address: string | undefined): () => void;
   /** For `/readyz`: what is wrong with it now. */
   readonly notes: readonly string[];
   /** Other trackers stop counting on what this one told. A second call is harmless. */

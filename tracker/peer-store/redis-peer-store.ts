@@ -61,7 +61,10 @@ class RedisPeerStore implements PeerStore {
   #redis!: RedisConnection;
   #leases!: SharedLeases;
   #sweep!: RedisSweep;
-  readonly #address = new OwnAddress();
+  readonly #address = new OwnAddress(() => {
+    // What was told of members on this machine until now leads others to where they are not.
+    this.#startOver = true;
+  });
   #host!: PeerStoreHost;
   #remote!: RemoteSharers;
   /** This tracker among those that share. */
@@ -169,11 +172,8 @@ class RedisPeerStore implements PeerStore {
     this.#beatSoon();
   }
 
-  reachedAt(address: string | undefined): void {
-    const known = this.#address.host;
-    this.#address.saw(address);
-    // What was told of members on this machine until now leads others to theirs.
-    if (this.#address.host !== known) this.#startOver = true;
+  reachedAt(address: string | undefined): () => void {
+    return this.#address.cameTo(address);
   }
 
   async close(): Promise<void> {
@@ -243,7 +243,7 @@ class RedisPeerStore implements PeerStore {
 
   async #beat(): Promise<void> {
     const { core, metrics } = this.#deps;
-    this.reachedAt(this.#redis.localAddress);
+    this.#address.dialledFrom(this.#redis.localAddress);
     const anew = this.#problem !== undefined || this.#startOver;
     this.#startOver = false;
     if (anew) this.#incarnation = randomHex(this.#deps.rng, 8);

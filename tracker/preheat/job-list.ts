@@ -84,6 +84,7 @@ export class JobList {
       ...{
         images: [],
         blobs: [],
+        manifests: [],
         batches: machines === undefined ? [] : [[...machines]],
         batch: 0,
         targets: new Map(),

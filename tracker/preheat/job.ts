@@ -1,3 +1,4 @@
+import type { Digest } from '../../lib/core/digest.ts';
 import {
   type JobState,
   type JobView,
@@ -32,6 +33,8 @@ export interface Job {
   /** What the wish stands for, once that is known; together with `blobs`. */
   images: { readonly image: string; readonly digest: PreheatBlob['digest'] }[];
   blobs: PreheatBlob[];
+  /** Those that list the blobs. */
+  manifests: Digest[];
   resolved: boolean;
   /** Machines, in batches; empty until the image is resolved. */
   batches: string[][];

@@ -1,6 +1,4 @@
-import { isDigest } from '../../lib/core/digest.ts';
 import { rendezvousRank } from '../../lib/core/rendezvous.ts';
-import { formatReference } from '../../lib/oci/reference.ts';
 import {
   MAX_PREHEAT_BLOBS,
   MAX_PREHEAT_IMAGES,
@@ -11,7 +9,10 @@ import {
 import { fetchTask, isFinal, isOrdered, isOver, type Job, markGone, pendingIn } from './job.ts';
 import { JobList } from './job-list.ts';
 import { type Choosable, chooseNodes, inBatches, type NodeChoice } from './node-choice.ts';
+import { OrderTurns } from './order-turns.ts';
+import { fetchOrder, resolveOrder } from './orders.ts';
 import type { PreheatAction } from './preheat-action.ts';
+import { addImage, forgetImages } from './resolved-images.ts';
 import { type PreheatWish, wishKey } from './wish.ts';
 
 /** Jobs that run at a time; the others wait in the order in which they came. */
@@ -27,9 +28,6 @@ const FIRST_RETRY_MS = 100;
 const FINAL: ReadonlySet<string> = new Set(['UPSTREAM_UNKNOWN', 'REFERENCE_INVALID', 'CONFIG_INVALID']);
 /** After a restart of the tracker: by then its members have found it again. */
 const REUNION_MS = 10_000;
-/** How often machines tell how far they are: a thousand of them a message each millisecond. */
-const LEAST_EVERY_MS = 500;
-const MOST_EVERY_MS = 30_000;
 
 /** Of a job that runs, what only counts while it does. */
 interface Run {
@@ -57,6 +55,7 @@ export class PreheatCore {
   readonly #runs = new Map<Job, Run>();
   /** Credentials for the registry, of jobs that are not over. They leave memory only for members. */
   readonly #secrets = new Map<Job, string>();
+  readonly #turns = new OrderTurns();
   #actions: PreheatAction[] = [];
 
   /** What was decided since the last call. */
@@ -170,6 +169,8 @@ export class PreheatCore {
 
   /** Time passes: to be called a few times a second while {@link busy}. */
   tick(nowMs: number): void {
+    this.#turns.refill();
+    for (const job of this.#runs.keys()) this.#sendOrders(job);
     const waiting = this.#runs.size < MAX_RUNNING ? this.#jobs.open : [];
     for (const job of waiting) {
       if (this.#runs.size >= MAX_RUNNING) break;
@@ -212,15 +213,10 @@ export class PreheatCore {
       }
       return;
     }
-    const { platforms, reference, tags } = job.wish;
-    const { digest, registry: upstream, repository, tag } = reference;
-    const task = `${job.key}.r${run.attempts}`;
-    run.resolving = { member, task, untilMs: nowMs + RESOLVE_MS };
+    const order = resolveOrder(job, run.attempts);
+    run.resolving = { member, task: order.task, untilMs: nowMs + RESOLVE_MS };
     // What an attempt before this one told in part is told again.
-    job.images = [];
-    job.blobs = [];
-    const which = tags === undefined ? { reference: digest ?? tag ?? 'latest' } : { tags };
-    const order = { type: 'preheat-resolve', task, upstream, repository, platforms, ...which } as const;
+    forgetImages(job);
     this.#send([member], { ...order, ...this.#secretOf(job) });
   }
 
@@ -238,11 +234,7 @@ export class PreheatCore {
       } else this.#resolveAgain(run, nowMs);
       return;
     }
-    const { registry, repository } = job.wish.reference;
-    const named = isDigest(image.reference) ? { digest: image.reference } : { tag: image.reference };
-    job.images.push({ image: formatReference({ registry, repository, ...named }), digest: image.digest });
-    const known = new Set(job.blobs.map(({ digest }) => digest));
-    job.blobs.push(...image.blobs.filter(({ digest }) => !known.has(digest)));
+    addImage(job, image);
     if (job.images.length > MAX_PREHEAT_IMAGES || job.blobs.length > MAX_PREHEAT_BLOBS) {
       this.#fail(job, 'REFERENCE_INVALID', 'too many images or blobs for one job', nowMs);
       return;
@@ -308,23 +300,15 @@ export class PreheatCore {
   }
 
   #order(job: Job, ids: readonly string[]): void {
-    for (const id of ids) {
-      const target = job.targets.get(id);
-      if (target === undefined) continue;
-      target.state = 'running';
-      delete target.goneSinceMs;
-    }
-    const { rate, reference } = job.wish;
-    this.#send(ids, {
-      type: 'preheat',
-      task: fetchTask(job),
-      upstream: reference.registry,
-      repository: reference.repository,
-      blobs: job.blobs,
-      everyMs: Math.min(MOST_EVERY_MS, Math.max(LEAST_EVERY_MS, job.targets.size)),
-      ...(rate === undefined ? {} : { rate }),
-      ...this.#secretOf(job),
-    });
+    this.#turns.add(job, ids);
+    this.#sendOrders(job);
+  }
+
+  #sendOrders(job: Job): void {
+    const ids = this.#turns.take(job);
+    if (ids.length === 0) return;
+    this.#send(ids, { ...fetchOrder(job), ...this.#secretOf(job) });
+    this.#changed(job);
   }
 
   #progressed(job: Job, run: Run, from: string, { bytes, error, state }: Progress, nowMs: number): void {
@@ -380,6 +364,7 @@ export class PreheatCore {
     if (error !== undefined) job.error = error;
     delete job.nextBatchAtMs;
     this.#runs.delete(job);
+    this.#turns.forget(job);
     this.#secrets.delete(job);
     this.#changed(job);
     for (const id of this.#jobs.over(job)) this.#actions.push({ kind: 'forgotten', id });

@@ -256,7 +256,7 @@ export class PreheatJobs {
         const { act, id } = question;
         const job = act === 'get' ? this.get(id) : this.cancel(id);
         if (job !== undefined) return [job];
-        throw new DamselflyError('JOB_UNKNOWN', `this tracker has no job ${id}`);
+        throw new DamselflyError('JOB_UNKNOWN', `this tracker has no job ${id}; another one may`);
       }
     }
   }

@@ -1,5 +1,10 @@
 import type { PeerInfo } from '../../../lib/core/node.ts';
-import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../../lib/swarm/joining.ts';
+import {
+  ASK_AGAIN_MS,
+  ENOUGH_NEIGHBOURS,
+  ENOUGH_TRUSTED_NEIGHBOURS,
+  TOO_FEW_NEIGHBOURS,
+} from '../../../lib/swarm/joining.ts';
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import { ALL_BLOBS, type Message, Says, TrackerLine } from './tracker-line.ts';
@@ -121,19 +126,20 @@ export class Joining {
     if (this.#neighbours(node, true) < ENOUGH_NEIGHBOURS) this.#announce(node, ALL_BLOBS, Says.again);
   }
 
-  /** A link is broken. */
+  /** A link is broken, or nothing is taken over it any more. */
   lost(node: number, other: number): void {
-    if (this.#world.isSeed(other) || this.#neighbours(node) < TOO_FEW_NEIGHBOURS) this.stalled(node);
+    const enough = this.#world.distrusts(node, other) ? ENOUGH_TRUSTED_NEIGHBOURS : TOO_FEW_NEIGHBOURS;
+    if (this.#world.isSeed(other) || this.#neighbours(node) < enough) this.stalled(node);
   }
 
-  /** Nodes that it is linked to. @param ofZone only those of its own zone */
+  /** Nodes that it is linked to and takes pieces from. @param ofZone only those of its own zone */
   #neighbours(node: number, ofZone = false): number {
     const { links, scenario } = this.#world;
     const zone = zoneOf(scenario, node);
     let neighbours = 0;
     for (let link = 0; link < links.count(node); link++) {
       const other = links.other(node, link);
-      if (other < 0 || other >= scenario.nodes) continue;
+      if (other < 0 || other >= scenario.nodes || this.#world.distrusts(node, other)) continue;
       if (!ofZone || zoneOf(scenario, other) === zone) neighbours++;
     }
     return neighbours;
@@ -216,7 +222,6 @@ export class Joining {
     }
     for (const peer of this.#answers[answer]!) {
       const other = Number(peer.id);
-      if (this.#world.isBanned(node, other)) continue;
       if (links.find(node, other) >= 0) this.#events.shares(node, other);
       else {
         const ways = scenario.profile.joinTakesTime ? WAYS_TO_HELLO * this.#world.latencyMs(node, other) : 0;
@@ -227,7 +232,7 @@ export class Joining {
   }
 
   linkUp(a: number, b: number): void {
-    if (this.#world.isDead(a) || this.#world.isDead(b) || this.#world.isBanned(a, b)) return;
+    if (this.#world.isDead(a) || this.#world.isDead(b)) return;
     if (this.#world.links.find(a, b) >= 0) this.#events.shares(a, b);
     else this.#events.up(a, b);
   }

@@ -71,7 +71,9 @@ export class Simulation {
       owed: (node) => this.#joining.owed(node),
       answeredAt: (node) => this.#joining.answeredAt(node),
     });
-    this.#transfers = new Transfers(world, act, (end, link) => this.#ban(end, world.links.other(end, link)));
+    this.#transfers = new Transfers(world, act, (end, link) =>
+      this.#distrust(end, world.links.other(end, link)),
+    );
     this.#talk = new Talk(world, {
       ask: (end, link, blob, piece, request) => this.#transfers.ask(end, link, blob, piece, request),
       cancel: (end, request) => this.#transfers.cancel(end, request),
@@ -232,11 +234,10 @@ export class Simulation {
     const { scenario, wheel } = this.#world;
     const zone = (zoneOf(scenario, other) - zoneOf(scenario, end) + scenario.zones) % scenario.zones;
     if (this.#world.isSeed(end)) return this.#world.seeds[end - scenario.nodes]!.addPeer(zone);
-    return this.#world.nodes[end]!.addPeer(
-      this.#world.isSeed(other) ? 'supernode' : 'node',
-      zone === 0,
-      wheel.now,
-    );
+    const core = this.#world.nodes[end]!;
+    const link = core.addPeer(this.#world.isSeed(other) ? 'supernode' : 'node', zone === 0, wheel.now);
+    if (this.#world.distrusts(end, other)) core.distrust(link, wheel.now);
+    return link;
   }
 
   /** Both tell which blobs they share and what they hold of them; a seed shares what it owns. */
@@ -271,9 +272,10 @@ export class Simulation {
     this.#importing.wanted(seed, blob);
   }
 
-  #ban(node: number, liar: number): void {
-    this.#world.ban(node, liar);
-    this.#linkDown(node, liar);
+  /** It takes nothing more from there, and may need others; the other may go on taking from it. */
+  #distrust(node: number, liar: number): void {
+    this.#world.distrust(node, liar);
+    this.#joining.lost(node, liar);
   }
 
   #linkDown(a: number, b: number): void {

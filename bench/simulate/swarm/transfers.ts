@@ -32,7 +32,7 @@ const State = { free: 0, asked: 1, running: 2, over: 3 } as const;
 export class Transfers {
   readonly #world: World;
   readonly #act: (end: number) => void;
-  readonly #ban: (end: number, link: number) => void;
+  readonly #distrust: (end: number, link: number) => void;
   /** Flow -> its fields. */
   #of = new Int32Array(INITIAL_FLOWS * SIZE);
   /** Node -> when the thread that checks pieces has done what it got so far, milliseconds. */
@@ -40,12 +40,12 @@ export class Transfers {
 
   /**
    * @param act carries out what the core of that end decided
-   * @param ban ends a link whose other side sent wrong bytes
+   * @param distrust the other side of a link has sent wrong bytes
    */
-  constructor(world: World, act: (end: number) => void, ban: (end: number, link: number) => void) {
+  constructor(world: World, act: (end: number) => void, distrust: (end: number, link: number) => void) {
     this.#world = world;
     this.#act = act;
-    this.#ban = ban;
+    this.#distrust = distrust;
     this.#busyUntil = new Float64Array(world.scenario.nodes);
   }
 
@@ -172,7 +172,7 @@ export class Transfers {
     tally.hashed(end, this.#busyUntil[end]!);
     if (!lied) return;
     tally.bans++;
-    this.#ban(end, link);
+    this.#distrust(end, link);
   }
 
   /** A receiver has taken nothing for too long. */

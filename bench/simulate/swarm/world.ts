@@ -50,8 +50,8 @@ export class World {
   readonly startsAt: Float64Array;
   readonly #dead: Uint8Array;
   readonly #onCame: ((came: Came) => void) | undefined;
-  /** Pairs of ends, of which one has banned the other. */
-  readonly #banned = new Set<number>();
+  /** Nodes, each with one from which it takes nothing any more. */
+  readonly #distrusted = new Set<number>();
 
   /** @param onCame is told of each piece, once it is stored */
   constructor(scenario: Scenario, physics: Physics, onCame?: (came: Came) => void) {
@@ -121,18 +121,13 @@ export class World {
     this.#onCame?.({ node, blob, piece, from, atMs: this.wheel.now });
   }
 
-  /** One of both sent wrong bytes to the other. */
-  ban(a: number, b: number): void {
-    this.#banned.add(this.#pair(a, b));
+  /** The node was sent wrong bytes by the other. */
+  distrust(node: number, other: number): void {
+    this.#distrusted.add(node * this.registry + other);
   }
 
-  /** Whether they are never linked again. */
-  isBanned(a: number, b: number): boolean {
-    return this.#banned.has(this.#pair(a, b));
-  }
-
-  #pair(a: number, b: number): number {
-    return Math.min(a, b) * this.registry + Math.max(a, b);
+  distrusts(node: number, other: number): boolean {
+    return this.#distrusted.has(node * this.registry + other);
   }
 
   /** Whether nothing passes between them, because one is in a site that is cut off. */

@@ -164,6 +164,8 @@ class MemberDiscovery implements DhtDiscovery {
 
   unreached(): void {}
 
+  reached(): void {}
+
   withdraw(digests: readonly Digest[]): void {
     for (const digest of digests) {
       const shared = this.#shared.get(digest);

@@ -98,6 +98,7 @@ class TrackerDiscovery implements Discovery {
       return link;
     });
     this.leases = new TrackerLeases(deps.clock, this.#links);
+    deps.preheat?.trackers(this.#links);
   }
 
   get reachable(): boolean {
@@ -164,6 +165,10 @@ class TrackerDiscovery implements Discovery {
 
   unreached({ id }: PeerInfo): void {
     for (const link of this.#links) link.send({ type: 'unreached', ids: [id] });
+  }
+
+  reached({ id }: PeerInfo): void {
+    for (const link of this.#links) link.send({ type: 'reached', ids: [id] });
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type * as S3 from '@aws-sdk/client-s3';
 import { abortedError, DamselflyError } from '../../core/errors.ts';
 import type { S3Address } from '../../core/s3-address.ts';
-import type { ObjectStore, PartsUpload } from '../object-store.ts';
+import type { ObjectFacts, ObjectPart, ObjectStore, PartsUpload } from '../object-store.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
 /** Without a byte in either direction. */
@@ -64,33 +64,33 @@ class S3ObjectStore implements ObjectStore {
     return await this.#try(signal, key, () => body.transformToByteArray());
   }
 
-  async size(key: string, { signal }: Options): Promise<number | undefined> {
+  async stat(key: string, { signal }: Options): Promise<ObjectFacts | undefined> {
     const command = new this.#sdk.HeadObjectCommand(this.#at(key));
     const answer = await this.#tryFound(signal, key, () =>
       this.#client.send(command, { abortSignal: signal }),
     );
-    if (answer !== undefined && answer.ContentLength === undefined) {
-      throw this.#told(signal, key, new Error('an object without a length'));
-    }
-    return answer?.ContentLength;
+    if (answer === undefined) return undefined;
+    const { ContentLength: size } = answer;
+    if (size === undefined) throw this.#told(signal, key, new Error('an object without a length'));
+    return { size, version: versionOf(answer) };
   }
 
   async read(
     key: string,
     { end, start }: { readonly start: number; readonly end: number },
     { signal }: Options,
-  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+  ): Promise<ObjectPart | undefined> {
     const command = new this.#sdk.GetObjectCommand({ ...this.#at(key), Range: `bytes=${start}-${end - 1}` });
     const answer = await this.#tryFound(signal, key, () =>
       this.#client.send(command, { abortSignal: signal }),
     );
     if (answer?.Body === undefined) return undefined;
     const failed = (error: unknown): DamselflyError => this.#told(signal, key, error);
-    const bytes = answer.Body as unknown as AsyncIterable<Uint8Array>;
-    return (async function* () {
+    const body = answer.Body as unknown as AsyncIterable<Uint8Array>;
+    const bytes = (async function* () {
       let left = end - start;
       try {
-        for await (const chunk of bytes) {
+        for await (const chunk of body) {
           left -= chunk.length;
           if (left < 0) throw new Error('more bytes than were asked for');
           yield chunk;
@@ -100,6 +100,7 @@ class S3ObjectStore implements ObjectStore {
       }
       if (left > 0) throw failed(new Error(`${left} bytes are missing`));
     })();
+    return { bytes, version: versionOf(answer) };
   }
 
   async put(key: string, bytes: Uint8Array, { signal }: Options): Promise<void> {
@@ -178,4 +179,9 @@ class S3ObjectStore implements ObjectStore {
       cause: error,
     });
   }
+}
+
+/** The same bytes have the same ETag each time they are put. */
+function versionOf({ ETag = '', LastModified }: Pick<S3.GetObjectOutput, 'ETag' | 'LastModified'>): string {
+  return `${ETag} ${LastModified?.getTime() ?? ''}`;
 }

@@ -5,6 +5,7 @@ import type { Metrics } from '../../observe/metrics.ts';
 import type { HttpExchange, HttpRequest } from '../exchange.ts';
 import type { OriginResponse } from '../origin-client.ts';
 import { guardedLookup } from './guarded-lookup.ts';
+import { patientConnector } from './patient-connector.ts';
 import { Agent, request as undiciRequest } from './undici.ts';
 
 export interface HttpTimeouts {
@@ -61,7 +62,8 @@ export function createUndiciExchange(
     new Agent({
       // HTTP/2 costs more CPU a byte, and one connection would carry every layer.
       allowH2: false,
-      connect: {
+      connect: patientConnector({
+        allowH2: false,
         timeout: options.connectTimeoutMs,
         lookup: guardedLookup(own ? options.mayBeOwn : options.redirectsMayBeOwn),
         ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
@@ -69,7 +71,7 @@ export function createUndiciExchange(
           ? { cert: clientCert, key: clientKey }
           : {}),
         ...(own && insecureSkipVerify === true ? { rejectUnauthorized: false } : {}),
-      },
+      }),
       keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: options.headersTimeoutMs,
       bodyTimeout: options.bodyTimeoutMs,

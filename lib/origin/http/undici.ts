@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import type { Agent as AgentClass, Dispatcher } from 'undici';
+import type { Agent as AgentClass, buildConnector, Dispatcher } from 'undici';
 
 /**
  * The parts of undici that a process needs from its start. The whole package brings a browser's fetch, caches and mocks
@@ -9,6 +9,12 @@ const require = createRequire(import.meta.url);
 
 export type Agent = AgentClass;
 export const Agent = require('undici/lib/dispatcher/agent.js') as typeof AgentClass;
+
+export type Connector = buildConnector.connector;
+export type ConnectorOptions = buildConnector.BuildOptions;
+export const createConnector = require('undici/lib/core/connect.js') as (
+  options: ConnectorOptions,
+) => Connector;
 
 type RequestOptions = Omit<Dispatcher.RequestOptions, 'origin' | 'path'> & {
   readonly dispatcher: AgentClass;

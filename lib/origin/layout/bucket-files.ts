@@ -17,18 +17,18 @@ export function openBucket(place: string, opening: Promise<ObjectStore>): Layout
     place,
     async exists(signal) {
       await use(async (objects) => {
-        const size = await objects.size('oci-layout', { signal });
+        const found = await objects.stat('oci-layout', { signal });
         // Only a GET tells a bucket that is not there; one without a layout at its top may have some below it.
-        if (size === undefined) await objects.get('oci-layout', { signal });
+        if (found === undefined) await objects.get('oci-layout', { signal });
       });
       return true;
     },
-    size: (name, signal) => use((objects) => objects.size(name, { signal })),
+    size: async (name, signal) => (await use((objects) => objects.stat(name, { signal })))?.size,
     async *read(name, range, signal) {
-      const bytes = await use((objects) => objects.read(name, range, { signal }));
-      if (bytes === undefined) throw new DamselflyError('UPSTREAM_BROKEN', `${name} is gone from ${place}`);
+      const part = await use((objects) => objects.read(name, range, { signal }));
+      if (part === undefined) throw new DamselflyError('UPSTREAM_BROKEN', `${name} is gone from ${place}`);
       try {
-        yield* bytes;
+        yield* part.bytes;
       } catch (error) {
         throw told('UPSTREAM_BROKEN', error);
       }

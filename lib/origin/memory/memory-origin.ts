@@ -100,8 +100,9 @@ export class MemoryOrigin {
         const status = this.#mayRead(file, headers) ? 206 : 401;
         return { status, headers: status === 206 ? file.headers : {}, body: noBytes() };
       }
-      const known = this.#blobs.has(path.slice(path.lastIndexOf('/') + 1)) && !this.forbidden;
-      return { status: known ? 200 : 403, headers: {}, body: noBytes() };
+      const bytes = this.#blobs.get(path.slice(path.lastIndexOf('/') + 1));
+      if (bytes === undefined || this.forbidden) return { status: 403, headers: {}, body: noBytes() };
+      return { status: 200, headers: {}, body: path.includes('/manifests/') ? just(bytes) : noBytes() };
     };
     const refuse = (): Promise<OriginResponse> =>
       Promise.reject(new DamselflyError('UPSTREAM_UNREACHABLE', 'the in-memory registry has blobs only'));
@@ -182,6 +183,10 @@ async function* skip(bytes: AsyncIterable<Uint8Array>, count: number): AsyncGene
     if (left < chunk.length) yield chunk.subarray(left);
     left = Math.max(0, left - chunk.length);
   }
+}
+
+async function* just(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 async function* noBytes(): AsyncGenerator<Uint8Array> {}

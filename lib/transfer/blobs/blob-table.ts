@@ -1,4 +1,5 @@
 import type { Digest } from '../../core/digest.ts';
+import type { DamselflyError } from '../../core/errors.ts';
 import type { StoredBlob } from '../../store/store.ts';
 import type { BufferPool } from '../buffer-pool.ts';
 import type { ProofJudge } from '../proofs/proof-judge.ts';
@@ -77,5 +78,14 @@ export class BlobTable {
     blob.check.stop();
     this.#blobs.delete(blob.digest);
     this.#bySlot[blob.slot] = undefined;
+  }
+
+  /** Ends their readers, and what the store has open for them. */
+  async close(reason: DamselflyError): Promise<void> {
+    for (const blob of this.all()) {
+      blob.failure ??= reason;
+      blob.changed();
+      await blob.stored.close();
+    }
   }
 }

@@ -123,6 +123,12 @@ export class SharedBlob {
     this.cursor = piece;
   }
 
+  /** This process did nothing for so long, so nobody kept the blob waiting. */
+  stoodStill(ms: number, nowMs: number): void {
+    this.lastProgressMs += Math.min(ms, nowMs - this.lastProgressMs);
+    this.waitingSinceMs += Math.min(ms, nowMs - this.waitingSinceMs);
+  }
+
   /** When it was last of use: what is fetched ahead of its reader is for as long as it grows. */
   get ofUseMs(): number {
     return this.prefetched ? Math.max(this.usedMs, this.lastProgressMs) : this.usedMs;

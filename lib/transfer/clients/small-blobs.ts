@@ -36,8 +36,10 @@ export interface SmallBlobsHost {
   share(blob: SmallBlob): Promise<SharedBlob | undefined>;
   /** It is on disk. */
   obtained(blob: SharedBlob): void;
-  banned(id: string): boolean;
-  ban(id: string, reason: string): void;
+  /** Whether nothing is taken from the peer. */
+  distrusted(id: string): boolean;
+  /** It sent bytes that are not those of the blob. */
+  distrust(peer: PeerInfo): void;
 }
 
 /** One blob that somebody wants. */
@@ -104,7 +106,7 @@ export class SmallBlobs {
     for (const request of requests) {
       const { digest } = request;
       const known = discovery.owner(digest);
-      const owner = known === undefined || this.#host.banned(known.id) ? undefined : known;
+      const owner = known === undefined || this.#host.distrusted(known.id) ? undefined : known;
       const hopeless = this.#closed || (owner === undefined && !discovery.reachable);
       const elsewhere = !isSmall(request) || isFileKey(digest) || this.#host.shared(digest);
       if (hopeless || elsewhere || this.#wanted.has(digest)) continue;
@@ -128,7 +130,7 @@ export class SmallBlobs {
   named(digest: Digest, peers: readonly PeerInfo[]): boolean {
     const wanted = this.#wanted.get(digest);
     if (wanted === undefined) return false;
-    const fresh = peers.filter(({ id }) => !wanted.asked.has(id) && !this.#host.banned(id));
+    const fresh = peers.filter(({ id }) => !wanted.asked.has(id) && !this.#host.distrusted(id));
     for (const peer of fresh.slice(0, HEDGES)) if (!wanted.settled) void this.#ask(peer, [wanted]);
     if (wanted.pending === 0) this.#settle(wanted);
     return true;
@@ -205,11 +207,11 @@ export class SmallBlobs {
     } else void this.#keep(request, bytes, from).then(forget);
   }
 
-  #refuse({ id }: PeerInfo, digest: Digest): void {
+  #refuse(peer: PeerInfo, digest: Digest): void {
     const { clock, metrics, trace } = this.#deps;
     metrics.piecesRejected.inc({ reason: 'whole-digest' });
-    trace?.(clock.now(), { kind: 'piece-rejected', digest, index: 0, from: id });
-    this.#host.ban(id, 'corrupt-piece');
+    trace?.(clock.now(), { kind: 'piece-rejected', digest, index: 0, from: peer.id });
+    this.#host.distrust(peer);
   }
 
   /** Stores the blob, and tells who may ask for it. */

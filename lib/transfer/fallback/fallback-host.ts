@@ -16,6 +16,7 @@ export interface FallbackHost {
   wants(blob: SharedBlob, piece: number): boolean;
   inFlight(blob: SharedBlob): number;
   holders(blob: SharedBlob, piece: number): number;
+  /** Those from whom it may be had, or soon. */
   sharers(blob: SharedBlob): readonly Neighbour[];
   supernodeExpected(blob: SharedBlob): boolean;
   /** A tracker that can be reached has yet to say who shares the blob. */
@@ -24,6 +25,8 @@ export interface FallbackHost {
   seeded(blob: SharedBlob): boolean;
   /** When bytes of the blob last came from a peer, milliseconds. */
   swarmMovedMs(blob: SharedBlob): number;
+  /** The same of any blob. */
+  anyMovedMs(): number;
   /** Whether a client waits for it, and others would have what we read of it. */
   mayHedge(blob: SharedBlob): boolean;
   /** A supernode works on whether we may have what we have asked for. */
@@ -71,7 +74,7 @@ export function fallbackHost(
     wants: (blob, piece) => core.wants(blob.slot, piece),
     inFlight: (blob) => core.inFlight(blob.slot),
     holders: (blob, piece) => core.holders(blob.slot, piece),
-    sharers: (blob) => neighbours.all().filter((neighbour) => neighbour.sharesWithUs(blob.digest)),
+    sharers: (blob) => neighbours.all().filter((each) => !each.distrusted && each.sharesWithUs(blob.digest)),
     // One that does not even say who may have the blob reads nothing for us.
     supernodeExpected: ({ peerRight }) => peerRight === 'shown' && neighbours.supernodeExpected,
     answerOwed: (blob) => discovery.owes(blob.digest),
@@ -80,10 +83,11 @@ export function fallbackHost(
     mayHedge(blob) {
       // Nobody takes from us what we may not have ourselves yet: each of a crowd would read all of it.
       if (blob.readers === 0 || blob.passing !== undefined || !isGranted(blob.peerRight)) return false;
-      // Those who are banned take nothing from us: were all to hedge where many are, each would read all of it.
-      return !neighbours.hasBanned || !seeded(blob);
+      // Where nobody takes from anybody, each that hedges would read all of it.
+      return !neighbours.hasDistrusted || !seeded(blob);
     },
     swarmMovedMs: (blob) => core.progressedAt(blob.slot),
+    anyMovedMs: () => Math.max(...blobs.all().map(({ slot }) => core.progressedAt(slot))),
     busyElsewhere: (blob) => core.freeDownloads === 0 && core.inFlight(blob.slot) === 0,
     introduce: (blob, peer) => {
       blob.chosen.add(peer.id);

@@ -9,7 +9,7 @@ const RUN_PIECES_ALONE = 32;
 /** What a client needs next, when one piece has not helped: so much that it does not come back for every piece. */
 const WINDOW_PIECES = 4;
 
-/** Pieces that follow one another, reserved in the core. */
+/** Pieces that follow one another; those that are to be read are reserved in the core. */
 export interface FallbackRun {
   readonly first: number;
   readonly last: number;
@@ -84,6 +84,26 @@ export class FallbackPlan {
       if (run !== undefined) return run;
     }
     return undefined;
+  }
+
+  /** What the client needs next, and much of it: nobody gives us any, whoever holds it. */
+  ahead(blob: SharedBlob): FallbackRun | undefined {
+    const next = firstMissing(blob);
+    return next === undefined ? undefined : this.#reserve(blob, next, RUN_PIECES_ALONE, () => true);
+  }
+
+  /**
+   * All that is left of a blob of which the registry sends no parts: from its beginning, since that is sent in any case.
+   * @param all also what others hold
+   */
+  rest(blob: SharedBlob, all: boolean): FallbackRun | undefined {
+    const { have } = blob.stored;
+    let last = -1;
+    for (let piece = 0; piece < blob.info.pieces; piece++) {
+      const wanted = all ? !have.has(piece) : this.#isNowhere(blob, piece);
+      if (wanted && this.#host.reserve(blob, piece)) last = piece;
+    }
+    return last === -1 ? undefined : { first: 0, last };
   }
 
   /** From this piece on for as long as pieces of its stripe are wanted. */

@@ -5,12 +5,13 @@ import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { Trace } from '../../observe/trace.ts';
 import { attemptsWorth, type OriginClient } from '../../origin/origin-client.ts';
-import { type Clock, delay, every } from '../../runtime/clock.ts';
+import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
 import { SlowSwarm } from '../../swarm/hedge.ts';
 import {
   isLeftWaiting,
   isOvertaken,
+  isSilent,
   stepsAside,
   stepsIn,
   takesItself,
@@ -22,19 +23,18 @@ import type { BufferPool } from '../buffer-pool.ts';
 import type { Limits } from '../limits.ts';
 import { OneRead, type Vouching } from '../proofs/vouching.ts';
 import type { FallbackHost } from './fallback-host.ts';
-import { FallbackPlan, type FallbackRun } from './fallback-plan.ts';
+import { FallbackPlan } from './fallback-plan.ts';
 import { type Mode, modeOf, type Reason } from './fallback-reason.ts';
+import { LeasedReads } from './leased-reads.ts';
 import { type HeldLease, ReadLeases, type RefusedLease, unleased } from './read-leases.ts';
-import { readRun } from './read-run.ts';
 
 /** Reads in a row that brought nothing because their lease was lost. */
 const ATTEMPTS = 5;
 const FIRST_RETRY_MS = 250;
 /** Others of no use to us are changed no sooner than this again. */
 const STALLED_AGAIN_MS = 2000;
-/** A read of the registry that gives nothing for so long keeps its lease no longer than that lasts. */
-const QUIET_MS = 5000;
-const ALIVE_EVERY_MS = 500;
+/** After the registry could not be read, while peers give what is missing. */
+const LOST_WAY_MS = 2000;
 /** After a look that found nothing to read. */
 const LOOK_AGAIN_MS = 250;
 
@@ -56,7 +56,7 @@ interface Considered {
   notBeforeMs: number;
   /** When the tracker was last told that the neighbours of the blob are of no use. */
   toldMs: number;
-  /** When it last read past a swarm that was slow. */
+  /** When it first read past a swarm that was slow, since that last gave something of the blob. */
   asideMs: number;
 }
 
@@ -67,10 +67,10 @@ interface Considered {
  */
 export class RegistryFallback {
   readonly #deps: FallbackDeps;
-  readonly #sink: PieceSink;
   readonly #host: FallbackHost;
   readonly #plan: FallbackPlan;
   readonly #leases: ReadLeases;
+  readonly #leased: LeasedReads;
   readonly #slowSwarm = new SlowSwarm();
   readonly #running = new Set<SharedBlob>();
   readonly #considered = new WeakMap<SharedBlob, Considered>();
@@ -78,10 +78,10 @@ export class RegistryFallback {
 
   constructor(deps: FallbackDeps, sink: PieceSink, host: FallbackHost) {
     this.#deps = deps;
-    this.#sink = sink;
     this.#host = host;
     this.#plan = new FallbackPlan(host);
     this.#leases = new ReadLeases(deps);
+    this.#leased = new LeasedReads({ ...deps, sink }, host, this.#plan);
   }
 
   /** To be called about every 50 ms: reads past a swarm that is far slower than the registry. */
@@ -90,7 +90,7 @@ export class RegistryFallback {
     const slow = this.#slowSwarm.look(clock.now(), {
       clientsWait: this.#host.clientsWait(),
       receivedBytes: limits.download.totalBytes,
-      registryBytesPerSecond: limits.registry.peakBytesPerSecond,
+      registryBytesPerSecond: limits.registry.sustainedBytesPerSecond,
     });
     if (!slow) return;
     for (const blob of blobs) {
@@ -208,9 +208,17 @@ export class RegistryFallback {
     return owned && peerRight === 'shown' && stored.have.count === 0;
   }
 
-  /** Since the node stepped aside nothing has come from the swarm: that is more than slow. */
   #isSilent(blob: SharedBlob): boolean {
-    return this.#host.swarmMovedMs(blob) < (this.#considered.get(blob)?.asideMs ?? Number.NEGATIVE_INFINITY);
+    const { asideMs } = this.#consideredOf(blob);
+    if (this.#host.swarmMovedMs(blob) >= asideMs) return false;
+    return isSilent(this.#deps.clock.now(), asideMs, this.#host.anyMovedMs());
+  }
+
+  #noteAside(blob: SharedBlob): void {
+    const considered = this.#consideredOf(blob);
+    const { asideMs } = considered;
+    if (Number.isFinite(asideMs) && this.#host.swarmMovedMs(blob) < asideMs) return;
+    considered.asideMs = this.#deps.clock.now();
   }
 
   #consideredOf(blob: SharedBlob): Considered {
@@ -257,9 +265,10 @@ export class RegistryFallback {
       }
       if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
       steppedAside ||= mode !== 'lease';
-      if (mode === 'aside') this.#consideredOf(blob).asideMs = this.#deps.clock.now();
+      if (mode === 'aside') this.#noteAside(blob);
       const before = blob.stored.have.count;
-      const failed = await this.#read(blob, taken, { mode, first: !told, read, reason });
+      const reading = { blob, lease: taken, mode, reason, first: !told, read };
+      const failed = await this.#leased.read(reading, this.#ending.signal);
       told = true;
       if (failed === undefined) {
         const moved = blob.stored.have.count > before;
@@ -274,6 +283,8 @@ export class RegistryFallback {
       // The read was found wrong meanwhile.
       if (hasCode(failed, 'ABORTED')) break;
       if (++attempt >= attemptsWorth(failed)) {
+        // It may be only our own way to the registry that is lost, and others bring what they read.
+        if (this.#host.swarmMovedMs(blob) > startedMs) return LOST_WAY_MS;
         blob.failure =
           failed instanceof DamselflyError ? failed : new DamselflyError('INTERNAL', describeError(failed));
         blob.changed();
@@ -297,9 +308,11 @@ export class RegistryFallback {
     const stripes = this.#plan.stripes(blob, aside);
     if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
     if (mode === 'at-once') return unleased(stripes[0] ?? 0);
+    // Where there are no parts to share out, one reads for all.
+    const wished = this.#leased.isUndivided(blob) && !aside ? [0] : stripes;
     const nodes = this.#host.sharers(blob).filter(({ peer }) => peer.role === 'node');
     return await this.#leases.take(
-      { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes, aside },
+      { digest: blob.digest, upstream: blob.origin?.upstream ?? '', stripes: wished, aside },
       {
         self: this.#host.selfId(),
         sharers: nodes.map(({ peer }) => peer.id),
@@ -307,74 +320,6 @@ export class RegistryFallback {
         waitedMs: reason === 'hedge' ? 0 : this.#deps.clock.now() - blob.lastProgressMs,
       },
     );
-  }
-
-  /** Reads what the lease is for, then gives it back. @returns what the registry failed with, if it did */
-  async #read(
-    blob: SharedBlob,
-    lease: HeldLease,
-    { first, mode, read, reason }: { first: boolean; mode: Mode; read: OneRead; reason: Reason },
-  ): Promise<unknown> {
-    const signal = AbortSignal.any([this.#ending.signal, lease.signal]);
-    const before = blob.stored.have.count;
-    const startedMs = this.#deps.clock.now();
-    const aside = mode !== 'lease';
-    let failed: unknown;
-    try {
-      const next = (): FallbackRun | undefined => {
-        // The registry is gone when all of it turned out wrong, until the next reader brings it. What is not read must
-        // not be reserved either.
-        const back = reason !== 'hedge' && blob.lastSupernodeMs > startedMs;
-        if (blob.origin === undefined || signal.aborted || back) return undefined;
-        return aside ? this.#plan.window(blob, first) : this.#plan.nextRun(blob, lease.stripe);
-      };
-      for (let run = next(); run !== undefined; run = aside ? undefined : next()) {
-        await this.#readRun(blob, run, read, lease, signal);
-      }
-    } catch (error) {
-      // Without its lease, or at the end of everything, a read that breaks off has not failed.
-      if (!signal.aborted) failed = error;
-    }
-    // A crowd beside slow or silent supernodes: so few a time, however fast the registry is.
-    if (aside && (blob.peerRight === 'late' || this.#host.seeded(blob))) lease.lapse();
-    else lease.release(failed === undefined && !signal.aborted && blob.stored.have.count > before);
-    if (failed !== undefined) {
-      this.#deps.log.warn({ digest: blob.digest, error: describeError(failed) }, 'registry read failed');
-    }
-    return failed;
-  }
-
-  async #readRun(
-    blob: SharedBlob,
-    run: FallbackRun,
-    read: OneRead,
-    lease: HeldLease,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { clock } = this.#deps;
-    let movedMs = clock.now();
-    const useless = new AbortController();
-    // A registry may take its time, longest before the first byte: meanwhile the lease says that its holder lives.
-    const stopWaiting = every(clock, ALIVE_EVERY_MS, () => {
-      if (clock.now() - movedMs < QUIET_MS) lease.progressed();
-      if (isHeld(blob, run)) useless.abort(new DamselflyError('ABORTED', 'the swarm was faster'));
-    });
-    const progress = {
-      moved: () => {
-        movedMs = clock.now();
-        lease.progressed();
-      },
-      obtained: (piece: number) => this.#host.obtained(blob, piece),
-    };
-    try {
-      const either = AbortSignal.any([signal, useless.signal]);
-      await readRun({ ...this.#deps, sink: this.#sink }, { blob, ...run, read }, progress, either);
-    } catch (error) {
-      if (!useless.signal.aborted) throw error;
-    } finally {
-      stopWaiting();
-      for (let piece = run.first; piece <= run.last; piece++) this.#host.unreserve(blob, piece);
-    }
   }
 
   #tell(blob: SharedBlob, reason: Reason): void {
@@ -391,10 +336,4 @@ export class RegistryFallback {
   #share(blob: SharedBlob): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\nwait`) / 2 ** 53;
   }
-}
-
-/** Whether every piece of it has come from elsewhere. */
-function isHeld({ stored }: SharedBlob, { first, last }: FallbackRun): boolean {
-  for (let piece = first; piece <= last; piece++) if (!stored.have.has(piece)) return false;
-  return true;
 }

@@ -5,24 +5,21 @@ import { memberOf } from './peer-member.ts';
 /** The fastest node has fewer downloads under way in all. */
 const MAX_AWAITED_PER_PEER = 64;
 
-interface Awaited {
-  readonly fingerprint: string | undefined;
-  take(socket: Socket): void;
-}
+type Take = (socket: Socket) => void;
 
 /** Connections that peers were asked to open to us, since we cannot dial them. */
 export class AwaitedConnections {
-  readonly #awaited = new Map<string, Set<Awaited>>();
+  readonly #awaited = new Map<string, Set<Take>>();
 
   /**
    * @param take called at most once
    * @returns what ends the wait; undefined when as many are awaited from the peer as may be
    */
-  expect({ fingerprint, peer }: ReverseWay, take: (socket: Socket) => void): (() => void) | undefined {
+  expect({ peer }: ReverseWay, take: Take): (() => void) | undefined {
     const awaited = this.#awaited.get(peer) ?? new Set();
     if (awaited.size >= MAX_AWAITED_PER_PEER) return undefined;
     this.#awaited.set(peer, awaited);
-    const entry: Awaited = { fingerprint, take };
+    const entry: Take = (socket) => take(socket);
     awaited.add(entry);
     return () => {
       awaited.delete(entry);
@@ -31,13 +28,11 @@ export class AwaitedConnections {
   }
 
   /** @returns what takes a connection of this peer, which has just come; undefined when it was not asked for one */
-  find(socket: Socket, peer: string): ((socket: Socket) => void) | undefined {
+  find(socket: Socket, peer: string): Take | undefined {
     const shown = memberOf(socket);
     if (shown !== undefined && shown.id !== peer) return undefined;
-    // With the certificate of its link, so that both end together.
-    for (const entry of this.#awaited.get(peer) ?? []) {
-      if (entry.fingerprint === shown?.fingerprint) return (taken) => entry.take(taken);
-    }
-    return undefined;
+    // It may have renewed its certificate since its link began: the connection ends with the one shown here.
+    const [first] = this.#awaited.get(peer) ?? [];
+    return first;
   }
 }

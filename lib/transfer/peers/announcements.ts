@@ -2,7 +2,12 @@ import type { PeerInfo } from '../../core/node.ts';
 import type { Discovery } from '../../discovery/discovery.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
-import { ASK_AGAIN_MS, ENOUGH_NEIGHBOURS, TOO_FEW_NEIGHBOURS } from '../../swarm/joining.ts';
+import {
+  ASK_AGAIN_MS,
+  ENOUGH_NEIGHBOURS,
+  ENOUGH_TRUSTED_NEIGHBOURS,
+  TOO_FEW_NEIGHBOURS,
+} from '../../swarm/joining.ts';
 import type { SharedBlob } from '../blobs/shared-blob.ts';
 import type { Neighbour } from './neighbour.ts';
 
@@ -58,12 +63,13 @@ export class Announcements {
     for (const blob of blobs) if (isWanted(blob)) this.#newcomers.add(blob);
   }
 
-  /** Its links end here: whatever it was the only source of, or nearly so, needs others. */
+  /** Its links end here, or nothing is taken from it any more: whatever it was the only source of, or nearly so, needs others. */
   lost(neighbour: Neighbour, blobs: readonly SharedBlob[]): void {
+    const enough = neighbour.distrusted ? ENOUGH_TRUSTED_NEIGHBOURS : TOO_FEW_NEIGHBOURS;
     for (const blob of blobs) {
       if (!isWanted(blob) || !neighbour.sharesWithUs(blob.digest)) continue;
       const owned = blob.owners.has(neighbour.peer.id);
-      if (owned || this.#sharingNodes(blob).length < TOO_FEW_NEIGHBOURS) this.stalled(blob);
+      if (owned || this.#sharingNodes(blob).length < enough) this.stalled(blob);
     }
   }
 
@@ -96,7 +102,9 @@ export class Announcements {
   }
 
   #sharingNodes(blob: SharedBlob): readonly Neighbour[] {
-    const nodes = this.#host.neighbours().filter(({ peer }) => peer.role === 'node');
+    const nodes = this.#host
+      .neighbours()
+      .filter(({ distrusted, peer }) => peer.role === 'node' && !distrusted);
     return nodes.filter((node) => node.sharesWithUs(blob.digest));
   }
 

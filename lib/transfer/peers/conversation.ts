@@ -55,8 +55,12 @@ export class Conversation {
   exchange(neighbour: Neighbour, blob: SharedBlob): void {
     const { info, stored } = blob;
     if (!isGranted(blob.peerRight) && !stored.complete) return;
-    // A supernode that does not own the blob would read it from the registry a second time.
-    if (neighbour.peer.role === 'supernode' && !blob.owners.has(neighbour.peer.id)) return;
+    if (neighbour.peer.role === 'supernode') {
+      // One that does not own the blob would read it from the registry a second time.
+      if (!blob.owners.has(neighbour.peer.id)) return;
+      // It listens to who shows a right, and would not be told again where the blob can be read.
+      if (blob.peerRight === 'open' && !stored.complete) return;
+    }
     if (!stored.complete) this.#host.showRight(neighbour, blob);
     const news = neighbour.openOurs(blob.handle, info);
     if (news && neighbour.peer.role === 'supernode' && !stored.complete && blob.origin !== undefined) {
@@ -123,8 +127,10 @@ export class Conversation {
         if (blob === undefined) return;
         host.decide((core, now) => {
           for (const proof of message.proofs) {
-            if (!blob.learn(proof, neighbour.peer)) continue;
-            blob.noteKnown(proof.index, now);
+            if (!neighbour.distrusted) {
+              if (!blob.learn(proof, neighbour.peer)) continue;
+              blob.noteKnown(proof.index, now);
+            }
             core.peerHas(neighbour.slot, blob.slot, proof.index, now);
           }
         });

@@ -12,7 +12,8 @@ export interface DownloadsHost {
   self(): string;
   /** Gives the core an event and carries out what it decides. */
   report(event: (core: PeerCore, now: number) => void): void;
-  ban(neighbour: Neighbour, reason: string): void;
+  /** The neighbour sent wrong bytes. */
+  distrust(neighbour: Neighbour): void;
 }
 
 /** Carries out `request` actions: fetch a piece, verify it against its proof, hand it to the sink, tell the core. */
@@ -95,7 +96,7 @@ export class Downloads {
       const failure = outcome;
       this.#host.report((core) => core.failed(request, failure, clock.now()));
     }
-    if (outcome === 'corrupt' && neighbour !== undefined) this.#host.ban(neighbour, 'corrupt-piece');
+    if (outcome === 'corrupt' && neighbour !== undefined) this.#host.distrust(neighbour);
   }
 
   /** @param request undefined when the core has given it up, and may have used its number again */

@@ -70,7 +70,7 @@ export async function fetchPiece(
       metrics.reversedConnections.inc({ outcome: 'asked' });
       neighbour.send({ type: 'reverse' });
     };
-    const way = { peer: id, fingerprint: neighbour.fingerprint, ask };
+    const way = { peer: id, ask };
     // A supernode that is slow is busy: to connect to all who wait would cost it more than to answer them.
     const reverse = role === 'node' ? way : undefined;
     const progress = onProgress === undefined ? {} : { onProgress };
@@ -82,7 +82,8 @@ export async function fetchPiece(
       onArrived?.();
       matches = sameBytes(pieceHash(buffer.bytes), proof.hash);
     } finally {
-      const sent = { askedMs, untilMs: arrivedMs ?? clock.now(), bytes: matches ? length : 0 };
+      const overtaken = signal.aborted && !matches && blob.stored.have.has(piece);
+      const sent = { askedMs, untilMs: arrivedMs ?? clock.now(), bytes: matches ? length : 0, overtaken };
       const traceparent = blob.origin?.traceparent;
       if (traceparent !== undefined && blob.readers > 0) blob.senders.note(neighbour.peer, sent, traceparent);
     }

@@ -26,6 +26,8 @@ export class Neighbour {
   readonly fingerprint: string | undefined;
   /** Slot of this peer in our core, set by the engine. */
   slot = -1;
+  /** It has sent wrong bytes: it may go on taking from us, but nothing is taken from it, and nothing that it holds counts. */
+  distrusted = false;
   readonly #theirs = new Map<number, TheirBlob>();
   readonly #theirHandles = new Map<Digest, number>();
   /** Of which trace the next reading of the blob is a part. */

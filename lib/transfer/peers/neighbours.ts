@@ -48,8 +48,8 @@ export interface NeighboursDeps {
   readonly trace?: Trace | undefined;
   /** Our own hello, fresh for each link. */
   readonly hello: () => Hello;
-  /** Told of a peer that could not be dialled, or not yet, for it to dial us. */
-  readonly discovery?: Pick<Discovery, 'unreached'> | undefined;
+  /** Told of a peer that could not be dialled, or not yet, for it to dial us; and when it was dialled after all. */
+  readonly discovery?: Pick<Discovery, 'unreached' | 'reached'> | undefined;
 }
 
 interface Connection {
@@ -67,7 +67,10 @@ export class Neighbours {
   readonly #connections = new Map<string, Connection>();
   readonly #dialling = new Map<string, PeerInfo>();
   readonly #notBefore = new BoundedMap<number>(MAX_UNREACHED);
+  /** Peers that discovery was told to be out of reach. */
+  readonly #toldOf = new BoundedMap<true>(MAX_UNREACHED);
   readonly #banned = new Set<string>();
+  readonly #distrusted = new Set<string>();
   readonly #pending = new Set<Link>();
   readonly #ending = new AbortController();
   readonly #reversals: Reversals;
@@ -154,6 +157,7 @@ export class Neighbours {
     const unreached = (): void => {
       if (told || this.#connections.has(peer.id) || this.#ending.signal.aborted) return;
       told = true;
+      this.#toldOf.set(peer.id, true);
       discovery?.unreached(peer);
     };
     const cancelTelling = clock.after(UNREACHED_AFTER_MS, unreached);
@@ -169,6 +173,9 @@ export class Neighbours {
         link.close('another was dialled');
         throw new DamselflyError('PEER_UNREACHABLE', `${link.member.id} is there`);
       }
+      // It was only slow, or away for a moment.
+      if (this.#toldOf.get(peer.id) === true) discovery?.reached(peer);
+      this.#toldOf.delete(peer.id);
       this.#greet(link, true);
     } catch (error) {
       this.#notBefore.set(peer.id, clock.now() + REDIAL_AFTER_MS);
@@ -259,6 +266,7 @@ export class Neighbours {
         member?.fingerprint,
       ),
     };
+    connection.neighbour.distrusted = this.#distrusted.has(peer.id);
     const other = this.#connections.get(peer.id);
     // Both sides may have dialled at once: both keep the link of the smaller id. A second dial by the same side means
     // that it lost the first one.
@@ -320,26 +328,50 @@ export class Neighbours {
     return closed.length;
   }
 
-  /** Whether it has banned anybody. */
-  get hasBanned(): boolean {
-    return this.#banned.size > 0;
+  /** Whether there is anybody from whom nothing is taken any more. */
+  get hasDistrusted(): boolean {
+    return this.#banned.size > 0 || this.#distrusted.size > 0;
   }
 
   banned(id: string): boolean {
     return this.#banned.has(id);
   }
 
+  /** Whether nothing is to be taken from the peer. */
+  distrusted(id: string): boolean {
+    return this.#distrusted.has(id) || this.#banned.has(id);
+  }
+
+  /**
+   * Takes nothing from this peer again while the process lives, because it sent wrong bytes. A failing disk or card may
+   * be why: were it given nothing either, it would read all that it pulls from the registry.
+   * @returns its link, if there is one
+   */
+  distrust(id: string, reason: string): Neighbour | undefined {
+    const linked = this.get(id);
+    if (this.distrusted(id)) return linked;
+    this.#distrusted.add(id);
+    this.#tellBan(id, reason);
+    if (linked !== undefined) linked.distrusted = true;
+    return linked;
+  }
+
   /** Never speaks to this peer again while the process lives. */
   ban(id: string, reason: string): void {
     if (this.#banned.has(id)) return;
     this.#banned.add(id);
-    this.#deps.metrics.peersBanned.inc({ reason });
-    this.#deps.log.warn({ peer: id, reason }, 'peer banned');
-    this.#deps.trace?.(this.#deps.clock.now(), { kind: 'ban', peer: id, reason });
+    this.#tellBan(id, reason);
     const connection = this.#connections.get(id);
     if (connection === undefined) return;
     this.#drop(connection);
     connection.link.close('banned');
+  }
+
+  #tellBan(peer: string, reason: string): void {
+    const { clock, log, metrics, trace } = this.#deps;
+    metrics.peersBanned.inc({ reason });
+    log.warn({ peer, reason }, 'peer banned');
+    trace?.(clock.now(), { kind: 'ban', peer, reason });
   }
 
   close(): void {

@@ -12,6 +12,8 @@ interface Sent {
   readonly untilMs: number;
   /** 0: it did not come, or not as it should be. */
   readonly bytes: number;
+  /** It was given up, since another copy of it was here first. */
+  readonly overtaken: boolean;
 }
 
 interface Sender {
@@ -21,6 +23,7 @@ interface Sender {
   bytes: number;
   pieces: number;
   lost: number;
+  overtaken: number;
   transferMs: number;
   slowestMs: number;
 }
@@ -31,17 +34,18 @@ export class Senders {
   #traceparent: string | undefined;
 
   /** @param traceparent of the pull that reads it now; of several, all count for the first one */
-  note(peer: PeerInfo, { askedMs, bytes, untilMs }: Sent, traceparent: string): void {
+  note(peer: PeerInfo, { askedMs, bytes, overtaken, untilMs }: Sent, traceparent: string): void {
     this.#traceparent ??= traceparent;
     if (this.#byId.size >= MAX_SENDERS && !this.#byId.has(peer.id)) return;
-    const none = { bytes: 0, pieces: 0, lost: 0, transferMs: 0, slowestMs: 0 };
+    const none = { bytes: 0, pieces: 0, lost: 0, overtaken: 0, transferMs: 0, slowestMs: 0 };
     const sender = this.#byId.get(peer.id) ?? { peer, sinceMs: askedMs, untilMs, ...none };
     this.#byId.set(peer.id, sender);
     const tookMs = untilMs - askedMs;
     sender.untilMs = untilMs;
     sender.transferMs += tookMs;
     sender.slowestMs = Math.max(sender.slowestMs, tookMs);
-    if (bytes === 0) sender.lost++;
+    if (overtaken) sender.overtaken++;
+    else if (bytes === 0) sender.lost++;
     else {
       sender.pieces++;
       sender.bytes += bytes;
@@ -51,7 +55,7 @@ export class Senders {
   /** Nobody reads the blob any more: their spans are sent, and the next reader begins anew. */
   tell(digest: Digest, tracer: Tracer = NO_TRACER): void {
     for (const sender of this.#byId.values()) {
-      const { bytes, lost, peer, pieces, sinceMs, slowestMs, transferMs, untilMs } = sender;
+      const { bytes, lost, overtaken, peer, pieces, sinceMs, slowestMs, transferMs, untilMs } = sender;
       const span = tracer.begin('get pieces', {
         kind: 'client',
         parent: this.#traceparent,
@@ -65,6 +69,7 @@ export class Senders {
           'damselfly.peer.zone': peer.zone,
           'damselfly.pieces.received': pieces,
           'damselfly.pieces.lost': lost,
+          'damselfly.pieces.overtaken': overtaken,
           'damselfly.bytes.received': bytes,
           'damselfly.transfer.ms': Math.round(transferMs),
           'damselfly.slowest_piece.ms': Math.round(slowestMs),

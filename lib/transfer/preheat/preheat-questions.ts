@@ -17,6 +17,13 @@ export interface PreheatAnswer {
   readonly jobs: readonly JobView[];
 }
 
+/** One of the trackers of this process. */
+export interface KnownTracker {
+  /** As questions name it. */
+  readonly url: string;
+  readonly connected: boolean;
+}
+
 export interface PlanAnswer {
   /** The tracker that has these plans. */
   readonly tracker: string;
@@ -31,7 +38,7 @@ interface Open {
 /** Asks trackers about jobs and plans, for people on this machine, who need no credentials for it: the connection has them. */
 export class PreheatQuestions {
   readonly #clock: Clock;
-  readonly #links = new Map<string, PreheatLink>();
+  #links: readonly PreheatLink[] = [];
   readonly #open = new Map<number, Open>();
   #asked = 0;
 
@@ -39,12 +46,19 @@ export class PreheatQuestions {
     this.#clock = clock;
   }
 
-  welcomed(link: PreheatLink): void {
-    this.#links.set(link.id, link);
+  trackers(links: readonly PreheatLink[]): void {
+    this.#links = links;
+  }
+
+  /** Each may have jobs, and numbers mean nothing to another one. */
+  get known(): readonly KnownTracker[] {
+    return this.#links.map(({ connected, id }) => ({ url: id, connected }));
   }
 
   lost(link: PreheatLink): void {
-    for (const { link: of, result } of this.#open.values()) if (of === link) result.reject(unreachable());
+    for (const { link: of, result } of this.#open.values()) {
+      if (of === link) result.reject(unreachable(of.id));
+    }
   }
 
   told(message: Told): void {
@@ -85,13 +99,13 @@ export class PreheatQuestions {
     tracker: string | undefined,
     signal: AbortSignal,
   ): Promise<{ readonly from: string; readonly message: Told | PlansTold }> {
-    const connected = [...this.#links.values()].filter((link) => link.connected);
+    const connected = this.#links.filter((link) => link.connected);
     const link = tracker === undefined ? connected[0] : connected.find(({ id }) => id === tracker);
-    if (link === undefined) throw unreachable();
+    if (link === undefined) throw unreachable(tracker);
     const ask = ++this.#asked;
     const result = Promise.withResolvers<Told | PlansTold>();
     this.#open.set(ask, { link, result });
-    const cancel = this.#clock.after(ANSWER_MS, () => result.reject(unreachable()));
+    const cancel = this.#clock.after(ANSWER_MS, () => result.reject(unreachable(link.id)));
     link.send(say(ask));
     try {
       const message = await withAbort(result.promise, signal);
@@ -110,6 +124,7 @@ export class PreheatQuestions {
   }
 }
 
-function unreachable(): DamselflyError {
-  return new DamselflyError('TRACKER_UNREACHABLE', 'no tracker answers: jobs are kept and run by trackers');
+function unreachable(tracker?: string): DamselflyError {
+  const who = tracker === undefined ? 'no tracker answers' : `${tracker} does not answer`;
+  return new DamselflyError('TRACKER_UNREACHABLE', `${who}: jobs are kept and run by trackers`);
 }

@@ -68,10 +68,13 @@ export class PreheatWorker implements PreheatPort {
     this.#isPaused = isPaused;
   }
 
+  trackers(links: readonly PreheatLink[]): void {
+    this.questions.trackers(links);
+  }
+
   welcomed(link: PreheatLink): void {
     const { labels } = this.#options;
     if (Object.keys(labels).length > 0) link.send({ type: 'labels', labels });
-    this.questions.welcomed(link);
   }
 
   lost(link: PreheatLink): void {
@@ -189,7 +192,7 @@ export class PreheatWorker implements PreheatPort {
 
   async #fetchAll(task: Task, signal: AbortSignal): Promise<void> {
     const { clock, metrics } = this.#deps;
-    const { authorization, blobs, rate, repository, upstream } = task.order;
+    const { authorization, blobs, manifests = [], rate, repository, upstream } = task.order;
     const origin = { upstream, repository, ...(authorization === undefined ? {} : { authorization }) };
     const queue = [...blobs];
     const stop = new AbortController();
@@ -199,9 +202,11 @@ export class PreheatWorker implements PreheatPort {
       for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
         const dueMs = rate === undefined ? 0 : startedMs + (task.bytes / rate) * 1000;
         if (dueMs > clock.now()) await delay(clock, dueMs - clock.now(), either);
-        await this.#fetch({ ...blob, origin }, either);
-        task.bytes += blob.size;
-        metrics.preheatBytes.inc(blob.size);
+        const { digest, listedBy, size } = blob;
+        const manifest = listedBy === undefined ? undefined : manifests[listedBy];
+        await this.#fetch({ digest, size, origin, listedBy: manifest }, either);
+        task.bytes += size;
+        metrics.preheatBytes.inc(size);
       }
     };
     try {

@@ -8,6 +8,7 @@ import { type ManifestSource, resolveImage } from '../../origin/resolve-image.ts
 import {
   MAX_PREHEAT_BLOBS,
   MAX_PREHEAT_IMAGES,
+  MAX_PREHEAT_MANIFESTS,
   type PreheatBlob,
   type PreheatMessage,
 } from '../../wire/preheat-messages.ts';
@@ -40,18 +41,23 @@ export async function resolveImages(
       ...(isDigest(each) ? { digest: each } : { tag: each }),
     };
     const blobs = new Map<string, PreheatBlob>();
+    const listing: Resolved['digest'][] = [];
     let digest: Resolved['digest'] | undefined;
     for (const platform of platforms.length === 0 ? [undefined] : platforms) {
       const { manifests, root } = await resolveImage(source, wanted, platform, signal);
       digest ??= root.digest;
-      for (const blob of listedBlobs(manifests)) {
-        blobs.set(blob.digest, { digest: blob.digest, size: blob.size });
+      for (const manifest of manifests) {
+        const news = listedBlobs([manifest]).filter((blob) => !blobs.has(blob.digest));
+        if (news.length === 0) continue;
+        const listedBy = listing.length < MAX_PREHEAT_MANIFESTS ? { listedBy: listing.length } : {};
+        if (listing.length < MAX_PREHEAT_MANIFESTS) listing.push(manifest.digest);
+        for (const { digest, size } of news) blobs.set(digest, { digest, size, ...listedBy });
       }
     }
     if (digest === undefined) continue;
     count += blobs.size;
     if (count > MAX_PREHEAT_BLOBS) throw tooMany(`more than ${MAX_PREHEAT_BLOBS} blobs`);
-    images.push({ reference: each, digest, blobs: [...blobs.values()] });
+    images.push({ reference: each, digest, blobs: [...blobs.values()], manifests: listing });
   }
   return images;
 }

@@ -8,11 +8,11 @@ import type { OriginClient } from '../../origin/origin-client.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { holderOf } from '../../security/capability.ts';
 import type { Signatures } from '../../security/signatures.ts';
-import type { GivenCapability } from '../../wire/capability-codec.ts';
+import type { CapabilityQuestion, GivenCapability } from '../../wire/capability-codec.ts';
 import { isGranted, type PeerRight, type SharedBlob } from '../blobs/shared-blob.ts';
 import type { EngineDeps } from '../engine-deps.ts';
 import type { Neighbour } from '../peers/neighbour.ts';
-import { AskSupernodes, type AskSupernodesDeps } from './ask-supernodes.ts';
+import { AskSupernodes, type AskSupernodesDeps, type Said } from './ask-supernodes.ts';
 import type { Grants } from './grants.ts';
 import { OpenBlobs } from './open-blobs.ts';
 
@@ -33,7 +33,7 @@ export interface CapabilityWalletHost {
   neighbours(): readonly Neighbour[];
   /** Where a client has read the blob, if one has. */
   place(digest: Digest): BlobOrigin | undefined;
-  /** Where a client reads the blob now; undefined when none does. */
+  /** Where the blob is read now, for a client or ahead of one; undefined when it is not. */
   reads(digest: Digest): BlobOrigin | undefined;
   /** Blobs that are shared although nobody has said yet whether we may have them. */
   undecided(): readonly SharedBlob[];
@@ -64,6 +64,8 @@ interface Held extends GivenCapability {
 
 /** What nobody could say is asked again when a supernode is back, no sooner than this. */
 const UNSAID_AGAIN_MS = 5_000;
+/** The same for what is open: a supernode that is back, and nodes that come with it, give it to who shows a right. */
+const OPEN_AGAIN_MS = 1_000;
 /** The same for a yes that was of no use. */
 const USELESS_AGAIN_MS = 1_000;
 
@@ -105,14 +107,10 @@ export class CapabilityWallet {
 
   /** Asks for the right to a blob, or to all that a manifest lists, and for what the registry says of it. Never rejects. */
   async right({ digest, kind, origin }: RightSubject): Promise<Right | undefined> {
-    const place = placeOf(origin);
-    const question = kind === 'blob' ? { ...place, blob: digest } : { ...place, manifest: digest };
-    const asked = this.#supernodes.ask(question).then((said) => {
-      // Also when nobody waits for it any more: it is for all that the manifest lists.
-      if (typeof said === 'object' && said.given !== undefined) this.#keep(said.given);
-      return said;
-    });
-    if (kind === 'manifest') this.#noteManifest(callerIn(origin), asked);
+    const asked =
+      kind === 'manifest'
+        ? this.#askForManifest(digest, origin)
+        : this.#ask({ ...placeOf(origin), blob: digest });
     const answer = await this.#within(asked);
     if (answer === undefined || typeof answer === 'string') return undefined;
     const { manifest, size } = answer;
@@ -126,13 +124,13 @@ export class CapabilityWallet {
   }
 
   /** Why neighbours will give us the blob, asked for if need be: within two seconds, whatever happens. Never rejects. */
-  async ensure({ digest, origin }: BlobRequest): Promise<PeerRight> {
+  async ensure({ digest, listedBy, origin }: BlobRequest): Promise<PeerRight> {
     if (this.covers(digest)) return 'shown';
     const asking = this.#asking.get(digest);
     // A no may have been another caller's.
     const known = asking === undefined ? 'none' : await this.#within(asking);
     if (known !== 'none') return known ?? 'late';
-    return (await this.#within(this.#decide(digest, origin))) ?? 'late';
+    return (await this.#within(this.#decide(digest, origin, listedBy))) ?? 'late';
   }
 
   /** A supernode works on what it was asked for. */
@@ -140,11 +138,22 @@ export class CapabilityWallet {
     return this.#supernodes.somebodySpeaks;
   }
 
-  #noteManifest(caller: string, asked: Promise<unknown>): void {
+  async #ask(question: CapabilityQuestion): Promise<Said> {
+    const said = await this.#supernodes.ask(question);
+    // Also when nobody waits for it any more.
+    if (typeof said === 'object' && said.given !== undefined) this.#keep(said.given);
+    return said;
+  }
+
+  /** The right to read it is the right to all that it lists. */
+  #askForManifest(manifest: Digest, origin: BlobOrigin): Promise<Said> {
+    const caller = callerIn(origin);
+    const asked = this.#ask({ ...placeOf(origin), manifest });
     this.#manifests.set(caller, asked);
     void asked.finally(() => {
       if (this.#manifests.get(caller) === asked) this.#manifests.delete(caller);
     });
+    return asked;
   }
 
   /** What comes of it within the time that a client waits. */
@@ -197,7 +206,7 @@ export class CapabilityWallet {
     }
   }
 
-  /** A client reads it from the registry, past its peers, because no supernode was there: when one is back it need not. */
+  /** No supernode was there, and a client reads without one's word: when one is back it need not. */
   #askUnsaid(digest: Digest, now: number): void {
     const origin = this.#host.reads(digest);
     if (origin === undefined) this.#unsaid.delete(digest);
@@ -206,7 +215,7 @@ export class CapabilityWallet {
     this.#unsaid.delete(digest);
     void this.#decide(digest, origin).then((right) => {
       if (isGranted(right)) this.#host.granted(digest, right);
-      // Its client reads on for itself, so that the blob is not among those undecided.
+      // Its client reads on without it, so that the blob is not among those undecided.
       if (right === 'late') this.#unsaid.set(digest, this.#deps.clock.now());
       else this.#late.delete(digest);
     });
@@ -276,21 +285,27 @@ export class CapabilityWallet {
     }
   }
 
-  #decide(digest: Digest, origin: BlobOrigin): Promise<PeerRight> {
-    const deciding = this.#rightTo(digest, origin).finally(() => {
+  #decide(digest: Digest, origin: BlobOrigin, listedBy?: Digest): Promise<PeerRight> {
+    const deciding = this.#rightTo(digest, origin, listedBy).finally(() => {
       if (this.#asking.get(digest) === deciding) this.#asking.delete(digest);
     });
     this.#asking.set(digest, deciding);
     return deciding;
   }
 
-  async #rightTo(digest: Digest, origin: BlobOrigin): Promise<PeerRight> {
-    const manifest = this.#manifests.get(callerIn(origin));
+  /** @param listedBy is asked for first: one question for all blobs that it lists */
+  async #rightTo(digest: Digest, origin: BlobOrigin, listedBy?: Digest): Promise<PeerRight> {
+    const caller = callerIn(origin);
+    const manifest = this.#manifests.get(caller);
     if (manifest !== undefined) {
       await manifest;
       if (this.covers(digest)) return 'shown';
     }
-    const said = await this.#supernodes.ask({ ...placeOf(origin), blob: digest });
+    if (listedBy !== undefined) {
+      await (this.#manifests.get(caller) ?? this.#askForManifest(listedBy, origin));
+      if (this.covers(digest)) return 'shown';
+    }
+    const said = await this.#ask({ ...placeOf(origin), blob: digest });
     if (said === 'no') return 'none';
     if (said === 'late') {
       this.#late.add(digest);
@@ -298,11 +313,10 @@ export class CapabilityWallet {
     }
     if (said === 'nobody') {
       if (await this.#revive(digest)) return 'shown';
-      if (await this.#open.check(digest, origin)) return 'open';
-      this.#unsaid.set(digest, this.#deps.clock.now() + UNSAID_AGAIN_MS);
-      return 'none';
+      const open = await this.#open.check(digest, origin);
+      this.#unsaid.set(digest, this.#deps.clock.now() + (open ? OPEN_AGAIN_MS : UNSAID_AGAIN_MS));
+      return open ? 'open' : 'none';
     }
-    if (said.given !== undefined) this.#keep(said.given);
     if (this.covers(digest)) return 'shown';
     // Given for a certificate that we no longer have, or by a clock that is not yet right.
     this.#unsaid.set(digest, this.#deps.clock.now() + USELESS_AGAIN_MS);

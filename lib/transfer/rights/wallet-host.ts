@@ -29,7 +29,7 @@ export function walletHost(swarm: {
     place: (digest: Digest) => blobs.get(digest)?.origin,
     reads: (digest: Digest) => {
       const blob = blobs.get(digest);
-      return blob !== undefined && blob.readers > 0 ? blob.origin : undefined;
+      return blob !== undefined && (blob.readers > 0 || blob.prefetched) ? blob.origin : undefined;
     },
     undecided: () => blobs.all().filter(({ peerRight }) => peerRight === 'late'),
     lapsed(digest) {
@@ -38,7 +38,7 @@ export function walletHost(swarm: {
     },
     granted(digest, right) {
       const blob = blobs.get(digest);
-      if (blob !== undefined) decided(blob, right);
+      if (blob !== undefined && blob.peerRight !== right) decided(blob, right);
     },
   };
 }

@@ -20,6 +20,13 @@ const MOST_INDEXES = 256;
 const ABSENT_MS = 10_000;
 const MOST_ABSENT = 10_000;
 
+/** What is known of a blob that is kept. */
+interface Known {
+  readonly index: KeptIndex;
+  /** Of the bytes that were read by it last. */
+  version?: string;
+}
+
 export interface KeptReadsDeps {
   readonly objects: ObjectStore;
   readonly clock: Clock;
@@ -34,7 +41,7 @@ export interface KeptReadsDeps {
 export class KeptReads implements Pick<OriginClient, 'readBlob'> {
   readonly #deps: KeptReadsDeps;
   readonly #registry: Pick<OriginClient, 'readBlob'>;
-  readonly #indexes = new BoundedMap<KeptIndex>(MOST_INDEXES);
+  readonly #known = new BoundedMap<Known>(MOST_INDEXES);
   /** Digest -> when it turned out not to be there. */
   readonly #absent = new BoundedMap<number>(MOST_ABSENT);
   readonly #removals: KeptRemovals;
@@ -63,35 +70,44 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
     const { clock, objects } = this.#deps;
     if (this.#removals.has(digest)) return undefined;
     const now = clock.now();
-    const known = this.#indexes.get(digest);
-    if (known !== undefined) return known;
+    const known = this.#known.get(digest);
+    if (known !== undefined) return known.index;
     if (now - (this.#absent.get(digest) ?? Number.NEGATIVE_INFINITY) < ABSENT_MS) return undefined;
     const bytes = await this.#try('index', signal, (signal) => objects.get(indexKey(digest), { signal }));
     const index = bytes && decodeIndex(digest, bytes);
     if (index === undefined) this.#absent.set(digest, now);
-    else this.#indexes.set(digest, index);
+    else this.#known.set(digest, { index });
     return index;
   }
 
   /** The blob is there now. */
   keeps(digest: Digest, index: KeptIndex): void {
     this.#absent.delete(digest);
-    this.#indexes.set(digest, index);
+    this.#known.set(digest, { index });
   }
 
-  /** What the store has of the blob is wrong: it is removed, and read from the registry. */
+  /** The blob was wrong: it is read from the registry, and what came from the store is removed there. */
   forget(digest: Digest): void {
-    if (this.#indexes.get(digest) === undefined) return;
+    this.#forget(digest, this.#known.get(digest)?.version);
+  }
+
+  #forget(digest: Digest, version: string | undefined): void {
+    if (this.#known.get(digest) === undefined) return;
     const { clock, log } = this.#deps;
-    this.#indexes.delete(digest);
+    this.#known.delete(digest);
     this.#absent.set(digest, clock.now());
+    // It came from elsewhere.
+    if (version === undefined) return;
     log.error({ digest }, 'the object store gave other bytes than were kept: the blob is removed from it');
-    this.#removals.begin(digest);
+    this.#removals.begin(digest, version);
   }
 
   /** Waits until what was wrong there is gone, so that the blob can be kept anew. @throws ABORTED */
   async cleared(digest: Digest, signal: AbortSignal): Promise<void> {
+    if (!this.#removals.has(digest)) return;
     await this.#removals.gone(digest, signal);
+    // Somebody else may have kept it anew meanwhile.
+    this.#absent.delete(digest);
   }
 
   async close(): Promise<void> {
@@ -109,17 +125,20 @@ export class KeptReads implements Pick<OriginClient, 'readBlob'> {
     }
     const { objects } = this.#deps;
     const ending = new AbortController();
-    const bytes = await this.#try('read', signal, (inTime) => {
+    const part = await this.#try('read', signal, (inTime) => {
       // The deadline is for the answer alone, the signal ends the body too.
       inTime.addEventListener('abort', () => ending.abort(inTime.reason), { once: true });
       return objects.read(bytesKey(digest), { start, end }, { signal: ending.signal });
     });
-    if (bytes === undefined) {
-      this.#indexes.delete(digest);
+    if (part === undefined) {
+      this.#known.delete(digest);
       return undefined;
     }
-    const body = { size: info.size, whole: false, bytes: this.#watched(bytes, signal) };
-    const kept = { hash: (piece: number) => index.hash(piece), wrong: () => this.forget(digest) };
+    const { version } = part;
+    const known = this.#known.get(digest);
+    if (known?.index === index) known.version = version;
+    const body = { size: info.size, whole: false, bytes: this.#watched(part.bytes, signal) };
+    const kept = { hash: (piece: number) => index.hash(piece), wrong: () => this.#forget(digest, version) };
     return { ...body, kept };
   }
 

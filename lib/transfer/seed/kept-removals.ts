@@ -38,11 +38,12 @@ export class KeptRemovals {
     return this.#running.has(digest);
   }
 
-  begin(digest: Digest): void {
+  /** @param version of its bytes: what somebody has kept anew since then stays */
+  begin(digest: Digest, version: string): void {
     if (this.#closing.signal.aborted || this.has(digest) || this.#running.size >= MOST) return;
     this.#running.set(
       digest,
-      this.#remove(digest).finally(() => this.#running.delete(digest)),
+      this.#remove(digest, version).finally(() => this.#running.delete(digest)),
     );
   }
 
@@ -58,15 +59,18 @@ export class KeptRemovals {
   }
 
   /** Never rejects. */
-  async #remove(digest: Digest): Promise<void> {
+  async #remove(digest: Digest, version: string): Promise<void> {
     const { clock, log, metrics, objects } = this.#deps;
     const { signal } = this.#closing;
+    const bytes = bytesKey(digest);
     for (let waitMs = FIRST_RETRY_MS; !signal.aborted; waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)) {
       try {
         await withDeadline(clock, REMOVE_MS, signal, async (signal) => {
+          const found = await objects.stat(bytes, { signal });
+          if (found !== undefined && found.version !== version) return;
           // The index first: without it nobody reads the rest.
           await objects.remove(indexKey(digest), { signal });
-          await objects.remove(bytesKey(digest), { signal });
+          await objects.remove(bytes, { signal });
         });
         metrics.objectStore.inc({ kind: 'remove', outcome: 'ok' });
         return;

@@ -27,6 +27,7 @@ const messages: readonly ControlMessage[] = [
   { type: 'lease-refused', ask: 1, reason: 'held', retryMs: 100, holders: [peer] },
   { type: 'heartbeat' },
   { type: 'unreached', ids: ['a1'.repeat(20)] },
+  { type: 'reached', ids: ['a1'.repeat(20)] },
   { type: 'dial', peers: [peer] },
   { type: 'trust', rotation: 'x', revocations: 'y' },
   { type: 'watch', everyMs: 1000, forMs: 5000, fresh: true },

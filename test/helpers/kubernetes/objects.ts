@@ -104,7 +104,16 @@ const pod = z.strictObject({
   dnsPolicy: z.literal('ClusterFirstWithHostNet').optional(),
   priorityClassName: name.optional(),
   nodeSelector: labels.optional(),
-  tolerations: z.array(z.strictObject({ operator: z.literal('Exists') })).optional(),
+  tolerations: z
+    .array(
+      z.strictObject({
+        key: z.string().optional(),
+        operator: z.enum(['Exists', 'Equal']).optional(),
+        value: z.string().optional(),
+        effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(),
+      }),
+    )
+    .optional(),
   terminationGracePeriodSeconds: seconds,
   topologySpreadConstraints: z
     .array(

@@ -191,7 +191,7 @@ export class PreheatPlans {
         const { act, id } = question;
         const plan = act === 'get' ? this.get(id) : await this.change(id, act);
         if (plan !== undefined) return [plan];
-        throw new DamselflyError('JOB_UNKNOWN', `this tracker has no plan ${id}`);
+        throw new DamselflyError('JOB_UNKNOWN', `this tracker has no plan ${id}; another one may`);
       }
     }
   }

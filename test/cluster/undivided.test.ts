@@ -1,0 +1,54 @@
+import t from 'tap';
+import { MemoryCluster } from './memory-cluster.ts';
+
+const MIB = 1024 * 1024;
+/** Three stripes. */
+const SIZE = 34 * MIB;
+
+/* Registries that answer a Range with the whole blob, and no supernode to read it. */
+
+t.test('a registry that sends no parts is read about once, by one node for all', async (t) => {
+  const cluster = await MemoryCluster.start({ seed: 1, nodes: 6, supernodes: 0 });
+  cluster.origin.ranges = false;
+  const digest = cluster.blob(SIZE);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  t.same(await cluster.until(Promise.all(pulls)), Array(6).fill(digest));
+  const [ratio, { requests }] = [cluster.origin.ratio(digest), cluster.origin];
+  t.ok(ratio <= 1.2, `registry bytes ${ratio.toFixed(3)}x`);
+  t.ok(requests <= 8, `${requests} requests`);
+});
+
+t.test('who reads it for all dies: what is missing costs what comes before it once more', async (t) => {
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 2, nodes: 5, supernodes: 0 },
+    originBytesPerSecond: 8 * MIB,
+  });
+  cluster.origin.ranges = false;
+  const digest = cluster.blob(SIZE);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  for (const pull of pulls) pull.catch(() => {});
+  while (cluster.origin.ratio(digest) < 0.6) await cluster.run(5);
+  const reader = cluster.events.findLast(
+    ({ event }) => event.kind === 'piece' && event.source === 'origin',
+  )?.who;
+  const dead = cluster.nodes.findIndex(({ name }) => name === reader);
+  cluster.crash(cluster.nodes[dead]!);
+  const got = await cluster.until(Promise.all(pulls.filter((_, index) => index !== dead)));
+  t.ok(got.every((each) => each === digest));
+  const ratio = cluster.origin.ratio(digest);
+  t.ok(ratio <= 0.6 + 1.3, `registry bytes ${ratio.toFixed(3)}x`);
+});
+
+t.test('without a right that peers believe each node reads it once for itself', async (t) => {
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 3, nodes: 3, supernodes: 0 },
+    ...{ identities: true, capabilities: true },
+  });
+  cluster.origin.open = false;
+  cluster.origin.ranges = false;
+  const digest = cluster.blob(SIZE);
+  const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
+  t.same(await cluster.until(Promise.all(pulls)), Array(3).fill(digest));
+  const ratio = cluster.origin.ratio(digest);
+  t.ok(ratio <= 3 * 1.1, `registry bytes ${ratio.toFixed(3)}x by 3 nodes`);
+});
