@@ -4,7 +4,7 @@ import { Action, ActionBuffer } from './actions.ts';
 import { GiftChoice } from './gift-choice.ts';
 import { GiftLedger } from './gift-ledger.ts';
 import { GiftPace } from './gift-pace.ts';
-import { GiftSpread, type SpreadView } from './gift-spread.ts';
+import { GiftSpread } from './gift-spread.ts';
 import { GiftState, Gifts } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
 import { Came, type CameValue, Far, type FarValue, SeedBlob } from './seed-blob.ts';
@@ -23,15 +23,13 @@ export class SeedCore {
   readonly #pace: GiftPace;
   readonly #ledger: GiftLedger;
   readonly #choice: GiftChoice;
-  readonly #spread = new GiftSpread();
-  // Made once, and not at each look: whoever makes functions anew makes V8 compile them anew.
-  readonly #view: SpreadView = {
+  readonly #spread = new GiftSpread({
     holders: (slot, piece) => this.holders(slot, piece),
     sharers: (slot) => this.#blobs[slot]?.shared.rows ?? 0,
-  };
-  readonly #passing = (peer: number): SeedPeer | undefined => this.#peers[peer];
-  readonly #kept = (peer: number, slot: number, piece: number): void =>
-    this.#blobs[slot]?.notGiven(this.#peers[peer]!.zone, piece);
+    passing: (peer) => this.#peers[peer],
+    // What was not passed on counts as not given.
+    kept: (peer, slot, piece) => this.#blobs[slot]?.notGiven(this.#peers[peer]!.zone, piece),
+  });
   readonly #peerSlots = new SlotList();
   readonly #peers: (SeedPeer | undefined)[] = [];
   readonly #blobSlots = new SlotList();
@@ -181,13 +179,8 @@ export class SeedCore {
   /** To be called about every 50 ms: ends what waited too long. */
   tick(now: number): void {
     this.#ledger.expire(now);
-    this.#lookAtSpread(now);
+    this.#spread.look(now, this.#pace.patienceMs);
     this.#fill(now);
-  }
-
-  /** What was not passed on counts as not given. */
-  #lookAtSpread(now: number): void {
-    this.#spread.look(now, this.#pace.patienceMs, this.#view, this.#passing, this.#kept);
   }
 
   /** From now on at most so many slots, at least one; gifts under way go on. */
