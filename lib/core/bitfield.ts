@@ -42,29 +42,4 @@ export class Bitfield {
   setAll(): void {
     for (let index = 0; index < this.length; index++) this.set(index);
   }
-
-  /** First clear index at or after `from`, or `length` when there is none. */
-  firstClear(from = 0): number {
-    for (let index = from; index < this.length; index++) {
-      if ((index & 31) === 0 && this.words[index >>> 5] === 0xffffffff) index += 31;
-      else if (!this.has(index)) return index;
-    }
-    return this.length;
-  }
-
-  /** Little-endian bytes, bit 0 of byte 0 = piece 0. */
-  toBytes(): Uint8Array {
-    const bytes = new Uint8Array((this.length + 7) >>> 3);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = ((this.words[i >>> 2] ?? 0) >>> ((i & 3) * 8)) & 0xff;
-    return bytes;
-  }
-
-  /** Reads what {@link toBytes} wrote; bits beyond `length` are ignored. */
-  static fromBytes(length: number, bytes: Uint8Array): Bitfield {
-    const field = new Bitfield(length);
-    for (let index = 0; index < length; index++) {
-      if (((bytes[index >>> 3] ?? 0) & (1 << (index & 7))) !== 0) field.set(index);
-    }
-    return field;
-  }
 }

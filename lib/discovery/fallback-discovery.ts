@@ -8,23 +8,17 @@ import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rng } from '../runtime/rng.ts';
 import type { DhtDoor } from '../wire/member-codec.ts';
+import { DhtStay } from './dht-stay.ts';
 import type { Announcement, Discovery, DiscoveryListener } from './discovery.ts';
 import { GettingBy } from './getting-by.ts';
 import type { Leases } from './leases.ts';
 import type { DhtDiscovery } from './libp2p/dht-discovery.ts';
+import { rememberedAnswers } from './remembered-answers.ts';
 
 /** A tracker that restarts is back by then; from then on whoever is there helps itself. */
 const GRACE_MS = 1500;
 /** Trackers that answer nothing for so long are as good as gone, whatever their connections say. */
 const SILENT_MS = 3000;
-/** The DHT is given so long to be joined, */
-const JOIN_MS = 2000;
-/** and then to meet its supernodes, before what it does not know is taken for true. */
-const SETTLE_MS = 5000;
-/** Once trackers are back, or nobody asks for it any more, the DHT is left after this. */
-const LINGER_MS = 5 * 60_000;
-/** Remembered nodes that are named for a blob before the DHT knows better. */
-const REMEMBERED_NODES = 4;
 
 export interface FallbackDiscoveryDeps {
   readonly clock: Clock;
@@ -76,12 +70,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   readonly #deps: FallbackDiscoveryDeps;
   readonly #options: FallbackDiscoveryOptions;
   readonly #shared = new Map<Digest, Announcement>();
-  #dht: DhtDiscovery | undefined;
-  /** When it was opened, and when its first member was there. */
-  #dhtOpenedMs = Number.NEGATIVE_INFINITY;
-  #dhtReachedMs = Number.NEGATIVE_INFINITY;
-  /** Until then the DHT stays although trackers answer. */
-  #dhtUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #stay: DhtStay;
   #listener: DiscoveryListener | undefined;
   #settingsListener: (settings: ClusterSettings) => void = () => {};
   #toldSettings: ClusterSettings | undefined;
@@ -90,7 +79,6 @@ class FallbackDiscovery implements CombinedDiscovery {
   #wasReachable = false;
   #cancelGrace: (() => void) | undefined;
   readonly #gettingBy: GettingBy;
-  #cancelLinger: () => void = () => {};
   #cancelSilence: (() => void) | undefined;
   #closed = false;
 
@@ -98,15 +86,24 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#deps = deps;
     this.#options = options;
     this.#gettingBy = new GettingBy(deps.clock, deps.rng);
+    this.#stay = new DhtStay(deps.clock, {
+      open: () => deps.openDht(() => this.#presumed()),
+      joined: (dht) => this.#joined(dht),
+      mayLeave: () => deps.trackers.reachable && !this.#silent,
+      left: () => {
+        deps.metrics?.dht(false);
+        this.#tellReachable();
+      },
+    });
     const { trackers } = deps;
     trackers.listen(this.#listenerOf('tracker'));
-    trackers.listenSettings((settings) => this.#heardSettings(settings, this.#dht));
-    if (options.dhtOnly === true) this.#join();
+    trackers.listenSettings((settings) => this.#heardSettings(settings, this.#stay.dht));
+    if (options.dhtOnly === true) this.#stay.join();
     else if (!trackers.reachable) this.#graceBegins();
   }
 
   get reachable(): boolean {
-    return this.#deps.trackers.reachable || this.#dht?.reachable === true;
+    return this.#deps.trackers.reachable || this.#stay.dht?.reachable === true;
   }
 
   get leases(): Leases {
@@ -115,15 +112,15 @@ class FallbackDiscovery implements CombinedDiscovery {
 
   get by(): FoundBy {
     if (!this.#onDht) return 'tracker';
-    if (this.#dht?.reachable === true) return 'dht';
+    if (this.#stay.dht?.reachable === true) return 'dht';
     return this.#deps.remembered.all.length > 0 ? 'remembered' : 'nobody';
   }
 
   get supernodes(): readonly PeerInfo[] {
     const { remembered, trackers } = this.#deps;
     if (!this.#onDht) return trackers.supernodes;
-    const { supernodes = trackers.supernodes } = this.#dht ?? {};
-    if (supernodes.length > 0 || this.#isSettled) return supernodes;
+    const { supernodes = trackers.supernodes } = this.#stay.dht ?? {};
+    if (supernodes.length > 0 || this.#stay.isSettled) return supernodes;
     return remembered.all.filter(({ role }) => role === 'supernode');
   }
 
@@ -132,11 +129,7 @@ class FallbackDiscovery implements CombinedDiscovery {
    * to count only the first that it meets, that one would own all blobs, and read again what others are reading.
    */
   #presumed(): readonly PeerInfo[] {
-    return this.#isSettled ? [] : this.#deps.trackers.supernodes;
-  }
-
-  get #isSettled(): boolean {
-    return this.#dht?.reachable === true && !this.#within(SETTLE_MS, this.#dhtReachedMs);
+    return this.#stay.isSettled ? [] : this.#deps.trackers.supernodes;
   }
 
   owner(digest: Digest): PeerInfo | undefined {
@@ -146,9 +139,9 @@ class FallbackDiscovery implements CombinedDiscovery {
 
   owes(digest: Digest): boolean {
     if (!this.#onDht) return this.#deps.trackers.owes(digest);
-    if (this.#dht?.reachable === true) return this.#dht.owes(digest);
+    if (this.#stay.dht?.reachable === true) return this.#stay.dht.owes(digest);
     const wanted = this.#shared.has(digest) && this.#shared.get(digest)?.have !== 'all';
-    return wanted && this.#dhtReachedMs < this.#dhtOpenedMs && this.#within(JOIN_MS, this.#dhtOpenedMs);
+    return wanted && this.#stay.isJoining;
   }
 
   listen(listener: DiscoveryListener): void {
@@ -158,11 +151,11 @@ class FallbackDiscovery implements CombinedDiscovery {
   announce(announcements: readonly Announcement[]): void {
     for (const { digest, have, size } of announcements) this.#shared.set(digest, { digest, have, size });
     this.#deps.trackers.announce(announcements);
-    this.#dht?.announce(announcements);
+    this.#stay.dht?.announce(announcements);
     const wanted = announcements.filter(({ have }) => have !== 'all');
     if (wanted.length === 0) return;
     // What is remembered did not do.
-    if (this.#onDht && wanted.some(({ stalled }) => stalled === true)) this.#join();
+    if (this.#onDht && wanted.some(({ stalled }) => stalled === true)) this.#stay.join();
     if (this.#onDht) this.#deps.clock.after(0, () => this.#nameRemembered(wanted));
     else this.#watch(wanted);
   }
@@ -170,7 +163,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   withdraw(digests: readonly Digest[]): void {
     for (const digest of digests) this.#shared.delete(digest);
     this.#deps.trackers.withdraw(digests);
-    this.#dht?.withdraw(digests);
+    this.#stay.dht?.withdraw(digests);
   }
 
   unreached(peer: PeerInfo): void {
@@ -182,13 +175,13 @@ class FallbackDiscovery implements CombinedDiscovery {
   }
 
   get settings(): ClusterSettings | undefined {
-    const [ours, theirs] = [this.#deps.trackers.settings, this.#dht?.settings];
+    const [ours, theirs] = [this.#deps.trackers.settings, this.#stay.dht?.settings];
     return theirs !== undefined && isNewer(theirs, ours) ? theirs : ours;
   }
 
   shareSettings(settings: ClusterSettings): void {
     this.#deps.trackers.shareSettings(settings);
-    this.#dht?.shareSettings(settings);
+    this.#stay.dht?.shareSettings(settings);
   }
 
   listenSettings(listener: (settings: ClusterSettings) => void): void {
@@ -200,8 +193,7 @@ class FallbackDiscovery implements CombinedDiscovery {
   /** Somebody else needs the DHT: it is joined at the latest now, and for a while. */
   async door(): Promise<DhtDoor> {
     if (this.#closed) throw new DamselflyError('PEER_UNREACHABLE', 'this process is stopping');
-    this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
-    const dht = this.#join();
+    const dht = this.#stay.join();
     this.#leaveLater();
     return await dht.door();
   }
@@ -210,9 +202,8 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#closed = true;
     this.#cancelGrace?.();
     this.#gettingBy.end();
-    this.#cancelLinger();
     this.#cancelSilence?.();
-    await Promise.all([this.#deps.trackers.close(), this.#dht?.close()]);
+    await Promise.all([this.#deps.trackers.close(), this.#stay.close()]);
   }
 
   /** Trackers are not what answers now. */
@@ -222,10 +213,6 @@ class FallbackDiscovery implements CombinedDiscovery {
 
   get #pulls(): boolean {
     return [...this.#shared.values()].some(({ have }) => have !== 'all');
-  }
-
-  #within(ms: number, sinceMs: number): boolean {
-    return this.#deps.clock.now() - sinceMs < ms;
   }
 
   #listenerOf(source: Source, isCurrent = (): boolean => true): DiscoveryListener {
@@ -244,12 +231,12 @@ class FallbackDiscovery implements CombinedDiscovery {
       reachable: (reachable) => {
         if (this.#closed || !isCurrent()) return;
         if (source === 'tracker') this.#trackersReachable(reachable);
-        else if (reachable) this.#dhtReachedMs = this.#deps.clock.now();
+        else if (reachable) this.#stay.reached();
         this.#tellReachable();
       },
       supernodesChanged: () => {
         this.#deps.remembered.note(
-          (source === 'tracker' ? this.#deps.trackers : this.#dht)?.supernodes ?? [],
+          (source === 'tracker' ? this.#deps.trackers : this.#stay.dht)?.supernodes ?? [],
         );
         if (counts()) this.#listener?.supernodesChanged?.();
       },
@@ -267,8 +254,6 @@ class FallbackDiscovery implements CombinedDiscovery {
     this.#silent = false;
     this.#gettingBy.end();
     remembered.note(trackers.supernodes);
-    if (this.#dht === undefined) return;
-    this.#dhtUntilMs = Math.max(this.#dhtUntilMs, this.#deps.clock.now() + LINGER_MS);
     this.#leaveLater();
   }
 
@@ -300,7 +285,6 @@ class FallbackDiscovery implements CombinedDiscovery {
     if (!this.#silent) return;
     this.#silent = false;
     this.#gettingBy.end();
-    this.#dhtUntilMs = this.#deps.clock.now() + LINGER_MS;
     this.#leaveLater();
   }
 
@@ -308,68 +292,38 @@ class FallbackDiscovery implements CombinedDiscovery {
   #getBy(): void {
     const { remembered } = this.#deps;
     if (this.#options.peer.role === 'supernode' || remembered.all.length === 0) {
-      this.#join();
+      this.#stay.join();
       return;
     }
     this.#gettingBy.begin(
       () => this.#pulls,
-      () => this.#join(),
+      () => this.#stay.join(),
     );
   }
 
-  #join(): DhtDiscovery {
-    if (this.#dht !== undefined) return this.#dht;
-    const dht = this.#deps.openDht(() => this.#presumed());
-    this.#dht = dht;
-    this.#dhtOpenedMs = this.#deps.clock.now();
+  #joined(dht: DhtDiscovery): void {
     this.#deps.metrics?.dht(true);
-    dht.listen(this.#listenerOf('dht', () => this.#dht === dht));
+    dht.listen(this.#listenerOf('dht', () => this.#stay.dht === dht));
     const { settings } = this.#deps.trackers;
     if (settings !== undefined) dht.shareSettings(settings);
     dht.listenSettings((news) => this.#heardSettings(news, this.#deps.trackers));
     if (this.#shared.size > 0) dht.announce([...this.#shared.values()]);
-    return dht;
   }
 
   #leaveLater(): void {
-    const { clock, trackers } = this.#deps;
-    this.#cancelLinger();
-    if (this.#options.dhtOnly === true) return;
-    this.#cancelLinger = clock.after(Math.max(0, this.#dhtUntilMs - clock.now()), () => {
-      if (!trackers.reachable || this.#silent || this.#dht === undefined) return;
-      const dht = this.#dht;
-      this.#dht = undefined;
-      this.#deps.metrics?.dht(false);
-      void dht.close();
-      this.#tellReachable();
-    });
+    if (this.#options.dhtOnly !== true) this.#stay.leaveLater();
   }
 
-  /**
-   * Until the DHT knows better: the supernodes that owned the blob last, and nodes that were there last. A supernode is
-   * told whose turn it is among those that it knows: one that was told nothing would read all, as each of the others.
-   */
+  /** Names whom it remembers, until the DHT knows better. */
   #nameRemembered(wanted: readonly Announcement[]): void {
-    if (this.#closed || !this.#onDht) return;
+    if (this.#closed || !this.#onDht || this.#stay.dht?.reachable === true) return;
     const { metrics, remembered } = this.#deps;
-    if (this.#dht?.reachable === true) return;
-    const { peer, turns } = this.#options;
-    if (peer.role === 'supernode') {
-      const others = this.supernodes.filter(({ id }) => id !== peer.id);
-      for (const { digest, size } of others.length === 0 ? [] : wanted) {
-        if (this.#shared.has(digest)) {
-          this.#listener?.neighbours(digest, turns(digest, size, [peer, ...others]), true);
-        }
-      }
-      return;
-    }
-    const nodes = remembered.all.filter(({ role }) => role === 'node').slice(0, REMEMBERED_NODES);
-    for (const { digest, size } of wanted) {
-      const owners = [...new Set(turns(digest, size, this.supernodes))];
-      const peers = [...owners, ...nodes];
-      if (peers.length === 0 || !this.#shared.has(digest)) continue;
-      metrics?.answered('remembered');
-      this.#listener?.neighbours(digest, peers, owners.length > 0);
+    const { supernodes } = this;
+    const memory = { ...this.#options, supernodes, remembered: remembered.all };
+    for (const { digest, owned, peers } of rememberedAnswers(wanted, memory)) {
+      if (!this.#shared.has(digest)) continue;
+      if (this.#options.peer.role === 'node') metrics?.answered('remembered');
+      this.#listener?.neighbours(digest, peers, owned);
     }
   }
 

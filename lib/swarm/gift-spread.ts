@@ -19,12 +19,16 @@ export interface PassingOn {
   keptAt: number;
 }
 
-/** What the seed knows of its peers. */
-export interface SpreadView {
+/** What the seed knows of its peers, and is told of them. */
+export interface SpreadHost {
   /** Linked peers that hold the piece. */
   holders(blob: number, piece: number): number;
   /** Linked peers that share the blob. */
   sharers(blob: number): number;
+  /** How the peer of that number has passed on what it was given. */
+  passing(peer: number): PassingOn | undefined;
+  /** Nobody has it from the peer: told once of a gift that counts as given. */
+  kept(peer: number, blob: number, piece: number): void;
 }
 
 /**
@@ -32,6 +36,7 @@ export interface SpreadView {
  * sends wrong bytes and was banned by all others, or whose way to them is cut, would so keep its pieces from everybody.
  */
 export class GiftSpread {
+  readonly #host: SpreadHost;
   /** Blob -> piece -> our gifts of it that arrived. */
   readonly #arrived: (Uint16Array | undefined)[] = [];
   // Gifts that arrived a moment ago, the oldest first.
@@ -43,6 +48,10 @@ export class GiftSpread {
   /** How long gifts took to be passed on, and how far from that they were, milliseconds. */
   #meanMs: number | undefined;
   #deviationMs = 0;
+
+  constructor(host: SpreadHost) {
+    this.#host = host;
+  }
 
   addBlob(blob: number, pieces: number): void {
     this.#arrived[blob] = new Uint16Array(pieces);
@@ -78,41 +87,42 @@ export class GiftSpread {
   /**
    * To be called about every 50 ms.
    * @param patienceMs gifts on this line take so long that it may take longer
-   * @param passing of a peer by its number
-   * @param kept nobody has it from the peer: told once of a gift that counts as given
    */
-  look(
-    now: number,
-    patienceMs: number,
-    view: SpreadView,
-    passing: (peer: number) => PassingOn | undefined,
-    kept: (peer: number, blob: number, piece: number) => void,
-  ): void {
+  look(now: number, patienceMs: number): void {
     const waitMs = this.#waitMs(patienceMs);
-    this.#keepOnly((gift) => {
-      const peer = this.#peer[gift]!;
-      const blob = this.#blob[gift]!;
-      const piece = this.#piece[gift]!;
-      const info = passing(peer);
-      const given = this.#arrived[blob]?.[piece] ?? 0;
-      const holders = view.holders(blob, piece);
-      if (info === undefined) return false;
-      if (holders > given) {
-        // Of several who were given it any may have passed it on.
-        if (given === 1) {
-          info.kept = 0;
-          this.#learn(now - this.#at[gift]!);
-        }
-        return false;
-      }
-      if (now - this.#at[gift]! < waitMs) return true;
-      if (view.sharers(blob) > holders) {
-        info.kept++;
-        info.keptAt = now;
-        if (this.#counted[gift] === true) kept(peer, blob, piece);
+    let end = 0;
+    // Without a function for each look: V8 would compile each of them.
+    for (let gift = 0; gift < this.#at.length; gift++) {
+      if (this.#isOpen(gift, now, waitMs)) this.#move(gift, end++);
+    }
+    this.#cut(end);
+  }
+
+  /** Whether it may still be passed on; else what became of it is noted. */
+  #isOpen(gift: number, now: number, waitMs: number): boolean {
+    const host = this.#host;
+    const peer = this.#peer[gift]!;
+    const blob = this.#blob[gift]!;
+    const piece = this.#piece[gift]!;
+    const info = host.passing(peer);
+    const given = this.#arrived[blob]?.[piece] ?? 0;
+    const holders = host.holders(blob, piece);
+    if (info === undefined) return false;
+    if (holders > given) {
+      // Of several who were given it any may have passed it on.
+      if (given === 1) {
+        info.kept = 0;
+        this.#learn(now - this.#at[gift]!);
       }
       return false;
-    });
+    }
+    if (now - this.#at[gift]! < waitMs) return true;
+    if (host.sharers(blob) > holders) {
+      info.kept++;
+      info.keptAt = now;
+      if (this.#counted[gift] === true) host.kept(peer, blob, piece);
+    }
+    return false;
   }
 
   #waitMs(patienceMs: number): number {
@@ -131,15 +141,19 @@ export class GiftSpread {
 
   #keepOnly(wanted: (gift: number) => boolean): void {
     let end = 0;
-    for (let gift = 0; gift < this.#at.length; gift++) {
-      if (!wanted(gift)) continue;
-      this.#peer[end] = this.#peer[gift]!;
-      this.#blob[end] = this.#blob[gift]!;
-      this.#piece[end] = this.#piece[gift]!;
-      this.#at[end] = this.#at[gift]!;
-      this.#counted[end] = this.#counted[gift]!;
-      end++;
-    }
+    for (let gift = 0; gift < this.#at.length; gift++) if (wanted(gift)) this.#move(gift, end++);
+    this.#cut(end);
+  }
+
+  #move(gift: number, to: number): void {
+    this.#peer[to] = this.#peer[gift]!;
+    this.#blob[to] = this.#blob[gift]!;
+    this.#piece[to] = this.#piece[gift]!;
+    this.#at[to] = this.#at[gift]!;
+    this.#counted[to] = this.#counted[gift]!;
+  }
+
+  #cut(end: number): void {
     this.#peer.length = end;
     this.#blob.length = end;
     this.#piece.length = end;

@@ -23,7 +23,13 @@ export class SeedCore {
   readonly #pace: GiftPace;
   readonly #ledger: GiftLedger;
   readonly #choice: GiftChoice;
-  readonly #spread = new GiftSpread();
+  readonly #spread = new GiftSpread({
+    holders: (slot, piece) => this.holders(slot, piece),
+    sharers: (slot) => this.#blobs[slot]?.shared.rows ?? 0,
+    passing: (peer) => this.#peers[peer],
+    // What was not passed on counts as not given.
+    kept: (peer, slot, piece) => this.#blobs[slot]?.notGiven(this.#peers[peer]!.zone, piece),
+  });
   readonly #peerSlots = new SlotList();
   readonly #peers: (SeedPeer | undefined)[] = [];
   readonly #blobSlots = new SlotList();
@@ -173,23 +179,8 @@ export class SeedCore {
   /** To be called about every 50 ms: ends what waited too long. */
   tick(now: number): void {
     this.#ledger.expire(now);
-    this.#lookAtSpread(now);
+    this.#spread.look(now, this.#pace.patienceMs);
     this.#fill(now);
-  }
-
-  /** What was not passed on counts as not given. */
-  #lookAtSpread(now: number): void {
-    const view = {
-      holders: (slot: number, piece: number) => this.holders(slot, piece),
-      sharers: (slot: number) => this.#blobs[slot]?.shared.rows ?? 0,
-    };
-    this.#spread.look(
-      now,
-      this.#pace.patienceMs,
-      view,
-      (peer) => this.#peers[peer],
-      (peer, slot, piece) => this.#blobs[slot]?.notGiven(this.#peers[peer]!.zone, piece),
-    );
   }
 
   /** From now on at most so many slots, at least one; gifts under way go on. */

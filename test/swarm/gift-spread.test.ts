@@ -67,20 +67,18 @@ t.test('a peer alone passes nothing on and is not blamed for it', (t) => {
 });
 
 t.test('a gift that does not count as given is not taken back', (t) => {
-  const spread = new GiftSpread();
+  const peers = [0, 1].map(() => ({ kept: 0, keptAt: 0 }));
+  const takenBack: number[][] = [];
+  const spread = new GiftSpread({
+    holders: () => 1,
+    sharers: () => 3,
+    passing: (peer) => peers[peer],
+    kept: (...gift) => void takenBack.push(gift),
+  });
   spread.addBlob(0, PIECES);
   spread.arrived(0, 0, 7, 0, false);
   spread.arrived(1, 0, 8, 0, true);
-  const peers = [0, 1].map(() => ({ kept: 0, keptAt: 0 }));
-  const view = { holders: () => 1, sharers: () => 3 };
-  const takenBack: number[][] = [];
-  spread.look(
-    2000,
-    1000,
-    view,
-    (peer) => peers[peer],
-    (...gift) => void takenBack.push(gift),
-  );
+  spread.look(2000, 1000);
   t.same(
     peers.map(({ kept }) => kept),
     [1, 1],
