@@ -4,6 +4,7 @@ import { setting } from '../lib/config/load.ts';
 import { type Networks, parseNetworks } from '../lib/config/networks.ts';
 import { address, redisUrl, refuse } from '../lib/config/values.ts';
 import { DamselflyError } from '../lib/core/errors.ts';
+import { hostKind } from '../lib/origin/address-kind.ts';
 import type { KubernetesScope } from './kubernetes/watch-kubernetes.ts';
 import { parseNodeChoice } from './preheat/node-choice.ts';
 import { type PreheatRegistry, parsePreheatRegistry } from './preheat/registry-names.ts';
@@ -39,6 +40,16 @@ const kubernetesScope = () =>
     if (namespaces.every((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name))) return { namespaces };
     return refuse(context, 'annotated, or namespaces such as shop,web');
   });
+
+/** Where the service account's token is sent. */
+const kubernetesUrl = () =>
+  z.url({ protocol: /^https?$/ }).refine(
+    (text) => {
+      const url = new URL(text);
+      return url.protocol === 'https:' || hostKind(url) === 'loopback';
+    },
+    { error: 'expected https://...: over http:// its token would travel in clear (but to this machine)' },
+  );
 
 function parseOrigin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -121,9 +132,9 @@ export const trackerConfig = z.object({
     argument: '<annotated|namespace,...>',
     help: 'preheat the images of Deployments, DaemonSets and StatefulSets as soon as they name them: of those with the annotation damselfly.io/preheat: "true", or of all in these namespaces but for those that say "false" (default: off)',
   }),
-  kubernetesApi: setting(z.url({ protocol: /^https?$/ }).optional(), {
+  kubernetesApi: setting(kubernetesUrl().optional(), {
     argument: '<url>',
-    help: 'the API server of --watch-kubernetes (default: that of the cluster whose pod this is)',
+    help: 'the API server of --watch-kubernetes; http:// only to this machine, such as "kubectl proxy", since the token would travel in clear (default: that of the cluster whose pod this is)',
   }),
   kubernetesAccount: setting(z.string().min(1).optional(), {
     argument: '<folder>',

@@ -138,7 +138,8 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       options.listen,
     );
     const swarms = new BittorrentSwarms({ clock, rng });
-    const preheats = () => livePreheats(api.jobs.list(SHOWN_JOBS), api.plans.list(SHOWN_JOBS));
+    const preheats = () =>
+      livePreheats(api.jobs.list(SHOWN_JOBS, { ofPlans: false }), api.plans.list(SHOWN_JOBS));
     const cluster = new WatchCluster({ clock, members, wallClockMs, preheats });
     members.listen(cluster);
     live = createLiveRoutes({ clock, cluster, log, token: options.liveToken });

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { CHART, NAMESPACE, renderChart } from '../../scripts/manifests/chart.ts';
 import { WATCHED_KINDS } from '../../tracker/kubernetes/watch-kubernetes.ts';
 import { onPath } from '../helpers/clients/client.ts';
@@ -16,7 +16,7 @@ function accountOf({ containers, volumes }: Pod): unknown[] {
   return [volume, mounts.find(({ name }) => name === volume?.name)];
 }
 
-for (const watchKubernetes of ['', 'annotated', 'shop,web']) {
+for (const watchKubernetes of ['', 'annotated', 'shop,web', '123']) {
   t.test(`who asks the API server is allowed to, and nobody else: "${watchKubernetes}"`, async (t) => {
     const rendered = renderChart({ tracker: { watchKubernetes } });
     const objects = readObjects([...rendered.values()].join('---\n'));
@@ -53,8 +53,8 @@ for (const watchKubernetes of ['', 'annotated', 'shop,web']) {
     const settings = ofKind(objects, 'ConfigMap').find(
       ({ metadata }) => metadata.name === 'damselfly-tracker',
     );
-    const said = /^watch-kubernetes: (.*)$/m.exec(settings?.data['tracker.yaml'] ?? '')?.[1];
-    t.equal(said, watches ? watchKubernetes : undefined);
+    const said = parse(settings?.data['tracker.yaml'] ?? '') as Readonly<Record<string, unknown>>;
+    t.equal(said['watch-kubernetes'], watches ? watchKubernetes : undefined);
   });
 }
 

@@ -253,6 +253,20 @@ t.test('a tracker watches as its settings say, and tells it with its health', as
   t.same(read('annotated'), { namespaces: [] });
   t.same(read('shop, web'), { namespaces: ['shop', 'web'] });
   t.throws(() => read('Shop'), { code: 'CONFIG_INVALID', message: /--watch-kubernetes.*annotated/ });
+  const at = (kubernetesApi: string) =>
+    loadConfig(trackerConfig, { flags: { kubernetesApi }, env: {}, defaultFile: '/nonexistent' })
+      .kubernetesApi;
+  for (const url of [
+    'https://10.0.0.1:6443',
+    'http://127.0.0.1:8001',
+    'http://localhost:8001',
+    'http://[::1]:1',
+  ]) {
+    t.equal(at(url), url);
+  }
+  for (const url of ['http://10.0.0.1:8080', 'http://kubernetes.corp']) {
+    t.throws(() => at(url), { code: 'CONFIG_INVALID', message: /--kubernetes-api.*in clear/ }, url);
+  }
 
   const api = await ApiServer.start(t);
   api.forbidden = true;

@@ -214,7 +214,47 @@ t.test('only so many plans are open, and only so many kept', async (t) => {
     rig.end();
   }
   t.equal(rig.core.all.length, 50);
-  const open = new PlanRig();
-  for (let made = 0; made < 20; made++) open.create();
-  t.throws(() => open.create(), { code: 'JOB_REFUSED' });
+});
+
+t.test('only so many plans run; those that are stopped keep nobody out', async (t) => {
+  const rig = new PlanRig();
+  rig.join([1]);
+  const stopped = Array.from({ length: 20 }, () => rig.create());
+  t.throws(() => rig.create(), { code: 'JOB_REFUSED', message: /stop or cancel one/ });
+  for (const plan of stopped) rig.do('stop', plan);
+  const running = Array.from({ length: 20 }, () => rig.create());
+  const [first] = stopped;
+  if (first === undefined) throw new Error('no plan');
+  t.throws(() => rig.do('resume', first), { code: 'JOB_REFUSED' });
+  t.equal(first.state, 'stopped');
+  const [one, ...others] = running;
+  if (one !== undefined) rig.do('cancel', one);
+  rig.do('resume', first);
+  t.equal(first.state, 'running');
+
+  for (const plan of others) rig.do('stop', plan);
+  for (let made = 0; made < 30; made++) rig.do('stop', rig.create());
+  t.equal(rig.core.all.filter(({ state }) => state === 'stopped').length, 50);
+  t.same(
+    rig.forgotten,
+    stopped.slice(1, 19).map(({ id }) => id),
+    'the oldest ones',
+  );
+  rig.do('stop', first);
+  t.equal(rig.core.get(first.id), first, 'one that is stopped now stays');
+});
+
+t.test('what a health URL said before a plan was stopped is no word of now', async (t) => {
+  const rig = new PlanRig();
+  rig.join([1]);
+  const plan = rig.create({ gate: { health: HEALTH } });
+  const [before] = rig.asked.splice(0);
+  rig.do('stop', plan);
+  rig.do('resume', plan);
+  t.equal(rig.asked.length, 1, 'it is asked anew');
+  if (before !== undefined) rig.core.healthAnswered(before, undefined, rig.nowMs);
+  rig.collect();
+  t.equal(rig.fetching, undefined);
+  rig.health();
+  t.same(rig.fetching?.machines, [1]);
 });

@@ -17,11 +17,13 @@ export class PlanRig {
   readonly members = new Map<number, Choosable>();
   core = new PlanCore((nodes, key) => chooseNodes(nodes, [...this.members.values()], key));
   /** Health questions that wait for an answer. */
-  asked: Plan[] = [];
+  asked: { readonly plan: Plan; readonly question: number }[] = [];
+  forgotten: number[] = [];
   canceled: number[] = [];
   #fetch: { readonly plan: Plan; readonly machines: readonly string[] } | undefined;
   #job: Job | undefined;
   #jobs = 0;
+  #made = 0;
 
   join(numbers: readonly number[], zone = ''): void {
     for (const number of numbers) {
@@ -31,7 +33,7 @@ export class PlanRig {
 
   create(text: Partial<PlanText> = {}): Plan {
     const spec = parsePlan({ images: [WEB], stages: [{ nodes: 'all' }], ...text });
-    const plan = this.core.create(spec, 1 + this.core.all.length, 'key', this.nowMs);
+    const plan = this.core.create(spec, ++this.#made, 'key', this.nowMs);
     this.collect();
     return plan;
   }
@@ -94,7 +96,7 @@ export class PlanRig {
   }
 
   health(problem?: string): void {
-    for (const plan of this.asked.splice(0)) this.core.healthAnswered(plan, problem, this.nowMs);
+    for (const asked of this.asked.splice(0)) this.core.healthAnswered(asked, problem, this.nowMs);
     this.collect();
   }
 
@@ -125,7 +127,8 @@ export class PlanRig {
   collect(): void {
     for (const action of this.core.take()) {
       if (action.kind === 'fetch') this.#fetch = action;
-      else if (action.kind === 'ask-health') this.asked.push(action.plan);
+      else if (action.kind === 'ask-health') this.asked.push(action);
+      else if (action.kind === 'forgotten') this.forgotten.push(action.id);
       else if (action.kind === 'cancel-job') {
         this.canceled.push(action.job);
         if (this.#job?.id === action.job) this.#job = undefined;

@@ -196,3 +196,15 @@ t.test('members ask by their connection; what is over cannot be resumed', async 
   t.match(await ask({ act: 'create', plan }), { error: { code: 'STORE_FAILED' } });
   t.match(await ask({ act: 'list' }), { plans: [{ state: 'canceled' }, { id: 1 }] });
 });
+
+t.test('the newest jobs are shown without those of plans where plans stand for them', async (t) => {
+  const { join, jobs, pass, plans } = await open(createMemoryKeyValue());
+  join(1);
+  const { id: number } = await jobs.create({ image: IMAGE });
+  for (let made = 0; made < 3; made++) {
+    await plans.create({ images: [IMAGE], stages: [{ nodes: 'all' }] });
+    await pass(1_000);
+  }
+  t.match(jobs.list(2), [{ nodes: /^plan=/ }, { nodes: /^plan=/ }]);
+  t.match(jobs.list(2, { ofPlans: false }), [{ id: number }]);
+});

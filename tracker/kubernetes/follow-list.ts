@@ -15,6 +15,8 @@ const WATCH_DEADLINE_MS = (WATCH_SECONDS + 30) * 1000;
 /** Between attempts: twice as long after each that failed. */
 const FIRST_RETRY_MS = 1_000;
 const MOST_RETRY_MS = 60_000;
+/** A watch that went on for so long was a good one; one that is cut after its first event costs a list each time. */
+const GOOD_WATCH_MS = 60_000;
 
 const meta = z.object({ resourceVersion: z.string(), continue: z.string().optional() });
 const list = z.object({ metadata: meta, items: z.array(z.unknown()).nullable() });
@@ -53,13 +55,13 @@ export async function followList<T>(
   let retryMs = FIRST_RETRY_MS;
   while (!signal.aborted) {
     let client: KubernetesClient | undefined;
+    let watchedFromMs = Number.POSITIVE_INFINITY;
     try {
       client = await connect();
       const version = await readAll(clock, client, path, sink, signal);
       sink.state(undefined);
-      await watch(clock, client, { path, version }, sink, signal, () => {
-        retryMs = FIRST_RETRY_MS;
-      });
+      watchedFromMs = clock.now();
+      await watch(clock, client, { path, version }, sink, signal);
     } catch (error) {
       if (signal.aborted) return;
       // Read anew, from where the server is by now.
@@ -67,6 +69,7 @@ export async function followList<T>(
     } finally {
       await client?.close();
     }
+    if (clock.now() - watchedFromMs >= GOOD_WATCH_MS) retryMs = FIRST_RETRY_MS;
     // Trackers that lost the same server do not come back in the same moment.
     await delay(clock, retryMs * (0.5 + rng.float()), signal).catch(() => {});
     retryMs = Math.min(MOST_RETRY_MS, retryMs * 2);
@@ -101,14 +104,13 @@ async function readAll<T>(
   throw new Error(`a list of more than ${MAX_PAGES} pages`);
 }
 
-/** Ends when something is wrong only. @param heard the server has told something, or ended a watch in good order */
+/** Ends when something is wrong only: a watch that the server ends in good order goes on from there. */
 async function watch<T>(
   clock: Clock,
   client: KubernetesClient,
   { path, version }: { readonly path: string; readonly version: string },
   sink: ListSink<T>,
   signal: AbortSignal,
-  heard: () => void,
 ): Promise<never> {
   for (let from = version; ; ) {
     const query = new URLSearchParams({ watch: 'true', resourceVersion: from, allowWatchBookmarks: 'true' });
@@ -122,7 +124,6 @@ async function watch<T>(
           throw new KubernetesRefusal(code, message);
         }
         from = versioned.parse(object).metadata.resourceVersion;
-        heard();
         // A BOOKMARK tells the version alone.
         const one = sink.read(object);
         if (one === undefined) continue;
@@ -130,7 +131,6 @@ async function watch<T>(
         else if (type === 'DELETED') sink.gone(one);
       }
     });
-    heard();
     const lastedMs = clock.now() - begunMs;
     if (lastedMs < FIRST_RETRY_MS) await delay(clock, FIRST_RETRY_MS - lastedMs, signal);
   }

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { DamselflyError, describeError } from '../../lib/core/errors.ts';
+import { DamselflyError } from '../../lib/core/errors.ts';
 import type { PeerInfo } from '../../lib/core/node.ts';
 import type { Logger } from '../../lib/observe/log.ts';
 import { type Clock, every } from '../../lib/runtime/clock.ts';
-import type { KeyValue, KeyValueOperation } from '../../lib/store/key-value/key-value.ts';
-import { createSerial } from '../../lib/store/serial.ts';
+import type { KeyValue } from '../../lib/store/key-value/key-value.ts';
 import { preheatFailure } from '../../lib/transfer/preheat/preheat-failure.ts';
 import { encodeControl } from '../../lib/wire/control-codec.ts';
 import type {
@@ -19,6 +18,7 @@ import type { JobList } from './job-list.ts';
 import { encodeJob, readJobs, recordKey } from './job-records.ts';
 import type { NodeChoice } from './node-choice.ts';
 import { PreheatCore } from './preheat-core.ts';
+import { RecordKeeper } from './record-keeper.ts';
 import { type PreheatWish, parseWish } from './wish.ts';
 
 /** How often time passes for jobs that are not over. */
@@ -56,10 +56,8 @@ export class PreheatJobs {
   readonly #options: PreheatJobsOptions;
   readonly #core = new PreheatCore();
   readonly #members = new Map<string, Connected>();
-  readonly #inTurn = createSerial();
+  readonly #records: RecordKeeper<Job>;
   readonly #stops: (() => void)[] = [];
-  /** Records that are not up to date; undefined: no longer wanted. */
-  readonly #unsaved = new Map<number, Job | undefined>();
   readonly #counted = new Set<number>();
   /** Told of each job that is over. */
   onOver: (job: Job) => void = () => {};
@@ -67,6 +65,7 @@ export class PreheatJobs {
   private constructor(deps: PreheatJobsDeps, options: PreheatJobsOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#records = new RecordKeeper(deps, { what: 'job', keyOf: recordKey, encode: encodeJob });
   }
 
   /** Goes on with the jobs that are on record. */
@@ -78,7 +77,7 @@ export class PreheatJobs {
       every(deps.clock, TICK_MS, () => {
         if (jobs.#core.busy) jobs.#decide((core, nowMs) => core.tick(nowMs));
       }),
-      every(deps.clock, SAVE_MS, () => void jobs.#save()),
+      every(deps.clock, SAVE_MS, () => void jobs.#records.tick({ sync: false })),
     );
     jobs.#decide(() => {});
     return jobs;
@@ -128,7 +127,7 @@ export class PreheatJobs {
     this.#deps.log.info({ job: id, ...wish.text }, 'preheat job');
     // Whoever has its number may ask for it after a restart.
     try {
-      await this.#save({ sync: true });
+      await this.#records.save();
     } catch (error) {
       if (job.key === key) this.cancel(id);
       throw error;
@@ -176,9 +175,11 @@ export class PreheatJobs {
     }));
   }
 
-  /** The newest first. */
-  list(most: number): JobView[] {
-    return this.#core.jobs.all.slice(-most).reverse().map(viewOf);
+  /** The newest first. @param options.ofPlans also those that plans have made. @default true */
+  list(most: number, { ofPlans = true }: { readonly ofPlans?: boolean } = {}): JobView[] {
+    const { all } = this.#core.jobs;
+    const shown = ofPlans ? all : all.filter(({ wish }) => wish.nodes.kind !== 'plan');
+    return shown.slice(-most).reverse().map(viewOf);
   }
 
   /** @returns undefined when there is none of that number */
@@ -231,7 +232,7 @@ export class PreheatJobs {
   async close(): Promise<void> {
     for (const stop of this.#stops) stop();
     // A failure was logged; a tracker that stops stops.
-    await this.#save({ sync: true }).catch(() => {});
+    await this.#records.save().catch(() => {});
   }
 
   async #answer(from: string, ask: number, question: PreheatQuestion): Promise<void> {
@@ -271,12 +272,12 @@ export class PreheatJobs {
         continue;
       }
       if (action.kind === 'forgotten') {
-        this.#unsaved.set(action.id, undefined);
+        this.#records.note(action.id, undefined);
         this.#counted.delete(action.id);
         continue;
       }
       const { job } = action;
-      this.#unsaved.set(job.id, job);
+      this.#records.note(job.id, job);
       if (!isOver(job) || this.#counted.has(job.id)) continue;
       this.#counted.add(job.id);
       metrics.preheatJobs.inc({ outcome: job.state });
@@ -286,26 +287,5 @@ export class PreheatJobs {
     }
     metrics.preheatOpen.set(this.#core.jobs.openCount);
     return result;
-  }
-
-  /** @throws STORE_* with `sync`; else it is told, and tried again with the next one */
-  #save({ sync = false }: { readonly sync?: boolean } = {}): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#unsaved.size === 0) return;
-      const taken = [...this.#unsaved];
-      this.#unsaved.clear();
-      const operations = taken.map(([id, job]): KeyValueOperation => {
-        const key = recordKey(id);
-        return job === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeJob(job) };
-      });
-      try {
-        await this.#deps.records.batch(operations, { sync });
-      } catch (error) {
-        for (const [id, job] of taken) if (!this.#unsaved.has(id)) this.#unsaved.set(id, job);
-        this.#deps.log.error({ problem: describeError(error) }, 'preheat jobs could not be written');
-        if (!sync) return;
-        throw new DamselflyError('STORE_FAILED', 'the tracker cannot keep the job', {}, { cause: error });
-      }
-    });
   }
 }

@@ -5,8 +5,9 @@ import { inBatches, type NodeChoice } from '../node-choice.ts';
 import { batchOf, chosenSoFar, isPlanOver, newPlan, type Plan } from './plan.ts';
 import { allowedFailures, type PlanSpec } from './plan-spec.ts';
 
-/** Plans that are not over, and those that are and still known. */
-const MAX_OPEN = 20;
+/** Plans that run. */
+const MAX_RUNNING = 20;
+/** Plans that are over and still known, and as many that are stopped: of more the oldest are forgotten. */
 const MAX_KEPT = 50;
 /** A health URL that does not say yes is asked again so often, so long after: a deployment may be between two pods. */
 const HEALTH_ATTEMPTS = 3;
@@ -22,7 +23,7 @@ export type PlanAction =
   | { readonly kind: 'fetch'; readonly plan: Plan; readonly machines: readonly string[] }
   | { readonly kind: 'cancel-job'; readonly job: number }
   /** Answered by {@link PlanCore.healthAnswered}. */
-  | { readonly kind: 'ask-health'; readonly plan: Plan; readonly url: URL }
+  | { readonly kind: 'ask-health'; readonly plan: Plan; readonly url: URL; readonly question: number }
   | { readonly kind: 'changed'; readonly plan: Plan }
   | { readonly kind: 'forgotten'; readonly id: number };
 
@@ -32,7 +33,8 @@ export type Choose = (nodes: NodeChoice, key: string) => readonly string[];
 /** Of a plan that runs, what only counts while this process does. */
 interface Run {
   notBeforeMs: number;
-  asking: boolean;
+  /** The question that is not answered. */
+  asking?: number;
   attempts: number;
   /** The job is ordered, and not known by its number yet. */
   ordered: boolean;
@@ -48,6 +50,7 @@ export class PlanCore {
   readonly #choose: Choose;
   readonly #plans = new Map<number, Plan>();
   readonly #runs = new Map<Plan, Run>();
+  #questions = 0;
   #actions: PlanAction[] = [];
 
   constructor(choose: Choose) {
@@ -83,11 +86,9 @@ export class PlanCore {
     return this.#runs.size > 0;
   }
 
-  /** @throws JOB_REFUSED when too many are not over */
+  /** @throws JOB_REFUSED when too many run */
   create(spec: PlanSpec, id: number, key: string, nowMs: number): Plan {
-    if (this.all.filter((plan) => !isPlanOver(plan)).length >= MAX_OPEN) {
-      throw new DamselflyError('JOB_REFUSED', `${MAX_OPEN} plans are not over yet`);
-    }
+    this.#requireRoom();
     const plan = newPlan(spec, id, key, nowMs);
     this.#plans.set(id, plan);
     this.#run(plan, nowMs);
@@ -105,10 +106,14 @@ export class PlanCore {
     return plan;
   }
 
-  /** Goes on with the batch at which it was stopped: machines that have everything are through at once. */
+  /**
+   * Goes on with the batch at which it was stopped: machines that have everything are through at once.
+   * @throws JOB_REFUSED when too many run
+   */
   resume(id: number, nowMs: number): Plan | undefined {
     const plan = this.#plans.get(id);
     if (plan?.state !== 'stopped') return plan;
+    this.#requireRoom();
     plan.state = 'running';
     delete plan.why;
     this.#run(plan, nowMs);
@@ -149,11 +154,18 @@ export class PlanCore {
     if (plan !== undefined) this.#jobOver(plan, job, nowMs);
   }
 
-  /** @param problem undefined: it answered 200 */
-  healthAnswered(plan: Plan, problem: string | undefined, nowMs: number): void {
+  /**
+   * What was answered to a question that was put before the plan was stopped and resumed counts for nothing.
+   * @param problem undefined: it answered 200
+   */
+  healthAnswered(
+    { plan, question }: { readonly plan: Plan; readonly question: number },
+    problem: string | undefined,
+    nowMs: number,
+  ): void {
     const run = this.#runs.get(plan);
-    if (run === undefined || !run.asking || plan.phase !== 'health') return;
-    run.asking = false;
+    if (run?.asking !== question || plan.phase !== 'health') return;
+    delete run.asking;
     if (problem === undefined) {
       plan.phase = 'fetch';
       this.#changed(plan);
@@ -181,9 +193,9 @@ export class PlanCore {
         return this.#beginStage(plan, nowMs);
       case 'health': {
         const { health } = plan.spec;
-        if (health === undefined || run.asking) return;
-        run.asking = true;
-        this.#actions.push({ kind: 'ask-health', plan, url: health });
+        if (health === undefined || run.asking !== undefined) return;
+        run.asking = ++this.#questions;
+        this.#actions.push({ kind: 'ask-health', plan, url: health, question: run.asking });
         return;
       }
       case 'fetch':
@@ -291,6 +303,7 @@ export class PlanCore {
     this.#changed(plan);
     // A pause goes on while the plan is stopped; it is over when it is resumed later than that.
     if (plan.phase === 'pause') plan.pausedUntilMs ??= nowMs;
+    this.#forgetOldest(plan, ({ state }) => state === 'stopped');
   }
 
   #end(plan: Plan, state: 'succeeded' | 'canceled', nowMs: number): void {
@@ -300,11 +313,22 @@ export class PlanCore {
     delete plan.why;
     this.#halt(plan);
     this.#changed(plan);
-    const over = this.all.filter(isPlanOver);
-    for (const each of over.slice(0, Math.max(0, over.length - MAX_KEPT))) {
+    this.#forgetOldest(plan, isPlanOver);
+  }
+
+  /** @param latest stays, however old it is */
+  #forgetOldest(latest: Plan, among: (plan: Plan) => boolean): void {
+    const others = this.all.filter((plan) => plan !== latest && among(plan));
+    for (const each of others.slice(0, Math.max(0, others.length + 1 - MAX_KEPT))) {
       this.#plans.delete(each.id);
       this.#actions.push({ kind: 'forgotten', id: each.id });
     }
+  }
+
+  #requireRoom(): void {
+    if (this.#runs.size < MAX_RUNNING) return;
+    const message = `${MAX_RUNNING} plans run already: stop or cancel one (dfget preheat --list)`;
+    throw new DamselflyError('JOB_REFUSED', message);
   }
 
   #halt(plan: Plan): void {
@@ -314,7 +338,7 @@ export class PlanCore {
   }
 
   #run(plan: Plan, notBeforeMs: number): void {
-    this.#runs.set(plan, { notBeforeMs, asking: false, attempts: 0, ordered: false });
+    this.#runs.set(plan, { notBeforeMs, attempts: 0, ordered: false });
   }
 
   #changed(plan: Plan): void {

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { DamselflyError, describeError } from '../../../lib/core/errors.ts';
+import { DamselflyError } from '../../../lib/core/errors.ts';
 import type { Logger } from '../../../lib/observe/log.ts';
 import { type Clock, every } from '../../../lib/runtime/clock.ts';
-import type { KeyValue, KeyValueOperation } from '../../../lib/store/key-value/key-value.ts';
-import { createSerial } from '../../../lib/store/serial.ts';
+import type { KeyValue } from '../../../lib/store/key-value/key-value.ts';
 import { preheatFailure } from '../../../lib/transfer/preheat/preheat-failure.ts';
 import { encodeControl } from '../../../lib/wire/control-codec.ts';
 import type { PlanMessage, PlanQuestion, PlanText, PlanView } from '../../../lib/wire/plan-messages.ts';
 import type { Job } from '../job.ts';
 import type { PreheatJobs } from '../preheat-jobs.ts';
+import { RecordKeeper } from '../record-keeper.ts';
 import { askHealth } from './ask-health.ts';
 import { isPlanOver, type Plan, viewOfPlan } from './plan.ts';
-import { PlanCore } from './plan-core.ts';
+import { type PlanAction, PlanCore } from './plan-core.ts';
 import { encodePlan, planRecordKey, readPlans } from './plan-records.ts';
 import { type PlanSpec, parsePlan } from './plan-spec.ts';
 
@@ -38,14 +38,14 @@ export class PreheatPlans {
   readonly #deps: PreheatPlansDeps;
   readonly #options: PreheatPlansOptions;
   readonly #core: PlanCore;
-  readonly #inTurn = createSerial();
   readonly #closing = new AbortController();
-  readonly #unsaved = new Map<number, Plan | undefined>();
+  readonly #records: RecordKeeper<Plan>;
   #stopTicking = (): void => {};
 
   private constructor(deps: PreheatPlansDeps, options: PreheatPlansOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#records = new RecordKeeper(deps, { what: 'plan', keyOf: planRecordKey, encode: encodePlan });
     this.#core = new PlanCore((nodes, key) => deps.jobs.choose(nodes, key));
   }
 
@@ -62,7 +62,8 @@ export class PreheatPlans {
     plans.#endJobsOfOthers();
     plans.#stopTicking = every(clock, TICK_MS, () => {
       if (plans.#core.busy) plans.#decide((core, nowMs) => core.tick(nowMs));
-      if (plans.#unsaved.size > 0) void plans.#save().catch(() => {});
+      // A plan changes a few times a minute.
+      void plans.#records.tick({ sync: true });
     });
     return plans;
   }
@@ -75,7 +76,7 @@ export class PreheatPlans {
     const plan = this.#decide((core, nowMs) => core.create(spec, id, key, nowMs));
     this.#deps.log.info({ plan: id, name: spec.name, stages: spec.stages.length }, 'preheat plan');
     try {
-      await this.#save();
+      await this.#records.save();
     } catch (error) {
       this.#decide((core, nowMs) => core.cancel(id, nowMs));
       throw error;
@@ -109,7 +110,7 @@ export class PreheatPlans {
     const plan = this.#decide((core, nowMs) => core[act](id, nowMs));
     if (plan === undefined) return undefined;
     this.#deps.log.info({ plan: id, act }, 'preheat plan: somebody asks');
-    await this.#save();
+    await this.#records.save();
     return viewOfPlan(plan);
   }
 
@@ -125,7 +126,7 @@ export class PreheatPlans {
     this.#stopTicking();
     this.#closing.abort();
     this.#deps.jobs.onOver = () => {};
-    await this.#save().catch(() => {});
+    await this.#records.save().catch(() => {});
   }
 
   /** @throws CONFIG_INVALID, REFERENCE_INVALID, UPSTREAM_UNKNOWN */
@@ -208,14 +209,14 @@ export class PreheatPlans {
           jobs.cancel(action.job);
           break;
         case 'ask-health':
-          void this.#ask(action.plan, action.url);
+          void this.#ask(action);
           break;
         case 'forgotten':
-          this.#unsaved.set(action.id, undefined);
+          this.#records.note(action.id, undefined);
           break;
         case 'changed': {
           const { id, state, why } = action.plan;
-          this.#unsaved.set(id, action.plan);
+          this.#records.note(id, action.plan);
           if (state !== 'running') log.info({ plan: id, state, why }, 'preheat plan does not run');
         }
       }
@@ -240,33 +241,13 @@ export class PreheatPlans {
     this.#decide((core, nowMs) => core.begun(plan, job, nowMs));
   }
 
-  async #ask(plan: Plan, url: URL): Promise<void> {
+  async #ask({ plan, question, url }: Extract<PlanAction, { readonly kind: 'ask-health' }>): Promise<void> {
     // The settings may be others than when the plan was made.
     const problem = this.#mayAsk(url)
       ? await askHealth(this.#deps.clock, url, this.#closing.signal)
       : 'this tracker may not ask it; see --preheat-health';
     if (this.#closing.signal.aborted) return;
-    this.#decide((core, nowMs) => core.healthAnswered(plan, problem, nowMs));
-  }
-
-  /** A plan changes a few times a minute. @throws STORE_*, which it has logged; what is not written is tried again */
-  #save(): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#unsaved.size === 0) return;
-      const taken = [...this.#unsaved];
-      this.#unsaved.clear();
-      const operations = taken.map(([id, plan]): KeyValueOperation => {
-        const key = planRecordKey(id);
-        return plan === undefined ? { type: 'del', key } : { type: 'put', key, value: encodePlan(plan) };
-      });
-      try {
-        await this.#deps.records.batch(operations, { sync: true });
-      } catch (error) {
-        for (const [id, plan] of taken) if (!this.#unsaved.has(id)) this.#unsaved.set(id, plan);
-        this.#deps.log.error({ problem: describeError(error) }, 'preheat plans could not be written');
-        throw new DamselflyError('STORE_FAILED', 'the tracker cannot keep the plan', {}, { cause: error });
-      }
-    });
+    this.#decide((core, nowMs) => core.healthAnswered({ plan, question }, problem, nowMs));
   }
 }
 
