@@ -94,6 +94,16 @@ export function createVerdicts(deps: {
     present.set(`${upstream} ${repository} ${digest}`, { size, untilMs: clock.now() + ALLOWED_MS });
   };
 
+  const forget: Verdicts['forget'] = (asker, blob) => {
+    present.delete(`${asker.upstream} ${asker.repository} ${blob}`);
+    remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
+    const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
+    if (listing !== undefined) {
+      remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
+    }
+    listings.delete(`${names.holder(asker)} ${blob}`);
+  };
+
   /** What is left of a signed token's life: the registry would not take it afterwards, and so do we not. */
   const tokenLifeMs = (authorization: string | undefined): number => {
     const expiresAtMs = authorization === undefined ? undefined : claimsOf(authorization)?.expiresAtMs;
@@ -121,10 +131,14 @@ export function createVerdicts(deps: {
       const untilMs = clock.now() + LISTING_MS;
       for (const { digest, size } of listing.blobs) {
         const key = keyOf(asker, { kind: 'blob', digest });
-        // A size that the registry itself has told is better than what a manifest's author wrote.
         const known = valid(key);
-        remember(asker, key, known?.kind === 'allowed' ? known : { kind: 'allowed', size });
-        notePresent(asker, digest, known?.kind === 'allowed' ? known.size : size);
+        if (known?.kind === 'allowed' && known.size !== size) {
+          // Whoever pushes may write any size of another image's layer: the registry itself is to say which is right.
+          forget(asker, digest);
+          continue;
+        }
+        remember(asker, key, { kind: 'allowed', size });
+        notePresent(asker, digest, size);
         listings.set(`${holder} ${digest}`, { listing, untilMs });
       }
     },
@@ -137,14 +151,6 @@ export function createVerdicts(deps: {
       const found = present.get(`${upstream} ${repository} ${blob}`);
       return found !== undefined && found.untilMs > clock.now() ? found.size : undefined;
     },
-    forget(asker, blob) {
-      present.delete(`${asker.upstream} ${asker.repository} ${blob}`);
-      remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
-      const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
-      if (listing !== undefined) {
-        remembered.delete(keyOf(asker, { kind: 'manifest', digest: listing.manifest }));
-      }
-      listings.delete(`${names.holder(asker)} ${blob}`);
-    },
+    forget,
   };
 }

@@ -12,12 +12,7 @@ import { mutualTls } from '../lib/security/system/mutual-tls.ts';
 import { ANNOUNCE_PATH } from '../lib/wire/bittorrent-messages.ts';
 import { type AnnounceGate, NOT_SHARED, readAnnouncePath } from './announce-gate.ts';
 import type { BittorrentShares } from './bittorrent-shares.ts';
-import {
-  ANNOUNCE_INTERVAL_MS,
-  BITTORRENT_EVENTS,
-  type BittorrentEvent,
-  type BittorrentSwarms,
-} from './bittorrent-swarms.ts';
+import { BITTORRENT_EVENTS, type BittorrentEvent, type BittorrentSwarms } from './bittorrent-swarms.ts';
 import { httpScrape } from './http-scrape.ts';
 import { listen } from './listen.ts';
 import type { TrackerMetrics } from './metrics.ts';
@@ -74,7 +69,6 @@ export async function createAnnounceServer(
     udp: false,
     ws: false,
     stats: false,
-    interval: ANNOUNCE_INTERVAL_MS,
   });
   /** Of announces that the library works on. */
   const passkeys = new WeakMap<IncomingMessage, string>();

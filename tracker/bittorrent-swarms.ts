@@ -3,6 +3,8 @@ import type { Rng } from '../lib/runtime/rng.ts';
 
 /** What clients are told to wait between announces (BEP 3 `interval`). */
 export const ANNOUNCE_INTERVAL_MS = 120_000;
+/** The same while nobody in the swarm has everything: who comes with it a moment later must not be waited for so long. */
+const SEEDLESS_INTERVAL_MS = 15_000;
 /** Two announces missed and some time for the network. */
 const PEER_TTL_MS = 300_000;
 /** About 350 bytes each: bounds what strangers can make a tracker hold. */
@@ -29,6 +31,13 @@ export interface BittorrentAnnounce {
   readonly complete: boolean;
   /** Peers it would like; any number is allowed. */
   readonly numwant: number;
+}
+
+export interface BittorrentAnswer extends BittorrentCounts {
+  /** Others in the swarm. */
+  peers: BittorrentPeer[];
+  /** So long the client should wait until it announces again, seconds. */
+  interval: number;
 }
 
 export interface BittorrentCounts {
@@ -80,18 +89,22 @@ export class BittorrentSwarms {
     return this.#swarms.size;
   }
 
-  /** @returns others in the swarm, at most `numwant`; undefined when there is no room for one more peer */
-  announce(announce: BittorrentAnnounce): (BittorrentCounts & { peers: BittorrentPeer[] }) | undefined {
+  /** @returns at most `numwant` others; undefined when there is no room for one more peer */
+  announce(announce: BittorrentAnnounce): BittorrentAnswer | undefined {
     this.expire();
     const { infoHash, peer, event } = announce;
     // The address names the client, as in the swarm itself; a peer id is public and could be borrowed.
     const key = `${infoHash} ${peer.ip} ${peer.port}`;
     const known = this.#entries.get(key);
     if (known !== undefined) this.#remove(key, known);
-    if (event === 'stopped') return { ...this.counts(infoHash), peers: [] };
+    if (event === 'stopped') {
+      return { ...this.counts(infoHash), peers: [], interval: ANNOUNCE_INTERVAL_MS / 1000 };
+    }
     if (this.#entries.size >= this.#maxPeers) return undefined;
     const entry = this.#add(key, announce);
-    return { ...this.counts(infoHash), peers: this.#window(entry, announce.numwant) };
+    const counts = this.counts(infoHash);
+    const intervalMs = counts.complete === 0 ? SEEDLESS_INTERVAL_MS : ANNOUNCE_INTERVAL_MS;
+    return { ...counts, peers: this.#window(entry, announce.numwant), interval: intervalMs / 1000 };
   }
 
   counts(infoHash: string): BittorrentCounts {

@@ -35,10 +35,16 @@ declare module 'bittorrent-tracker/server' {
     incomplete: number;
   }
 
+  export interface SwarmAnswer extends SwarmCounts {
+    readonly peers: readonly SwarmPeer[];
+    /** What the client is told to wait until its next announce, seconds. @default the server's */
+    readonly interval?: number;
+  }
+
   export type Callback<T> = (error: Error | null, result?: T) => void;
 
   export interface Swarm {
-    announce(params: AnnounceParams, callback: Callback<SwarmCounts & { peers: readonly SwarmPeer[] }>): void;
+    announce(params: AnnounceParams, callback: Callback<SwarmAnswer>): void;
     scrape(params: unknown, callback: Callback<SwarmCounts>): void;
   }
 
@@ -49,8 +55,6 @@ declare module 'bittorrent-tracker/server' {
       readonly udp: false;
       readonly ws: false;
       readonly stats: false;
-      /** What clients are told to wait between announces, milliseconds. @default 600,000 */
-      readonly interval?: number;
     });
     http: HttpServer | null;
     udp4: Socket | null;

@@ -3,7 +3,7 @@ import { BoundedMap } from '../lib/core/bounded-map.ts';
 /** A firewall may change; a member that has said so once says it again when it meets the same wall. */
 const REMEMBERED_MS = 10 * 60_000;
 const MAX_REMEMBERED = 10_000;
-/** Of more members than these nobody asks who they were: it cannot be dialled. */
+/** When so many could not, it cannot be dialled, whoever has since. */
 const MAX_WITNESSES = 64;
 
 interface Entry {
@@ -26,8 +26,8 @@ export class Undialled {
   /** That member has dialled it after all. */
   noteDialled(id: string, by: string): void {
     const witnesses = this.#entries.get(id)?.by;
-    // Who is not known may be one of those that were too many.
-    if (witnesses?.delete(by) === true && witnesses.size === 0) this.#entries.delete(id);
+    if (witnesses === undefined || witnesses.size >= MAX_WITNESSES) return;
+    if (witnesses.delete(by) && witnesses.size === 0) this.#entries.delete(id);
   }
 
   has(id: string, nowMs: number): boolean {

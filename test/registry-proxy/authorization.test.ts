@@ -137,6 +137,29 @@ await t.test(
   },
 );
 
+await t.test(
+  'an image that lies about the size of a layer keeps nobody from the others that have it',
+  async (t) => {
+    const { proxy, served } = await start(t);
+    const right = served.manifest;
+    const layers = [{ digest: DIGEST, size: BYTES.length + 1 }];
+    const wrong = Buffer.from(JSON.stringify(imageManifest(CONFIG, layers)));
+    for (const order of [
+      [wrong, right],
+      [right, wrong, right],
+      [wrong, wrong, right, right],
+    ]) {
+      for (const [index, manifest] of order.entries()) {
+        served.manifest = manifest;
+        t.equal((await ask(proxy.port, `/v2/a/b/manifests/v${index}`, alice)).status, 200);
+      }
+      const { body, headers, status } = await ask(proxy.port, BLOB, alice);
+      t.same([status, headers['content-length'], body], [200, String(BYTES.length), BYTES]);
+      proxy.clock.shiftMs += 60_001;
+    }
+  },
+);
+
 await t.test('a registry that takes no HEAD for blobs is asked for the first byte', async (t) => {
   const { origin, proxy } = await start(t);
   const answer = origin.answer;

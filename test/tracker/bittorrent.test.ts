@@ -122,6 +122,16 @@ t.test('answers are byte for byte what BEP 23, 3 and 48 ask for', async (t) => {
   t.ok(scraped.startsWith(`d5:filesd20:${hash}d8:completei1e10:downloadedi1e10:incompletei2ee`), scraped);
 });
 
+t.test('while nobody has all of a torrent its clients come again soon', async (t) => {
+  const { announce } = await start(t);
+  const interval = (answer: string): number => Number(/8:intervali(\d+)e/.exec(answer)?.[1]);
+  t.equal(interval(await announce({ port: '6002' })), 15);
+  t.equal(interval(await announce({ port: '6001', left: '0' })), ANNOUNCE_INTERVAL_MS / 1000, 'who has all');
+  t.equal(interval(await announce({ port: '6002' })), ANNOUNCE_INTERVAL_MS / 1000, 'who can get all');
+  await announce({ port: '6001', left: '0', event: 'stopped' });
+  t.equal(interval(await announce({ port: '6002' })), 15, 'who can get it no more');
+});
+
 t.test('nobody gets more peers than it wants, and 82 at most', async (t) => {
   const { announce } = await start(t);
   const count = (answer: string): number => Number(/5:peers(\d+):/.exec(answer)?.[1]) / 6;
