@@ -18,6 +18,7 @@ const FOUND: Readonly<Record<number, string>> = {
     'a blob of which the disk could not read a piece once was never checked again, and its client waited for ever',
   101192: 'a node read on from a slow registry, for seconds, what the swarm had brought meanwhile',
   105338: 'what a peer said on the second of two links was taken for a breach of the protocol',
+  320176: 'who was refused a hedge looked away for two seconds, and stepped in after 7 s without a byte',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
 };
 /** The same, of those with identities. */

@@ -236,7 +236,8 @@ export class RegistryFallback {
         return LOOK_AGAIN_MS;
       })
       .then((retryMs) => {
-        this.#consideredOf(blob).notBeforeMs = this.#deps.clock.now() + retryMs;
+        // That somebody else hedges helps no client that nothing comes to.
+        if (reason !== 'hedge') this.#consideredOf(blob).notBeforeMs = this.#deps.clock.now() + retryMs;
       })
       .finally(() => this.#running.delete(blob));
   }
