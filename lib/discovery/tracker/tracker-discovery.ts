@@ -241,33 +241,37 @@ class TrackerDiscovery implements Discovery {
 
   /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
   #welcomed(link: TrackerLink, settings: ClusterSettings | undefined): void {
-    this.#announceTo(link);
+    this.#announceTo(link, () => true);
     this.#toldSettings(link, settings);
     this.#guard(() => this.#deps.preheat?.welcomed(link));
     this.#tellReachable();
   }
 
-  #announceTo(link: TrackerLink): void {
+  #announceTo(link: TrackerLink, isNews: (shared: Shared) => boolean): void {
     const offices = this.#offices;
-    for (const [digest, { announcement }] of this.#shared) {
-      if (rendezvousOwner(digest, offices) === link) this.#markDirty(digest, announcement.have);
+    for (const [digest, shared] of this.#shared) {
+      if (rendezvousOwner(digest, offices) !== link || !isNews(shared)) continue;
+      this.#markDirty(digest, shared.announcement.have);
     }
     this.#flushWithin(BATCH_MS);
   }
 
-  /** A tracker that may be gone, as one is behind a border that is cut: others are asked what it was, if they are there. */
+  /**
+   * A tracker may be gone, as one is behind a border that is cut: others are asked for what is wanted, if they are there.
+   * What we have complete stays there: it may only be slow, and a crowd that told all of it anew would slow down the rest.
+   */
   #doubted(link: TrackerLink, doubted: boolean): void {
-    if (!doubted) this.#announceTo(link);
+    if (!doubted) this.#announceTo(link, (shared) => shared.link !== link);
     else if (this.#offices.includes(link)) return;
-    else this.#moveFrom(link);
+    else this.#moveFrom(link, ({ announcement }) => announcement.have !== 'all');
     this.#tell((listener) => listener.supernodesChanged?.());
   }
 
   /** What it was asked others are asked. */
-  #moveFrom(link: TrackerLink): void {
+  #moveFrom(link: TrackerLink, moves: (shared: Shared) => boolean): void {
     this.leases.lost(link);
     for (const [digest, shared] of this.#shared) {
-      if (shared.link !== link) continue;
+      if (shared.link !== link || !moves(shared)) continue;
       shared.link = undefined;
       this.#markDirty(digest, shared.announcement.have);
     }
@@ -304,7 +308,7 @@ class TrackerDiscovery implements Discovery {
   #lost(link: TrackerLink): void {
     this.#withdrawals.delete(link);
     this.#guard(() => this.#deps.preheat?.lost(link));
-    this.#moveFrom(link);
+    this.#moveFrom(link, () => true);
     this.#tellReachable();
   }
 
