@@ -2,6 +2,8 @@
 const WINDOW_MS = 4000;
 /** The registry would be so many times as fast: far more than what differs from moment to moment. */
 const MUCH_FASTER = 4;
+/** Less was a manifest or a few pieces, bytes a second: a swarm that has yet to begin is no slower for it. */
+const LEAST_KNOWN = 1024 * 1024;
 
 /** Whether the swarm is so much slower than the registry would be that reading past it is worth the registry's while. */
 export class SlowSwarm {
@@ -34,7 +36,7 @@ export class SlowSwarm {
     if (!(spanMs >= WINDOW_MS)) return false;
     const bytesPerSecond = ((receivedBytes - this.#received) * 1000) / spanMs;
     this.#begin(nowMs, receivedBytes);
-    return bytesPerSecond * MUCH_FASTER < registryBytesPerSecond;
+    return registryBytesPerSecond >= LEAST_KNOWN && bytesPerSecond * MUCH_FASTER < registryBytesPerSecond;
   }
 
   #begin(nowMs: number, receivedBytes: number): void {

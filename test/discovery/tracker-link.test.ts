@@ -48,7 +48,13 @@ function setup() {
       },
     },
     { url: 'wss://tracker:8400', peer },
-    { welcomed: () => void told.push('welcomed'), message: () => {}, lost: () => void told.push('lost') },
+    {
+      welcomed: () => void told.push('welcomed'),
+      message: () => {},
+      lost: () => void told.push('lost'),
+      late: () => {},
+      doubted: (doubted) => void told.push(doubted ? 'doubted' : 'believed'),
+    },
   );
   const pass = (ms: number): void => {
     const untilMs = clock.now() + ms;

@@ -8,12 +8,15 @@ export interface TcpRelay {
   swallow(): void;
   /** Bytes that came from those who dialled. */
   readonly upBytes: number;
+  /** And that went back to them. */
+  readonly downBytes: number;
 }
 
 export async function startTcpRelay(t: Test, target: number): Promise<TcpRelay> {
   const sockets = new Set<Socket>();
   const dead = new WeakSet<Socket>();
   let upBytes = 0;
+  let downBytes = 0;
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
     for (const [from, to] of [
@@ -24,6 +27,7 @@ export async function startTcpRelay(t: Test, target: number): Promise<TcpRelay> 
       from.on('error', () => {});
       from.on('data', (bytes) => {
         if (from === near) upBytes += bytes.length;
+        else if (!dead.has(from)) downBytes += bytes.length;
         if (!dead.has(from)) to.write(bytes);
       });
       from.on('close', () => {
@@ -44,6 +48,9 @@ export async function startTcpRelay(t: Test, target: number): Promise<TcpRelay> 
     },
     get upBytes() {
       return upBytes;
+    },
+    get downBytes() {
+      return downBytes;
     },
   };
 }

@@ -13,13 +13,21 @@ const skip =
   skipReason({ programs: ['docker-registry', 'redis-server', 'ip', 'iptables'] }) ||
   (!canCreateNetwork() && 'needs root');
 const NODES = 20;
-const IMAGE_BYTES = 96 * MIB;
+/** One layer of three stripes, each of which another site's supernode reads. */
+const IMAGE_BYTES = 48 * MIB;
+/** Slow enough that twenty nodes on one small machine wait for their links, and not for its processors. */
+const LINK_BYTES_PER_SECOND = 8 * MIB;
+/**
+ * What a kill may cost the registry beside what only the killed one held: a node whose client has waited for 4.6 s reads a
+ * piece, and a few may do so at a time. In images; 24 pieces of this one.
+ */
+const SLACK = 0.25;
 const PULL_MS = 180_000;
 const STEP_MS = 240_000;
 const HEAL_MS = 60_000;
 const POLL_MS = 200;
 /** In a pull's middle. */
-const STRIKE_SHARE = 0.2;
+const STRIKE_SHARE = 0.1;
 
 t.setTimeout(1_800_000);
 
@@ -73,26 +81,27 @@ async function pullAll(
   };
 }
 
-/** Until what each tracker knows of members is as expected. @returns seconds. @throws Error with what they know */
-async function untilMembers(
+/** Until what each tracker knows is as expected. @returns seconds. @throws Error with what they know */
+async function untilKnown(
   sites: readonly Site[],
-  isExpected: (members: number, site: Site) => boolean,
+  what: 'members' | 'supernodes',
+  isExpected: (known: number, site: Site) => boolean,
 ): Promise<number> {
   const startedMs = performance.now();
   for (;;) {
     const known = await Promise.all(
-      sites.map(({ tracker }) => sumMetric([tracker.admin], 'damselfly_tracker_members')),
+      sites.map(({ tracker }) => sumMetric([tracker.admin], `damselfly_tracker_${what}`)),
     );
     const passedMs = performance.now() - startedMs;
     if (sites.every((site, at) => isExpected(known[at]!, site))) return passedMs / 1000;
-    if (passedMs > HEAL_MS) throw new Error(`trackers know ${known.join(', ')} members`);
+    if (passedMs > HEAL_MS) throw new Error(`trackers know ${known.join(', ')} ${what}`);
     await sleep(POLL_MS);
   }
 }
 
 /** Until every tracker knows every member again. */
 function healed({ machines, sites }: Sites): Promise<number> {
-  return untilMembers(sites, (members) => members >= machines.length - sites.length);
+  return untilKnown(sites, 'members', (members) => members >= machines.length - sites.length);
 }
 
 t.test(
@@ -100,8 +109,8 @@ t.test(
   { skip, timeout: 1_800_000 },
   async (t) => {
     await using all = await startSites({
-      ...{ zones: ['eu/fra', 'us', 'ap/tyo'], nodes: NODES, bytesPerSecond: 100 * MIB },
-      ...{ imageBytes: IMAGE_BYTES, layers: 2 },
+      ...{ zones: ['eu/fra', 'us', 'ap/tyo'], nodes: NODES, bytesPerSecond: LINK_BYTES_PER_SECOND },
+      ...{ imageBytes: IMAGE_BYTES, layers: 1 },
     });
     const nodes = all.sites.flatMap((site) => site.nodes);
     const away = all.sites[0] as Site;
@@ -112,27 +121,39 @@ t.test(
       t.ok(mostCrossed <= 1.1, crossed.join(', '));
     };
 
+    await t.test('machines that have just been started pull', { timeout: STEP_MS }, async (t) => {
+      t.same((await pullAll(all, await all.push('warm-up'), nodes)).failed, []);
+    });
+
     const first = await all.push('first');
     await t.test('each byte is read once, and crosses each border once', { timeout: STEP_MS }, async (t) => {
       once(t, await pullAll(all, first, nodes));
     });
 
     const strikes: Readonly<
-      Record<string, readonly [kill: () => Promise<void>, start: () => Promise<void>]>
+      Record<string, readonly [kill: () => Promise<void>, start: () => Promise<void>, lost: number]>
     > = {
-      tracker: [() => others[0]!.tracker.kill(), () => others[0]!.tracker.start()],
-      supernode: [() => others[0]!.supernode.kill(), () => others[0]!.supernode.start()],
-      Redis: [() => all.redis.kill(), () => all.redis.start()],
-      node: [() => others[0]!.nodes[0]!.kill(), () => others[0]!.nodes[0]!.start()],
-      'S3 server': [() => all.s3.kill(), () => all.s3.start()],
+      // Who shares what is announced to the next one, and no byte is there.
+      tracker: [() => others[0]!.tracker.kill(), () => others[0]!.tracker.start(), 0],
+      // The third that it reads, of which others may hold nothing yet.
+      supernode: [() => others[0]!.supernode.kill(), () => others[0]!.supernode.start(), 1 / 3],
+      // Leases and what other trackers told: each goes on from memory.
+      Redis: [() => all.redis.kill(), () => all.redis.start(), 0],
+      // What it has others gave it.
+      node: [() => others[0]!.nodes[0]!.kill(), () => others[0]!.nodes[0]!.start(), 0],
+      // Of an image that is new nothing is there.
+      'S3 server': [() => all.s3.kill(), () => all.s3.start(), 0],
     };
-    for (const [what, [kill, start]] of Object.entries(strikes)) {
+    for (const [what, [kill, start, lost]] of Object.entries(strikes)) {
       await t.test(`one is killed in the middle of a pull: ${what}`, { timeout: STEP_MS }, async (t) => {
         const image = await all.push(`kill-${what.toLowerCase().replace(' ', '-')}`);
         const pulling = what === 'node' ? nodes.filter((node) => node !== others[0]!.nodes[0]) : nodes;
         const { crossed, failed, registry } = await pullAll(all, image, pulling, kill);
         t.same(failed, []);
-        t.comment(`the registry sent ${registry.toFixed(3)}x; ${crossed.join(', ')}`);
+        t.ok(
+          registry <= 1 + lost + SLACK,
+          `the registry sent ${registry.toFixed(3)}x; ${crossed.join(', ')}`,
+        );
         await start();
         await healed(all);
       });
@@ -144,11 +165,8 @@ t.test(
       const [during, later] = [await all.push('during'), await all.push('later')];
       const early = pullAll(all, during, nodes, () => away.border.cut(true));
       t.same((await early).failed, [], 'what is under way when it happens');
-      // Without Redis a tracker believes for a minute what others told it of their supernodes.
-      const inside = away.nodes.length + all.sites.length;
-      const outside = others.reduce((sum, site) => sum + site.nodes.length + 1, 0);
-      const seconds = await untilMembers(all.sites, (members, site) =>
-        site === away ? members <= inside : members <= outside,
+      const seconds = await untilKnown(all.sites, 'supernodes', (known, site) =>
+        site === away ? known === 1 : known === others.length,
       );
       t.comment(`${seconds.toFixed(1)} s later both sides know who is left`);
       const kept = await pullAll(all, held, away.nodes);

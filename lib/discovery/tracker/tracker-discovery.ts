@@ -93,11 +93,14 @@ class TrackerDiscovery implements Discovery {
           welcomed: (settings) => this.#welcomed(link, settings),
           message: (message) => this.#receive(link, message),
           lost: () => this.#lost(link),
+          // Behind a border that is cut there may be several: all are found out at once.
+          late: () => this.#links.forEach((other) => other.check()),
+          doubted: (doubted) => this.#doubted(link, doubted),
         },
       );
       return link;
     });
-    this.leases = new TrackerLeases(deps.clock, this.#links);
+    this.leases = new TrackerLeases(deps.clock, () => this.#offices);
     deps.preheat?.trackers(this.#links);
   }
 
@@ -109,16 +112,28 @@ class TrackerDiscovery implements Discovery {
     return this.reachable && this.#unanswered.has(digest);
   }
 
+  /**
+   * Those that blobs are divided over: one that does not answer is passed over while others do. Were none left, it would be
+   * the best there is.
+   */
+  get #offices(): readonly TrackerLink[] {
+    const answering = this.#links.filter((link) => link.answers);
+    return answering.length > 0 ? answering : this.#links.filter((link) => link.connected);
+  }
+
+  /** Whose word on supernodes counts: what the trackers told before they went is better than nothing. */
+  get #tellers(): readonly TrackerLink[] {
+    const offices = this.#offices;
+    return offices.length > 0 ? offices : this.#links;
+  }
+
   get supernodes(): readonly PeerInfo[] {
-    const connected = this.#links.filter((link) => link.connected);
-    const told = (connected.length > 0 ? connected : this.#links).flatMap((link) => link.supernodes);
+    const told = this.#tellers.flatMap((link) => link.supernodes);
     return [...new Map(told.map((peer) => [peer.id, peer])).values()];
   }
 
   owner(digest: Digest): PeerInfo | undefined {
-    const connected = this.#links.filter((link) => link.connected);
-    // What the trackers told before they went is the best there is.
-    const link = rendezvousOwner(digest, connected.length > 0 ? connected : this.#links);
+    const link = rendezvousOwner(digest, this.#tellers);
     return link && rendezvousOwner(digest, supernodesFor(this.#peer.zone, link.supernodes));
   }
 
@@ -192,11 +207,11 @@ class TrackerDiscovery implements Discovery {
   #flush(): void {
     this.#flushAtMs = Number.POSITIVE_INFINITY;
     this.#flushedAtMs = this.#deps.clock.now();
-    const connected = this.#links.filter((link) => link.connected);
+    const offices = this.#offices;
     const batches = new Map<TrackerLink, Announcement[]>();
     for (const digest of this.#dirty) {
       const shared = this.#shared.get(digest);
-      const owner = rendezvousOwner(digest, connected);
+      const owner = rendezvousOwner(digest, offices);
       if (shared === undefined || owner === undefined) continue;
       if (shared.link !== undefined && shared.link !== owner) this.#withdrawFrom(shared.link, digest);
       shared.link = owner;
@@ -231,14 +246,41 @@ class TrackerDiscovery implements Discovery {
 
   /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
   #welcomed(link: TrackerLink, settings: ClusterSettings | undefined): void {
-    const connected = this.#links.filter((other) => other.connected);
-    for (const [digest, { announcement }] of this.#shared) {
-      if (rendezvousOwner(digest, connected) === link) this.#markDirty(digest, announcement.have);
-    }
-    this.#flushWithin(BATCH_MS);
+    this.#announceTo(link, () => true);
     this.#toldSettings(link, settings);
     this.#guard(() => this.#deps.preheat?.welcomed(link));
     this.#tellReachable();
+  }
+
+  #announceTo(link: TrackerLink, isNews: (shared: Shared) => boolean): void {
+    const offices = this.#offices;
+    for (const [digest, shared] of this.#shared) {
+      if (rendezvousOwner(digest, offices) !== link || !isNews(shared)) continue;
+      this.#markDirty(digest, shared.announcement.have);
+    }
+    this.#flushWithin(BATCH_MS);
+  }
+
+  /**
+   * A tracker may be gone, as one is behind a border that is cut: others are asked for what is wanted, if they are there.
+   * What we have complete stays there: it may only be slow, and a crowd that told all of it anew would slow down the rest.
+   */
+  #doubted(link: TrackerLink, doubted: boolean): void {
+    if (!doubted) this.#announceTo(link, (shared) => shared.link !== link);
+    else if (this.#offices.includes(link)) return;
+    else this.#moveFrom(link, ({ announcement }) => announcement.have !== 'all');
+    this.#tell((listener) => listener.supernodesChanged?.());
+  }
+
+  /** What it was asked others are asked. */
+  #moveFrom(link: TrackerLink, moves: (shared: Shared) => boolean): void {
+    this.leases.lost(link);
+    for (const [digest, shared] of this.#shared) {
+      if (shared.link !== link || !moves(shared)) continue;
+      shared.link = undefined;
+      this.#markDirty(digest, shared.announcement.have);
+    }
+    this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
   }
 
   /** A tracker says what it thinks is the newest; it, or the others, may not know better. */
@@ -270,14 +312,8 @@ class TrackerDiscovery implements Discovery {
 
   #lost(link: TrackerLink): void {
     this.#withdrawals.delete(link);
-    this.leases.lost(link);
     this.#guard(() => this.#deps.preheat?.lost(link));
-    for (const [digest, shared] of this.#shared) {
-      if (shared.link !== link) continue;
-      shared.link = undefined;
-      this.#markDirty(digest, shared.announcement.have);
-    }
-    this.#flushWithin(this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
+    this.#moveFrom(link, () => true);
     this.#tellReachable();
   }
 

@@ -7,7 +7,6 @@ import { LEASE_ANSWER_MS, type Leases } from '../leases.ts';
 /** Of a TrackerLink, what leases need. */
 export interface LeaseLink {
   readonly id: string;
-  readonly connected: boolean;
   send(message: ControlMessage): void;
 }
 
@@ -19,13 +18,14 @@ interface Question {
 /** Asks trackers for leases: the one that a blob belongs to, so that every node asks the same one. */
 export class TrackerLeases implements Leases {
   readonly #clock: Clock;
-  readonly #links: readonly LeaseLink[];
+  readonly #offices: () => readonly LeaseLink[];
   readonly #open = new Map<number, Question>();
   #asked = 0;
 
-  constructor(clock: Clock, links: readonly LeaseLink[]) {
+  /** @param offices the trackers that blobs are divided over now */
+  constructor(clock: Clock, offices: () => readonly LeaseLink[]) {
     this.#clock = clock;
-    this.#links = links;
+    this.#offices = offices;
   }
 
   ask({ aside, ...wish }: LeaseWish): Promise<LeaseAnswer | undefined> {
@@ -64,8 +64,7 @@ export class TrackerLeases implements Leases {
 
   /** Who counts those that step aside counts them for the upstream, whatever blob it is. */
   #office({ aside, digest, upstream }: Omit<LeaseRef, 'token'>): LeaseLink | undefined {
-    const connected = this.#links.filter((link) => link.connected);
-    return rendezvousOwner(aside ? upstream : digest, connected);
+    return rendezvousOwner(aside ? upstream : digest, this.#offices());
   }
 
   #question(

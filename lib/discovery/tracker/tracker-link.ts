@@ -39,6 +39,10 @@ export interface TrackerLinkListener {
   message(message: ControlMessage): void;
   /** Not connected any more; the link dials again by itself. */
   lost(): void;
+  /** A question has waited for its answer for a second. */
+  late(): void;
+  /** It has not answered for a while, and may be gone; or it has spoken again. See {@link TrackerLink.answers}. */
+  doubted(doubted: boolean): void;
 }
 
 export interface TrackerLinkDeps {
@@ -69,6 +73,7 @@ export class TrackerLink {
   readonly #listener: TrackerLinkListener;
   #socket: ControlLink | undefined;
   #welcomed = false;
+  #doubted = false;
   #closed = false;
   #failures = 0;
   /** The connection that a new one is about to take the place of, since certificates have changed. */
@@ -91,7 +96,9 @@ export class TrackerLink {
     this.#peer = options.peer;
     this.#listener = listener;
     this.#answers = new AnswerWatch(deps.clock, {
+      late: () => listener.late(),
       probe: () => this.send({ type: 'heartbeat' }),
+      doubt: () => this.#doubt(),
       giveUp: () => this.#socket?.terminate(),
     });
     this.#dial();
@@ -99,6 +106,16 @@ export class TrackerLink {
 
   get connected(): boolean {
     return this.#welcomed;
+  }
+
+  /** Whether it is connected and worth a question: none that it has been asked lately is without an answer. */
+  get answers(): boolean {
+    return this.#welcomed && !this.#doubted;
+  }
+
+  /** Finds out whether it is there. */
+  check(): void {
+    if (this.#welcomed) this.#answers.check();
   }
 
   /** The living supernodes, as this tracker last told; kept while it is away. */
@@ -115,6 +132,12 @@ export class TrackerLink {
       socket.send(encodeControl(message));
       if (QUESTIONS.has(message.type)) this.#answers.asked();
     }
+  }
+
+  #doubt(): void {
+    if (!this.answers) return;
+    this.#doubted = true;
+    this.#listener.doubted(true);
   }
 
   async close(): Promise<void> {
@@ -168,6 +191,7 @@ export class TrackerLink {
     this.#old = old;
     this.#answers.stop();
     this.#welcomed = false;
+    this.#doubted = false;
     this.#listener.lost();
     this.#dial();
   }
@@ -182,6 +206,7 @@ export class TrackerLink {
     const wasWelcomed = this.#welcomed;
     this.#answers.stop();
     this.#welcomed = false;
+    this.#doubted = false;
     this.#endOld();
     // The random half keeps a thousand nodes from dialling a restarted tracker in step.
     const backoffMs =
@@ -198,6 +223,10 @@ export class TrackerLink {
     if (this.#closed || !socket.isOpen) return;
     this.#heardAtMs = this.#deps.clock.now();
     this.#answers.heard();
+    if (this.#doubted) {
+      this.#doubted = false;
+      if (this.#welcomed) this.#listener.doubted(false);
+    }
     try {
       const message = text === undefined ? undefined : decodeControl(text);
       if (message !== undefined) this.#dispatch(socket, seenFromHere(message, this.#host));
@@ -235,10 +264,12 @@ export class TrackerLink {
   #keepAlive(socket: ControlLink, heartbeatMs: number): void {
     const { clock } = this.#deps;
     this.#cancelTimer = clock.after(heartbeatMs, () => {
-      if (clock.now() - this.#heardAtMs > longestSilenceMs(heartbeatMs)) {
+      const silentMs = clock.now() - this.#heardAtMs;
+      if (silentMs > longestSilenceMs(heartbeatMs)) {
         socket.terminate();
         return;
       }
+      if (silentMs > SILENT_HEARTBEATS * heartbeatMs) this.#doubt();
       // Only a connection that lasts resets the back-off: two processes with one id would else throw each other out
       // as fast as they can dial.
       this.#failures = 0;
