@@ -217,10 +217,12 @@ export function createBufferPool(options: { readonly budgetBytes: number }): Buf
     trim() {
       let trimmed = 0;
       for (const [size, kept] of idle) {
-        const { length } = kept.buffers.splice(0, kept.fewest);
+        const unneeded = kept.buffers.splice(0, kept.fewest);
+        // At once: a process with nothing to do may not collect its garbage for minutes.
+        for (const { buffer } of unneeded) (buffer as ArrayBuffer).transfer(0);
         kept.fewest = kept.buffers.length;
-        idleBytes -= length * size;
-        trimmed += length;
+        idleBytes -= unneeded.length * size;
+        trimmed += unneeded.length;
       }
       return trimmed;
     },
