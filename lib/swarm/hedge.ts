@@ -4,14 +4,17 @@ const WINDOW_MS = 4000;
 const MUCH_FASTER = 4;
 /** Less was a manifest or a few pieces, bytes a second: a swarm that has yet to begin is no slower for it. */
 const LEAST_KNOWN = 1024 * 1024;
+/** Time between two looks, milliseconds; in what is beyond that this process itself stood still. */
+const LOOK_MS = 50;
 
 /** Whether the swarm is so much slower than the registry would be that reading past it is worth the registry's while. */
 export class SlowSwarm {
   #sinceMs = Number.NaN;
   #received = 0;
+  #lookedMs = 0;
 
   /**
-   * To be called about every 50 ms.
+   * To be called about every {@link LOOK_MS}: while this process itself stood still, nobody else was slow.
    * @param clientsWait clients wait for bytes that are not here
    * @param receivedBytes by this node in all, ever
    * @param registryBytesPerSecond the highest rate lately at which it read from registries itself, over as long a span:
@@ -30,6 +33,8 @@ export class SlowSwarm {
       readonly registryBytesPerSecond: number;
     },
   ): boolean {
+    this.#sinceMs += Math.max(0, nowMs - this.#lookedMs - LOOK_MS);
+    this.#lookedMs = nowMs;
     if (!clientsWait) this.#sinceMs = Number.NaN;
     else if (Number.isNaN(this.#sinceMs)) this.#begin(nowMs, receivedBytes);
     const spanMs = nowMs - this.#sinceMs;

@@ -27,6 +27,15 @@ t.test('a registry that was never read is not known to be faster', async (t) => 
   t.equal(found(0, 512 * 1024), 0, 'of which there were a few pieces');
 });
 
+t.test('time in which the process itself stood still does not count', async (t) => {
+  const watch = new SlowSwarm();
+  const seen = { clientsWait: true, registryBytesPerSecond: 10 * MIB };
+  const look = (ms: number): boolean => watch.look(ms, { ...seen, receivedBytes: ms < 4000 ? 0 : MIB });
+  for (let ms = 0; ms <= 2000; ms += STEP_MS) t.notOk(look(ms));
+  for (let ms = 5000; ms < 6900; ms += STEP_MS) t.notOk(look(ms), `${ms}`);
+  t.ok([6900, 6950, 7000, 7050].some(look), 'two seconds before, and two after it');
+});
+
 t.test('only time in which clients wait counts', async (t) => {
   t.equal(
     found(MIB, 10 * MIB, (ms) => ms % 4000 < 3900),

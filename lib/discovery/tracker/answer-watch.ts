@@ -8,7 +8,7 @@ const DOUBT_TICKS = 1;
 const PROBE_TICKS = 4;
 const TICK_MS = 1000;
 
-export interface AnswerWatchActs {
+interface AnswerWatchActs {
   /** A question has waited for a second. */
   late(): void;
   /** Asks whether it is there. */
