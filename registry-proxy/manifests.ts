@@ -156,8 +156,10 @@ async function relayManifest(
   if (!signed) for (const digest of digests) requireDigest(body, digest);
   const digest = digests[0] ?? digestOf(body);
   const blobs = vouchedBlobs(body);
-  deps.verdicts.learn(asker, { manifest: digest, blobs });
-  for (const { digest: blob, size } of blobs) deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
+  const believed = deps.verdicts.learn(asker, { manifest: digest, blobs });
+  for (const { digest: blob, size } of believed) {
+    deps.lastKnown.noteBlob(asker, blob, { kind: 'allowed', size });
+  }
   deps.lastKnown.noteManifest(asker, reference, accept, { digest, mediaType, size: body.length, body });
   const answered: Headers = {
     etag: `"${digest}"`,

@@ -99,11 +99,11 @@ async function askRegistry(deps: RightDeps, exchange: ClientExchange, digest: Di
     const ask = (): Promise<Verdict> => askForManifest(origin, { ...question, digest: manifest }, closing);
     const verdict = await verdicts.of(asker, { kind: 'manifest', digest: manifest }, ask, closing);
     if (verdict.kind === 'allowed') {
-      verdicts.learn(asker, listing);
-      for (const blob of listing.blobs) {
+      const believed = verdicts.learn(asker, listing);
+      for (const blob of believed) {
         deps.lastKnown.noteBlob(asker, blob.digest, { ...verdict, size: blob.size });
       }
-      return { kind: 'allowed', size };
+      if (believed.some((blob) => blob.digest === digest)) return { kind: 'allowed', size };
     }
     if (verdict.kind === 'unclear') return verdict;
   }

@@ -37,11 +37,14 @@ export interface Subject {
 export interface Verdicts {
   /** The verdict remembered, or `ask`ed of the registry; askers of the same at the same time share one question. */
   of(asker: Asker, subject: Subject, ask: () => Promise<Verdict>, signal: AbortSignal): Promise<Verdict>;
-  /** The registry gave this caller a manifest that lists these blobs, or said that it may have it. */
-  learn(asker: Asker, listing: Listing): void;
+  /**
+   * The registry gave this caller a manifest that lists these blobs, or said that it may have it.
+   * @returns those whose size no other manifest of the repository has contradicted
+   */
+  learn(asker: Asker, listing: Listing): Listing['blobs'];
   /**
    * A manifest that lists the blob and that the holder of this Authorization has read in this repository: asking for
-   * that one answers for all its blobs.
+   * that one answers for all its blobs. Undefined when another manifest tells another size of the blob.
    */
   listing(asker: Asker, blob: Digest): Listing | undefined;
   /** The registry said to somebody, just now, that it has the blob in this repository. */
@@ -55,6 +58,8 @@ const ALLOWED_MS = 60_000;
 const REFUSED_MS = 5_000;
 /** Clients fetch a new token every few minutes, and pull an image's layers within some more. */
 const LISTING_MS = 30 * 60_000;
+/** For so long manifests are not believed about the size of a blob of which two have told different ones. */
+const DISPUTED_MS = LISTING_MS;
 /** Verdicts remembered at once, about 300 bytes each; the oldest goes first. */
 const MAX_VERDICTS = 50_000;
 
@@ -74,7 +79,12 @@ export function createVerdicts(deps: {
   const listings = new BoundedMap<{ readonly listing: Listing; readonly untilMs: number }>(MAX_VERDICTS);
   /** What is in a repository, by registry, repository and blob. */
   const present = new BoundedMap<{ readonly size: number; readonly untilMs: number }>(MAX_VERDICTS);
+  /** Blobs of which manifests tell different sizes, and until when that counts. */
+  const disputed = new BoundedMap<number>(MAX_VERDICTS);
   const flights = new SingleFlight<Verdict>();
+
+  const placeOf = ({ repository, upstream }: Omit<Asker, 'authorization'>, digest: Digest): string =>
+    `${upstream} ${repository} ${digest}`;
 
   const keyOf = (asker: Asker, { digest, kind }: Subject): string =>
     `${kind} ${names.exact(asker)} ${digest}`;
@@ -90,12 +100,22 @@ export function createVerdicts(deps: {
     remembered.set(key, { verdict, untilMs: clock.now() + lifeMs });
   };
 
-  const notePresent: Verdicts['notePresent'] = ({ repository, upstream }, digest, size) => {
-    present.set(`${upstream} ${repository} ${digest}`, { size, untilMs: clock.now() + ALLOWED_MS });
+  const notePresent: Verdicts['notePresent'] = (repository, digest, size) => {
+    present.set(placeOf(repository, digest), { size, untilMs: clock.now() + ALLOWED_MS });
+  };
+
+  const isDisputed = (asker: Asker, blob: Digest): boolean =>
+    (disputed.get(placeOf(asker, blob)) ?? 0) > clock.now();
+
+  /** Whether another size of the blob was told before, however long ago. */
+  const contradicted = (asker: Asker, { digest, size }: Listing['blobs'][number]): boolean => {
+    const verdict = valid(keyOf(asker, { kind: 'blob', digest }));
+    const known = verdict?.kind === 'allowed' ? verdict.size : size;
+    return known !== size || (present.get(placeOf(asker, digest))?.size ?? size) !== size;
   };
 
   const forget: Verdicts['forget'] = (asker, blob) => {
-    present.delete(`${asker.upstream} ${asker.repository} ${blob}`);
+    present.delete(placeOf(asker, blob));
     remembered.delete(keyOf(asker, { kind: 'blob', digest: blob }));
     const listing = listings.get(`${names.holder(asker)} ${blob}`)?.listing;
     if (listing !== undefined) {
@@ -129,26 +149,28 @@ export function createVerdicts(deps: {
     learn(asker, listing) {
       const holder = names.holder(asker);
       const untilMs = clock.now() + LISTING_MS;
-      for (const { digest, size } of listing.blobs) {
-        const key = keyOf(asker, { kind: 'blob', digest });
-        const known = valid(key);
-        if (known?.kind === 'allowed' && known.size !== size) {
+      return listing.blobs.filter((blob) => {
+        const { digest, size } = blob;
+        if (contradicted(asker, blob)) {
           // Whoever pushes may write any size of another image's layer: the registry itself is to say which is right.
+          disputed.set(placeOf(asker, digest), clock.now() + DISPUTED_MS);
           forget(asker, digest);
-          continue;
         }
-        remember(asker, key, { kind: 'allowed', size });
+        if (isDisputed(asker, digest)) return false;
+        remember(asker, keyOf(asker, { kind: 'blob', digest }), { kind: 'allowed', size });
         notePresent(asker, digest, size);
         listings.set(`${holder} ${digest}`, { listing, untilMs });
-      }
+        return true;
+      });
     },
     listing(asker, blob) {
       const found = listings.get(`${names.holder(asker)} ${blob}`);
-      return found !== undefined && found.untilMs > clock.now() ? found.listing : undefined;
+      const counts = found !== undefined && found.untilMs > clock.now() && !isDisputed(asker, blob);
+      return counts ? found.listing : undefined;
     },
     notePresent,
-    sizeIn({ repository, upstream }, blob) {
-      const found = present.get(`${upstream} ${repository} ${blob}`);
+    sizeIn(repository, blob) {
+      const found = present.get(placeOf(repository, blob));
       return found !== undefined && found.untilMs > clock.now() ? found.size : undefined;
     },
     forget,

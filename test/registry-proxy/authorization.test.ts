@@ -148,6 +148,8 @@ await t.test(
       [wrong, right],
       [right, wrong, right],
       [wrong, wrong, right, right],
+      [wrong, right, wrong],
+      [right, wrong, wrong],
     ]) {
       for (const [index, manifest] of order.entries()) {
         served.manifest = manifest;
@@ -155,7 +157,7 @@ await t.test(
       }
       const { body, headers, status } = await ask(proxy.port, BLOB, alice);
       t.same([status, headers['content-length'], body], [200, String(BYTES.length), BYTES]);
-      proxy.clock.shiftMs += 60_001;
+      proxy.clock.shiftMs += 31 * 60_000;
     }
   },
 );
