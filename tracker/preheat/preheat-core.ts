@@ -356,7 +356,9 @@ export class PreheatCore {
 
   #end(job: Job, state: Job['state'], nowMs: number, error?: PreheatFailure): void {
     const resolver = this.#runs.get(job)?.resolving?.member;
-    const working = [...job.targets].flatMap(([id, target]) => (target.state === 'running' ? [id] : []));
+    const running = [...job.targets].flatMap(([id, target]) => (target.state === 'running' ? [id] : []));
+    // Whoever came back and waits for the order may be at work on it all the time.
+    const working = [...new Set([...running, ...this.#turns.forget(job)])];
     if (working.length > 0) this.#send(working, { type: 'preheat-cancel', task: fetchTask(job) });
     if (resolver !== undefined && error === undefined) job.images = [];
     job.state = state;
@@ -364,7 +366,6 @@ export class PreheatCore {
     if (error !== undefined) job.error = error;
     delete job.nextBatchAtMs;
     this.#runs.delete(job);
-    this.#turns.forget(job);
     this.#secrets.delete(job);
     this.#changed(job);
     for (const id of this.#jobs.over(job)) this.#actions.push({ kind: 'forgotten', id });
