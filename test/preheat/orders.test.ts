@@ -76,6 +76,18 @@ t.test('a machine that is back and waits for the order is told that the job is o
   t.equal(new Set(to).size, to.length);
 });
 
+t.test('jobs that come meanwhile let no orders out before their time', async (t) => {
+  const rig = new CoreRig();
+  for (let number = 1; number <= 1000; number++) rig.join(number);
+  rig.create({ nodes: 'all' });
+  rig.resolve();
+  t.equal(rig.ordered().length, 200);
+  for (let made = 2; made < 6; made++) rig.create({ image: `registry.test/team/app:v${made}` });
+  t.equal(rig.ordered().length, 0);
+  rig.pass(200);
+  t.equal(rig.ordered().length, 200);
+});
+
 t.test('an order says which manifest lists each blob, also of several images', async (t) => {
   const rig = new CoreRig();
   rig.join(1);

@@ -111,7 +111,7 @@ export class PreheatCore {
       job.credentials = 'given';
     }
     if (isNew || authorization !== undefined) this.#changed(job);
-    if (isNew) this.tick(nowMs);
+    if (isNew) this.#advance(nowMs);
     return job;
   }
 
@@ -171,6 +171,11 @@ export class PreheatCore {
   tick(nowMs: number): void {
     this.#turns.refill();
     for (const job of this.#runs.keys()) this.#sendOrders(job);
+    this.#advance(nowMs);
+  }
+
+  /** Does what can be done now. */
+  #advance(nowMs: number): void {
     const waiting = this.#runs.size < MAX_RUNNING ? this.#jobs.open : [];
     for (const job of waiting) {
       if (this.#runs.size >= MAX_RUNNING) break;
