@@ -94,6 +94,8 @@ export class PreheatTrackers {
     if (only !== undefined && found.length === 1 && silent.length === 0) return only;
     const what = act === 'cancel' ? 'job or plan' : 'plan';
     if (only !== undefined) throw this.#unclear(act, id, found, silent);
+    // A daemon that names none has none, or asks whichever is connected.
+    if (silent.includes('')) throw unreachable();
     if (silent.length > 0) {
       const rest = told.length === 1 ? '' : `, and no other tracker has a ${what} ${id}`;
       const message = `${silent.map(shown).join(', ')}: no answer${rest}: a tracker that was restarted goes on with its jobs`;

@@ -58,6 +58,15 @@ t.test(
   },
 );
 
+t.test('a manifest that gives no right is not asked for with each blob', async (t) => {
+  const cluster = await start({ nodes: 1, supernodes: 1 });
+  const layers = Array.from({ length: 6 }, () => cluster.blob(LAYER));
+  await cluster.until(preheatAll(cluster, layers, `sha256:${'0'.repeat(64)}` as Digest));
+  const manifests = cluster.origin.asked.filter((path) => path.includes('/manifests/'));
+  t.equal(manifests.length, 1);
+  for (const digest of layers) t.equal(cluster.origin.ratio(digest), 1);
+});
+
 t.test('what is brought for longer than a capability lives goes on from the swarm', async (t) => {
   const rate = 8 * 1024;
   const size = rate * 8 * 60;

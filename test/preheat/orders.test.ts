@@ -57,6 +57,37 @@ t.test('a machine that is through before it has the order again is not ordered o
   t.match(viewOf(job).targets, { done: 1, running: 200 });
 });
 
+t.test('a machine that is back and waits for the order is told that the job is over', async (t) => {
+  const rig = new CoreRig();
+  for (let number = 1; number <= 400; number++) rig.join(number);
+  const job = rig.create({ nodes: 'all' });
+  rig.resolve();
+  const [first = ''] = rig.ordered();
+  rig.leave(Number.parseInt(first, 16));
+  rig.join(Number.parseInt(first, 16));
+  t.equal(job.targets.get(first)?.state, 'waiting');
+  const waiting = [...job.targets].find(([each, { state }]) => state === 'waiting' && each !== first);
+  rig.leave(Number.parseInt(waiting?.[0] ?? '', 16));
+  rig.core.cancel(job.id, rig.nowMs);
+  rig.collect();
+  const { to } = rig.last('preheat-cancel');
+  t.ok(to.includes(first));
+  t.notOk(to.includes(waiting?.[0] ?? ''), 'nobody is there to hear it');
+  t.equal(new Set(to).size, to.length);
+});
+
+t.test('jobs that come meanwhile let no orders out before their time', async (t) => {
+  const rig = new CoreRig();
+  for (let number = 1; number <= 1000; number++) rig.join(number);
+  rig.create({ nodes: 'all' });
+  rig.resolve();
+  t.equal(rig.ordered().length, 200);
+  for (let made = 2; made < 6; made++) rig.create({ image: `registry.test/team/app:v${made}` });
+  t.equal(rig.ordered().length, 0);
+  rig.pass(200);
+  t.equal(rig.ordered().length, 200);
+});
+
 t.test('an order says which manifest lists each blob, also of several images', async (t) => {
   const rig = new CoreRig();
   rig.join(1);

@@ -105,3 +105,10 @@ t.test('with one tracker nothing is said of it', async (t) => {
   t.equal(trackers.told(tracker), undefined);
   t.equal(trackers.command('resume', 1, tracker), 'dfget preheat --resume 1');
 });
+
+t.test('without any tracker there is nobody to name', async (t) => {
+  const { of } = await rig([]);
+  const nobody = { code: 'TRACKER_UNREACHABLE', message: /^no tracker answers/ };
+  await t.rejects((await of()).whose('cancel', 1), nobody);
+  await t.rejects((await of()).list(), nobody);
+});

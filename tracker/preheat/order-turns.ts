@@ -43,8 +43,13 @@ export class OrderTurns {
     return ids;
   }
 
-  /** The job is over. */
-  forget(job: Job): void {
+  /** The job is over. @returns those that waited and are connected */
+  forget(job: Job): string[] {
+    const waiting = [...(this.#waiting.get(job) ?? [])].filter((id) => {
+      const target = job.targets.get(id);
+      return target !== undefined && target.goneSinceMs === undefined && !isFinal(target);
+    });
     this.#waiting.delete(job);
+    return waiting;
   }
 }

@@ -111,7 +111,7 @@ export class PreheatCore {
       job.credentials = 'given';
     }
     if (isNew || authorization !== undefined) this.#changed(job);
-    if (isNew) this.tick(nowMs);
+    if (isNew) this.#advance(nowMs);
     return job;
   }
 
@@ -171,6 +171,11 @@ export class PreheatCore {
   tick(nowMs: number): void {
     this.#turns.refill();
     for (const job of this.#runs.keys()) this.#sendOrders(job);
+    this.#advance(nowMs);
+  }
+
+  /** Does what can be done now. */
+  #advance(nowMs: number): void {
     const waiting = this.#runs.size < MAX_RUNNING ? this.#jobs.open : [];
     for (const job of waiting) {
       if (this.#runs.size >= MAX_RUNNING) break;
@@ -356,7 +361,9 @@ export class PreheatCore {
 
   #end(job: Job, state: Job['state'], nowMs: number, error?: PreheatFailure): void {
     const resolver = this.#runs.get(job)?.resolving?.member;
-    const working = [...job.targets].flatMap(([id, target]) => (target.state === 'running' ? [id] : []));
+    const running = [...job.targets].flatMap(([id, target]) => (target.state === 'running' ? [id] : []));
+    // Whoever came back and waits for the order may be at work on it all the time.
+    const working = [...new Set([...running, ...this.#turns.forget(job)])];
     if (working.length > 0) this.#send(working, { type: 'preheat-cancel', task: fetchTask(job) });
     if (resolver !== undefined && error === undefined) job.images = [];
     job.state = state;
@@ -364,7 +371,6 @@ export class PreheatCore {
     if (error !== undefined) job.error = error;
     delete job.nextBatchAtMs;
     this.#runs.delete(job);
-    this.#turns.forget(job);
     this.#secrets.delete(job);
     this.#changed(job);
     for (const id of this.#jobs.over(job)) this.#actions.push({ kind: 'forgotten', id });

@@ -68,6 +68,9 @@ const UNSAID_AGAIN_MS = 5_000;
 const OPEN_AGAIN_MS = 1_000;
 /** The same for a yes that was of no use. */
 const USELESS_AGAIN_MS = 1_000;
+/** A manifest that gives no right to what it is said to list is not asked for again with each of its blobs. */
+const USELESS_MANIFEST_MS = 60_000;
+const MAX_USELESS_MANIFESTS = 1024;
 
 /** Blobs that we once had the right to: the last word of the registry while it is away. */
 const MAX_ENDED = 4096;
@@ -91,7 +94,9 @@ export class CapabilityWallet {
   /** Blobs of which nobody could say whether we may have them -> not asked again before. */
   readonly #unsaid = new Map<Digest, number>();
   /** Questions for manifests under way, by the caller and the repository: they are for the blobs that those list too. */
-  readonly #manifests = new Map<string, Promise<unknown>>();
+  readonly #manifests = new Map<string, Promise<Said>>();
+  /** Those that gave no right, by a hash of the caller, the repository and the manifest -> not asked for again before. */
+  readonly #useless = new BoundedMap<number>(MAX_USELESS_MANIFESTS);
   readonly #ending = new AbortController();
 
   constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
@@ -302,7 +307,7 @@ export class CapabilityWallet {
       if (this.covers(digest)) return 'shown';
     }
     if (listedBy !== undefined) {
-      await (this.#manifests.get(caller) ?? this.#askForManifest(listedBy, origin));
+      await this.#askByManifest(digest, listedBy, origin);
       if (this.covers(digest)) return 'shown';
     }
     const said = await this.#ask({ ...placeOf(origin), blob: digest });
@@ -321,6 +326,20 @@ export class CapabilityWallet {
     // Given for a certificate that we no longer have, or by a clock that is not yet right.
     this.#unsaid.set(digest, this.#deps.clock.now() + USELESS_AGAIN_MS);
     return 'none';
+  }
+
+  /** Asks for the manifest, unless that has lately been of no use, or waits for a question of this caller that is under way. */
+  async #askByManifest(digest: Digest, manifest: Digest, origin: BlobOrigin): Promise<void> {
+    const { clock } = this.#deps;
+    const caller = callerIn(origin);
+    // A credential is not kept for longer than its reader has it.
+    const key = digestOf(Buffer.from(`${caller} ${manifest}`));
+    if (clock.now() < (this.#useless.get(key) ?? 0)) return;
+    const underWay = this.#manifests.get(caller);
+    const said = await (underWay ?? this.#askForManifest(manifest, origin));
+    if (underWay !== undefined) return;
+    const isNo = typeof said === 'object' ? said.given?.digests.includes(digest) !== true : said === 'no';
+    if (isNo) this.#useless.set(key, clock.now() + USELESS_MANIFEST_MS);
   }
 
   #keep(answer: GivenCapability): void {
