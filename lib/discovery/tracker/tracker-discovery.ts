@@ -42,6 +42,8 @@ interface Shared {
   announcement: Announcement;
   /** The tracker that knows of it. */
   link: TrackerLink | undefined;
+  /** Trackers that were doubted, and know of it still if they are there. */
+  left?: Set<TrackerLink>;
 }
 
 /**
@@ -159,7 +161,7 @@ class TrackerDiscovery implements Discovery {
   announce(announcements: readonly Announcement[]): void {
     for (const { stalled, ...announcement } of announcements) {
       const { digest } = announcement;
-      this.#shared.set(digest, { announcement, link: this.#shared.get(digest)?.link });
+      this.#shared.set(digest, { link: undefined, ...this.#shared.get(digest), announcement });
       this.#markDirty(digest, announcement.have);
       if (stalled === true) this.#stalled.add(digest);
     }
@@ -168,11 +170,12 @@ class TrackerDiscovery implements Discovery {
 
   withdraw(digests: readonly Digest[]): void {
     for (const digest of digests) {
-      const link = this.#shared.get(digest)?.link;
+      const { left = [], link } = this.#shared.get(digest) ?? {};
       this.#shared.delete(digest);
       this.#dirty.delete(digest);
       this.#stalled.delete(digest);
       this.#unanswered.delete(digest);
+      for (const knows of left) this.#withdrawFrom(knows, digest);
       if (link !== undefined) this.#withdrawFrom(link, digest);
     }
     this.#flushSoon();
@@ -215,6 +218,7 @@ class TrackerDiscovery implements Discovery {
       if (shared === undefined || owner === undefined) continue;
       if (shared.link !== undefined && shared.link !== owner) this.#withdrawFrom(shared.link, digest);
       shared.link = owner;
+      shared.left?.delete(owner);
       const { announcement } = shared;
       const batch = batches.get(owner) ?? [];
       batch.push(this.#stalled.has(digest) ? { ...announcement, stalled: true } : announcement);
@@ -272,11 +276,13 @@ class TrackerDiscovery implements Discovery {
     this.#tell((listener) => listener.supernodesChanged?.());
   }
 
-  /** What it was asked others are asked. */
+  /** What it was asked others are asked. While it is connected it may hear later that we do not share it any more. */
   #moveFrom(link: TrackerLink, moves: (shared: Shared) => boolean): void {
     this.leases.lost(link);
     for (const [digest, shared] of this.#shared) {
+      if (!link.connected) shared.left?.delete(link);
       if (shared.link !== link || !moves(shared)) continue;
+      if (link.connected) shared.left = (shared.left ?? new Set()).add(link);
       shared.link = undefined;
       this.#markDirty(digest, shared.announcement.have);
     }
