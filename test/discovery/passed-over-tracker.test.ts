@@ -14,11 +14,11 @@ import { CONTROL_PATH, type ControlMessage } from '../../lib/wire/control-messag
 const peer: PeerInfo = { id: 'a1'.repeat(20), role: 'node', host: '10.0.0.1', port: 65_002, zone: '' };
 const HEARTBEAT_MS = 30_000;
 
-/** The tracker's end of one connection: says nothing while it stands still, and answers what came meanwhile afterwards. */
+/** A tracker with one connection: says nothing while it stands still, and answers what came meanwhile afterwards. */
 class Tracker implements ControlLink {
   readonly isOpen = true;
   readonly bufferedBytes = 0;
-  /** What a tracker knows that reads all: blob -> whether it is there. */
+  /** What it has been told and not been told otherwise. */
   readonly shared = new Set<Digest>();
   announced = 0;
   isStill = false;
@@ -98,11 +98,11 @@ function start(t: Test) {
     await closing;
   });
   let blobs = 0;
-  /** A blob of the tracker, were there only these. */
-  const blobOf = (tracker: number, among = [0, 1, 2]): Digest => {
+  /** A blob of the tracker, another one with each call. */
+  const blobOf = (tracker: number): Digest => {
     for (;;) {
       const digest = digestOf(Buffer.from(`layer ${blobs++}`));
-      const links = among.map((at) => ({ id: urls[at]! }));
+      const links = urls.map((id) => ({ id }));
       if (rendezvousOwner(digest, links)?.id === urls[tracker]) return digest;
     }
   };
@@ -130,3 +130,30 @@ t.test('a tracker that was passed over hears that its blob is shared no more', a
     [0, 0, 0],
   );
 });
+
+t.test(
+  'complete blobs of a tracker that is silent still are not told to one that speaks again',
+  async (t) => {
+    const { blobOf, discovery, pass, trackers } = start(t);
+    const [one, other] = trackers;
+    const complete: Digest[] = [];
+    while (complete.length < 50) complete.push(blobOf(1));
+    discovery.announce(complete.map((digest) => ({ digest, size: 1, have: 'all' })));
+    pass(20);
+    t.equal(other!.announced, 50);
+    one!.isStill = true;
+    other!.isStill = true;
+    const wanted = blobOf(0);
+    discovery.announce([{ digest: wanted, size: 1, have: 'none' }]);
+    pass(2600);
+    t.ok(trackers[2]!.shared.has(wanted), 'both are doubted');
+    one!.goOn();
+    pass(600);
+    other!.goOn();
+    pass(1000);
+    t.same([...one!.shared], [wanted], 'what is wanted comes back');
+    t.notOk(trackers[2]!.shared.has(wanted));
+    t.equal(other!.announced, 50, 'what is complete is not told anew');
+    t.same([...other!.shared].toSorted(), complete.toSorted());
+  },
+);

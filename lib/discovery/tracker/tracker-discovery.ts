@@ -250,19 +250,19 @@ class TrackerDiscovery implements Discovery {
 
   /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
   #welcomed(link: TrackerLink, settings: ClusterSettings | undefined): void {
-    this.#announceTo(link, () => true);
+    this.#announceTo(link, () => true, BATCH_MS);
     this.#toldSettings(link, settings);
     this.#guard(() => this.#deps.preheat?.welcomed(link));
     this.#tellReachable();
   }
 
-  #announceTo(link: TrackerLink, isNews: (shared: Shared) => boolean): void {
+  #announceTo(link: TrackerLink, isNews: (shared: Shared) => boolean, withinMs: number): void {
     const offices = this.#offices;
     for (const [digest, shared] of this.#shared) {
       if (rendezvousOwner(digest, offices) !== link || !isNews(shared)) continue;
       this.#markDirty(digest, shared.announcement.have);
     }
-    this.#flushWithin(BATCH_MS);
+    this.#flushWithin(withinMs);
   }
 
   /**
@@ -270,10 +270,18 @@ class TrackerDiscovery implements Discovery {
    * What we have complete stays there: it may only be slow, and a crowd that told all of it anew would slow down the rest.
    */
   #doubted(link: TrackerLink, doubted: boolean): void {
-    if (!doubted) this.#announceTo(link, (shared) => shared.link !== link);
+    if (!doubted) this.#moveBack(link);
     else if (this.#offices.includes(link)) return;
     else this.#moveFrom(link, ({ announcement }) => announcement.have !== 'all');
     this.#tell((listener) => listener.supernodesChanged?.());
+  }
+
+  /** It speaks again, to a crowd perhaps. What is complete with one that is doubted still stays there too. */
+  #moveBack(link: TrackerLink): void {
+    const connected = this.#links.filter((each) => each.connected);
+    const isNews = ({ announcement: { digest, have }, link: at }: Shared): boolean =>
+      at !== link && (have !== 'all' || at === undefined || at !== rendezvousOwner(digest, connected));
+    this.#announceTo(link, isNews, this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
   }
 
   /** What it was asked others are asked. While it is connected it may hear later that we do not share it any more. */
