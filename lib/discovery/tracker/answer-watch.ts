@@ -37,7 +37,7 @@ export class AnswerWatch {
   /** A question was sent. */
   asked(): void {
     // What has answered since the last question begins anew: an answer to that one is none to this.
-    if (this.#cancel !== undefined && (this.#isProbing || !this.#heard)) return;
+    if (this.#cancel !== undefined && !this.#heard) return;
     this.stop();
     this.#heard = false;
     this.#cancel = this.#clock.after(PROBE_AFTER_MS, () => {

@@ -42,6 +42,8 @@ interface Shared {
   announcement: Announcement;
   /** The tracker that knows of it. */
   link: TrackerLink | undefined;
+  /** Trackers that were doubted, and know of it still if they are there. */
+  left?: Set<TrackerLink>;
 }
 
 /**
@@ -159,7 +161,7 @@ class TrackerDiscovery implements Discovery {
   announce(announcements: readonly Announcement[]): void {
     for (const { stalled, ...announcement } of announcements) {
       const { digest } = announcement;
-      this.#shared.set(digest, { announcement, link: this.#shared.get(digest)?.link });
+      this.#shared.set(digest, { link: undefined, ...this.#shared.get(digest), announcement });
       this.#markDirty(digest, announcement.have);
       if (stalled === true) this.#stalled.add(digest);
     }
@@ -168,11 +170,12 @@ class TrackerDiscovery implements Discovery {
 
   withdraw(digests: readonly Digest[]): void {
     for (const digest of digests) {
-      const link = this.#shared.get(digest)?.link;
+      const { left = [], link } = this.#shared.get(digest) ?? {};
       this.#shared.delete(digest);
       this.#dirty.delete(digest);
       this.#stalled.delete(digest);
       this.#unanswered.delete(digest);
+      for (const knows of left) this.#withdrawFrom(knows, digest);
       if (link !== undefined) this.#withdrawFrom(link, digest);
     }
     this.#flushSoon();
@@ -215,6 +218,7 @@ class TrackerDiscovery implements Discovery {
       if (shared === undefined || owner === undefined) continue;
       if (shared.link !== undefined && shared.link !== owner) this.#withdrawFrom(shared.link, digest);
       shared.link = owner;
+      shared.left?.delete(owner);
       const { announcement } = shared;
       const batch = batches.get(owner) ?? [];
       batch.push(this.#stalled.has(digest) ? { ...announcement, stalled: true } : announcement);
@@ -246,19 +250,19 @@ class TrackerDiscovery implements Discovery {
 
   /** The tracker is new or has forgotten us: it gets what it owns, including what others held for it meanwhile. */
   #welcomed(link: TrackerLink, settings: ClusterSettings | undefined): void {
-    this.#announceTo(link, () => true);
+    this.#announceTo(link, () => true, BATCH_MS);
     this.#toldSettings(link, settings);
     this.#guard(() => this.#deps.preheat?.welcomed(link));
     this.#tellReachable();
   }
 
-  #announceTo(link: TrackerLink, isNews: (shared: Shared) => boolean): void {
+  #announceTo(link: TrackerLink, isNews: (shared: Shared) => boolean, withinMs: number): void {
     const offices = this.#offices;
     for (const [digest, shared] of this.#shared) {
       if (rendezvousOwner(digest, offices) !== link || !isNews(shared)) continue;
       this.#markDirty(digest, shared.announcement.have);
     }
-    this.#flushWithin(BATCH_MS);
+    this.#flushWithin(withinMs);
   }
 
   /**
@@ -266,17 +270,27 @@ class TrackerDiscovery implements Discovery {
    * What we have complete stays there: it may only be slow, and a crowd that told all of it anew would slow down the rest.
    */
   #doubted(link: TrackerLink, doubted: boolean): void {
-    if (!doubted) this.#announceTo(link, (shared) => shared.link !== link);
+    if (!doubted) this.#moveBack(link);
     else if (this.#offices.includes(link)) return;
     else this.#moveFrom(link, ({ announcement }) => announcement.have !== 'all');
     this.#tell((listener) => listener.supernodesChanged?.());
   }
 
-  /** What it was asked others are asked. */
+  /** It speaks again, to a crowd perhaps. What is complete with one that is doubted still stays there too. */
+  #moveBack(link: TrackerLink): void {
+    const connected = this.#links.filter((each) => each.connected);
+    const isNews = ({ announcement: { digest, have }, link: at }: Shared): boolean =>
+      at !== link && (have !== 'all' || at === undefined || at !== rendezvousOwner(digest, connected));
+    this.#announceTo(link, isNews, this.#deps.rng.float() * REANNOUNCE_JITTER_MS);
+  }
+
+  /** What it was asked others are asked. While it is connected it may hear later that we do not share it any more. */
   #moveFrom(link: TrackerLink, moves: (shared: Shared) => boolean): void {
     this.leases.lost(link);
     for (const [digest, shared] of this.#shared) {
+      if (!link.connected) shared.left?.delete(link);
       if (shared.link !== link || !moves(shared)) continue;
+      if (link.connected) shared.left = (shared.left ?? new Set()).add(link);
       shared.link = undefined;
       this.#markDirty(digest, shared.announcement.have);
     }
