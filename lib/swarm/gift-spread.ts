@@ -48,6 +48,8 @@ export class GiftSpread {
   /** How long gifts took to be passed on, and how far from that they were, milliseconds. */
   #meanMs: number | undefined;
   #deviationMs = 0;
+  /** Doubled with each gift that was not waited for, as RFC 6298 does: else what takes longer than usual is never learned. */
+  #backOff = 1;
 
   constructor(host: SpreadHost) {
     this.#host = host;
@@ -120,6 +122,7 @@ export class GiftSpread {
     if (host.sharers(blob) > holders) {
       info.kept++;
       info.keptAt = now;
+      this.#backOff *= 2;
       if (this.#counted[gift] === true) host.kept(peer, blob, piece);
     }
     return false;
@@ -129,10 +132,11 @@ export class GiftSpread {
     const mostMs = Math.max(SPREAD_MS, SPREAD_MS * (patienceMs / 1000));
     if (this.#meanMs === undefined) return mostMs;
     const usualMs = this.#meanMs + DEVIATIONS * this.#deviationMs;
-    return Math.min(Math.max(usualMs, LEAST_SPREAD_MS), mostMs);
+    return Math.min(Math.max(usualMs, LEAST_SPREAD_MS) * this.#backOff, mostMs);
   }
 
   #learn(tookMs: number): void {
+    this.#backOff = 1;
     const offMs = this.#meanMs === undefined ? tookMs / 2 : Math.abs(tookMs - this.#meanMs);
     this.#deviationMs =
       this.#meanMs === undefined ? offMs : this.#deviationMs + (offMs - this.#deviationMs) * DEVIATION_SHARE;

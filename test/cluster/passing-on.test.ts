@@ -120,6 +120,28 @@ t.test(
   },
 );
 
+t.test('a client whose disk does not even give back what it took leaves nothing behind', async (t) => {
+  const cluster = await MemoryCluster.start({
+    seed: 1,
+    nodes: 1,
+    supernodes: 1,
+    nodeBytesPerSecond: 4 * MIB,
+  });
+  const digest = cluster.blob(SIZE);
+  const [node] = cluster.nodes;
+  if (node === undefined) return;
+  const pulling = cluster.pull(node, digest, SIZE).catch(() => 'cut');
+  await cluster.run(1500);
+  node.disk.fail(['write', 'read'], 'EIO');
+  await cluster.until(pulling);
+  t.match(await metric(cluster, 'passed_on_total'), / 1$/m);
+  node.disk.heal();
+  await cluster.run(1000);
+  t.equal(node.deps.pool.usedBytes, 0, 'its memory is free again');
+  t.equal(await cluster.until(cluster.pull(node, digest, SIZE)), digest);
+  t.equal(cluster.origin.sentBytes.get(digest), SIZE, 'the next pull is from the swarm');
+});
+
 t.test('a blob that is wrong as a whole is not handed out to its end', async (t) => {
   const { cluster, digest } = await withFullDisk(7);
   const node = cluster.nodes.at(-1);

@@ -52,3 +52,16 @@ t.test('without a right that peers believe each node reads it once for itself', 
   const ratio = cluster.origin.ratio(digest);
   t.ok(ratio <= 3 * 1.1, `registry bytes ${ratio.toFixed(3)}x by 3 nodes`);
 });
+
+t.test('while supernodes do not say who may have it a client gets it in the end', async (t) => {
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 4, nodes: 1, supernodes: 1 },
+    ...{ identities: true, capabilities: true, deskDelayMs: 600_000 },
+  });
+  cluster.origin.open = false;
+  cluster.origin.ranges = false;
+  const digest = cluster.blob(SIZE);
+  t.equal(await cluster.until(cluster.pull(cluster.nodes[0]!, digest, SIZE), 60_000), digest);
+  const ratio = cluster.origin.ratio(digest);
+  t.ok(ratio <= 1.2, `registry bytes ${ratio.toFixed(3)}x`);
+});

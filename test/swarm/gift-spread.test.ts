@@ -88,6 +88,31 @@ t.test('a gift that does not count as given is not taken back', (t) => {
   t.end();
 });
 
+t.test('where passing on takes longer than it used to, soon nobody is blamed for that', (t) => {
+  const peer = { kept: 0, keptAt: 0 };
+  const takenBack: number[] = [];
+  let passedOn = -1;
+  const spread = new GiftSpread({
+    holders: (_, piece) => (piece <= passedOn ? 2 : 1),
+    sharers: () => 3,
+    passing: () => peer,
+    kept: (_peer, _blob, piece) => void takenBack.push(piece),
+  });
+  spread.addBlob(0, PIECES);
+  let now = 0;
+  const give = (piece: number, tookMs: number): void => {
+    spread.arrived(0, 0, piece, now, true);
+    for (const end = now + tookMs; now < end; now += 50) spread.look(now, 1000);
+    passedOn = piece;
+    spread.look(now, 1000);
+  };
+  for (let piece = 0; piece < 50; piece++) give(piece, 50);
+  for (let piece = 50; piece < PIECES; piece++) give(piece, 1000);
+  t.ok(takenBack.length < 5, `${takenBack.length} of 50 were not waited for`);
+  t.equal(peer.kept, 0);
+  t.end();
+});
+
 t.test('where nobody passes anything on, everybody gets all of it in order', (t) => {
   const { all, given, run } = setUp(3, () => false);
   run(60_000);

@@ -50,7 +50,7 @@ interface Pull {
   /** The last bytes that it was given, from `start` of the blob on, when the disk has not taken them. */
   unwritten?: { readonly start: number; readonly bytes: Uint8Array };
   /** Of a whole blob that is passed on: the hash of what the client was given, since nothing of that is kept. */
-  given?: Hash;
+  given?: Hash | undefined;
 }
 
 export interface ClientReadsHost {
@@ -222,7 +222,9 @@ export class ClientReads implements BlobSource {
         blob = shared;
         if (shared.passing !== undefined) {
           const hash = createHash(digestAlgorithm(request.digest));
-          pull.given = await this.#hashGiven(shared, { start: range.start, end: sent }, pull, hash);
+          const given = this.#hashGiven(shared, { start: range.start, end: sent }, pull, hash);
+          // Only the registry would need it. And what is passed on ends with its reader, which has yet to begin.
+          pull.given = await given.catch(() => undefined);
         }
         // What the disk did not take of it is fetched again.
         delete pull.unwritten;

@@ -137,7 +137,9 @@ export class RegistryFallback {
     const idleMs = now - blob.lastProgressMs;
     const left = isLeftWaiting(idleMs, this.#host.supernodeSpeaks(), this.#share(blob));
     if (!left || now < this.#consideredOf(blob).notBeforeMs) return;
-    if (blob.passing === undefined) this.#start(blob, 'aside');
+    // Where there are no parts, nothing but the beginning is read aside.
+    const alone = this.#leased.isUndivided(blob) && blob.readers > 0 && takesItself({ idleMs });
+    if (blob.passing === undefined) this.#start(blob, alone ? 'last-resort' : 'aside');
     else this.#endPassing(blob);
   }
 
