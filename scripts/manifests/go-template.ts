@@ -108,6 +108,8 @@ const FUNCTIONS: Readonly<Record<string, (...args: unknown[]) => unknown>> = {
   int: (value: unknown) => Number(value),
   nindent: (spaces: unknown, text: unknown) =>
     `\n${String(text).replace(/^(?=.)/gm, ' '.repeat(Number(spaces)))}`,
+  omit: (map: unknown, ...keys: unknown[]) =>
+    Object.fromEntries(Object.entries(map as object).filter(([key]) => !keys.includes(key))),
   or: (...values: unknown[]) => values.find(isTrue) ?? values.at(-1),
   quote: (value: unknown) => JSON.stringify(String(value)),
   toYaml: (value: unknown) => stringify(value, { lineWidth: 0 }).trimEnd(),

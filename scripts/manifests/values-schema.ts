@@ -31,8 +31,8 @@ type Env = readonly { readonly name: string }[];
 
 /** Values that are what Kubernetes says, or a user's own: any key is as good as another. */
 const OPEN = ['resources', 'nodeSelector', 'serviceMonitorLabels'];
-/** Helm gives it to a chart within another one. */
-const OF_HELM = { global: {} };
+/** Of a chart within another one: Helm gives it `global`, and the other one's `condition` is usually its `enabled`. */
+const OF_HELM = { global: {}, enabled: {} };
 
 /**
  * `values.schema.json`, by which Helm refuses a value that the chart does not have, and a key of `settings` that its

@@ -1,9 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
+import { run } from '../../bench/fixtures/child.ts';
 import { SETUP_CLIENTS } from '../../dfget/setup/clients.ts';
+import { silentLog } from '../../lib/observe/log.ts';
+import { FakeClock } from '../../lib/runtime/fake-clock.ts';
+import { createRng } from '../../lib/runtime/rng.ts';
+import { createTracker } from '../../tracker/tracker.ts';
 import { onPath } from '../helpers/clients/client.ts';
 
 const ANSIBLE = join(import.meta.dirname, '..', '..', 'deploy', 'ansible');
@@ -49,4 +54,26 @@ t.test('Ansible takes the playbook and the example inventory', { skip }, async (
   const args = ['--syntax-check', '--inventory', 'inventory.example.yaml', 'site.yaml'];
   const { status, stderr, stdout } = spawnSync('ansible-playbook', args, { cwd: ANSIBLE, encoding: 'utf8' });
   t.equal(status, 0, `${stdout}${stderr}`);
+});
+
+t.test('a tracker without identities is asked where it answers', { skip, timeout: 60_000 }, async (t) => {
+  const anyPort = { host: '127.0.0.1', port: 0 };
+  const tracker = await createTracker(
+    { log: silentLog(), clock: new FakeClock(), rng: createRng(1) },
+    { listen: anyPort, httpListen: anyPort, processMetrics: false },
+  );
+  t.teardown(() => tracker.close());
+  const { port } = tracker.controlAddress;
+  const playbook = join(t.testdir(), 'ready.yaml');
+  const vars = {
+    damselfly_roles: ['tracker'],
+    damselfly_tracker_settings: { insecure: true, listen: `127.0.0.1:${port}` },
+    ...{ damselfly_supernode_settings: {}, damselfly_node_settings: {}, damselfly_ready_seconds: 1 },
+  };
+  const tasks = [{ 'ansible.builtin.include_tasks': join(ROLE, 'tasks', 'ready.yaml') }];
+  writeFileSync(playbook, stringify([{ hosts: 'localhost', gather_facts: false, vars, tasks }]));
+  const python = ['--extra-vars', 'ansible_python_interpreter=/usr/bin/python3'];
+  const local = ['--inventory', 'localhost,', '--connection', 'local', ...python];
+  const { code, output } = await run('ansible-playbook', [...local, playbook]);
+  t.equal(code, 0, output);
 });

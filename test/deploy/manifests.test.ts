@@ -25,7 +25,8 @@ import {
 } from '../helpers/kubernetes/objects.ts';
 
 const PLACED = {
-  nodeSelector: { pool: 'infra' },
+  // As many write it, though the chart does.
+  nodeSelector: { 'kubernetes.io/os': 'linux', pool: 'infra' },
   tolerations: [{ key: 'pool', operator: 'Equal', value: 'infra', effect: 'NoSchedule' }],
   priorityClassName: 'system-cluster-critical',
 };
@@ -57,12 +58,12 @@ const EVERYTHING = {
     settings: { 'border-rate': '2Gbit/s' },
   },
   node: {
-    nodeSelector: { pool: 'gpu' },
+    nodeSelector: { 'kubernetes.io/os': 'linux' },
     uploadRate: '100MB/s',
     settings: { 'scrub-rate': '20MB/s', prefetch: 'image' },
     setup: { client: 'k3s', folder: '/etc/rancher/k3s' },
   },
-  networkPolicy: { nodeCidrs: ['10.1.0.0/16', 'fd00::/8'], apiNamespaces: ['harbor', 'ci'] },
+  networkPolicy: { nodeCidrs: ['10.1.0.0/16', 'fd00::/8'], apiNamespaces: ['harbor', '123'] },
   serviceMonitor: true,
   serviceMonitorLabels: { release: 'kube-prometheus-stack' },
 };

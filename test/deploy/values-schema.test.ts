@@ -40,6 +40,7 @@ t.test(
     }
     for (const path of [
       ['global'],
+      ['enabled'],
       ['node', 'nodeSelector'],
       ['node', 'resources'],
       ['serviceMonitorLabels'],
