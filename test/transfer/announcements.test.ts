@@ -57,7 +57,8 @@ async function setUp() {
   const hold = (...pieces: number[]): Promise<void> => writePieces(stored, sample, pieces);
   /** The link breaks, as the engine tells it. */
   const unlink = (neighbour: Neighbour): void => {
-    neighbours.splice(neighbours.indexOf(neighbour), 1);
+    const at = neighbours.indexOf(neighbour);
+    if (at >= 0) neighbours.splice(at, 1);
     announcements.lost(neighbour, [blob]);
   };
   return { announcements, blob, dialling, hold, link, neighbours, runTo, said, stored, unlink };
