@@ -65,6 +65,8 @@ export class SharedBlob {
   failure: DamselflyError | undefined;
   /** When bytes last came from anywhere, and when a piece last came from a supernode. */
   lastProgressMs: number;
+  /** Since when peers may be asked for it, less what they need to begin. */
+  askedOfPeersMs: number;
   lastSupernodeMs = Number.NEGATIVE_INFINITY;
   usedMs: number;
   /** No longer part of the swarm; its slot in the core may belong to another blob. */
@@ -106,6 +108,7 @@ export class SharedBlob {
     this.#judge = judge;
     this.#told = new ToldProofs(stored.info, judge);
     this.lastProgressMs = nowMs;
+    this.askedOfPeersMs = nowMs;
     this.waitingSinceMs = nowMs;
     this.usedMs = nowMs;
   }

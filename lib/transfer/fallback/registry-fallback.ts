@@ -216,6 +216,12 @@ export class RegistryFallback {
     return isSilent(this.#deps.clock.now(), asideMs, this.#host.anyMovedMs());
   }
 
+  /** What the node reads itself, past the others, is no sign that whoever's turn it is reads. */
+  #lastGivenMs(blob: SharedBlob): number {
+    const givenMs = Math.max(this.#host.swarmMovedMs(blob), blob.askedOfPeersMs);
+    return Math.min(blob.lastProgressMs, givenMs);
+  }
+
   #noteAside(blob: SharedBlob): void {
     const considered = this.#consideredOf(blob);
     const { asideMs } = considered;
@@ -320,7 +326,7 @@ export class RegistryFallback {
         self: this.#host.selfId(),
         sharers: nodes.map(({ peer }) => peer.id),
         digest: blob.digest,
-        waitedMs: reason === 'hedge' ? 0 : this.#deps.clock.now() - blob.lastProgressMs,
+        waitedMs: reason === 'hedge' ? 0 : this.#deps.clock.now() - this.#lastGivenMs(blob),
       },
     );
   }

@@ -20,7 +20,8 @@ export function walletHost(swarm: {
   const decided = (blob: SharedBlob, right: PeerRight): void => {
     blob.peerRight = right;
     if (!isGranted(right) || blob.stored.complete) return;
-    blob.lastProgressMs = Math.max(blob.lastProgressMs, clock.now() - HEAD_START_MS);
+    blob.askedOfPeersMs = clock.now() - HEAD_START_MS;
+    blob.lastProgressMs = Math.max(blob.lastProgressMs, blob.askedOfPeersMs);
     for (const neighbour of neighbours()) conversation().meet(neighbour, blob);
   };
   return {
