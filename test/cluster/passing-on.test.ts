@@ -16,6 +16,16 @@ async function withFullDisk(seed: number): Promise<{ cluster: MemoryCluster; dig
   return { cluster, digest: cluster.blob(SIZE) };
 }
 
+/** A node that pulls from its supernode for three seconds. */
+async function onePair() {
+  const options = { seed: 1, nodes: 1, supernodes: 1, nodeBytesPerSecond: 4 * MIB };
+  const cluster = await MemoryCluster.start(options);
+  const [node] = cluster.nodes;
+  const [supernode] = cluster.supernodes;
+  if (node === undefined || supernode === undefined) throw new Error('no node or no supernode');
+  return { cluster, digest: cluster.blob(SIZE), node, supernode };
+}
+
 function metric(cluster: MemoryCluster, name: string): Promise<string> {
   const node = cluster.nodes.at(-1);
   if (node === undefined) throw new Error('no node');
@@ -100,16 +110,7 @@ t.test(
   'so it does when disk and swarm go at once, in the middle of a piece that the disk did not take',
   async (t) => {
     for (const goneAfterMs of [0, 20, 300]) {
-      const cluster = await MemoryCluster.start({
-        seed: 1,
-        nodes: 1,
-        supernodes: 1,
-        nodeBytesPerSecond: 4 * MIB,
-      });
-      const digest = cluster.blob(SIZE);
-      const [node] = cluster.nodes;
-      const [supernode] = cluster.supernodes;
-      if (node === undefined || supernode === undefined) return;
+      const { cluster, digest, node, supernode } = await onePair();
       const pulling = cluster.pull(node, digest, SIZE);
       await cluster.run(750);
       node.disk.fillUpAfter(0);
@@ -121,15 +122,7 @@ t.test(
 );
 
 t.test('a client whose disk does not even give back what it took leaves nothing behind', async (t) => {
-  const cluster = await MemoryCluster.start({
-    seed: 1,
-    nodes: 1,
-    supernodes: 1,
-    nodeBytesPerSecond: 4 * MIB,
-  });
-  const digest = cluster.blob(SIZE);
-  const [node] = cluster.nodes;
-  if (node === undefined) return;
+  const { cluster, digest, node } = await onePair();
   const pulling = cluster.pull(node, digest, SIZE).catch(() => 'cut');
   await cluster.run(1500);
   node.disk.fail(['write', 'read'], 'EIO');
