@@ -186,6 +186,10 @@ t.test(
     await cluster.run(100);
     const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
     t.same(await cluster.until(Promise.all(pulls), 30_000), Array(8).fill(digest));
+    for (const { deps } of cluster.nodes) {
+      const { values } = await deps.metrics.fallback.get();
+      t.notOk(values.some(({ labels }) => labels['reason'] === 'hedge'));
+    }
     const ratio = cluster.origin.ratio(digest);
     // Ids are random, and with them whose turn it is to read: 1.25 times as a rule, now and then over twice.
     t.ok(ratio < 2.5, `the registry was read ${ratio} times`);
