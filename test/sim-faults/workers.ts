@@ -21,6 +21,8 @@ export interface WorkersOptions {
 
 /** Seeds that a worker is given at once. */
 const BATCH = 8;
+/** A world that has ended keeps what waits in it, since its clock stands still: then a worker makes way for another. */
+const BATCHES_A_WORKER = 40;
 /** Of real time, milliseconds: most seeds take less than one second. */
 const SILENT_MS = 120_000;
 
@@ -45,7 +47,7 @@ export async function runWorkers(
     for (let batch = take(); batch.length > 0; ) {
       const child = fork(program, { execArgv: ['--max-semi-space-size=16'] });
       let lost: number | undefined;
-      while (batch.length > 0 && lost === undefined) {
+      for (let given = 0; batch.length > 0 && lost === undefined && given < BATCHES_A_WORKER; given++) {
         const answered = await ask(child, { seeds: batch, stalls, identities }, silentMs, note);
         batch = batch.slice(answered.seeds);
         if (answered.problem !== undefined) {
