@@ -4,8 +4,8 @@ import { keepsToItself } from './gift-spread.ts';
 import type { SeedBlob } from './seed-blob.ts';
 import { NEVER, type SeedPeer } from './seed-peer.ts';
 
-/** What is told beyond so many is told again a second later. */
-const MOST = 1024;
+/** All are looked at for each gift; what is told beyond so many is told again a second later. */
+const MOST = 256;
 /** The same of one peer: more layers than container runtimes read at a time. */
 const MOST_OF_PEER = 8;
 /** What a client still waits for is told again sooner, milliseconds. */
@@ -109,9 +109,9 @@ export class GiftWants {
     let longest = Number.POSITIVE_INFINITY;
     for (const want of this.#wants) {
       const info = this.#peers[want.peer]!;
-      if (info.lastWant >= longest || !this.#mayGive(want, info, now)) continue;
+      if (info.lastWant >= longest) continue;
       const outOfTurn = this.#isOutOfTurn(want, info, now);
-      if (outOfTurn && !mayLeaveTurn) continue;
+      if ((outOfTurn && !mayLeaveTurn) || !this.#mayGive(want, info, now)) continue;
       longest = info.lastWant;
       this.peer = want.peer;
       this.blob = want.blob;
@@ -129,7 +129,8 @@ export class GiftWants {
   }
 
   #mayGive({ blob, peer, piece }: Want, { zone }: SeedPeer, now: number): boolean {
-    if (this.#blobs[blob]?.shared.has(piece) !== true || this.#ledger.isOnItsWay(peer, blob, piece)) return false;
+    if (this.#blobs[blob]?.shared.has(piece) !== true || this.#ledger.isOnItsWay(peer, blob, piece))
+      {return false;}
     return !this.#ledger.maySpread(zone, blob, piece, now);
   }
 

@@ -49,14 +49,7 @@ export class SeedCore {
     this.#pace = new GiftPace(this.#options.stuckMs);
     const gifts = new Gifts();
     this.#ledger = new GiftLedger(gifts, this.#peers, this.#blobs, this.#pace, this.#options);
-    this.#choice = new GiftChoice(
-      this.#peers,
-      this.#blobs,
-      gifts,
-      this.#ledger,
-      this.#options,
-      rng,
-    );
+    this.#choice = new GiftChoice(this.#peers, this.#blobs, gifts, this.#ledger, this.#options, rng);
     this.#wants = new GiftWants(this.#peers, this.#blobs, this.#ledger);
   }
 
@@ -224,6 +217,11 @@ export class SeedCore {
   /** Linked nodes that say they hold the piece. */
   holders(slot: number, piece: number): number {
     return this.#blobs[slot]?.shared.holders(piece) ?? 0;
+  }
+
+  /** Pieces that peers have said they wait for, and were not offered yet. */
+  get wantedPieces(): number {
+    return this.#wants.size;
   }
 
   /** How the linked nodes stand with the blob. */

@@ -24,5 +24,16 @@ export interface SeedPeer extends PeerPace, PassingOn {
 }
 
 export function newSeedPeer(zone: number, far: FarValue): SeedPeer {
-  return { zone, far, down: 0, active: 0, lastGift: 0, lastWant: 0, gotAt: NEVER, slowness: 1, kept: 0, keptAt: 0 };
+  return {
+    zone,
+    far,
+    down: 0,
+    active: 0,
+    lastGift: 0,
+    lastWant: 0,
+    gotAt: NEVER,
+    slowness: 1,
+    kept: 0,
+    keptAt: 0,
+  };
 }

@@ -334,7 +334,12 @@ export class PeerEngine implements BlobSource {
     else if (kind === Action.slots) this.#linked.sendSlots(neighbour, false);
     else if (kind === Action.hungry) this.#linked.sendSlots(neighbour, true);
     else if (kind === Action.decline && blob !== undefined && neighbour !== undefined) {
-      neighbour.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#linked.slots(neighbour) });
+      neighbour.send({
+        type: 'decline',
+        handle: blob.handle,
+        index: piece,
+        slots: this.#linked.slots(neighbour),
+      });
     }
   }
 

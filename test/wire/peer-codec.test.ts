@@ -232,10 +232,7 @@ await t.test('caps are enforced on what arrives', async (t) => {
     ['pieces of nothing', { ...open, pieceBytes: 0 }],
     ['too many pieces', { ...open, size: 2 ** 40, pieceBytes: 2 ** 16 }],
     ['a digest we cannot verify', { ...open, digest: `md5:${'0'.repeat(32)}` as Digest }],
-    [
-      'an index beyond every blob',
-      { type: 'decline', handle: 1, index: MAX_PIECES, slots: NO_SLOTS },
-    ],
+    ['an index beyond every blob', { type: 'decline', handle: 1, index: MAX_PIECES, slots: NO_SLOTS }],
     ['a wanted index beyond every blob', { type: 'want', handle: 1, index: MAX_PIECES, slots: NO_SLOTS }],
     [
       'a credential with a line break',
