@@ -129,9 +129,8 @@ export class GiftWants {
   }
 
   #mayGive({ blob, peer, piece }: Want, { zone }: SeedPeer, now: number): boolean {
-    if (this.#blobs[blob]?.shared.has(piece) !== true || this.#ledger.isOnItsWay(peer, blob, piece))
-      {return false;}
-    return !this.#ledger.maySpread(zone, blob, piece, now);
+    if (this.#blobs[blob]?.shared.has(piece) !== true) return false;
+    return !this.#ledger.isOnItsWay(peer, blob, piece) && !this.#ledger.maySpread(zone, blob, piece, now);
   }
 
   /** Others would be given something first. */
