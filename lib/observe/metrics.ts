@@ -61,6 +61,11 @@ export function createMetrics(options: { readonly defaults?: boolean } = {}) {
     peersBanned: counter('peers_banned_total', 'Peers from which nothing is taken any more', ['reason']),
     originRequests: counter('origin_requests_total', 'Requests to registries', ['kind', 'status']),
     fallback: counter('fallback_total', FALLBACK_HELP, ['reason']),
+    wants: counter(
+      'wants_total',
+      'Times that supernodes were asked for the very piece that a client had waited for',
+      [],
+    ),
     passedOn: counter(
       'passed_on_total',
       'Times a blob that our own disk does not take was passed on from the swarm to a client, without storing it',

@@ -1,6 +1,6 @@
 import type { Rng } from '../runtime/rng.ts';
 import type { GiftLedger } from './gift-ledger.ts';
-import { type GiftPace, isSlow } from './gift-pace.ts';
+import { isSlow } from './gift-pace.ts';
 import { keepsToItself } from './gift-spread.ts';
 import { GiftState, type Gifts } from './gifts.ts';
 import type { SeedBlob } from './seed-blob.ts';
@@ -19,7 +19,6 @@ export class GiftChoice {
   readonly #blobs: readonly (SeedBlob | undefined)[];
   readonly #gifts: Gifts;
   readonly #ledger: GiftLedger;
-  readonly #pace: GiftPace;
   readonly #options: SeedCoreOptions;
   readonly #rng: Rng;
 
@@ -29,7 +28,6 @@ export class GiftChoice {
     blobs: readonly (SeedBlob | undefined)[],
     gifts: Gifts,
     ledger: GiftLedger,
-    pace: GiftPace,
     options: SeedCoreOptions,
     rng: Rng,
   ) {
@@ -37,7 +35,6 @@ export class GiftChoice {
     this.#blobs = blobs;
     this.#gifts = gifts;
     this.#ledger = ledger;
-    this.#pace = pace;
     this.#options = options;
     this.#rng = rng;
   }
@@ -82,7 +79,7 @@ export class GiftChoice {
     for (let gift = 0; gift < gifts.end; gift++) {
       if (gifts.state[gift] === GiftState.free || gifts.blob[gift] !== slot) continue;
       if (alone && gifts.peer[gift] !== peer) continue;
-      if (gifts.peer[gift] === peer || this.#mayStillSpread(gift, info.zone, now)) {
+      if (gifts.peer[gift] === peer || this.#ledger.mayStillSpread(gift, info.zone, now)) {
         blob.overlook(gifts.piece[gift]!);
       }
     }
@@ -90,17 +87,6 @@ export class GiftChoice {
     if (alone) return blob.first();
     const again = info.zone === OWN_ZONE || now - info.gotAt >= this.#options.stuckMs;
     return blob.leastGiven(info.zone, again ? most : 0, info.far);
-  }
-
-  /**
-   * A copy for that zone is on its way, so that a second one would only take bandwidth from it and from other pieces;
-   * for a while, because that peer may be slow or never pass it on.
-   */
-  #mayStillSpread(gift: number, zone: number, now: number): boolean {
-    if (this.#gifts.state[gift] === GiftState.refused) return false;
-    if (now - this.#gifts.madeAt[gift]! >= this.#pace.patienceMs) return false;
-    const peer = this.#peers[this.#gifts.peer[gift]!];
-    return peer?.zone === zone && !keepsToItself(peer, now);
   }
 }
 

@@ -17,6 +17,7 @@ export class GiftLedger {
   readonly #options: SeedCoreOptions;
   #made = 0;
   #slots = 0;
+  #outOfTurn = 0;
 
   /** @param peers by number, as `blobs`: whoever keeps the ledger adds and removes them */
   constructor(
@@ -43,8 +44,16 @@ export class GiftLedger {
     return this.#slots;
   }
 
-  /** @param state offered, or sending when the peer has asked by itself */
-  give(state: GiftStateValue, peer: number, slot: number, piece: number, now: number): void {
+  /** Slots that gifts out of turn take now. */
+  get outOfTurn(): number {
+    return this.#outOfTurn;
+  }
+
+  /**
+   * @param state offered, or sending when the peer has asked by itself
+   * @returns the gift
+   */
+  give(state: GiftStateValue, peer: number, slot: number, piece: number, now: number): number {
     const info = this.#peers[peer]!;
     const gift = this.#gifts.add(state, peer, slot, piece, now);
     this.#slots++;
@@ -52,6 +61,47 @@ export class GiftLedger {
     info.lastGift = ++this.#made;
     if (keepsToItself(info, now)) this.#gifts.counted[gift] = 0;
     else this.#blobs[slot]!.given(info.zone)[piece]!++;
+    return gift;
+  }
+
+  /** The gift was not that peer's turn. */
+  takeOutOfTurn(gift: number): void {
+    this.#gifts.outOfTurn[gift] = 1;
+    this.#outOfTurn++;
+  }
+
+  /** The peer says that it lacks the piece after all: what was refused, or was sent in vain, is no gift any more. */
+  forgetSent(peer: number, slot: number, piece: number, now: number): void {
+    const gift = this.#gifts.find(peer, slot, piece, GiftState.sent, GiftState.refused);
+    if (gift >= 0) this.#takeBack(gift, now);
+  }
+
+  /** The peer is offered the piece, or gets it just now. */
+  isOnItsWay(peer: number, slot: number, piece: number): boolean {
+    const { offered, sending, arrived } = GiftState;
+    const find = this.#gifts.find.bind(this.#gifts, peer, slot, piece);
+    return find(offered, sending) >= 0 || find(arrived) >= 0;
+  }
+
+  /** A copy of the piece that may yet spread in the zone is on its way there. */
+  maySpread(zone: number, slot: number, piece: number, now: number): boolean {
+    const gifts = this.#gifts;
+    for (let gift = 0; gift < gifts.end; gift++) {
+      if (gifts.state[gift] === GiftState.free || gifts.blob[gift] !== slot) continue;
+      if (gifts.piece[gift] === piece && this.mayStillSpread(gift, zone, now)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * A copy for that zone is on its way, so that a second one would only take bandwidth from it and from other pieces;
+   * for a while, because that peer may be slow or never pass it on.
+   */
+  mayStillSpread(gift: number, zone: number, now: number): boolean {
+    if (this.#gifts.state[gift] === GiftState.refused) return false;
+    if (now - this.#gifts.madeAt[gift]! >= this.#pace.patienceMs) return false;
+    const peer = this.#peers[this.#gifts.peer[gift]!];
+    return peer?.zone === zone && !keepsToItself(peer, now);
   }
 
   /** The peer asks for the piece. @returns whether it was offered */
@@ -142,6 +192,7 @@ export class GiftLedger {
     this.#gifts.become(gift, state, now);
     if (!took || state === GiftState.sending || state === GiftState.arrived) return;
     this.#slots--;
+    this.#outOfTurn -= this.#gifts.outOfTurn[gift]!;
     if (info !== undefined) info.active--;
   }
 

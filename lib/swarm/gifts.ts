@@ -24,6 +24,8 @@ export class Gifts {
   since = new Float64Array(INITIAL_CAPACITY);
   /** 1 while the piece counts as given. */
   counted = new Uint8Array(INITIAL_CAPACITY);
+  /** 1 when it was made out of turn, because the peer's client waits for the piece. */
+  outOfTurn = new Uint8Array(INITIAL_CAPACITY);
   /** When it was made, milliseconds. */
   madeAt = new Float64Array(INITIAL_CAPACITY);
 
@@ -40,6 +42,7 @@ export class Gifts {
     this.since[gift] = now;
     this.madeAt[gift] = now;
     this.counted[gift] = 1;
+    this.outOfTurn[gift] = 0;
     return gift;
   }
 
@@ -83,6 +86,7 @@ export class Gifts {
     this.piece = grown(this.piece, new Int32Array(size));
     this.since = grown(this.since, new Float64Array(size));
     this.counted = grown(this.counted, new Uint8Array(size));
+    this.outOfTurn = grown(this.outOfTurn, new Uint8Array(size));
     this.madeAt = grown(this.madeAt, new Float64Array(size));
   }
 }

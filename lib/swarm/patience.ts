@@ -5,6 +5,13 @@ const STALL_MS = 2000;
  * spread and a tick it stays under the 5 s after which clients think that nobody answers.
  */
 const SEEDED_STALL_MS = 4600;
+/**
+ * A client has waited so long for one piece while its supernode lives: that is asked for it. Long enough that a swarm
+ * which is only slow has brought it, and so early that the supernode can before the node would read for itself.
+ */
+const WANT_MS = 2000;
+/** And asked again: what it cannot give yet it forgets soon. */
+const WANT_AGAIN_MS = 1000;
 /** The same when nobody is there who could send one. */
 const ALONE_MS = 500;
 /** The same when a tracker still has to say who is there: in a crowd it takes its time, and a dead one never does. */
@@ -58,6 +65,15 @@ export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting,
  */
 export function isOvertaken(waitedMs: number, share: number): boolean {
   return waitedMs >= SEEDED_STALL_MS * (1 + SEEDED_SPREAD * share);
+}
+
+/**
+ * Whether the client has waited so long for its next piece that its supernodes are asked for that very one.
+ * @param askedMs since they were last asked for any of the blob; Infinity = never
+ * @param share as above
+ */
+export function asksSeed(waitedMs: number, askedMs: number, share: number): boolean {
+  return waitedMs >= WANT_MS * (1 + SPREAD * share) && askedMs >= WANT_AGAIN_MS;
 }
 
 /**

@@ -167,20 +167,22 @@ export class PeerCore {
     if (waited && asked === this.#fetches.made) this.actions.push(Action.slots, peer, -1, -1, -1);
   }
 
-  /** A supernode offers a piece: answered by a request or a decline action. */
-  offered(peer: number, slot: number, piece: number, now: number): void {
+  /**
+   * A supernode offers a piece: answered by a request or a decline action.
+   * @param awaited it was asked for this one, for which a client waits: taken without a free slot too, and although it
+   * has just been slow
+   */
+  offered(peer: number, slot: number, piece: number, now: number, awaited = false): void {
     if (!this.#peers.known(peer)) return;
     const blob = this.#blobs.get(slot);
     const row = blob?.rowOf(peer) ?? -1;
     this.#peers.stopWaiting(peer);
     if (blob !== undefined && row >= 0 && piece >= 0 && piece < blob.pieces) {
       blob.setPeerHas(row, piece);
-      if (
-        this.freeDownloads > 0 &&
-        !this.#choice.paused(now) &&
-        blob.wants(piece) &&
-        this.#peers.trusted(peer, now)
-      ) {
+      const may = awaited
+        ? !this.#peers.banned(peer)
+        : this.freeDownloads > 0 && this.#peers.trusted(peer, now);
+      if (may && !this.#choice.paused(now) && blob.wants(piece)) {
         this.#fetches.start(peer, slot, piece, now);
         return;
       }

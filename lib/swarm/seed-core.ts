@@ -5,6 +5,7 @@ import { GiftChoice } from './gift-choice.ts';
 import { GiftLedger } from './gift-ledger.ts';
 import { GiftPace } from './gift-pace.ts';
 import { GiftSpread } from './gift-spread.ts';
+import { GiftWants } from './gift-wants.ts';
 import { GiftState, Gifts } from './gifts.ts';
 import type { Spread } from './reading-plan.ts';
 import { Came, type CameValue, Far, type FarValue, SeedBlob } from './seed-blob.ts';
@@ -23,6 +24,7 @@ export class SeedCore {
   readonly #pace: GiftPace;
   readonly #ledger: GiftLedger;
   readonly #choice: GiftChoice;
+  readonly #wants: GiftWants;
   readonly #spread = new GiftSpread({
     holders: (slot, piece) => this.holders(slot, piece),
     sharers: (slot) => this.#blobs[slot]?.shared.rows ?? 0,
@@ -47,15 +49,8 @@ export class SeedCore {
     this.#pace = new GiftPace(this.#options.stuckMs);
     const gifts = new Gifts();
     this.#ledger = new GiftLedger(gifts, this.#peers, this.#blobs, this.#pace, this.#options);
-    this.#choice = new GiftChoice(
-      this.#peers,
-      this.#blobs,
-      gifts,
-      this.#ledger,
-      this.#pace,
-      this.#options,
-      rng,
-    );
+    this.#choice = new GiftChoice(this.#peers, this.#blobs, gifts, this.#ledger, this.#options, rng);
+    this.#wants = new GiftWants(this.#peers, this.#blobs, this.#ledger);
   }
 
   /** @returns its number */
@@ -70,6 +65,7 @@ export class SeedCore {
   removeBlob(slot: number): void {
     if (this.#blobs[slot] === undefined) return;
     this.#ledger.removeBlob(slot);
+    this.#wants.removeBlob(slot);
     this.#blobs[slot] = undefined;
     this.#spread.removeBlob(slot);
     this.#blobSlots.release(slot);
@@ -92,6 +88,7 @@ export class SeedCore {
   removePeer(peer: number, now: number): void {
     if (this.#peers[peer] === undefined) return;
     this.#ledger.removePeer(peer, now);
+    this.#wants.removePeer(peer);
     for (const blob of this.#blobs) blob?.shared.removeSharer(peer);
     this.#spread.removePeer(peer);
     this.#zones[this.#peers[peer].zone]!--;
@@ -106,7 +103,9 @@ export class SeedCore {
   }
 
   peerUnshares(peer: number, slot: number): void {
-    if (this.#peers[peer] !== undefined) this.#blobs[slot]?.shared.removeSharer(peer);
+    if (this.#peers[peer] === undefined) return;
+    this.#blobs[slot]?.shared.removeSharer(peer);
+    this.#wants.remove(peer, slot);
   }
 
   peerHas(peer: number, slot: number, piece: number, now: number): void {
@@ -116,6 +115,7 @@ export class SeedCore {
     if (info === undefined || shared === undefined || row < 0 || piece < 0 || piece >= shared.pieces) return;
     shared.setPeerHas(row, piece);
     info.gotAt = now;
+    this.#wants.arrived(peer, slot, piece);
     const counted = this.#ledger.arrived(peer, slot, piece, now);
     if (counted !== undefined) this.#spread.arrived(peer, slot, piece, now, counted);
   }
@@ -123,6 +123,20 @@ export class SeedCore {
   /** The same as {@link peerHas} for one piece after the other. */
   peerHasAll(peer: number, slot: number, pieces: readonly number[], now: number): void {
     for (let i = 0; i < pieces.length; i++) this.peerHas(peer, slot, pieces[i]!, now);
+  }
+
+  /**
+   * A client of the peer waits for the piece, and nobody sends it. It is offered next, or when it lands, also to a peer
+   * without a free slot; to be told again for as long as that is so.
+   */
+  wanted(peer: number, slot: number, piece: number, now: number): void {
+    const shared = this.#blobs[slot]?.shared;
+    const row = shared?.rowOf(peer) ?? -1;
+    if (this.#peers[peer] === undefined || shared === undefined || row < 0) return;
+    if (piece < 0 || piece >= shared.pieces || shared.peerHas(row, piece)) return;
+    this.#ledger.forgetSent(peer, slot, piece, now);
+    this.#wants.note(peer, slot, piece, now);
+    this.#fill(now);
   }
 
   /** Its free slots, as any of its messages tells; `up` and `hungry` do not matter to a seed. */
@@ -179,6 +193,7 @@ export class SeedCore {
   /** To be called about every 50 ms: ends what waited too long. */
   tick(now: number): void {
     this.#ledger.expire(now);
+    this.#wants.expire(now);
     this.#spread.look(now, this.#pace.patienceMs);
     this.#fill(now);
   }
@@ -204,6 +219,11 @@ export class SeedCore {
     return this.#blobs[slot]?.shared.holders(piece) ?? 0;
   }
 
+  /** Pieces that peers have said they wait for, and were not offered yet. */
+  get wantedPieces(): number {
+    return this.#wants.size;
+  }
+
   /** How the linked nodes stand with the blob. */
   spread(slot: number): Spread {
     const shared = this.#blobs[slot]?.shared;
@@ -219,12 +239,29 @@ export class SeedCore {
 
   /** Makes offers until the slots are full or nobody lacks what may be given. */
   #fill(now: number): void {
-    while (this.freeSlots > 0 && this.#choice.next(now)) {
-      const { blob, peer, piece } = this.#choice;
-      this.#peers[peer]!.down--;
-      this.#ledger.give(GiftState.offered, peer, blob, piece, now);
-      this.actions.push(Action.offer, peer, blob, piece, -1);
+    while (this.freeSlots > 0) {
+      // Were there one slot, all others would wait for those who say that they do.
+      const again = this.#wants.leftTurn;
+      if (!again && this.#offerWanted(now)) continue;
+      if (this.#choice.next(now)) this.#offer(this.#choice, now);
+      else if (!again || !this.#offerWanted(now)) return;
     }
+  }
+
+  #offerWanted(now: number): boolean {
+    if (!this.#wants.next(this.#slots, now)) return false;
+    const gift = this.#offer(this.#wants, now);
+    if (this.#wants.outOfTurn) this.#ledger.takeOutOfTurn(gift);
+    this.#wants.taken();
+    return true;
+  }
+
+  /** @returns the gift */
+  #offer({ blob, peer, piece }: Pick<GiftChoice, 'blob' | 'peer' | 'piece'>, now: number): number {
+    const info = this.#peers[peer]!;
+    info.down = Math.max(0, info.down - 1);
+    this.actions.push(Action.offer, peer, blob, piece, -1);
+    return this.#ledger.give(GiftState.offered, peer, blob, piece, now);
   }
 
   #countSlots(): void {

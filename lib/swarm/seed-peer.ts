@@ -17,10 +17,23 @@ export interface SeedPeer extends PeerPace, PassingOn {
   active: number;
   /** Number of the last gift to it: the lowest waited longest. */
   lastGift: number;
+  /** The same of the last one that it had told us that it waits for. */
+  lastWant: number;
   /** When it last got a piece from anywhere (at first: when it first told its slots), milliseconds; or {@link NEVER}. */
   gotAt: number;
 }
 
 export function newSeedPeer(zone: number, far: FarValue): SeedPeer {
-  return { zone, far, down: 0, active: 0, lastGift: 0, gotAt: NEVER, slowness: 1, kept: 0, keptAt: 0 };
+  return {
+    zone,
+    far,
+    down: 0,
+    active: 0,
+    lastGift: 0,
+    lastWant: 0,
+    gotAt: NEVER,
+    slowness: 1,
+    kept: 0,
+    keptAt: 0,
+  };
 }

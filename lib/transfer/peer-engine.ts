@@ -7,7 +7,7 @@ import { guardedOrigin } from '../origin/guarded-origin.ts';
 import { Action, type ActionBuffer } from '../swarm/actions.ts';
 import { PeerCore } from '../swarm/peer-core.ts';
 import type { PeerCoreOptions } from '../swarm/peer-core-options.ts';
-import type { Hello, Slots } from '../wire/peer-messages.ts';
+import type { Hello } from '../wire/peer-messages.ts';
 import { announceBorrowed } from './blobs/announce-borrowed.ts';
 import { announceStored } from './blobs/announce-stored.ts';
 import { BlobTable } from './blobs/blob-table.ts';
@@ -32,9 +32,11 @@ import type { NodeHabits } from './node-habits.ts';
 import { Announcements } from './peers/announcements.ts';
 import { Conversation } from './peers/conversation.ts';
 import { Downloads } from './peers/downloads.ts';
+import { LinkedPeers } from './peers/linked-peers.ts';
 import type { Neighbour } from './peers/neighbour.ts';
 import { Neighbours } from './peers/neighbours.ts';
 import { Uploads } from './peers/uploads.ts';
+import { Wants } from './peers/wants.ts';
 import { fetchAhead } from './preheat/fetch-ahead.ts';
 import { ProofTrust } from './proofs/proof-trust.ts';
 import { type CapabilityWallet, createWallet } from './rights/capability-wallet.ts';
@@ -53,7 +55,7 @@ export class PeerEngine implements BlobSource {
   readonly #deps: EngineDeps;
   readonly #decisions: Decisions<PeerCore>;
   readonly #neighbours: Neighbours;
-  readonly #bySlot: (Neighbour | undefined)[] = [];
+  readonly #linked: LinkedPeers;
   readonly #trust: ProofTrust;
   readonly #wallet: CapabilityWallet | undefined;
   readonly #table: BlobTable;
@@ -63,6 +65,7 @@ export class PeerEngine implements BlobSource {
   readonly #sink: PieceSink;
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
+  readonly #wants: Wants;
   readonly #fallback: RegistryFallback;
   readonly #smallBlobs: SmallBlobs;
   readonly #reads: ClientReads;
@@ -78,6 +81,7 @@ export class PeerEngine implements BlobSource {
       this.#carryOut(actions, at),
     );
     const decide = this.#decisions.decide.bind(this.#decisions);
+    this.#linked = new LinkedPeers(deps.self, this.#decisions);
     const limits = deps.limits ?? new Limits(deps.clock);
     const localFirst = new LocalFirst(deps.clock, limits.upload);
     this.#trust = new ProofTrust(deps, {
@@ -112,7 +116,7 @@ export class PeerEngine implements BlobSource {
     this.#conversation = new Conversation(deps, {
       proofs: this.#trust.teller,
       showRight: (neighbour, blob) => this.#wallet?.show(neighbour, blob.digest),
-      slots: (neighbour) => this.#slots(neighbour),
+      slots: (neighbour) => this.#linked.slots(neighbour),
       discoveryReachable: () => deps.discovery.reachable,
       decide,
       neighbours: () => this.#neighbours.all(),
@@ -161,6 +165,11 @@ export class PeerEngine implements BlobSource {
         ended: (neighbour) => decide((core, now) => core.uploaded(neighbour.slot, now)),
       },
     );
+    this.#wants = new Wants(deps, {
+      lacks: (blob, piece) => this.#decisions.core.wants(blob.slot, piece),
+      neighbours: () => this.#neighbours.all(),
+      slots: (neighbour) => this.#linked.slots(neighbour),
+    });
     this.#fallback = new RegistryFallback(
       { ...deps, limits, origin: guardedOrigin(deps) },
       this.#sink,
@@ -291,14 +300,7 @@ export class PeerEngine implements BlobSource {
   }
 
   #up(neighbour: Neighbour, hello: Hello): void {
-    const sameZone = neighbour.peer.zone === this.#deps.self().zone;
-    neighbour.slot = this.#decisions.core.addPeer(neighbour.peer.role, sameZone, this.#deps.clock.now());
-    this.#bySlot[neighbour.slot] = neighbour;
-    this.#decisions.decide((core, now) =>
-      core.peerSlots(neighbour.slot, hello.slots.up, hello.slots.down, undefined, now),
-    );
-    if (neighbour.distrusted) this.#decisions.decide((core, now) => core.distrust(neighbour.slot, now));
-    this.#sendSlots(neighbour, false);
+    this.#linked.up(neighbour, hello);
     this.#trust.meet(neighbour);
     for (const blob of this.#table.all()) {
       if (!blob.stored.complete) this.#conversation.meet(neighbour, blob);
@@ -315,18 +317,13 @@ export class PeerEngine implements BlobSource {
   }
 
   #down(neighbour: Neighbour): void {
-    const cut = this.#uploads.forget(neighbour);
-    this.#decisions.decide((core, now) => {
-      for (let upload = 0; upload < cut; upload++) core.uploaded(neighbour.slot, now);
-      core.removePeer(neighbour.slot, now);
-    });
-    this.#bySlot[neighbour.slot] = undefined;
+    this.#linked.down(neighbour, this.#uploads.forget(neighbour));
     this.#announcements.lost(neighbour, this.#table.all());
   }
 
   #carryOut(actions: ActionBuffer, at: number): void {
     const kind = actions.kind[at];
-    const neighbour = this.#bySlot[actions.peer[at] ?? -1];
+    const neighbour = this.#linked.at(actions.peer[at] ?? -1);
     const blob = this.#table.atSlot(actions.blob[at] ?? -1);
     const piece = actions.piece[at] ?? -1;
     const request = actions.request[at] ?? -1;
@@ -334,22 +331,16 @@ export class PeerEngine implements BlobSource {
       this.#downloads.start(request, neighbour, blob, piece);
     } else if (kind === Action.cancel) this.#downloads.cancel(request);
     else if (kind === Action.have && blob !== undefined) this.#conversation.queueHave(blob, piece);
-    else if (kind === Action.slots) this.#sendSlots(neighbour, false);
-    else if (kind === Action.hungry) this.#sendSlots(neighbour, true);
+    else if (kind === Action.slots) this.#linked.sendSlots(neighbour, false);
+    else if (kind === Action.hungry) this.#linked.sendSlots(neighbour, true);
     else if (kind === Action.decline && blob !== undefined && neighbour !== undefined) {
-      neighbour.send({ type: 'decline', handle: blob.handle, index: piece, slots: this.#slots(neighbour) });
+      neighbour.send({
+        type: 'decline',
+        handle: blob.handle,
+        index: piece,
+        slots: this.#linked.slots(neighbour),
+      });
     }
-  }
-
-  #slots(neighbour: Neighbour): Slots {
-    return {
-      up: this.#decisions.core.freeUploadsFor(neighbour.slot),
-      down: this.#decisions.core.freeDownloads,
-    };
-  }
-
-  #sendSlots(neighbour: Neighbour | undefined, hungry: boolean): void {
-    neighbour?.send({ type: 'slots', slots: this.#slots(neighbour), hungry });
   }
 
   #hello(): Hello {
@@ -371,6 +362,7 @@ export class PeerEngine implements BlobSource {
       blob.lastProgressMs = Math.max(blob.lastProgressMs, this.#decisions.core.progressedAt(blob.slot));
       // There may be memory that was not free before.
       this.#blobs.moveOn(blob);
+      this.#wants.look(blob);
       if (this.#fallback.consider(blob)) this.#announcements.stalled(blob);
     }
   }

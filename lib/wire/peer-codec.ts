@@ -51,6 +51,7 @@ const TYPE = {
   capability: 13,
   traced: 14,
   reverse: 15,
+  want: 16,
 } as const satisfies Record<PeerMessage['type'], number>;
 
 /** Like {@link encodePeerMessage}, with a `have` of any length cut into messages that fit. */
@@ -128,6 +129,7 @@ export function encodePeerMessage(message: PeerMessage): Uint8Array {
       writeProof(writer, message.proof);
       break;
     case 'decline':
+    case 'want':
       writer.u32(message.handle);
       writeSlots(writer, message.slots);
       writer.u32(message.index);
@@ -212,6 +214,11 @@ function readMessage(reader: ByteReader, type: number): PeerMessage | undefined 
       const handle = reader.u32();
       const slots = readSlots(reader);
       return { type: 'decline', handle, slots, index: readIndex(reader) };
+    }
+    case TYPE.want: {
+      const handle = reader.u32();
+      const slots = readSlots(reader);
+      return { type: 'want', handle, slots, index: readIndex(reader) };
     }
     case TYPE.origin: {
       const handle = reader.u32();

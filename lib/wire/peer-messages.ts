@@ -62,6 +62,8 @@ export type PeerMessage =
   | { readonly type: 'offer'; readonly handle: number; readonly proof: PieceProof; readonly slots: Slots }
   /** Node to supernode: I do not take what you offered. */
   | { readonly type: 'decline'; readonly handle: number; readonly index: number; readonly slots: Slots }
+  /** Node to supernode only: a client of mine waits for this piece, and nobody sends it: offer it to me next. */
+  | { readonly type: 'want'; readonly handle: number; readonly index: number; readonly slots: Slots }
   /** Node to supernode only: where you can read this blob. `authorization` is a secret, kept in memory for one read. */
   | {
       readonly type: 'origin';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { isSilent, stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
+import { asksSeed, isSilent, stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
 
 /** Nobody is there, and nobody has been asked. */
 const ALONE: Waiting = {
@@ -65,6 +65,17 @@ t.test('nodes step in one after the other, and all before a client gives up', as
     const [first, last] = [stepsInAt(() => waiting, 0), stepsInAt(() => waiting, 0.999)];
     t.ok(first < last && last < 4900, `${JSON.stringify(waiting)}: ${first} to ${last}`);
   }
+});
+
+t.test('supernodes are asked for what a client waits for well before its node reads past them', async (t) => {
+  const asksAt = (share: number, askedMs = Number.POSITIVE_INFINITY): number => {
+    for (let now = 0; now < 10_000; now++) if (asksSeed(now, askedMs, share)) return now;
+    return Number.POSITIVE_INFINITY;
+  };
+  t.equal(asksAt(0), 2000);
+  t.ok(asksAt(0.999) > 2300 && asksAt(0.999) < 2500, 'nodes one after the other');
+  t.equal(asksAt(0, 999), Number.POSITIVE_INFINITY, 'once a second');
+  t.equal(asksAt(0, 1000), 2000);
 });
 
 t.test('a swarm that brings other blobs is slow for some time, and silent in the end', async (t) => {

@@ -295,6 +295,37 @@ await t.test('an offer becomes a request, or a decline when there is no use for 
   );
 });
 
+await t.test('the offer of a piece that was asked for is taken in any case but three', async (t) => {
+  const { blob, core, neighbour } = setUp();
+  const seed = neighbour([], 0, 'supernode');
+  neighbour(ALL.slice(0, 8), 8);
+  const taken = (piece: number, now: number, awaited: boolean): boolean => {
+    core.offered(seed, blob, piece, now, awaited);
+    const [answer] = actionsOf(core).filter(({ peer }) => peer === seed);
+    t.same([answer?.piece, answer?.kind === 'request' || answer?.kind === 'decline'], [piece, true]);
+    return answer?.kind === 'request';
+  };
+  actionsOf(core);
+  t.equal(core.freeDownloads, 0);
+  t.notOk(taken(9, 10, false), 'others fill our slots');
+  t.ok(taken(9, 10, true), 'a client waits for it');
+  t.notOk(taken(9, 10, true), 'not twice');
+  core.tick(300);
+  actionsOf(core);
+  t.notOk(taken(10, 300, false), 'no byte has come of the other piece');
+  t.ok(taken(10, 300, true), 'it has just said that it is there');
+  core.distrust(seed, 310);
+  actionsOf(core);
+  t.notOk(taken(11, 310, true), 'it sends wrong bytes');
+  const other = neighbour([], 0, 'supernode');
+  core.offered(other, blob, 12, 320, true);
+  const [asked] = of(actionsOf(core), 'request').filter(({ peer }) => peer === other);
+  core.failed(asked!.request, 'local', 320);
+  actionsOf(core);
+  core.offered(other, blob, 12, 330, true);
+  t.equal(of(actionsOf(core), 'decline').length, 1, 'our own disk fails');
+});
+
 await t.test('a supernode is asked only when nothing else moves, for what it offered before', async (t) => {
   const { core, blob, neighbour } = setUp({ downloadSlots: 1, askSupernodeAfterMs: 1000 }, 4);
   const seed = neighbour([], 0, 'supernode');

@@ -13,6 +13,7 @@ import {
 import type { PeerMessage } from '../../lib/wire/peer-messages.ts';
 
 const HEX = '0123456789abcdef';
+const NO_SLOTS = { up: 0, down: 0 };
 const TRACEPARENT = `00-${'a'.repeat(32)}-${'a'.repeat(16)}-01`;
 const hex = (length: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom(...HEX), minLength: length, maxLength: length });
@@ -79,6 +80,7 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
   fc.record({ type: fc.constant('slots' as const), slots, hungry: fc.boolean() }),
   fc.record({ type: fc.constant('offer' as const), handle, proof, slots }),
   fc.record({ type: fc.constant('decline' as const), handle, index, slots }),
+  fc.record({ type: fc.constant('want' as const), handle, index, slots }),
   fc.record(
     {
       type: fc.constant('origin' as const),
@@ -230,10 +232,8 @@ await t.test('caps are enforced on what arrives', async (t) => {
     ['pieces of nothing', { ...open, pieceBytes: 0 }],
     ['too many pieces', { ...open, size: 2 ** 40, pieceBytes: 2 ** 16 }],
     ['a digest we cannot verify', { ...open, digest: `md5:${'0'.repeat(32)}` as Digest }],
-    [
-      'an index beyond every blob',
-      { type: 'decline', handle: 1, index: MAX_PIECES, slots: { up: 0, down: 0 } },
-    ],
+    ['an index beyond every blob', { type: 'decline', handle: 1, index: MAX_PIECES, slots: NO_SLOTS }],
+    ['a wanted index beyond every blob', { type: 'want', handle: 1, index: MAX_PIECES, slots: NO_SLOTS }],
     [
       'a credential with a line break',
       { type: 'origin', handle: 1, upstream: 'u', repository: 'r', authorization: 'a\nb' },

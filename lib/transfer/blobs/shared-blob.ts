@@ -59,6 +59,8 @@ export class SharedBlob {
   /** The piece a client waits for, and since when. */
   cursor = 0;
   waitingSinceMs: number;
+  /** The piece that supernodes were last asked to offer next, and when. */
+  asked: { readonly piece: number; readonly atMs: number } | undefined;
   /** Bytes of it that this process itself read from a registry and kept. */
   registryBytes = 0;
   /** Ends every reader; a new reader clears it and tries again. */

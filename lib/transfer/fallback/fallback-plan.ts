@@ -1,6 +1,7 @@
 import { hash53 } from '../../core/rendezvous.ts';
 import { stripeOf } from '../../swarm/stripes.ts';
 import { MAX_STRIPES } from '../../wire/control-messages.ts';
+import { firstMissing } from '../blobs/awaited-piece.ts';
 import type { SharedBlob } from '../blobs/shared-blob.ts';
 
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
@@ -136,13 +137,4 @@ export class FallbackPlan {
   #share(blob: SharedBlob): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\nstart`) / 2 ** 53;
   }
-}
-
-/** The piece that the client waits for. At its end it waits for the digest, and so for whatever is missing before it. */
-function firstMissing({ cursor, info, stored }: SharedBlob): number | undefined {
-  for (let step = 0; step < info.pieces; step++) {
-    const piece = (cursor + step) % info.pieces;
-    if (!stored.have.has(piece)) return piece;
-  }
-  return undefined;
 }

@@ -142,7 +142,8 @@ export class Conversation {
         if (blob === undefined || neighbour.peer.role !== 'supernode') return;
         if (blob.learn(proof, neighbour.peer)) {
           blob.noteKnown(proof.index, this.#clock.now());
-          host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now));
+          const awaited = blob.asked?.piece === proof.index;
+          host.decide((core, now) => core.offered(neighbour.slot, blob.slot, proof.index, now, awaited));
         } else {
           neighbour.send({
             type: 'decline',
@@ -166,10 +167,11 @@ export class Conversation {
         if (blob?.owners.has(neighbour.peer.id) === true) host.disown(blob, message.generations);
         return;
       }
-      // A node is not asked to read a registry and takes no declines; hellos are over, and papers have been seen.
+      // A node is not asked to read a registry, makes no offers and takes no declines; hellos are over, and papers have been seen.
       case 'hello':
       case 'slots':
       case 'decline':
+      case 'want':
       case 'origin':
       case 'traced':
       case 'reverse':

@@ -221,6 +221,7 @@ export class CoOwners {
       case 'slots':
       case 'offer':
       case 'decline':
+      case 'want':
       case 'voucher':
       case 'evidence':
       case 'capability':

@@ -91,6 +91,12 @@ export class NodeRequests {
         this.#host.decide((core, now) => core.declined(neighbour.slot, blob.slot, message.index, now));
         return;
       }
+      case 'want': {
+        const blob = this.#meant(neighbour, message.handle);
+        if (blob === undefined) return;
+        this.#host.decide((core, now) => core.wanted(neighbour.slot, blob.slot, message.index, now));
+        return;
+      }
       // Only nodes take offers and refusals, and only supernodes are believed; hellos are over.
       case 'wrong':
       case 'hello':

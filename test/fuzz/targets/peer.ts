@@ -27,6 +27,7 @@ const messages: readonly PeerMessage[] = [
   { type: 'slots', slots, hungry: true },
   { type: 'offer', handle: 1, slots, proof },
   { type: 'decline', handle: 1, slots, index: 7 },
+  { type: 'want', handle: 1, slots, index: 8 },
   { type: 'origin', handle: 1, upstream: 'harbor.corp', repository: 'team/app', authorization: 'Bearer x' },
   { type: 'origin', handle: 1, upstream: 'harbor.corp', repository: 'team/app' },
   { type: 'traced', handle: 1, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
