@@ -90,7 +90,7 @@ for (const wrongMs of [TEN_MINUTES_MS, -TEN_MINUTES_MS]) {
           if (!isOdd(name)) continue;
           const nowMs = EPOCH_MS + cluster.clock.now();
           for (const tracker of ['tracker0', 'tracker1'])
-            time.heard(tracker, nowMs + wrongMs, cluster.clock.now());
+            {time.heard(tracker, nowMs + wrongMs, cluster.clock.now());}
         }
       },
     );

@@ -175,8 +175,8 @@ async function renewing(
           const answer = await desk.answer({ id: identity.name, fingerprint }, question, options);
           await beforeAnswer(credentials);
           if (!supernodeIsOld || answer?.given === undefined) return answer;
-          const { leftMs: _, ...given } = answer.given;
-          return { ...answer, given };
+          const { capability, card, digests, untilMs } = answer.given;
+          return { ...answer, given: { capability, card, digests, untilMs } };
         },
       },
     },
