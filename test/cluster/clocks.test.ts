@@ -89,8 +89,9 @@ for (const wrongMs of [TEN_MINUTES_MS, -TEN_MINUTES_MS]) {
         for (const [name, time] of times) {
           if (!isOdd(name)) continue;
           const nowMs = EPOCH_MS + cluster.clock.now();
-          for (const tracker of ['tracker0', 'tracker1'])
-            {time.heard(tracker, nowMs + wrongMs, cluster.clock.now());}
+          for (const tracker of ['tracker0', 'tracker1']) {
+            time.heard(tracker, nowMs + wrongMs, cluster.clock.now());
+          }
         }
       },
     );
