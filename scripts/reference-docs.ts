@@ -156,7 +156,8 @@ has joined may keep its old token in its settings. A key that was stolen cannot 
 too: then \`damselfly ca init\` in another folder, and new tokens for all.
 
 Certificates, tokens and rotations end by the clocks of the trackers, of which members hear when they connect: a member's own clock may be
-an hour behind or eight ahead, which is as much as TLS puts up with.
+an hour behind or eight ahead, which is as much as TLS puts up with. Of two trackers the middle counts, of more the median; members that
+have heard only some of them may be 20 minutes apart and still give each other blobs.
 
 Certificates of an authority of your own are taken with \`--tls-cert\`, \`--tls-key\` and \`--tls-ca\`: both for TLS servers and
 clients, with one URI name \`spiffe://CLUSTER/ROLE/NAME\`, the same CLUSTER everywhere, and ROLE node, supernode or tracker.

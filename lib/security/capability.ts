@@ -21,8 +21,13 @@ export interface Capability {
 export const MAX_CAPABILITY_BLOBS = 512;
 const MAX_CAPABILITY_CHARS = 1024;
 const PREFIX = 'dfcap1_';
-/** Clocks of the cluster may differ by so much. */
-export const CLOCK_TOLERANCE_MS = 30_000;
+/** It lives so long; its holder renews it while it reads. */
+export const CAPABILITY_LIFE_MS = 5 * 60_000;
+/**
+ * Whoever signed it and whoever checks it may go by times so far apart: trackers whose clocks are ten minutes off, in
+ * opposite directions, of which not everybody has heard all. What it is good for ends much sooner: see Grants.
+ */
+export const CAPABILITY_CLOCKS_MS = 20 * 60_000;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const schema = z.strictObject({
@@ -70,7 +75,7 @@ export function checkCapability(
   if (capability === undefined) return 'malformed';
   if (capability.holder !== shown.holder) return 'other-holder';
   if (capability.list !== digestListHash(shown.digests)) return 'other-blobs';
-  return capability.untilMs + CLOCK_TOLERANCE_MS < nowMs ? 'expired' : capability;
+  return capability.untilMs + CAPABILITY_CLOCKS_MS < nowMs ? 'expired' : capability;
 }
 
 /** SHA-256 of the certificate that a capability is for, hex, unchecked: a node looks whether its own is meant. */

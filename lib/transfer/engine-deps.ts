@@ -42,6 +42,8 @@ export interface EngineDeps {
   readonly wallClockMs: () => number;
   /** The cluster's time, by which expiries count, milliseconds since the epoch. @default wallClockMs */
   readonly clusterTimeMs?: (() => number) | undefined;
+  /** What rights age by. @default clock */
+  readonly rightsClock?: Pick<Clock, 'now'> | undefined;
 }
 
 export function timeOf({ clusterTimeMs, wallClockMs }: EngineDeps): () => number {

@@ -31,6 +31,8 @@ export interface GivenCapability {
   readonly digests: readonly Digest[];
   /** Cluster time, milliseconds since the epoch. */
   readonly untilMs: number;
+  /** How long that is from now on, whatever the reader takes the time to be; old supernodes do not say it. */
+  readonly leftMs?: number;
 }
 
 /** The registry said yes. */
@@ -73,7 +75,13 @@ export const shownCapability = z.object({
   digests: z.array(key).min(1).max(MAX_DIGESTS),
 });
 const answer = z.object({
-  given: z.object({ ...shownCapability.shape, untilMs: z.number().min(0) }).exactOptional(),
+  given: z
+    .object({
+      ...shownCapability.shape,
+      untilMs: z.number().min(0),
+      leftMs: z.number().min(0).exactOptional(),
+    })
+    .exactOptional(),
   manifest: z
     .object({ bytes: z.string().max(MAX_CAPABILITY_ANSWER_BYTES), mediaType: z.string().max(MAX_NAME_CHARS) })
     .exactOptional(),

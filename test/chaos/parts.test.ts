@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
 import { createRng } from '../../lib/runtime/rng.ts';
+import { RAN, requireRan } from '../helpers/clients/containerd.ts';
 import { type Census, leaksBetween } from './census.ts';
 import { readFlags } from './cli.ts';
 import { corruptAnswers } from './corrupt-answers.ts';
@@ -18,6 +19,20 @@ import { FULL, QUICK, QUICK_FAULTS } from './sizes.ts';
 import type { World } from './world.ts';
 
 const MIB = 1024 * 1024;
+
+await t.test(
+  'a container has run when its shell says so by its exit status, whatever arrives of its words',
+  async (t) => {
+    const ended = (code: number, output: string) => () => requireRan({ code, output, stdout: '' });
+    t.doesNotThrow(ended(RAN, ''));
+    t.doesNotThrow(ended(RAN, 'it runs\n'));
+    t.throws(ended(0, 'it runs\n'), { message: 'the container ended with 0: it runs' });
+    t.throws(ended(0, ''), { message: 'the container ended with 0: ' });
+    t.throws(ended(1, 'ctr: no such image\n'), { message: /ended with 1: ctr: no such image/ });
+    t.throws(ended(127, 'sh: not found'));
+    t.throws(ended(-1, 'aborted'));
+  },
+);
 
 await t.test('steps strike in the order of the pull, one after the other', async (t) => {
   const schedule = createSchedule(() => 7);

@@ -14,6 +14,7 @@ import { MemoryOrigin } from '../../lib/origin/memory/memory-origin.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng, type Rng, randomHex } from '../../lib/runtime/rng.ts';
 import { type ClusterAuthority, fingerprintOf } from '../../lib/security/cluster-authority.ts';
+import type { ClusterTime } from '../../lib/security/cluster-time.ts';
 import { warrantPapers } from '../../lib/security/read-warrant.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
@@ -73,6 +74,8 @@ export interface ClusterOptions {
   readonly deskHabits?: DeskHabits;
   /** Supernodes are so busy that a question for a capability waits so long. @default 0 */
   readonly deskDelayMs?: number;
+  /** What the process of that name takes the cluster's time to be. @default the clock's */
+  readonly time?: (name: string, clock: FakeClock) => ClusterTime;
   /** Nodes also share what lies in {@link BORROWED} on their disks. @default false */
   readonly borrows?: boolean;
   /** Where supernodes keep blobs. @default nowhere */
@@ -189,6 +192,8 @@ export class MemoryCluster {
         : new Vouching(new Signatures(credentials), { warrantsGiven: () => this.tracker.reachable });
     const log = silentLog();
     const wallClockMs = (): number => clock.now();
+    const time = this.#options.time?.(name, clock);
+    const clusterTimeMs = (): number => time?.nowMs() ?? clock.now();
     const keyValue = createMemoryKeyValue();
     const own = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: `/${name}` });
     const borrowed =
@@ -212,7 +217,10 @@ export class MemoryCluster {
     const grants =
       vouching === undefined || this.#options.capabilities !== true
         ? undefined
-        : new Grants({ signatures: vouching.signatures, log, metrics, wallClockMs });
+        : new Grants({
+            ...{ signatures: vouching.signatures, log, metrics, clock },
+            wallClockMs: clusterTimeMs,
+          });
     const deps = {
       self: () => self,
       network,
@@ -229,6 +237,7 @@ export class MemoryCluster {
       trace,
       tracer: this.#options.tracer?.(name),
       wallClockMs,
+      clusterTimeMs,
       vouching,
     };
     const engine = create(deps);

@@ -216,15 +216,19 @@ export class SimPeer {
       { trackers: trackers.map((tracker) => `ws://${tracker}:${CONTROL_PORT}`), peer: self },
     );
     const metrics = createMetrics({ defaults: false });
-    const { clusterTimeMs } = this.#around;
+    const { clusterTimeMs, rightsClock } = this.#around;
     const vouching =
       identity &&
       new Vouching(new Signatures(identity.credentials), { warrantsGiven: () => discovery.reachable });
     const grants =
-      vouching && new Grants({ signatures: vouching.signatures, log, metrics, wallClockMs: clusterTimeMs });
+      vouching &&
+      new Grants({
+        ...{ signatures: vouching.signatures, log, metrics, clock: rightsClock },
+        wallClockMs: clusterTimeMs,
+      });
     const given: EngineDeps = {
       ...{ self: () => self, network, discovery, store, limits, clock, rng, log, wallClockMs },
-      ...{ clusterTimeMs, grants, metrics, vouching },
+      ...{ clusterTimeMs, rightsClock, grants, metrics, vouching },
       origin: pacedOrigin(registries, limits),
       pool: createBufferPool({ budgetBytes: bufferBytes }),
       trace: (atMs, event) => process.run(() => trace(atMs, event)),

@@ -17,4 +17,5 @@ export interface SimSurroundings {
   readonly wallClockMs: () => number;
   /** The same, as trackers tell it: capabilities end by it. */
   readonly clusterTimeMs: () => number;
+  readonly rightsClock: { now(): number };
 }

@@ -132,6 +132,8 @@ export class World implements SimSurroundings {
     return this.wallClockMs() + this.passedMs;
   };
 
+  readonly rightsClock = { now: (): number => this.clock.now() + this.passedMs };
+
   get hosts(): readonly string[] {
     return [...this.peers.keys(), ...this.trackers.keys()];
   }

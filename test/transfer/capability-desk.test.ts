@@ -133,8 +133,16 @@ t.test('a capability is renewed for its holder alone, and no longer than the ses
   t.equal(asked.length, 1);
 });
 
-/** The wallet of a node whose certificate is another one after `credentials.look()`, and whose client reads. */
-async function renewing(t: Test, beforeAnswer: (credentials: Credentials) => Promise<void> = async () => {}) {
+/**
+ * The wallet of a node whose certificate is another one after `credentials.look()`, and whose client reads.
+ * @param aheadMs what it takes the time to be, after its supernode's
+ * @param supernodeIsOld it does not say how long a capability holds
+ */
+async function renewing(
+  t: Test,
+  beforeAnswer: (credentials: Credentials) => Promise<void> = async () => {},
+  { aheadMs = 0, supernodeIsOld = false } = {},
+) {
   const { clock, desk } = await supernode();
   const { identity, tls } = await testMember(authority, 'node');
   const publicKey = createPublicKey(createPrivateKey(tls.key));
@@ -154,7 +162,8 @@ async function renewing(t: Test, beforeAnswer: (credentials: Credentials) => Pro
   };
   const wallet = new CapabilityWallet(
     {
-      ...{ clock, log, signatures, wallClockMs, metrics: createMetrics({ defaults: false }) },
+      ...{ clock, log, signatures, metrics: createMetrics({ defaults: false }) },
+      wallClockMs: () => wallClockMs() + aheadMs,
       ...{ grants: { openUp() {} }, origin: { isPublic: async () => false } },
       self: () => ({ ...peer, id: identity.name, role: 'node' }),
       rng: createRng(1),
@@ -165,7 +174,9 @@ async function renewing(t: Test, beforeAnswer: (credentials: Credentials) => Pro
           fingerprints.push(fingerprint);
           const answer = await desk.answer({ id: identity.name, fingerprint }, question, options);
           await beforeAnswer(credentials);
-          return answer;
+          if (!supernodeIsOld || answer?.given === undefined) return answer;
+          const { capability, card, digests, untilMs } = answer.given;
+          return { ...answer, given: { capability, card, digests, untilMs } };
         },
       },
     },
@@ -192,6 +203,29 @@ t.test('a node whose certificate was renewed gets a capability for the new one',
   t.equal(new Set(fingerprints).size, 2);
   advance(clock, 5 * 60_000);
   t.notOk(wallet.covers(layer), 'it has expired');
+});
+
+t.test(
+  'a capability holds for as long as the supernode says, whatever the node takes the time to be',
+  async (t) => {
+    for (const aheadMs of [-10 * 60_000, 10 * 60_000]) {
+      const { clock, request, wallet } = await renewing(t, undefined, { aheadMs });
+      t.equal(await wallet.ensure(request), 'shown');
+      advance(clock, 4 * 60_000);
+      t.ok(wallet.covers(layer));
+      advance(clock, 60_000);
+      t.notOk(wallet.covers(layer), 'it has run out');
+    }
+  },
+);
+
+t.test('a right that is over when it comes is none, and is not asked for again at once', async (t) => {
+  const off = { aheadMs: 10 * 60_000, supernodeIsOld: true };
+  const { fingerprints, request, wallet } = await renewing(t, undefined, off);
+  t.equal(await wallet.ensure(request), 'none');
+  wallet.tick();
+  t.notOk(wallet.covers(layer));
+  t.equal(fingerprints.length, 1);
 });
 
 t.test('a node whose certificate is renewed while it asks asks again, while its client reads', async (t) => {

@@ -8,7 +8,12 @@ import { NO_TRACER, type Tracer } from '../../observe/spans.ts';
 import { isFileLocator } from '../../origin/file.ts';
 import type { OriginClient } from '../../origin/origin-client.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { checkCapability, digestListHash, issueCapability } from '../../security/capability.ts';
+import {
+  CAPABILITY_LIFE_MS,
+  checkCapability,
+  digestListHash,
+  issueCapability,
+} from '../../security/capability.ts';
 import type { Signatures } from '../../security/signatures.ts';
 import type { CapabilityAnswer, CapabilityQuestion, GivenCapability } from '../../wire/capability-codec.ts';
 import type { EngineDeps } from '../engine-deps.ts';
@@ -34,8 +39,6 @@ export interface CapabilityDeskDeps {
   readonly wallClockMs: () => number;
 }
 
-/** A capability lives so long; its holder renews it while it reads. */
-const LIFE_MS = 5 * 60_000;
 /** After that the registry is asked again, unless the operator says otherwise. */
 const SESSION_MAX_MS = 30 * 60_000;
 /** As the OCI distribution specification has it: it ends up in a path. */
@@ -108,13 +111,14 @@ export class CapabilityDesk {
 
   #issue(holder: Holder, digests: readonly Digest[], sinceMs: number): GivenCapability | undefined {
     const { grants, signatures, wallClockMs } = this.#deps;
-    const untilMs = Math.min(wallClockMs() + LIFE_MS, sinceMs + this.#sessionMaxMs);
-    if (untilMs <= wallClockMs()) return undefined;
+    const nowMs = wallClockMs();
+    const untilMs = Math.min(nowMs + CAPABILITY_LIFE_MS, sinceMs + this.#sessionMaxMs);
+    if (untilMs <= nowMs) return undefined;
     const list = digestListHash(digests);
     const capability = issueCapability(signatures, { list, holder: holder.fingerprint, sinceMs, untilMs });
     // Who has it from us need not show it to us.
     grants.show(holder, { text: capability, digests });
-    return { capability, card: signatures.card, digests, untilMs };
+    return { capability, card: signatures.card, digests, untilMs, leftMs: untilMs - nowMs };
   }
 
   /** What the registry says of it to this caller; undefined for no. Callers of one credential share the question. */

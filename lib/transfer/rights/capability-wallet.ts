@@ -26,6 +26,8 @@ export interface CapabilityWalletDeps extends AskSupernodesDeps {
   readonly metrics: Metrics;
   /** Cluster time, milliseconds since the epoch. */
   readonly wallClockMs: () => number;
+  /** @default clock */
+  readonly rightsClock?: Pick<Clock, 'now'> | undefined;
 }
 
 export interface CapabilityWalletHost {
@@ -56,6 +58,8 @@ const LEAST_LEFT_MS = 10_000;
 interface Held extends GivenCapability {
   /** SHA-256 of the certificate that it is for, hex. */
   readonly holder: string;
+  /** When it has run out, of the clock that rights age by. */
+  readonly endsAtMs: number;
   /** Not renewed before, milliseconds of the clock. */
   renewFromMs: number;
   /** Being renewed although it has run out; whether that was of use. */
@@ -97,11 +101,13 @@ export class CapabilityWallet {
   readonly #manifests = new Map<string, Promise<Said>>();
   /** Those that gave no right, by a hash of the caller, the repository and the manifest -> not asked for again before. */
   readonly #useless = new BoundedMap<number>(MAX_USELESS_MANIFESTS);
+  readonly #rightsClock: Pick<Clock, 'now'>;
   readonly #ending = new AbortController();
 
   constructor(deps: CapabilityWalletDeps, host: CapabilityWalletHost) {
     this.#deps = deps;
     this.#host = host;
+    this.#rightsClock = deps.rightsClock ?? deps.clock;
     this.#supernodes = new AskSupernodes(deps, this.#ending.signal);
     // As long as a supernode is there, whoever may have a blob can show it.
     const place = (digest: Digest): BlobOrigin | undefined =>
@@ -175,7 +181,7 @@ export class CapabilityWallet {
   covers(digest: Digest): boolean {
     const held = this.#held.get(digest);
     if (held === undefined || this.#outdated(held)) return false;
-    return held.untilMs - this.#deps.wallClockMs() > LEAST_LEFT_MS;
+    return held.endsAtMs - this.#rightsClock.now() > LEAST_LEFT_MS;
   }
 
   /** Shows the neighbour the right to the blob, unless it has seen it. */
@@ -192,15 +198,14 @@ export class CapabilityWallet {
 
   /** Time passes: renews what a client still reads, and forgets what has expired. */
   tick(): void {
-    const { clock, wallClockMs } = this.#deps;
-    const now = clock.now();
+    const now = this.#deps.clock.now();
     for (const blob of this.#host.undecided()) {
       if (this.covers(blob.digest)) this.#host.decided(blob, 'shown');
       else if (!this.#asking.has(blob.digest)) this.#goOn(blob);
     }
     for (const digest of this.#unsaid.keys()) this.#askUnsaid(digest, now);
     for (const held of new Set(this.#held.values())) {
-      const leftMs = held.untilMs - wallClockMs();
+      const leftMs = held.endsAtMs - this.#rightsClock.now();
       if (this.#outdated(held) || leftMs <= 0) {
         this.#drop(held);
         this.#askAnew(held.digests);
@@ -260,13 +265,12 @@ export class CapabilityWallet {
   }
 
   async #askRenewal(held: Held): Promise<boolean> {
-    const { capability, digests, untilMs } = held;
+    const { capability, digests, endsAtMs } = held;
     const answer = await this.#supernodes.ask({ renew: capability, digests });
-    if (typeof answer === 'string' || answer.given === undefined || answer.given.untilMs <= untilMs) {
-      return false;
-    }
-    this.#keep(answer.given);
-    return true;
+    if (typeof answer === 'string' || answer.given === undefined) return false;
+    // The way here took a while: of an end that is the same, or nearly, nothing is gained.
+    if (this.#endOf(answer.given) <= endsAtMs + LEAST_LEFT_MS) return false;
+    return this.#keep(answer.given);
   }
 
   /** Our certificate is another one now: links that begin from here on show that. */
@@ -323,7 +327,7 @@ export class CapabilityWallet {
       return open ? 'open' : 'none';
     }
     if (this.covers(digest)) return 'shown';
-    // Given for a certificate that we no longer have, or by a clock that is not yet right.
+    // Given for a certificate that we no longer have, or for no time.
     this.#unsaid.set(digest, this.#deps.clock.now() + USELESS_AGAIN_MS);
     return 'none';
   }
@@ -342,18 +346,28 @@ export class CapabilityWallet {
     if (isNo) this.#useless.set(key, clock.now() + USELESS_MANIFEST_MS);
   }
 
-  #keep(answer: GivenCapability): void {
+  /** @returns whether it is of use */
+  #keep(answer: GivenCapability): boolean {
     const { signatures } = this.#deps;
     // On a connection that began with an older certificate of ours.
     const holder = holderOf(answer.capability);
-    if (holder === undefined || holder !== signatures.fingerprint) return;
+    if (holder === undefined || holder !== signatures.fingerprint) return false;
+    const endsAtMs = this.#endOf(answer);
+    // One that runs out at once would be asked for again and again, and its client wait each time.
+    if (endsAtMs - this.#rightsClock.now() <= LEAST_LEFT_MS) return false;
     signatures.learn(answer.card);
-    const held: Held = { ...answer, holder, renewFromMs: 0 };
+    const held: Held = { ...answer, holder, endsAtMs, renewFromMs: 0 };
     for (const digest of answer.digests) {
       const before = this.#held.get(digest);
       // Of two the one that holds longer; of equals the one for more blobs.
-      if (before === undefined || before.untilMs <= held.untilMs) this.#held.set(digest, held);
+      if (before === undefined || before.endsAtMs <= endsAtMs) this.#held.set(digest, held);
     }
+    return true;
+  }
+
+  /** By the supernode's word of how long it is; it may go by another time than we. */
+  #endOf({ leftMs, untilMs }: GivenCapability): number {
+    return this.#rightsClock.now() + (leftMs ?? untilMs - this.#deps.wallClockMs());
   }
 
   #drop(held: Held): void {

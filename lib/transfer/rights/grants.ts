@@ -3,7 +3,14 @@ import type { Digest } from '../../core/digest.ts';
 import type { PeerInfo } from '../../core/node.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { Metrics } from '../../observe/metrics.ts';
-import { CLOCK_TOLERANCE_MS, checkCapability } from '../../security/capability.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import {
+  CAPABILITY_CLOCKS_MS,
+  CAPABILITY_LIFE_MS,
+  type Capability,
+  checkCapability,
+} from '../../security/capability.ts';
+import { CLOCK_TOLERANCE_MS } from '../../security/cluster-time.ts';
 import type { Signatures } from '../../security/signatures.ts';
 import type { SmallBlobsRequest } from '../seams.ts';
 
@@ -24,6 +31,8 @@ export interface GrantsDeps {
   readonly signatures: Signatures;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** What rights age by: it does not jump when a tracker tells another time. */
+  readonly clock: Pick<Clock, 'now'>;
   /** Cluster time, milliseconds since the epoch. */
   readonly wallClockMs: () => number;
 }
@@ -31,6 +40,8 @@ export interface GrantsDeps {
 /** Members remembered, more than any cluster has, and blobs of each; those not shown for longest go first. */
 const MAX_HOLDERS = 65_536;
 const MAX_BLOBS = 4096;
+/** Capabilities of which is known when they were first shown; those shown first go first. */
+const MAX_SEEN = 65_536;
 /** Refusals told in the log, one of each member and reason. */
 const MAX_TOLD = 1024;
 
@@ -40,8 +51,10 @@ const MAX_TOLD = 1024;
  */
 export class Grants {
   readonly #deps: GrantsDeps;
-  /** Until when, by member and blob. */
+  /** Until when, by our own clock, by member and blob. */
   readonly #held = new BoundedMap<BoundedMap<number>>(MAX_HOLDERS);
+  /** The same by capability. */
+  readonly #seen = new BoundedMap<number>(MAX_SEEN);
   readonly #told = new BoundedMap<true>(MAX_TOLD);
   #open: OpenToAll | undefined;
 
@@ -65,19 +78,39 @@ export class Grants {
       this.#refused(id, checked);
       return false;
     }
+    const endMs = this.#endOf(checked);
+    if (endMs < this.#deps.clock.now()) {
+      this.#refused(id, 'expired');
+      return false;
+    }
     const held = this.#held.get(id) ?? new BoundedMap<number>(MAX_BLOBS);
     this.#held.set(id, held);
-    for (const digest of shown.digests) held.set(digest, Math.max(checked.untilMs, held.get(digest) ?? 0));
+    for (const digest of shown.digests) held.set(digest, Math.max(endMs, held.get(digest) ?? endMs));
     return true;
+  }
+
+  /**
+   * It holds for its life from when it was first shown here, by our own clock: who signed it, and before whom it is shown,
+   * need not agree on the time. To show it once more makes it no longer.
+   */
+  #endOf({ holder, list, untilMs }: Capability): number {
+    const { clock, wallClockMs } = this.#deps;
+    const key = `${holder} ${list} ${untilMs}`;
+    const leftMs = untilMs + CAPABILITY_CLOCKS_MS - wallClockMs();
+    const endMs = clock.now() + Math.min(CAPABILITY_LIFE_MS + CLOCK_TOLERANCE_MS, leftMs);
+    const knownMs = this.#seen.get(key);
+    if (knownMs !== undefined) return knownMs;
+    this.#seen.set(key, endMs);
+    return endMs;
   }
 
   /** Whether the peer may be given bytes of the blob now. Where it may not, that is counted and logged once. */
   allows({ id, role }: Pick<PeerInfo, 'id' | 'role'>, digest: Digest): boolean {
     if (role === 'supernode') return true;
-    const untilMs = this.#held.get(id)?.get(digest);
-    if (untilMs !== undefined && untilMs + CLOCK_TOLERANCE_MS >= this.#deps.wallClockMs()) return true;
+    const endMs = this.#held.get(id)?.get(digest);
+    if (endMs !== undefined && endMs >= this.#deps.clock.now()) return true;
     if (this.#open?.isOpen(digest) === true) return true;
-    this.#refused(id, untilMs === undefined ? 'no-capability' : 'expired');
+    this.#refused(id, endMs === undefined ? 'no-capability' : 'expired');
     return false;
   }
 

@@ -18,6 +18,7 @@ export const target: FuzzTarget = {
     JSON.stringify({ ...place, blob: digest }),
     JSON.stringify({ renew: 'text', digests: [digest, digest] }),
     JSON.stringify({ given, size: 5 }),
+    JSON.stringify({ given: { ...given, leftMs: 300_000 } }),
     JSON.stringify({ given, manifest: { bytes: 'e30=', mediaType: 'application/json' } }),
     '{',
   ],

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run, startChild } from '../../../bench/fixtures/child.ts';
+import { type CommandResult, run, startChild } from '../../../bench/fixtures/child.ts';
 import type { ClientImage, ClientPull, ContainerClient } from './client.ts';
 import { unmountBelow } from './unmount.ts';
 
@@ -14,14 +14,13 @@ export const containerd: ContainerClient = {
     await writeHosts(pull);
     const { signal, timeoutMs } = pull;
     const limits = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal && { signal }) };
-    return await withContainerd(folder, limits, async (ctr) => {
+    return await withContainerd(folder, limits, async (ctr, probe) => {
       const image = `${pull.namespace}/${pull.repository}:${pull.tag}`;
       const { credentials } = pull;
       const user = credentials === undefined ? [] : ['--user', `${credentials.user}:${credentials.password}`];
       await ctr('images', 'pull', '--hosts-dir', join(folder, 'certs.d'), ...user, image);
       const line = (await ctr('images', 'ls')).split('\n').find((text) => text.startsWith(`${image} `));
-      const said = await ctr('run', '--rm', image, containerId(), '/bin/sh', '-c', 'echo it runs');
-      if (!said.includes('it runs')) throw new Error(`the container said: ${said}`);
+      await probe(image);
       return {
         manifestDigest: /sha256:[0-9a-f]{64}/.exec(line ?? '')?.[0] ?? '',
         contentDigests: (await ctr('content', 'ls', '-q')).trim().split('\n').sort(),
@@ -33,8 +32,24 @@ export const containerd: ContainerClient = {
 /** A `ctr` command that must succeed. @returns what it printed */
 export type Ctr = (...args: string[]) => Promise<string>;
 
+/** Runs a container of an image. @throws Error unless the image's shell ran */
+export type Probe = (image: string) => Promise<void>;
+
+/** Neither `ctr` nor runc ends with it. */
+export const RAN = 42;
+const PROBE = ['/bin/sh', '-c', `echo it runs; exit ${RAN}`];
+
+/**
+ * That the shell ran is told by its exit status, not by what it printed: on a busy machine `ctr run` was seen to end
+ * with 0 and without a word of a container that prints one.
+ * @throws Error when it did not
+ */
+export function requireRan({ code, output }: CommandResult): void {
+  if (code !== RAN) throw new Error(`the container ended with ${code}: ${output.trim()}`);
+}
+
 /** Their runc keeps them in one place on this machine, whichever containerd started them. */
-export function containerId(): string {
+function containerId(): string {
   return `probe-${randomUUID()}`;
 }
 
@@ -42,7 +57,7 @@ export function containerId(): string {
 export async function withContainerd<T>(
   folder: string,
   limits: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
-  use: (ctr: Ctr) => Promise<T>,
+  use: (ctr: Ctr, probe: Probe) => Promise<T>,
 ): Promise<T> {
   const config = join(folder, 'containerd.toml');
   await writeFile(
@@ -64,13 +79,18 @@ export async function withContainerd<T>(
   });
   const env = { CONTAINERD_ADDRESS: join(folder, 'c.sock') };
   try {
-    return await use(async (...args) => {
+    const ctr: Ctr = async (...args) => {
       const { code, stdout, output } = await run('ctr', args, { env, ...limits });
       // Before its last line it has drawn the progress of the pull again and again.
       const reason = output.trim().split('\n').at(-1) ?? '';
       if (code !== 0) throw new Error(`ctr ${args[0] ?? ''} ${args[1] ?? ''}: ${reason}`);
       return stdout;
-    });
+    };
+    const probe: Probe = async (image) => {
+      const args = ['run', '--rm', image, containerId(), ...PROBE];
+      requireRan(await run('ctr', args, { env, ...limits }));
+    };
+    return await use(ctr, probe);
   } finally {
     await daemon.stop();
     await unmountBelow(folder);
