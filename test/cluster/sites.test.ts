@@ -39,6 +39,23 @@ t.test('each blob crosses the border of each zone with supernodes once', async (
   }
 });
 
+t.test('of four sites each reads a part, and the registry is read once', async (t) => {
+  const sites = ['fra', 'ams', 'par', 'lon'];
+  const cluster = await MemoryCluster.start({ seed: 13, nodes: 4, zones: sites, supernodes: 4, sites });
+  await cluster.run(WARM_UP_MS);
+  // More stripes than sites.
+  const size = 70 * MIB;
+  const digest = cluster.blob(size);
+  await pullAll(cluster, digest, size);
+  t.equal(cluster.origin.ratio(digest), 1);
+  const into = [...borders(cluster).values()];
+  t.equal(
+    into.reduce((sum, bytes) => sum + bytes, 0),
+    3 * size,
+    'what one reads three bring',
+  );
+});
+
 t.test(
   'a tree of zones: the inner ones get it from the one around them, which alone asks further out',
   async (t) => {
