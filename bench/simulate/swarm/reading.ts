@@ -10,6 +10,8 @@ export interface ReadingHost {
   turns(seed: number, blob: number): readonly number[];
   /** Seeds of other sites that hold the piece, and can be asked. */
   holders(seed: number, blob: number, piece: number): number;
+  /** Whether a seed of another site that can be reached brings the blob from that one, and lacks the piece. */
+  awaited(seed: number, blob: number, piece: number): boolean;
   /** A piece is at a seed. */
   landed(seed: number, blob: number): void;
   act(end: number): void;
@@ -147,7 +149,9 @@ export class Reading {
       pieces,
       has: (piece: number) => core.has(blob, piece),
       mine: (piece: number) => turnOf(scenario, this.#host.turns(seed, blob), blob, piece) === seed,
-      holders: (piece: number) => core.holders(blob, piece) + this.#host.holders(seed, blob, piece),
+      holders: (piece: number) => core.holders(blob, piece),
+      owners: (piece: number) => this.#host.holders(seed, blob, piece),
+      awaited: (piece: number) => this.#host.awaited(seed, blob, piece),
       spread: () => core.spread(blob),
     };
     return new ReadingPlan(view, 0, wheel.now);

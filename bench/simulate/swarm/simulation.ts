@@ -57,6 +57,7 @@ export class Simulation {
       owners: (seed, blob) => this.#joining.owners(seed, blob),
       turns: (seed, blob) => this.#joining.turns(seed, blob),
       holders: (seed, blob, piece) => this.#importing.holders(seed, blob, piece),
+      awaited: (seed, blob, piece) => this.#importing.awaited(seed, blob, piece),
       landed: (seed, blob) => this.#importing.landed(seed, blob),
       act,
     });
