@@ -14,6 +14,8 @@ export interface ReadingHost {
   awaited(seed: number, blob: number, piece: number): boolean;
   /** A piece is at a seed. */
   landed(seed: number, blob: number): void;
+  /** What a node read for itself is there. */
+  readByNode(node: number): void;
   act(end: number): void;
 }
 
@@ -66,12 +68,12 @@ export class Reading {
     this.#proceed(seed, blob);
   }
 
-  /** A node reads one piece for itself. */
-  readFor(node: number, blob: number, piece: number): void {
+  /** A node reads one piece for itself. @param asks as a request of its own, and no part of the last one */
+  readFor(node: number, blob: number, piece: number, asks: boolean): void {
     const { flows, registry, tally } = this.#world;
     const flow = flows.open(registry, node, this.#world.bytesOf(blob, piece));
     this.#reads.set(flow, { end: node, blob, piece });
-    tally.originRequests++;
+    if (asks) tally.originRequests++;
     flows.start(flow);
   }
 
@@ -90,6 +92,7 @@ export class Reading {
       this.#world.came(end, blob, piece, this.#world.registry);
       this.#world.node(end).obtained(blob, piece, wheel.now);
       this.#host.act(end);
+      this.#host.readByNode(end);
       return;
     }
     this.#reading.delete(`${end}:${blob}`);

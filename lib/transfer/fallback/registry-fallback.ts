@@ -68,7 +68,7 @@ interface Considered {
 export class RegistryFallback {
   readonly #deps: FallbackDeps;
   readonly #host: FallbackHost;
-  readonly #plan: FallbackPlan;
+  readonly #plan: FallbackPlan<SharedBlob>;
   readonly #leases: ReadLeases;
   readonly #leased: LeasedReads;
   readonly #slowSwarm = new SlowSwarm();
