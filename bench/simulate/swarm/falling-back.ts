@@ -1,6 +1,6 @@
 import type { LeaseAnswer } from '../../../lib/core/lease.ts';
 import type { PeerInfo } from '../../../lib/core/node.ts';
-import { isSilent, stepsAside, stepsIn, type Waiting } from '../../../lib/swarm/patience.ts';
+import { isSilent, seeksSupernode, stepsAside, stepsIn, type Waiting } from '../../../lib/swarm/patience.ts';
 import { pieceCount } from '../scenario.ts';
 import { type NodeBlob, type PastMode, type PastRead, PastSwarm, type PastSwarmHost } from './past-swarm.ts';
 import type { World } from './world.ts';
@@ -79,11 +79,20 @@ export class FallingBack {
     }
     if (now < this.#notBefore[node]!) return;
     const waiting = this.#waiting(node);
-    if (!stepsIn(waiting, 0)) return;
+    if (!stepsIn(waiting, 0)) {
+      if (seeksSupernode(waiting)) this.#tell(node);
+      return;
+    }
     const { seeded } = this.#linked(node);
     const young = waiting.company && missing === this.#pieces && !waiting.owed;
     const slow = (seeded || young) && !this.#isSilent(node);
     this.#ask(node, slow ? 'aside' : 'lease', waiting, undefined);
+    this.#tell(node);
+  }
+
+  /** The tracker hears that the neighbours are of no use, not again and again. */
+  #tell(node: number): void {
+    const { now } = this.#world.wheel;
     if (now - this.#toldAt[node]! < STALLED_AGAIN_MS) return;
     this.#toldAt[node] = now;
     this.#host.stalled(node);

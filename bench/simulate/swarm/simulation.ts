@@ -70,7 +70,8 @@ export class Simulation {
     });
     this.#fallingBack = new FallingBack(world, {
       readFor: (node, blob, piece, asks) => this.#reading.readFor(node, blob, piece, asks),
-      lease: (node, { digest }, stripes, aside) => this.#joining.lease(node, { digest: digest as Digest, stripes, aside }),
+      lease: (node, { digest }, stripes, aside) =>
+        this.#joining.lease(node, { digest: digest as Digest, stripes, aside }),
       renewLease: (node, token) => this.#joining.renewLease(node, token),
       releaseLease: (node, token, read) => this.#joining.releaseLease(node, token, read),
       introduce: (node, others) => this.#joining.introduce(node, others),
