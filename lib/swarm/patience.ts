@@ -12,6 +12,11 @@ const SEEDED_STALL_MS = 4600;
 const WANT_MS = 2000;
 /** And asked again: what it cannot give yet it forgets soon. */
 const WANT_AGAIN_MS = 1000;
+/**
+ * Before that a node that is linked to no supernode, though there are some, asks the tracker for one: beside it there is
+ * more patience. So it has half a second to be linked.
+ */
+const SEEK_MS = 1500;
 /** The same when nobody is there who could send one. */
 const ALONE_MS = 500;
 /** The same when a tracker still has to say who is there: in a crowd it takes its time, and a dead one never does. */
@@ -56,6 +61,11 @@ export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting,
   if (company) return idleMs >= (patient ? SEEDED_STALL_MS : STALL_MS) * spread;
   if (idleMs >= ASKED_MS * spread) return true;
   return !owed && Math.min(idleMs, answeredMs) >= ALONE_MS * spread;
+}
+
+/** Whether the node, whose neighbours give it nothing, asks for a supernode before it reads past them. */
+export function seeksSupernode({ idleMs, company, patient }: Waiting): boolean {
+  return company && !patient && idleMs >= SEEK_MS;
 }
 
 /**

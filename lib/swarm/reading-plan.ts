@@ -15,8 +15,12 @@ export interface ReadingView {
   has(piece: number): boolean;
   /** Whether it is ours to read, not another owner's. */
   mine(piece: number): boolean;
-  /** Linked nodes and other owners that say they hold it. */
+  /** Linked nodes that say they hold it. */
   holders(piece: number): number;
+  /** Other supernodes that say so. */
+  owners(piece: number): number;
+  /** Whether another site waits for it from us: what nodes of ours hold does not get there. */
+  awaited(piece: number): boolean;
   spread(): Spread;
 }
 
@@ -36,7 +40,8 @@ const STUCK_MS = 10_000;
 const FEW_PIECES = 4;
 
 /**
- * Which pieces of a blob a supernode reads from the registry: those of its own stripes that nobody holds. Of a fresh blob
+ * Which pieces of a blob a supernode reads from the registry: those of its own stripes that nobody holds who gives them
+ * to those that wait. Of a fresh blob
  * without other owners that is all, in one run. When the supernode takes over from another one, nodes pass on among themselves what they hold; it is read
  * only when nobody holds it any more. When nothing moves although somebody lacks a piece, it is read whosever it is.
  */
@@ -84,9 +89,15 @@ export class ReadingPlan {
     const most = stuck ? this.#view.spread().sharers - 1 : 0;
     for (let piece = from; piece < end; piece++) {
       if (this.#view.has(piece) || !(stuck || this.#view.mine(piece))) continue;
-      if (this.#view.holders(piece) <= most) return piece;
+      if (this.#holders(piece) <= most) return piece;
     }
     return end;
+  }
+
+  /** Those who give the piece to whoever waits for it. */
+  #holders(piece: number): number {
+    const owners = this.#view.owners(piece);
+    return owners === 0 && this.#view.awaited(piece) ? 0 : owners + this.#view.holders(piece);
   }
 
   #isStuck(now: number): boolean {

@@ -51,7 +51,9 @@ export function dealTurns<T extends object | string>(
   for (const next of ranked) if (owners.size < most) owners.add(next);
   if (owners.size === 0) return [];
   const turns = new Map([...owners].map((owner) => [owner, before.filter((each) => each === owner).length]));
-  const count = Math.max(before.length, owners.size <= MOST_OWNERS ? TURNS : owners.size);
+  // With another number of turns every stripe would be in another one.
+  const fresh = owners.size <= MOST_OWNERS ? TURNS : owners.size;
+  const count = before.length === 0 ? fresh : before.length;
   return Array.from({ length: count }, (_, turn) => {
     const keeper = before[turn];
     if (keeper !== undefined) return keeper;

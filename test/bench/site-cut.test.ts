@@ -112,6 +112,25 @@ for (const each of Object.values(PROFILES)) {
   });
 }
 
+t.test(
+  'a crowd that is cut early brings each byte into each site once, and no site waits for another',
+  async (t) => {
+    // As many seeds as sites, one each: the lost one's part is dealt anew.
+    const crowd = {
+      ...{ profile: PROFILES.daemon, nodes: 300, nodeRate: 300 * MIB, zones: 4, seeds: 4 },
+      ...{ seedRate: 1000 * MIB, registryRate: 4000 * MIB, blobs: [simulatedBlob(1024 * MIB)] },
+    };
+    const siteCut = { zone: 1, atMs: 500, forMs: TO_THE_END };
+    const outcome = simulate({ ...crowd, siteCut });
+    const total = originRatio(outcome, crowd) + outcome.crossZoneBytes / imageBytesOf(crowd);
+    t.ok(Math.abs(total - crowd.zones) < 1e-9, `${total}x`);
+    const lasts = [0, 1, 2, 3].map((zone) =>
+      Math.max(...outcome.seconds.filter((_, node) => zoneOf({ ...BASE, ...crowd }, node) === zone)),
+    );
+    t.ok(Math.max(...lasts) - Math.min(...lasts) < 2, `${lasts.join(', ')} s`);
+  },
+);
+
 t.test('the report tells of it', async (t) => {
   const scenario: Scenario = { ...BASE, ...SITES, siteCut: { ...CUT, forMs: TO_THE_END } };
   const outcome = simulate(scenario);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Digest } from '../../lib/core/digest.ts';
-import { MemoryCluster } from './memory-cluster.ts';
+import type { PeerEngine } from '../../lib/transfer/peer-engine.ts';
+import { type Member, MemoryCluster } from './memory-cluster.ts';
 
 const MIB = 1024 * 1024;
 const WARM_UP_MS = 20;
@@ -37,6 +38,23 @@ t.test('each blob crosses the border of each zone with supernodes once', async (
     t.equal(cluster.origin.ratio(digest), 1, `${size}: read once from the registry`);
     for (const [zone, bytes] of borders(cluster)) t.ok(bytes <= size, `${size} ${zone}: ${bytes}`);
   }
+});
+
+t.test('of four sites each reads a part, and the registry is read once', async (t) => {
+  const sites = ['fra', 'ams', 'par', 'lon'];
+  const cluster = await MemoryCluster.start({ seed: 13, nodes: 4, zones: sites, supernodes: 4, sites });
+  await cluster.run(WARM_UP_MS);
+  // More stripes than sites.
+  const size = 70 * MIB;
+  const digest = cluster.blob(size);
+  await pullAll(cluster, digest, size);
+  t.equal(cluster.origin.ratio(digest), 1);
+  const into = [...borders(cluster).values()];
+  t.equal(
+    into.reduce((sum, bytes) => sum + bytes, 0),
+    3 * size,
+    'what one reads three bring',
+  );
 });
 
 t.test(
@@ -98,6 +116,38 @@ t.test('a site that is cut off from the others goes on by the registry that it r
   t.equal(borders(cluster).size, 0);
   const ratio = cluster.origin.ratio(digest);
   t.ok(ratio <= 2.2, `${ratio.toFixed(3)}x the blob was read by two sites that know nothing of each other`);
+});
+
+t.test('what only a node of its own site holds a supernode reads for the other site', async (t) => {
+  const sites = ['fra', 'par'];
+  const cluster = await MemoryCluster.start({ seed: 5, nodes: 2, zones: sites, supernodes: 0, sites });
+  const size = 34 * MIB;
+  const digest = cluster.blob(size);
+  const [fra] = cluster.nodes as [Member<PeerEngine>];
+  // Before there are supernodes it reads a part for itself.
+  const reading = new AbortController();
+  const origin = { upstream: 'memory.test', repository: 'team/app' };
+  const begun = (async () => {
+    const bytes = fra.engine.open({ digest, size, origin }, reading)[Symbol.asyncIterator]();
+    while (!reading.signal.aborted && (await bytes.next()).done !== true);
+  })().catch(() => {});
+  while (cluster.origin.ratio(digest) < 0.4) await cluster.run(5);
+  reading.abort();
+  await cluster.until(begun);
+  // What it asked for comes to its end.
+  await cluster.run(1000);
+  const had = cluster.origin.ratio(digest);
+  for (const [index, name] of ['super0', 'super1'].entries()) await cluster.addSupernode(name, index);
+  await cluster.run(WARM_UP_MS);
+  const read = cluster.events.filter(({ event }) => event.kind === 'fallback').length;
+  await pullAll(cluster, digest, size);
+  const again = cluster.events.filter(({ event }) => event.kind === 'fallback').slice(read);
+  t.same(again, [], 'no node reads past its supernode');
+  const ratio = cluster.origin.ratio(digest);
+  t.ok(
+    ratio <= 1 + had,
+    `${ratio.toFixed(3)}x: what only the node had, ${had.toFixed(3)}x, once more at most`,
+  );
 });
 
 t.test('a budget for the border holds, and nobody goes around it', async (t) => {

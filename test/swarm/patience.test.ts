@@ -1,5 +1,5 @@
 import t from 'tap';
-import { asksSeed, isSilent, stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
+import { asksSeed, isSilent, seeksSupernode, stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
 
 /** Nobody is there, and nobody has been asked. */
 const ALONE: Waiting = {
@@ -17,6 +17,15 @@ function stepsInAt(at: (nowMs: number) => Partial<Waiting>, share = 0): number {
   }
   return Number.POSITIVE_INFINITY;
 }
+
+t.test('with others, but without a supernode, it asks for one before it reads', async (t) => {
+  const seeks = (idleMs: number, change: Partial<Waiting> = { company: true }): boolean =>
+    seeksSupernode({ ...ALONE, idleMs, ...change });
+  t.notOk(seeks(1499));
+  t.ok(seeks(1500), 'in time to be linked to it');
+  t.notOk(seeks(1500, {}), 'alone it has asked already');
+  t.notOk(seeks(4000, { company: true, patient: true }), 'it is linked to one');
+});
 
 t.test('how long a node waits', async (t) => {
   t.equal(

@@ -8,12 +8,16 @@ const PIECES = 40;
 function setUp(shortGap = 4, pieces = PIECES, mine: (piece: number) => boolean = () => true) {
   const held = new Set<number>();
   const nodes: Set<number>[] = [];
+  /** What supernodes of other sites hold, and what they wait for. */
+  const elsewhere = { held: new Set<number>(), awaited: new Set<number>() };
   const holders = (piece: number): number => nodes.filter((node) => node.has(piece)).length;
   const view = {
     pieces,
     has: (piece: number) => held.has(piece),
     mine,
     holders,
+    owners: (piece: number) => (elsewhere.held.has(piece) ? 1 : 0),
+    awaited: (piece: number) => elsewhere.awaited.has(piece),
     spread: () => ({
       sharers: nodes.length,
       lackers: nodes.filter(({ size }) => size < pieces).length,
@@ -37,7 +41,7 @@ function setUp(shortGap = 4, pieces = PIECES, mine: (piece: number) => boolean =
     }
     return runs;
   };
-  return { held, node, nodes, plan, readAll };
+  return { elsewhere, held, node, nodes, plan, readAll };
 }
 
 t.test('a blob of which nobody holds anything is read in one run', async (t) => {
@@ -85,6 +89,25 @@ t.test('what nobody holds any more is read', async (t) => {
   t.same(readAll(0), [{ first: 30, end: 40, stuck: false }]);
   nodes.pop();
   t.same(readAll(500), [{ first: 20, end: 30, stuck: false }]);
+});
+
+t.test('what only nodes of ours hold is read for another site that waits for it', async (t) => {
+  const { elsewhere, node, readAll } = setUp(0);
+  node([0, 30]);
+  for (let piece = 10; piece < 20; piece++) elsewhere.awaited.add(piece);
+  for (let piece = 15; piece < 17; piece++) elsewhere.held.add(piece);
+  elsewhere.held.add(35);
+  const runs = readAll(0).map(({ first, end }) => [first, end]);
+  t.same(
+    runs,
+    [
+      [10, 15],
+      [17, 20],
+      [30, 35],
+      [36, 40],
+    ],
+    'what a third site holds comes from there',
+  );
 });
 
 t.test('what is held is read after ten seconds in which nothing moves, if somebody lacks it', async (t) => {

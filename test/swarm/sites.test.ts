@@ -36,6 +36,33 @@ t.test(
   },
 );
 
+t.test('however many sites there are, each has a gateway for each turn of the readers', async (t) => {
+  for (let count = 2; count <= 8; count++) {
+    const supernodes = Array.from({ length: count }, (_, index) => ({ id: `s${index}`, zone: `z${index}` }));
+    const dealt = dealAll('key', GIB, supernodes);
+    const { length: turns } = dealt.readers;
+    for (const { id, zone } of supernodes) {
+      const gateways = dealt.sites.get(zone)!;
+      t.same(ids(gateways), Array(turns).fill(id), `${zone} of ${count}`);
+      const told = splitTurns(turnsFor({ role: 'supernode', zone }, dealt));
+      t.same(told, { sources: dealt.readers, gateways });
+    }
+    const [gone, ...left] = supernodes;
+    const living = (turns: readonly (typeof supernodes)[number][]) =>
+      turns.map((each) => (each === gone ? undefined : each));
+    const before = {
+      readers: living(dealt.readers),
+      sites: new Map([...dealt.sites].map(([zone, turns]) => [zone, living(turns)] as const)),
+    };
+    const after = dealAll('key', GIB, left, before);
+    for (const [turn, { id }] of after.readers.entries()) {
+      const had = dealt.readers[turn]!;
+      if (had !== gone) t.equal(id, had.id, 'and keeps its turns when one of them is gone');
+    }
+    t.equal(after.readers.length, turns);
+  }
+});
+
 t.test('inner sites get it from the site around them, and when that is gone from the next', async (t) => {
   const inner = { role: 'supernode', zone: 'eu/de/fra' } as const;
   const all = [...at('eu', 'a'), ...at('eu/de', 'b'), ...at('eu/de/fra', 'c')];

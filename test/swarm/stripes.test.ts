@@ -32,6 +32,17 @@ t.test('who stays keeps its turns, and the turns of who is gone are shared out',
   t.same(dealTurns(without, [B, C], 3), [B, B, C, C, B, C]);
 });
 
+t.test('another number of owners is no other number of turns', async (t) => {
+  const four = dealTurns([], [A, B, C, D], 4);
+  t.same(four, [A, B, C, D]);
+  t.same(
+    dealTurns([A, undefined, C, D], [A, C, D], 3).map(({ id }) => id),
+    ['a', 'a', 'c', 'd'],
+  );
+  t.same(dealTurns(four, [A], 4), four);
+  t.same(dealTurns([undefined, undefined, undefined, undefined], [A], 3), [A, A, A, A]);
+});
+
 t.test('whoever comes and goes, every turn has a living owner, and none many more than others', async () => {
   const ids = [A, B, C, D, { id: 'e' }, { id: 'f' }];
   fc.assert(

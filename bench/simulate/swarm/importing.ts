@@ -1,6 +1,7 @@
 import { ImportPlan } from '../../../lib/swarm/import-plan.ts';
 import { Came } from '../../../lib/swarm/seed-blob.ts';
 import { splitTurns } from '../../../lib/swarm/sites.ts';
+import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import { turnOf } from './turn-of.ts';
 import type { World } from './world.ts';
@@ -79,6 +80,17 @@ export class Importing {
       if (seeds[source - scenario.nodes]!.has(blob, piece)) holders++;
     }
     return holders;
+  }
+
+  /** Whether one that brings from the seed, and can, lacks the piece. */
+  awaited(seed: number, blob: number, piece: number): boolean {
+    const { scenario, seeds } = this.#world;
+    for (const { seed: importer } of this.#known(seed, blob)?.importers ?? []) {
+      if (this.#world.isDead(importer) || this.#world.isCut(seed, importer)) continue;
+      if (zoneOf(scenario, importer) === zoneOf(scenario, seed)) continue;
+      if (!seeds[importer - scenario.nodes]!.has(blob, piece)) return true;
+    }
+    return false;
   }
 
   /** A seed hears that another site brings the blob from it. */

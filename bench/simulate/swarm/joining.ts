@@ -1,3 +1,4 @@
+import type { LeaseAnswer, LeaseWish } from '../../../lib/core/lease.ts';
 import type { PeerInfo } from '../../../lib/core/node.ts';
 import {
   ASK_AGAIN_MS,
@@ -8,13 +9,16 @@ import {
 import { zoneOf } from '../scenario.ts';
 import { Happens } from './events.ts';
 import { ALL_BLOBS, type Message, Says, TrackerLine } from './tracker-line.ts';
-import { Trackers } from './trackers.ts';
+import { keyOf, Trackers } from './trackers.ts';
 import type { World } from './world.ts';
 
 /** Round trips of a caller before its layers are asked for: the 401 probe, a token, HEAD and GET of the manifest. */
 export const REQUESTS_OF_CALLER = 4;
 /** Ways between two ends until both have heard the other's hello: connect, accept, hello. */
 const WAYS_TO_HELLO = 3;
+/** There is one, which all zones have. */
+const REGISTRY = 'registry';
+
 /** How links come and go. */
 export interface LinkEvents {
   up(a: number, b: number): void;
@@ -213,14 +217,21 @@ export class Joining {
 
   /** The node dials whom the tracker named. */
   told(node: number, answer: number): void {
-    const { scenario, links, wheel } = this.#world;
+    const { wheel } = this.#world;
     this.#asked[node]!--;
     this.#answeredAt[node] = wheel.now;
     if (this.#askedAgain[node] === 0) {
       this.#askedAgain[node] = 1;
       wheel.add(wheel.now + ASK_AGAIN_MS, Happens.askAgain, node, 0, 0, 0);
     }
-    for (const peer of this.#answers[answer]!) {
+    this.introduce(node, this.#answers[answer]!);
+    this.#answers[answer] = [];
+  }
+
+  /** The node dials those, or tells them what it shares. */
+  introduce(node: number, peers: readonly PeerInfo[]): void {
+    const { scenario, links, wheel } = this.#world;
+    for (const peer of peers) {
       const other = Number(peer.id);
       if (links.find(node, other) >= 0) this.#events.shares(node, other);
       else {
@@ -228,11 +239,25 @@ export class Joining {
         wheel.add(wheel.now + ways, Happens.linkUp, node, other, 0, 0);
       }
     }
-    this.#answers[answer] = [];
+  }
+
+  /** The lease that the node's tracker gives it, at once; undefined = it does not answer. */
+  lease(node: number, wish: Pick<LeaseWish, 'digest' | 'stripes' | 'aside'>): LeaseAnswer | undefined {
+    if (this.#line.down) return undefined;
+    const { now } = this.#world.wheel;
+    return this.#trackers.of(node).lease(String(node), { ...wish, upstream: REGISTRY }, now);
+  }
+
+  renewLease(node: number, token: number): LeaseAnswer {
+    return this.#trackers.of(node).renewLease(String(node), token, this.#world.wheel.now);
+  }
+
+  releaseLease(node: number, token: number, read: boolean): void {
+    this.#trackers.of(node).releaseLease(String(node), token, read, this.#world.wheel.now);
   }
 
   linkUp(a: number, b: number): void {
-    if (this.#world.isDead(a) || this.#world.isDead(b)) return;
+    if (this.#world.isDead(a) || this.#world.isDead(b) || this.#world.isCut(a, b)) return;
     if (this.#world.links.find(a, b) >= 0) this.#events.shares(a, b);
     else this.#events.up(a, b);
   }
@@ -260,8 +285,4 @@ export class Joining {
   #sizes(): ReadonlyMap<string, number> {
     return new Map(this.#world.scenario.blobs.map((_, blob) => [keyOf(blob), this.#sizeOf(blob)]));
   }
-}
-
-function keyOf(blob: number): string {
-  return `layer ${blob}`;
 }

@@ -10,8 +10,12 @@ export interface ReadingHost {
   turns(seed: number, blob: number): readonly number[];
   /** Seeds of other sites that hold the piece, and can be asked. */
   holders(seed: number, blob: number, piece: number): number;
+  /** Whether a seed of another site that can be reached brings the blob from that one, and lacks the piece. */
+  awaited(seed: number, blob: number, piece: number): boolean;
   /** A piece is at a seed. */
   landed(seed: number, blob: number): void;
+  /** What a node read for itself is there. */
+  readByNode(node: number): void;
   act(end: number): void;
 }
 
@@ -64,12 +68,12 @@ export class Reading {
     this.#proceed(seed, blob);
   }
 
-  /** A node reads one piece for itself. */
-  readFor(node: number, blob: number, piece: number): void {
+  /** A node reads one piece for itself. @param asks as a request of its own, and no part of the last one */
+  readFor(node: number, blob: number, piece: number, asks: boolean): void {
     const { flows, registry, tally } = this.#world;
     const flow = flows.open(registry, node, this.#world.bytesOf(blob, piece));
     this.#reads.set(flow, { end: node, blob, piece });
-    tally.originRequests++;
+    if (asks) tally.originRequests++;
     flows.start(flow);
   }
 
@@ -88,6 +92,7 @@ export class Reading {
       this.#world.came(end, blob, piece, this.#world.registry);
       this.#world.node(end).obtained(blob, piece, wheel.now);
       this.#host.act(end);
+      this.#host.readByNode(end);
       return;
     }
     this.#reading.delete(`${end}:${blob}`);
@@ -147,7 +152,9 @@ export class Reading {
       pieces,
       has: (piece: number) => core.has(blob, piece),
       mine: (piece: number) => turnOf(scenario, this.#host.turns(seed, blob), blob, piece) === seed,
-      holders: (piece: number) => core.holders(blob, piece) + this.#host.holders(seed, blob, piece),
+      holders: (piece: number) => core.holders(blob, piece),
+      owners: (piece: number) => this.#host.holders(seed, blob, piece),
+      awaited: (piece: number) => this.#host.awaited(seed, blob, piece),
       spread: () => core.spread(blob),
     };
     return new ReadingPlan(view, 0, wheel.now);

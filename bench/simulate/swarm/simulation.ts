@@ -1,3 +1,4 @@
+import type { Digest } from '../../../lib/core/digest.ts';
 import { DamselflyError } from '../../../lib/core/errors.ts';
 import { idealSeconds } from '../limit.ts';
 import type { OnProgress, Outcome } from '../outcome.ts';
@@ -57,7 +58,9 @@ export class Simulation {
       owners: (seed, blob) => this.#joining.owners(seed, blob),
       turns: (seed, blob) => this.#joining.turns(seed, blob),
       holders: (seed, blob, piece) => this.#importing.holders(seed, blob, piece),
+      awaited: (seed, blob, piece) => this.#importing.awaited(seed, blob, piece),
       landed: (seed, blob) => this.#importing.landed(seed, blob),
+      readByNode: (node) => this.#fallingBack.landed(node),
       act,
     });
     this.#importing = new Importing(world, {
@@ -66,7 +69,12 @@ export class Simulation {
       act,
     });
     this.#fallingBack = new FallingBack(world, {
-      readFor: (node, blob, piece) => this.#reading.readFor(node, blob, piece),
+      readFor: (node, blob, piece, asks) => this.#reading.readFor(node, blob, piece, asks),
+      lease: (node, { digest }, stripes, aside) =>
+        this.#joining.lease(node, { digest: digest as Digest, stripes, aside }),
+      renewLease: (node, token) => this.#joining.renewLease(node, token),
+      releaseLease: (node, token, read) => this.#joining.releaseLease(node, token, read),
+      introduce: (node, others) => this.#joining.introduce(node, others),
       stalled: (node) => this.#joining.stalled(node),
       owed: (node) => this.#joining.owed(node),
       answeredAt: (node) => this.#joining.answeredAt(node),
@@ -341,14 +349,25 @@ export class Simulation {
     }
   }
 
-  /** Nothing passes the border of the zone any more: all that crosses it is between seeds. */
+  /** Nothing passes the border of the zone any more; nodes that were introduced across it find that at once. */
   #cutSite(zone: number): void {
     const { scenario, wheel } = this.#world;
     this.#world.cutZone = zone;
     this.#importing.cut();
+    this.#linksCut();
     wheel.add(wheel.now + scenario.profile.linkLostMs, Happens.siteLost, zone, 0, 0, 0);
     const forMs = scenario.siteCut?.forMs ?? Number.POSITIVE_INFINITY;
     if (forMs < Number.POSITIVE_INFINITY) wheel.add(wheel.now + forMs, Happens.siteHeals, 0, 0, 0, 0);
+  }
+
+  #linksCut(): void {
+    const { links, scenario } = this.#world;
+    for (let node = 0; node < scenario.nodes; node++) {
+      for (let link = 0; link < links.count(node); link++) {
+        const other = links.other(node, link);
+        if (other >= 0 && this.#world.isCut(node, other)) this.#linkDown(node, other);
+      }
+    }
   }
 
   #tick(group: number): void {

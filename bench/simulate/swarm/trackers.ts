@@ -66,3 +66,8 @@ export class Trackers {
     return new TrackerCore({ ownersPerBlob: Math.min(profile.owners, seeds) }, this.#world.rng);
   }
 }
+
+/** By which trackers know the blob. */
+export function keyOf(blob: number): string {
+  return `layer ${blob}`;
+}

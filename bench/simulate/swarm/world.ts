@@ -48,6 +48,8 @@ export class World {
   readonly registry: number;
   /** Node -> when it knows its layers and begins to look for them, milliseconds; Infinity before. */
   readonly startsAt: Float64Array;
+  /** Node -> when a seed last gave it a piece; -Infinity = never. */
+  readonly seedGaveAt: Float64Array;
   readonly #dead: Uint8Array;
   readonly #onCame: ((came: Came) => void) | undefined;
   /** Nodes, each with one from which it takes nothing any more. */
@@ -67,6 +69,7 @@ export class World {
     this.tally = new Tally(scenario);
     this.inbox = new Inbox(nodes);
     this.startsAt = new Float64Array(nodes).fill(Number.POSITIVE_INFINITY);
+    this.seedGaveAt = new Float64Array(nodes).fill(Number.NEGATIVE_INFINITY);
     this.#dead = new Uint8Array(nodes + seeds);
     const memory = new Memory(SLAB);
     for (let node = 0; node < nodes; node++) {
@@ -118,6 +121,7 @@ export class World {
 
   /** The node has stored what `from` sent it. */
   came(node: number, blob: number, piece: number, from: number): void {
+    if (from >= this.scenario.nodes && from < this.registry) this.seedGaveAt[node] = this.wheel.now;
     this.#onCame?.({ node, blob, piece, from, atMs: this.wheel.now });
   }
 

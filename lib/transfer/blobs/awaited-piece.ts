@@ -1,6 +1,12 @@
-import type { SharedBlob } from './shared-blob.ts';
+import type { Geometry } from '../../core/geometry.ts';
 
-type Read = Pick<SharedBlob, 'cursor' | 'info' | 'stored'>;
+/** A blob that a client reads. */
+interface Read {
+  readonly info: Geometry;
+  /** The piece that the client is at. */
+  readonly cursor: number;
+  readonly stored: { readonly have: { has(piece: number): boolean } };
+}
 
 /** The first piece that is missing from where the client stands on, then from the beginning. */
 export function firstMissing({ cursor, info, stored }: Read): number | undefined {

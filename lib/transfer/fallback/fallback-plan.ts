@@ -1,8 +1,8 @@
+import type { Geometry } from '../../core/geometry.ts';
 import { hash53 } from '../../core/rendezvous.ts';
 import { stripeOf } from '../../swarm/stripes.ts';
 import { MAX_STRIPES } from '../../wire/control-messages.ts';
 import { firstMissing } from '../blobs/awaited-piece.ts';
-import type { SharedBlob } from '../blobs/shared-blob.ts';
 
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
 const RUN_PIECES = 8;
@@ -16,18 +16,29 @@ export interface FallbackRun {
   readonly last: number;
 }
 
-export interface FallbackPlanHost {
+/** A blob as the plan needs to know it. */
+export interface LackedBlob {
+  readonly digest: string;
+  readonly info: Geometry;
+  /** The piece that the client is at. */
+  readonly cursor: number;
+  /** Clients that wait for it. */
+  readonly readers: number;
+  readonly stored: { readonly have: { has(piece: number): boolean } };
+}
+
+export interface FallbackPlanHost<Blob extends LackedBlob> {
   selfId(): string;
-  reserve(blob: SharedBlob, piece: number): boolean;
-  holders(blob: SharedBlob, piece: number): number;
-  sharers(blob: SharedBlob): readonly unknown[];
+  reserve(blob: Blob, piece: number): boolean;
+  holders(blob: Blob, piece: number): number;
+  sharers(blob: Blob): readonly unknown[];
 }
 
 /** Which pieces a node reads from the registry when the swarm does not deliver. */
-export class FallbackPlan {
-  readonly #host: FallbackPlanHost;
+export class FallbackPlan<Blob extends LackedBlob> {
+  readonly #host: FallbackPlanHost<Blob>;
 
-  constructor(host: FallbackPlanHost) {
+  constructor(host: FallbackPlanHost<Blob>) {
     this.#host = host;
   }
 
@@ -36,7 +47,7 @@ export class FallbackPlan {
    * Nodes begin at different ones, so that few ask for the same.
    * @param aside what others should bring counts too, and only where the client stands
    */
-  stripes(blob: SharedBlob, aside: boolean): number[] {
+  stripes(blob: Blob, aside: boolean): number[] {
     const { info } = blob;
     const next = firstMissing(blob);
     if (next === undefined) return [];
@@ -55,7 +66,7 @@ export class FallbackPlan {
   }
 
   /** The next pieces of the stripe that nobody holds. */
-  nextRun(blob: SharedBlob, stripe: number): FallbackRun | undefined {
+  nextRun(blob: Blob, stripe: number): FallbackRun | undefined {
     const { info } = blob;
     const alone = this.#host.sharers(blob).length === 0 && blob.readers > 0;
     const most = alone ? RUN_PIECES_ALONE : RUN_PIECES;
@@ -71,7 +82,7 @@ export class FallbackPlan {
    * What the client needs next, whoever holds the first piece of it.
    * @param first at first one piece: the swarm may go on meanwhile
    */
-  window(blob: SharedBlob, first: boolean): FallbackRun | undefined {
+  window(blob: Blob, first: boolean): FallbackRun | undefined {
     const next = firstMissing(blob);
     if (next === undefined) return undefined;
     const end = Math.min(blob.info.pieces, next + WINDOW_PIECES);
@@ -88,7 +99,7 @@ export class FallbackPlan {
   }
 
   /** What the client needs next, and much of it: nobody gives us any, whoever holds it. */
-  ahead(blob: SharedBlob): FallbackRun | undefined {
+  ahead(blob: Blob): FallbackRun | undefined {
     const next = firstMissing(blob);
     return next === undefined ? undefined : this.#reserve(blob, next, RUN_PIECES_ALONE, () => true);
   }
@@ -97,7 +108,7 @@ export class FallbackPlan {
    * All that is left of a blob of which the registry sends no parts: from its beginning, since that is sent in any case.
    * @param all also what others hold
    */
-  rest(blob: SharedBlob, all: boolean): FallbackRun | undefined {
+  rest(blob: Blob, all: boolean): FallbackRun | undefined {
     const { have } = blob.stored;
     let last = -1;
     for (let piece = 0; piece < blob.info.pieces; piece++) {
@@ -109,7 +120,7 @@ export class FallbackPlan {
 
   /** From this piece on for as long as pieces of its stripe are wanted. */
   #reserve(
-    blob: SharedBlob,
+    blob: Blob,
     first: number,
     most: number,
     wanted: (piece: number) => boolean,
@@ -130,11 +141,11 @@ export class FallbackPlan {
     return end === first ? undefined : { first, last: end - 1 };
   }
 
-  #isNowhere(blob: SharedBlob, piece: number): boolean {
+  #isNowhere(blob: Blob, piece: number): boolean {
     return !blob.stored.have.has(piece) && this.#host.holders(blob, piece) === 0;
   }
 
-  #share(blob: SharedBlob): number {
+  #share(blob: Blob): number {
     return hash53(`${this.#host.selfId()}\n${blob.digest}\nstart`) / 2 ** 53;
   }
 }

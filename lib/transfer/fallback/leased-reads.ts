@@ -33,11 +33,11 @@ export interface LeasedRead {
 export class LeasedReads {
   readonly #deps: LeasedReadsDeps;
   readonly #host: FallbackHost;
-  readonly #plan: FallbackPlan;
+  readonly #plan: FallbackPlan<SharedBlob>;
   /** Blobs of which the registry sends no parts. */
   readonly #undivided = new WeakSet<SharedBlob>();
 
-  constructor(deps: LeasedReadsDeps, host: FallbackHost, plan: FallbackPlan) {
+  constructor(deps: LeasedReadsDeps, host: FallbackHost, plan: FallbackPlan<SharedBlob>) {
     this.#deps = deps;
     this.#host = host;
     this.#plan = plan;

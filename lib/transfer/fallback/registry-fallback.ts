@@ -12,6 +12,7 @@ import {
   isLeftWaiting,
   isOvertaken,
   isSilent,
+  seeksSupernode,
   stepsAside,
   stepsIn,
   takesItself,
@@ -68,7 +69,7 @@ interface Considered {
 export class RegistryFallback {
   readonly #deps: FallbackDeps;
   readonly #host: FallbackHost;
-  readonly #plan: FallbackPlan;
+  readonly #plan: FallbackPlan<SharedBlob>;
   readonly #leases: ReadLeases;
   readonly #leased: LeasedReads;
   readonly #slowSwarm = new SlowSwarm();
@@ -114,7 +115,8 @@ export class RegistryFallback {
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) {
       if (this.#isOvertaken(blob, now)) this.#start(blob, 'aside');
-      return false;
+      const seeks = blob.owned && !this.#host.seeded(blob) && seeksSupernode(waiting);
+      return seeks && this.#tells(blob, now);
     }
     if (blob.passing !== undefined) {
       if (!waiting.company || stepsAside(waiting)) this.#endPassing(blob);
@@ -127,6 +129,12 @@ export class RegistryFallback {
     const slow = (this.#host.seeded(blob) || (young && !waiting.owed)) && !this.#isSilent(blob);
     const reason = slow ? 'aside' : waiting.company ? 'stalled' : 'no-peers';
     this.#start(blob, blob.readers > 0 && takesItself(waiting) ? 'last-resort' : reason);
+    return this.#tells(blob, now);
+  }
+
+  /** @returns whether the tracker is told now that the neighbours are of no use: not again and again */
+  #tells(blob: SharedBlob, now: number): boolean {
+    const considered = this.#consideredOf(blob);
     if (now - considered.toldMs < STALLED_AGAIN_MS) return false;
     considered.toldMs = now;
     return true;

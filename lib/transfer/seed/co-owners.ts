@@ -261,6 +261,10 @@ export class CoOwners {
     return this.#of(blob).holders(piece);
   }
 
+  awaited(blob: SharedBlob, piece: number): boolean {
+    return this.#of(blob).awaited(piece);
+  }
+
   isWanted(blob: SharedBlob): boolean {
     return this.#of(blob).isWanted;
   }

@@ -190,6 +190,15 @@ export class Ownership {
     this.#importers.add(neighbour);
   }
 
+  /** Whether another site that brings from us lacks the piece. */
+  awaited(piece: number): boolean {
+    const { zone } = this.#self();
+    for (const importer of this.#importers) {
+      if (importer.peer.zone !== zone && this.#held.get(importer)?.has(piece) !== true) return true;
+    }
+    return false;
+  }
+
   /** Whether one of those still lacks something. */
   get isWanted(): boolean {
     return [...this.#importers].some((importer) => this.#held.get(importer)?.complete !== true);
