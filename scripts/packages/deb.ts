@@ -16,6 +16,8 @@ if [ "$1" = configure ] && ! getent passwd damselfly > /dev/null; then
 fi
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 `;
+/** Memory for pieces goes back to the system when it is given back: by itself glibc keeps what it has once taken. */
+const MEMORY = 'export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-131072}"\n';
 /** Afterwards nobody could take the mirror out of the clients' files any more. */
 const PRERM = `#!/bin/sh
 set -e
@@ -48,7 +50,7 @@ export async function makeDeb(
     ['dfget', '[ "$1" = daemon ] || early=--max-semi-space-size=1\n'],
   ] as const) {
     const run = `exec /usr/lib/damselfly/node $early --disable-warning=ExperimentalWarning /usr/lib/damselfly/lib/${command}.mjs "$@"`;
-    await script(join(folder, 'usr/bin', command), `#!/bin/sh\nearly=\n${early}${run}\n`);
+    await script(join(folder, 'usr/bin', command), `#!/bin/sh\n${MEMORY}early=\n${early}${run}\n`);
   }
   if (existsSync(UNITS)) await cp(UNITS, join(folder, 'usr/lib/systemd/system'), { recursive: true });
   await mkdir(join(folder, 'usr/share/doc/damselfly'), { recursive: true });

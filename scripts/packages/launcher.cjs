@@ -39,7 +39,9 @@ exports.launch = (name) => {
   if (Number(process.versions.node.split('.')[0]) >= LEAST_MAJOR) {
     return void import(pathToFileURL(main).href);
   }
-  const { env, fds } = inherited();
+  const { env: given, fds } = inherited();
+  // Memory for pieces goes back to the system when it is given back: by itself glibc keeps what it has once taken.
+  const env = { MALLOC_MMAP_THRESHOLD_: '131072', ...given };
   // Spent buffers of an image that passes through a command are collected early.
   const early = name === 'dfget' && process.argv[2] !== 'daemon' ? ['--max-semi-space-size=1'] : [];
   const args = [...early, '--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];

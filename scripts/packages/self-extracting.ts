@@ -44,6 +44,8 @@ if [ ! -x "$program/node" ]; then
 fi
 case "\${0##*/}" in dfget*) command=dfget ;; *) command=damselfly ;; esac
 if [ "$command" = damselfly ] && [ "\${1:-}" = dfget ]; then command=dfget; shift; fi
+# Memory for pieces goes back to the system when it is given back: by itself glibc keeps what it has once taken.
+export MALLOC_MMAP_THRESHOLD_="\${MALLOC_MMAP_THRESHOLD_:-131072}"
 early=
 if [ $command = dfget ] && [ "\${1:-}" != daemon ]; then early=--max-semi-space-size=1; fi
 exec "$program/node" $early --disable-warning=ExperimentalWarning "$program/lib/$command.mjs" "$@"

@@ -8,6 +8,7 @@ import type { Tracer } from '../../observe/spans.ts';
 import { attemptsWorth, isWorthRetrying, type OriginClient } from '../../origin/origin-client.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
+import { ReadAhead } from '../../swarm/read-ahead.ts';
 import { LISTEN_MS, ReadingPlan, type ReadingView, type Run } from '../../swarm/reading-plan.ts';
 import type { PieceSink } from '../blobs/piece-sink.ts';
 import type { SharedBlob } from '../blobs/shared-blob.ts';
@@ -17,6 +18,8 @@ import { OneRead, type Vouching } from '../proofs/vouching.ts';
 const FIRST_RETRY_MS = 200;
 /** How often a supernode looks whether there is something to read now. */
 const LOOK_MS = 500;
+/** The same while it has read far ahead of the nodes. */
+const AHEAD_LOOK_MS = 20;
 /** What need not be read is read all the same when it is shorter than this: another request would take as long. */
 const SHORT_GAP_BYTES = 1024 * 1024;
 /** The same as a share of the blob, so that gaps do not add up to much of a small one. */
@@ -37,6 +40,8 @@ export interface IngestHost {
   readonly view: ReadingView;
   /** Whether anybody waits for it. */
   wanted(): boolean;
+  /** Blobs that are read now, this one included. */
+  readings(): number;
   /** Nothing needs to be read now. */
   idle(): void;
   /** The registry sends no parts. @returns whether that changes what is ours to read */
@@ -49,9 +54,9 @@ export interface IngestHost {
 
 /**
  * Reads into the store what is ours to read of a blob and nobody holds, piece by piece, each offered to the swarm as soon as it is on disk,
- * for as long as nodes share the blob and it is incomplete here: what a node held may be gone with it. A broken read
- * goes on from the last whole piece. `origins` are the ways to read it, the first caller's first; one that
- * the registry refuses is dropped from the list.
+ * for as long as nodes share the blob and it is incomplete here: what a node held may be gone with it. It goes little
+ * further than nodes have taken, as what is here alone is lost with us. A broken read goes on from the last whole piece.
+ * `origins` are the ways to read it, the first caller's first; one that the registry refuses is dropped from the list.
  * @throws the last UPSTREAM_* error, STORE_*, ABORTED
  */
 export async function ingest(
@@ -65,9 +70,11 @@ export async function ingest(
   const { clock, log } = deps;
   if (host.heldSomewhere()) await delay(clock, LISTEN_MS, signal);
   const plan = new ReadingPlan(host.view, shortGap(blob.info), clock.now());
+  const ahead = new ReadAhead(blob.info.pieceBytes, (piece) => host.view.holders(piece), clock.now());
   const read = new OneRead(deps, blob.info, firstProof(blob)?.generation);
   let attempt = 0;
   for (;;) {
+    await untilNear(deps, blob, ahead, host, signal);
     const before = blob.stored.have.count;
     const origin = origins[0];
     if (blob.stored.have.complete || blob.failure !== undefined) return;
@@ -79,7 +86,7 @@ export async function ingest(
       continue;
     }
     try {
-      await readRun(deps, { blob, origin, read, run, plan }, sink, host, signal);
+      await readRun(deps, { blob, origin, read, run, plan, ahead }, sink, host, signal);
     } catch (error) {
       if (!(error instanceof DamselflyError) || !error.code.startsWith('UPSTREAM_')) throw error;
       const refused = !isWorthRetrying(error);
@@ -122,12 +129,30 @@ interface Read {
   readonly read: OneRead;
   readonly run: Run;
   readonly plan: ReadingPlan;
+  readonly ahead: ReadAhead;
+}
+
+/** Waits while the blob has been read far ahead of the nodes, unless somebody waits for all of it here. */
+async function untilNear(
+  { clock }: IngestDeps,
+  blob: SharedBlob,
+  ahead: ReadAhead,
+  host: IngestHost,
+  signal: AbortSignal,
+): Promise<void> {
+  while (
+    blob.readers === 0 &&
+    host.view.spread().lackers > 0 &&
+    !ahead.mayRead(clock.now(), host.readings())
+  ) {
+    await delay(clock, AHEAD_LOOK_MS, signal);
+  }
 }
 
 /** One registry read, to its end or to where it is not worth it any more. The next piece fills while one is written. */
 async function readRun(
   deps: IngestDeps,
-  { blob, origin, read, run, plan }: Read,
+  { blob, origin, read, run, plan, ahead }: Read,
   sink: PieceSink,
   host: IngestHost,
   signal: AbortSignal,
@@ -163,6 +188,7 @@ async function readRun(
       }
       await sink.accept(blob, read.proof(at, hash), full, kept === undefined ? 'origin' : 'object-store');
       host.landed(at);
+      ahead.landed(at);
     } finally {
       full.release();
     }
@@ -182,6 +208,7 @@ async function readRun(
         filled = 0;
         writing = land(index++, full);
         writing.catch(() => {});
+        if (index < run.end) await untilNear(deps, blob, ahead, host, signal);
         if (index < run.end && !plan.goesOn(run, index)) {
           await writing;
           return;

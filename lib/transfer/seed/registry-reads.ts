@@ -154,6 +154,7 @@ export class RegistryReads {
         spread: () => host.spread(blob),
       },
       wanted: () => host.wanted(blob),
+      readings: () => this.#reading.size,
       heldSomewhere: () =>
         blob.stored.have.count > 0 || host.neighbours().some((neighbour) => neighbour.holdsSome(blob.digest)),
       landed: (piece) => host.landed(blob, piece),

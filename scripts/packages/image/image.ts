@@ -79,7 +79,11 @@ function imageConfig(layers: readonly Layer[], manifest: Manifest, architecture:
     os: 'linux',
     config: {
       User: `${IMAGE_USER}:${IMAGE_USER}`,
-      Env: ['PATH=/usr/bin', 'HOME=/var/lib/damselfly', 'DAMSELFLY_SOCKET=/run/damselfly/damselfly.sock'],
+      Env: [
+        ...['PATH=/usr/bin', 'HOME=/var/lib/damselfly', 'DAMSELFLY_SOCKET=/run/damselfly/damselfly.sock'],
+        // As the launchers have it: memory for pieces goes back to the system.
+        'MALLOC_MMAP_THRESHOLD_=131072',
+      ],
       Cmd: ['dfget', '--help'],
       WorkingDir: '/',
       Labels: {
