@@ -127,9 +127,10 @@ t.test('what only a node of its own site holds a supernode reads for the other s
   // Before there are supernodes it reads a part for itself.
   const reading = new AbortController();
   const origin = { upstream: 'memory.test', repository: 'team/app' };
+  const chunks = fra.engine.open({ digest, size, origin }, reading)[Symbol.asyncIterator]();
   const begun = (async () => {
-    for await (const _ of fra.engine.open({ digest, size, origin }, reading))
-      if (reading.signal.aborted) return;
+    while (!reading.signal.aborted && (await chunks.next()).done !== true);
+    await chunks.return?.();
   })().catch(() => {});
   while (cluster.origin.ratio(digest) < 0.4) await cluster.run(5);
   reading.abort();
