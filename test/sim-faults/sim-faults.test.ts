@@ -24,6 +24,8 @@ const FOUND: Readonly<Record<number, string>> = {
 /** The same, of those with identities. */
 const FOUND_WITH_IDENTITIES: Readonly<Record<number, string>> = {
   301932: 'who had no right to a blob asked the registry for four of its pieces at a time, and took minutes',
+  350128: 'a tracker that waited for the hello of a machine without power was taken for a bug',
+  350354: 'a connection that a dead process had asked for came about, and nobody said hello on it',
 };
 /** Of those with identities, where every proof is signed and checked. */
 const IDENTITY_SEEDS = 12;

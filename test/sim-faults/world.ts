@@ -95,7 +95,11 @@ export class World implements SimSurroundings {
       return { digest: digestOf(bytes), bytes };
     });
     for (const { digest, bytes } of this.blobs) this.registry.add(digest, bytes);
-    this.#log = recordingLog(this.#options.onTrace, (text) => this.violate('internal-error', text));
+    this.#log = recordingLog(
+      this.#options.onTrace,
+      (text) => this.violate('internal-error', text),
+      (process, facts) => this.#explains(process, facts),
+    );
     const between =
       (change: 'partition' | 'heal') =>
       (pair: string): void => {
@@ -184,6 +188,14 @@ export class World implements SimSurroundings {
     if (event.kind === 'piece-rejected' && !this.corrupt.has(event.from) && !this.mayLie(event.digest)) {
       this.violate('unverified-served', `${name} was sent a wrong piece ${event.index} by ${event.from}`);
     }
+  }
+
+  /** What a tracker still waits for is on its way while nothing passes between the two, or its sender stands still. */
+  #explains(tracker: string, { problem, remoteHost }: Readonly<Record<string, unknown>>): boolean {
+    if (problem !== 'no hello in time' || typeof remoteHost !== 'string') return false;
+    return (
+      this.cuts.has(pairKey(tracker, remoteHost)) || this.peers.get(remoteHost)?.process?.frozen === true
+    );
   }
 
   /** Something happened, that every run with this plan repeats. */
