@@ -71,6 +71,8 @@ export class World implements SimSurroundings {
   readonly #identities: SimIdentities;
   /** So much time has passed at once. */
   passedMs = 0;
+  /** Who was told when that too many had stepped aside. */
+  readonly #crowdedMs: (readonly [host: string, atMs: number])[] = [];
   readonly #trace = createHash('sha256');
   readonly #audits = new Set<Promise<void>>();
 
@@ -161,6 +163,7 @@ export class World implements SimSurroundings {
         ...{ bufferBytes, pieceBytes, storeMaxBytes, mutant: this.#options.mutant },
         log: this.#log.child({ process: name }),
         identity: this.#identities.get(name),
+        crowded: () => void this.#crowdedMs.push([name, this.clock.now()]),
         hears: (from: string, message: Uint8Array) => this.#hears(name, from, message),
         trace: (_: number, event: TraceEvent) => this.#event(name, event),
       };
@@ -212,6 +215,11 @@ export class World implements SimSurroundings {
   /** Whether the host could read what it wants from the registry, all the time since then. */
   registryServes(host: string, sinceMs: number): boolean {
     return !this.excuses.since('registry', sinceMs) && !this.excuses.since(`registry of ${host}`, sinceMs);
+  }
+
+  /** How often the host was told since then that too many had stepped aside. */
+  crowded(host: string, sinceMs: number): number {
+    return this.#crowdedMs.filter(([who, atMs]) => who === host && atMs >= sinceMs).length;
   }
 
   mayLie(digest: Digest): boolean {
