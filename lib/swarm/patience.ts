@@ -87,6 +87,16 @@ export function asksSeed(waitedMs: number, askedMs: number, share: number): bool
 }
 
 /**
+ * How long a node looks away that may not read now: not past the moment from which its client has waited too long.
+ * @param retryMs what it was told
+ * @param share as above
+ */
+export function looksAwayMs(retryMs: number, waitedMs: number, share: number): number {
+  const leftMs = SEEDED_STALL_MS * (1 + SEEDED_SPREAD * share) - waitedMs;
+  return leftMs > 0 ? Math.min(retryMs, leftMs) : retryMs;
+}
+
+/**
  * Whether the client has waited too long for supernodes that have yet to say whether its node may have the blob.
  * @param heard whether one of them works on it
  * @param share as above

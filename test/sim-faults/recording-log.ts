@@ -12,17 +12,22 @@ interface Line {
   readonly msg?: string;
 }
 
+/** Whether what is broken around the process makes it right to say so. */
+export type Explains = (process: string, facts: Readonly<Record<string, unknown>>) => boolean;
+
 /** A log whose lines go into the trace, when there is one, and whose errors are told. */
 export function recordingLog(
   onTrace: ((line: string) => void) | undefined,
   onError: (text: string) => void,
+  explains: Explains,
 ): Logger {
   const stream = {
     write(text: string): void {
-      const { level, msg, process: who, ...facts } = JSON.parse(text) as Line;
-      const line = `${who ?? ''} log: ${msg ?? ''} ${JSON.stringify(facts)}`;
+      const { level, msg, process: who = '', ...facts } = JSON.parse(text) as Line;
+      const line = `${who} log: ${msg ?? ''} ${JSON.stringify(facts)}`;
       onTrace?.(line);
-      if (level >= ERROR || PROTOCOL.includes(msg ?? '')) onError(line);
+      const breach = PROTOCOL.includes(msg ?? '') && !explains(who, facts);
+      if (level >= ERROR || breach) onError(line);
     },
   };
   const level = onTrace === undefined ? 'warn' : 'debug';

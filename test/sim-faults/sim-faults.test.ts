@@ -24,6 +24,16 @@ const FOUND: Readonly<Record<number, string>> = {
 /** The same, of those with identities. */
 const FOUND_WITH_IDENTITIES: Readonly<Record<number, string>> = {
   301932: 'who had no right to a blob asked the registry for four of its pieces at a time, and took minutes',
+  350128: 'a tracker that waited for the hello of a machine without power was taken for a bug',
+  350354: 'a connection that a dead process had asked for came about, and nobody said hello on it',
+  350567: 'of six nodes with wrong proofs four may step aside at once, and the others were taken for stalled',
+  352075:
+    'the same among eight nodes, after each had held what the registry had lied about against its digest',
+  352082: 'who was refused a lease looked away for two seconds, while its client waited for what nobody gave',
+  352381:
+    'of seven nodes four stepped aside on links that need seconds, and the others were taken for stalled',
+  353360:
+    'who was refused a lease looked away for two seconds, in a cluster where nothing went wrong any more',
 };
 /** Of those with identities, where every proof is signed and checked. */
 const IDENTITY_SEEDS = 12;

@@ -50,6 +50,8 @@ export interface PeerSettings {
   readonly log: Logger;
   /** Told of what peers say to it. */
   readonly hears: Hears;
+  /** Told each time that it may not step aside, because so many have. */
+  readonly crowded: () => void;
   readonly mutant: Mutant | undefined;
   /** Undefined in a cluster where nobody proves who he is. */
   readonly identity: SimIdentity | undefined;
@@ -164,6 +166,7 @@ export class SimPeer {
   async #open(process: SimProcess): Promise<RunningPeer> {
     const {
       bufferBytes,
+      crowded,
       hears,
       identity,
       log,
@@ -215,6 +218,12 @@ export class SimPeer {
       { clock, log, rng, wallClockMs, dial: dialSimControl(process, control) },
       { trackers: trackers.map((tracker) => `ws://${tracker}:${CONTROL_PORT}`), peer: self },
     );
+    const ask = discovery.leases.ask.bind(discovery.leases);
+    discovery.leases.ask = async (wish) => {
+      const answer = await ask(wish);
+      if (answer?.kind === 'refused' && answer.reason === 'crowded') crowded();
+      return answer;
+    };
     const metrics = createMetrics({ defaults: false });
     const { clusterTimeMs, rightsClock } = this.#around;
     const vouching =

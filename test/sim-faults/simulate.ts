@@ -1,3 +1,4 @@
+import { CROWD_RETRY_MS } from '../../lib/swarm/lease-table.ts';
 import { begin } from './fault-effects.ts';
 import { endOf, type Fault } from './faults.ts';
 import type { Violation } from './invariants.ts';
@@ -10,6 +11,8 @@ import { identitiesOf, World, type WorldOptions } from './world.ts';
 const PATIENCE_MS = 120_000;
 /** So long clients wait at most until somebody steps in, while nothing is wrong: design invariant 8. */
 const STALL_MS = 5000;
+/** Only a few may step aside at once. Who is told so asks again so much later, and is answered. */
+const CROWDED_MS = CROWD_RETRY_MS + 100;
 /** A pull that failed may have failed for something that was over by then: reads are tried again for so long. */
 const AFTERMATH_MS = 12_000;
 /** After the last pull, so that what was begun is ended. */
@@ -137,7 +140,7 @@ function addClient(world: World, index: number): SimClient {
     waited: (ms, sinceMs) => {
       if (world.excuses.since('calm', sinceMs)) return;
       world.longestWaitMs = Math.max(world.longestWaitMs, ms);
-      if (!world.checksStalls || ms <= stallMs) return;
+      if (!world.checksStalls || ms <= stallMs + world.crowded(node, sinceMs) * CROWDED_MS) return;
       world.violate('silent-stall', `${who} waited ${Math.round(ms)} ms for a byte of ${digest}`);
     },
   });

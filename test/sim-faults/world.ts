@@ -71,6 +71,8 @@ export class World implements SimSurroundings {
   readonly #identities: SimIdentities;
   /** So much time has passed at once. */
   passedMs = 0;
+  /** Who was told when that too many had stepped aside. */
+  readonly #crowdedMs: (readonly [host: string, atMs: number])[] = [];
   readonly #trace = createHash('sha256');
   readonly #audits = new Set<Promise<void>>();
 
@@ -95,7 +97,11 @@ export class World implements SimSurroundings {
       return { digest: digestOf(bytes), bytes };
     });
     for (const { digest, bytes } of this.blobs) this.registry.add(digest, bytes);
-    this.#log = recordingLog(this.#options.onTrace, (text) => this.violate('internal-error', text));
+    this.#log = recordingLog(
+      this.#options.onTrace,
+      (text) => this.violate('internal-error', text),
+      (process, facts) => this.#explains(process, facts),
+    );
     const between =
       (change: 'partition' | 'heal') =>
       (pair: string): void => {
@@ -159,6 +165,7 @@ export class World implements SimSurroundings {
         ...{ bufferBytes, pieceBytes, storeMaxBytes, mutant: this.#options.mutant },
         log: this.#log.child({ process: name }),
         identity: this.#identities.get(name),
+        crowded: () => void this.#crowdedMs.push([name, this.clock.now()]),
         hears: (from: string, message: Uint8Array) => this.#hears(name, from, message),
         trace: (_: number, event: TraceEvent) => this.#event(name, event),
       };
@@ -188,6 +195,14 @@ export class World implements SimSurroundings {
     }
   }
 
+  /** What a tracker still waits for is on its way while nothing passes between the two, or its sender stands still. */
+  #explains(tracker: string, { problem, remoteHost }: Readonly<Record<string, unknown>>): boolean {
+    if (problem !== 'no hello in time' || typeof remoteHost !== 'string') return false;
+    return (
+      this.cuts.has(pairKey(tracker, remoteHost)) || this.peers.get(remoteHost)?.process?.frozen === true
+    );
+  }
+
   /** Something happened, that every run with this plan repeats. */
   note(who: string, what: string): void {
     const line = `${this.clock.now().toFixed(3)} ${who} ${what}`;
@@ -202,6 +217,11 @@ export class World implements SimSurroundings {
   /** Whether the host could read what it wants from the registry, all the time since then. */
   registryServes(host: string, sinceMs: number): boolean {
     return !this.excuses.since('registry', sinceMs) && !this.excuses.since(`registry of ${host}`, sinceMs);
+  }
+
+  /** How often the host was told since then that too many had stepped aside. */
+  crowded(host: string, sinceMs: number): number {
+    return this.#crowdedMs.filter(([who, atMs]) => who === host && atMs >= sinceMs).length;
   }
 
   mayLie(digest: Digest): boolean {

@@ -1,5 +1,13 @@
 import t from 'tap';
-import { asksSeed, isSilent, seeksSupernode, stepsIn, type Waiting } from '../../lib/swarm/patience.ts';
+import {
+  asksSeed,
+  isOvertaken,
+  isSilent,
+  looksAwayMs,
+  seeksSupernode,
+  stepsIn,
+  type Waiting,
+} from '../../lib/swarm/patience.ts';
 
 /** Nobody is there, and nobody has been asked. */
 const ALONE: Waiting = {
@@ -91,4 +99,14 @@ t.test('a swarm that brings other blobs is slow for some time, and silent in the
   t.equal(isSilent(5000, 4000, 3900), true, 'nothing has come of any blob since the node read past it');
   t.equal(isSilent(13_900, 4000, 13_800), false, 'others come');
   t.equal(isSilent(14_000, 4000, 13_900), true, 'others come, but of this one nothing for too long');
+});
+
+t.test('who is refused looks again when its client has waited too long, if not before', async (t) => {
+  for (const share of [0, 0.999]) {
+    const againMs = 4300 + looksAwayMs(2000, 4300, share);
+    t.equal(isOvertaken(againMs, share), true, `after ${againMs} ms`);
+    t.ok(againMs < 4900);
+  }
+  t.equal(looksAwayMs(250, 4300, 0), 250, 'it was told to come sooner');
+  t.equal(looksAwayMs(500, 4600, 0), 500, 'its client has waited too long, and the crowd is there');
 });

@@ -110,6 +110,19 @@ await t.test('a crash ends links and transfers, and nothing answers until it is 
   t.same(Buffer.from(again.outcome as Uint8Array), Buffer.from(blob));
 });
 
+await t.test('a dial that was under way when its host crashed never arrives', async (t) => {
+  const { network, dial, run, watch, accepted } = await cluster(['a', 'b'], MIB);
+  const dialled = watch(dial('a', 'b'));
+  network.partition('a', 'b');
+  await run(500);
+  network.crash('a');
+  network.heal('a');
+  network.heal('a', 'b');
+  await run();
+  t.equal(dialled.outcome, 'PEER_UNREACHABLE');
+  t.equal(accepted.length, 0, 'nobody is at its other end');
+});
+
 await t.test('a stalled host sends nothing while its links go on', async (t) => {
   const { network, fetch, dial, run, watch, accepted } = await cluster(['a', 'b'], MIB);
   const dialled = dial('b', 'a');

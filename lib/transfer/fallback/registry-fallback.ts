@@ -12,6 +12,7 @@ import {
   isLeftWaiting,
   isOvertaken,
   isSilent,
+  looksAwayMs,
   seeksSupernode,
   stepsAside,
   stepsIn,
@@ -213,6 +214,12 @@ export class RegistryFallback {
     return isOvertaken(now - waitingSinceMs, this.#share(blob)) && this.#host.wants(blob, cursor);
   }
 
+  #looksAwayMs(blob: SharedBlob, retryMs: number): number {
+    const { readers, waitingSinceMs } = blob;
+    const waitedMs = readers === 0 ? 0 : this.#deps.clock.now() - waitingSinceMs;
+    return looksAwayMs(retryMs, waitedMs, this.#share(blob));
+  }
+
   /** Its supernode has yet to send the first piece. */
   #isYoung({ owned, peerRight, stored }: SharedBlob): boolean {
     return owned && peerRight === 'shown' && stored.have.count === 0;
@@ -274,9 +281,11 @@ export class RegistryFallback {
       const taken = await this.#take(blob, mode, reason);
       if (taken.kind === 'refused') {
         for (const peer of taken.holders) this.#host.introduce(blob, peer);
-        const waiting = this.#waiting(blob, this.#deps.clock.now());
-        const late = silent || (steppedAside ? !waiting.company : stepsAside(waiting));
-        if (mode !== 'lease' || reason === 'hedge' || !late) return taken.retryMs;
+        const now = this.#deps.clock.now();
+        const waiting = this.#waiting(blob, now);
+        const overtaken = stepsAside(waiting) || this.#isOvertaken(blob, now);
+        const late = silent || (steppedAside ? !waiting.company : overtaken);
+        if (mode !== 'lease' || reason === 'hedge' || !late) return this.#looksAwayMs(blob, taken.retryMs);
         mode = 'aside';
         continue;
       }

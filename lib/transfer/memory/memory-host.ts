@@ -35,6 +35,8 @@ export interface MemoryHost {
   readonly listeners: Map<number, PeerServerHandlers>;
   readonly links: Set<LinkConnection>;
   readonly fetches: Set<FetchConnection>;
+  /** What gives up each link that it is about to have, as dialler. */
+  readonly dials: Set<(error: DamselflyError) => void>;
   member: PeerMember | undefined;
   /** Nobody can connect to it. */
   closedToDials: boolean;
@@ -53,6 +55,7 @@ export function createMemoryHost(name: string, clock: Clock): MemoryHost {
     listeners: new Map(),
     links: new Set(),
     fetches: new Set(),
+    dials: new Set(),
     member: undefined,
     closedToDials: false,
     reversals: new MemoryReversals(clock),
@@ -213,6 +216,7 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
         let over = false;
         const end = (): void => {
           over = true;
+          self.dials.delete(giveUp);
           cancelTimeout();
           signal.removeEventListener('abort', onAbort);
         };
@@ -223,6 +227,7 @@ export function createHostNetwork(self: MemoryHost, deps: HostNetworkDeps): Peer
         const onAbort = (): void => giveUp(abortedError(signal));
         const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => giveUp(unreachable('timed out')));
         signal.addEventListener('abort', onAbort, { once: true });
+        self.dials.add(giveUp);
         medium.channel(self.name, target.name).carry(0, () => {
           if (over) return;
           const handlers = target.listeners.get(address.port);

@@ -98,6 +98,7 @@ export function createMemoryNetwork(
       host.listeners.clear();
       const error = new DamselflyError('PEER_UNREACHABLE', `host ${name} crashed`);
       for (const { fetch } of [...host.fetches]) fetch.settle(error);
+      for (const giveUp of [...host.dials]) giveUp(error);
       cutLinks([...host.links], 'the host crashed');
     },
     stall(name) {
