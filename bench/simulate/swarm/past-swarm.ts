@@ -1,6 +1,6 @@
 import type { LeaseAnswer } from '../../../lib/core/lease.ts';
+import { FallbackPlan, type LackedBlob } from '../../../lib/swarm/fallback-plan.ts';
 import { LEASE_TTL_MS } from '../../../lib/swarm/lease-table.ts';
-import { FallbackPlan, type LackedBlob } from '../../../lib/transfer/fallback/fallback-plan.ts';
 import { keyOf } from './trackers.ts';
 import type { World } from './world.ts';
 

@@ -1,10 +1,10 @@
 import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import { every } from '../../runtime/clock.ts';
+import type { FallbackPlan, FallbackRun } from '../../swarm/fallback-plan.ts';
 import type { SharedBlob } from '../blobs/shared-blob.ts';
 import type { OneRead } from '../proofs/vouching.ts';
 import type { FallbackHost } from './fallback-host.ts';
-import type { FallbackPlan, FallbackRun } from './fallback-plan.ts';
 import type { Mode, Reason } from './fallback-reason.ts';
 import type { HeldLease } from './read-leases.ts';
 import { type ReadRunDeps, readRun } from './read-run.ts';

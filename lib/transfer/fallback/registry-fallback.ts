@@ -7,6 +7,7 @@ import type { Trace } from '../../observe/trace.ts';
 import { attemptsWorth, type OriginClient } from '../../origin/origin-client.ts';
 import { type Clock, delay } from '../../runtime/clock.ts';
 import type { Rng } from '../../runtime/rng.ts';
+import { FallbackPlan } from '../../swarm/fallback-plan.ts';
 import { SlowSwarm } from '../../swarm/hedge.ts';
 import {
   isLeftWaiting,
@@ -25,7 +26,6 @@ import type { BufferPool } from '../buffer-pool.ts';
 import type { Limits } from '../limits.ts';
 import { OneRead, type Vouching } from '../proofs/vouching.ts';
 import type { FallbackHost } from './fallback-host.ts';
-import { FallbackPlan } from './fallback-plan.ts';
 import { type Mode, modeOf, type Reason } from './fallback-reason.ts';
 import { LeasedReads } from './leased-reads.ts';
 import { type HeldLease, ReadLeases, type RefusedLease, unleased } from './read-leases.ts';

@@ -2,9 +2,9 @@ import type { PeerInfo } from '../../core/node.ts';
 import { hash53 } from '../../core/rendezvous.ts';
 import type { Metrics } from '../../observe/metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { awaitedPiece } from '../../swarm/awaited-piece.ts';
 import { asksSeed } from '../../swarm/patience.ts';
 import type { Slots } from '../../wire/peer-messages.ts';
-import { awaitedPiece } from '../blobs/awaited-piece.ts';
 import type { SharedBlob } from '../blobs/shared-blob.ts';
 import { isSupernode, type Neighbour } from './neighbour.ts';
 

@@ -1,8 +1,8 @@
-import type { Geometry } from '../../core/geometry.ts';
-import { hash53 } from '../../core/rendezvous.ts';
-import { stripeOf } from '../../swarm/stripes.ts';
-import { MAX_STRIPES } from '../../wire/control-messages.ts';
-import { firstMissing } from '../blobs/awaited-piece.ts';
+import type { Geometry } from '../core/geometry.ts';
+import { hash53 } from '../core/rendezvous.ts';
+import { MAX_STRIPES } from '../wire/control-messages.ts';
+import { firstMissing } from './awaited-piece.ts';
+import { stripeOf } from './stripes.ts';
 
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
 const RUN_PIECES = 8;

@@ -1,4 +1,4 @@
-import type { Geometry } from '../../core/geometry.ts';
+import type { Geometry } from '../core/geometry.ts';
 
 /** A blob that a client reads. */
 interface Read {
