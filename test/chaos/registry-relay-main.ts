@@ -12,6 +12,9 @@ const { values } = parseArgs({
 const relay = await startRegistryRelay({
   host: values.host ?? '127.0.0.1',
   target: parseAddress(values.target ?? ''),
+  // Kept with the logs of a run that did not hold.
+  onAnswer: (answer) =>
+    void process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), ...answer })}\n`),
 });
 const control = createServer((request, response) => {
   if (request.method !== 'PUT') {

@@ -25,6 +25,19 @@ export interface RelayCounters {
   readonly spoilt: number;
 }
 
+/** One answer that has ended. */
+export interface RelayAnswer {
+  /** Address of the reader. */
+  readonly to: string;
+  readonly path: string;
+  readonly range: string | undefined;
+  /** Of its body, handed to the network; what the reader did not take of it is gone too. */
+  readonly bytes: number;
+  /** Whether that was all of it. */
+  readonly whole: boolean;
+  readonly tookMs: number;
+}
+
 /** Stands in front of a real registry, counts what leaves it, and can be as bad as a registry gets. */
 export interface RegistryRelay {
   readonly address: string;
@@ -39,6 +52,7 @@ const MIN_LIE_BYTES = 1024 * 1024;
 export async function startRegistryRelay(options: {
   readonly host: string;
   readonly target: { readonly host: string; readonly port: number };
+  readonly onAnswer?: (answer: RelayAnswer) => void;
 }): Promise<RegistryRelay> {
   const counters = { bytes: 0, bytesTo: {} as Record<string, number>, requests: 0, spoilt: 0 };
   let firstReader: string | undefined;
@@ -56,7 +70,11 @@ export async function startRegistryRelay(options: {
     const { headers, method = '', url = '' } = request;
     const onward = httpRequest({ host, port, method, path: url, headers, agent: false }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      pass(request, answer, response).catch(() => response.destroy());
+      const startedMs = performance.now();
+      const told = { to: request.socket.remoteAddress ?? '', path: url, range: headers.range };
+      const ended = (bytes: number, whole: boolean): void =>
+        options.onAnswer?.({ ...told, bytes, whole, tookMs: Math.round(performance.now() - startedMs) });
+      pass(request, answer, response, ended).catch(() => response.destroy());
     });
     onward.on('error', () => response.destroy());
     response.on('close', () => onward.destroy());
@@ -66,13 +84,19 @@ export async function startRegistryRelay(options: {
     if (relay.fault.kind === 'away') socket.destroy();
   });
 
-  async function pass(request: IncomingMessage, answer: IncomingMessage, response: ServerResponse) {
+  async function pass(
+    request: IncomingMessage,
+    answer: IncomingMessage,
+    response: ServerResponse,
+    ended: (bytes: number, whole: boolean) => void,
+  ) {
     const { socket } = request;
     const reader = socket.remoteAddress ?? '';
     const size = Number(answer.headers['content-length'] ?? 0);
     let sent = 0;
     let stalled = false;
     const lieAt = claimLie(reader, size) ? Math.floor(size / 2) : undefined;
+    response.once('close', () => ended(sent, response.writableFinished));
     for await (const piece of answer as AsyncIterable<Buffer>) {
       let chunk = piece;
       const { fault } = relay;
