@@ -28,6 +28,10 @@ export class ReadAhead {
   #extra = 0;
   /** Since when nothing was taken while we waited for that; undefined: we do not wait. */
   #stillSince: number | undefined;
+  /** Pieces of the last request. */
+  #asked = 0;
+  /** Whether we have waited for nodes since the last request. */
+  #waited = false;
 
   /** @param holders how many others hold a piece */
   constructor(pieceBytes: number, holders: (piece: number) => number, now: number) {
@@ -47,18 +51,37 @@ export class ReadAhead {
    */
   mayRead(now: number, readings: number): boolean {
     const taken = this.#look(now);
-    const all = Math.max(AHEAD_BYTES / this.#pieceBytes, AHEAD_PIECES);
-    const usual = Math.max(all / Math.max(1, readings), FEW_PIECES, (this.#perSecond * AHEAD_MS) / 1000);
+    const usual = this.#usual(readings);
     if (this.#alone.length < usual) this.#extra = 0;
     if (this.#alone.length < usual + this.#extra) {
       this.#stillSince = undefined;
       return true;
     }
+    this.#waited = true;
     if (taken || this.#stillSince === undefined) this.#stillSince = now;
     if (now - this.#stillSince < STILL_MS) return false;
     this.#extra = this.#alone.length;
     this.#stillSince = undefined;
     return true;
+  }
+
+  /**
+   * How many pieces the next request to the registry is for. What it sends while we wait for nodes fills buffers, and goes
+   * with us when we die: little of it where the registry is the faster one, twice as much each time where it is not.
+   * @param readings as above
+   */
+  nextRequest(readings: number): number {
+    const usual = this.#usual(readings);
+    if (this.#asked === 0) this.#asked = usual;
+    else this.#asked = this.#waited ? Math.max(FEW_PIECES, usual / 2) : this.#asked * 2;
+    this.#waited = false;
+    return Math.ceil(this.#asked);
+  }
+
+  /** Pieces that we may hold alone. */
+  #usual(readings: number): number {
+    const all = Math.max(AHEAD_BYTES / this.#pieceBytes, AHEAD_PIECES);
+    return Math.max(all / Math.max(1, readings), FEW_PIECES, (this.#perSecond * AHEAD_MS) / 1000);
   }
 
   /** @returns whether somebody has taken something */

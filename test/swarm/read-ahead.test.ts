@@ -68,3 +68,32 @@ t.test('when nobody takes anything it goes on all the same, by and by', async (t
   seed.take(seed.read - seed.held.size);
   t.ok(seed.readOn(60_000) <= 2 * usual, 'and no further ahead than before, once all is taken');
 });
+
+t.test('it asks for little at once while nodes are slower than the registry', async (t) => {
+  const held = new Set<number>();
+  const ahead = new ReadAhead(MIB / 2, (piece) => (held.has(piece) ? 1 : 0), 0);
+  t.equal(ahead.nextRequest(1), 16, '8 MiB');
+  for (let piece = 0; piece < 16; piece++) {
+    t.ok(ahead.mayRead(0, 1));
+    ahead.landed(piece);
+  }
+  t.notOk(ahead.mayRead(0, 1));
+  t.equal(ahead.nextRequest(1), 8);
+  t.equal(ahead.nextRequest(4), 16, 'twice as much when it has not waited since');
+  t.notOk(ahead.mayRead(0, 4));
+  t.equal(ahead.nextRequest(4), 4);
+});
+
+t.test('and for ever more while they wait for it', async (t) => {
+  const ahead = new ReadAhead(MIB, () => 1, 0);
+  let read = 0;
+  const asked = Array.from({ length: 8 }, (_, at) => {
+    const pieces = ahead.nextRequest(1);
+    for (let piece = 0; piece < pieces; piece++) {
+      t.ok(ahead.mayRead(at * 1000, 1));
+      ahead.landed(read++);
+    }
+    return pieces;
+  });
+  t.same(asked.slice(0, 4), [12, 24, 48, 96]);
+});

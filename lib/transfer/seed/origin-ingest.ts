@@ -73,20 +73,25 @@ export async function ingest(
   const ahead = new ReadAhead(blob.info.pieceBytes, (piece) => host.view.holders(piece), clock.now());
   const read = new OneRead(deps, blob.info, firstProof(blob)?.generation);
   let attempt = 0;
+  // A registry that sends no parts is asked for all at once.
+  let parts = true;
   for (;;) {
     await untilNear(deps, blob, ahead, host, signal);
     const before = blob.stored.have.count;
     const origin = origins[0];
     if (blob.stored.have.complete || blob.failure !== undefined) return;
     if (origin === undefined || !host.wanted()) return;
-    const run = plan.next(clock.now());
-    if (run === undefined) {
+    const all = plan.next(clock.now());
+    if (all === undefined) {
       host.idle();
       await delay(clock, LOOK_MS, signal);
       continue;
     }
+    const most: number = parts && isPaced(blob, host) ? ahead.nextRequest(host.readings()) : blob.info.pieces;
+    const run = { ...all, end: Math.min(all.end, all.first + most) };
     try {
-      await readRun(deps, { blob, origin, read, run, plan, ahead }, sink, host, signal);
+      parts = (await readRun(deps, { blob, origin, read, run, plan, ahead }, sink, host, signal)) && parts;
+      attempt = 0;
     } catch (error) {
       if (!(error instanceof DamselflyError) || !error.code.startsWith('UPSTREAM_')) throw error;
       const refused = !isWorthRetrying(error);
@@ -132,7 +137,12 @@ interface Read {
   readonly ahead: ReadAhead;
 }
 
-/** Waits while the blob has been read far ahead of the nodes, unless somebody waits for all of it here. */
+/** Whether it is read for nodes only: whoever waits for all of it here has it as fast as it comes. */
+function isPaced({ readers }: SharedBlob, { view }: IngestHost): boolean {
+  return readers === 0 && view.spread().lackers > 0;
+}
+
+/** Waits while the blob has been read far ahead of the nodes. */
 async function untilNear(
   { clock }: IngestDeps,
   blob: SharedBlob,
@@ -140,23 +150,22 @@ async function untilNear(
   host: IngestHost,
   signal: AbortSignal,
 ): Promise<void> {
-  while (
-    blob.readers === 0 &&
-    host.view.spread().lackers > 0 &&
-    !ahead.mayRead(clock.now(), host.readings())
-  ) {
+  while (isPaced(blob, host) && !ahead.mayRead(clock.now(), host.readings())) {
     await delay(clock, AHEAD_LOOK_MS, signal);
   }
 }
 
-/** One registry read, to its end or to where it is not worth it any more. The next piece fills while one is written. */
+/**
+ * One registry read, to its end or to where it is not worth it any more. The next piece fills while one is written.
+ * @returns whether the registry sends parts, as far as was seen
+ */
 async function readRun(
   deps: IngestDeps,
   { blob, origin, read, run, plan, ahead }: Read,
   sink: PieceSink,
   host: IngestHost,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { info } = blob;
   let index = run.first;
   const start = pieceOffset(info, run.first);
@@ -167,10 +176,10 @@ async function readRun(
     { origin, digest: blob.digest, size: info.size, start, ...end },
     { signal: AbortSignal.any([signal, broken.signal]) },
   );
-  const part = run.first > 0 || run.end < info.pieces;
-  if (body.whole && part && host.undivided()) {
+  const isWhole = body.whole && (run.first > 0 || run.end < info.pieces);
+  if (isWhole && host.undivided()) {
     broken.abort(new DamselflyError('ABORTED', 'the registry sends more than was asked for'));
-    return;
+    return false;
   }
   let writing = Promise.resolve();
   let buffer: PieceBuffer | undefined;
@@ -211,11 +220,12 @@ async function readRun(
         if (index < run.end) await untilNear(deps, blob, ahead, host, signal);
         if (index < run.end && !plan.goesOn(run, index)) {
           await writing;
-          return;
+          return !isWhole;
         }
       }
     }
     await writing;
+    return !isWhole;
   } finally {
     buffer?.release();
     await writing.catch(() => {});
