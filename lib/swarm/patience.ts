@@ -63,9 +63,12 @@ export function stepsIn({ idleMs, company, patient, owed, answeredMs }: Waiting,
   return !owed && Math.min(idleMs, answeredMs) >= ALONE_MS * spread;
 }
 
-/** Whether the node, whose neighbours give it nothing, asks for a supernode before it reads past them. */
-export function seeksSupernode({ idleMs, company, patient }: Waiting): boolean {
-  return company && !patient && idleMs >= SEEK_MS;
+/**
+ * Whether the node, whose neighbours give it nothing, asks for a supernode before it reads past them.
+ * @param share as above: of a crowd that loses its supernode, not all ask the tracker in the same instant
+ */
+export function seeksSupernode({ idleMs, company, patient }: Waiting, share: number): boolean {
+  return company && !patient && idleMs >= SEEK_MS * (1 + SPREAD * share);
 }
 
 /**

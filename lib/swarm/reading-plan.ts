@@ -41,9 +41,9 @@ const FEW_PIECES = 4;
 
 /**
  * Which pieces of a blob a supernode reads from the registry: those of its own stripes that nobody holds who gives them
- * to those that wait. Of a fresh blob
- * without other owners that is all, in one run. When the supernode takes over from another one, nodes pass on among themselves what they hold; it is read
- * only when nobody holds it any more. When nothing moves although somebody lacks a piece, it is read whosever it is.
+ * to those that wait. Of a fresh blob without other owners that is all, in one run. When the supernode takes over from
+ * another one, nodes pass on among themselves what they hold; it is read only when nobody holds it any more, or when
+ * another site waits for it. When nothing moves although somebody lacks a piece, it is read whosever it is.
  */
 export class ReadingPlan {
   readonly #view: ReadingView;
@@ -88,16 +88,17 @@ export class ReadingPlan {
   #firstWanted(from: number, end: number, stuck: boolean): number {
     const most = stuck ? this.#view.spread().sharers - 1 : 0;
     for (let piece = from; piece < end; piece++) {
-      if (this.#view.has(piece) || !(stuck || this.#view.mine(piece))) continue;
-      if (this.#holders(piece) <= most) return piece;
+      if (this.#view.has(piece)) continue;
+      const mine = this.#view.mine(piece);
+      if ((stuck || mine) && this.#holders(piece, mine) <= most) return piece;
     }
     return end;
   }
 
-  /** Those who give the piece to whoever waits for it. */
-  #holders(piece: number): number {
+  /** Those who give the piece to whoever waits for it: another site waits for us only when it is ours to read. */
+  #holders(piece: number, mine: boolean): number {
     const owners = this.#view.owners(piece);
-    return owners === 0 && this.#view.awaited(piece) ? 0 : owners + this.#view.holders(piece);
+    return mine && owners === 0 && this.#view.awaited(piece) ? 0 : owners + this.#view.holders(piece);
   }
 
   #isStuck(now: number): boolean {

@@ -20,7 +20,7 @@ import { Signatures } from '../../lib/security/signatures.ts';
 import { openBlobStore } from '../../lib/store/blob-store.ts';
 import { openBorrowedBlobs } from '../../lib/store/borrowed-blobs.ts';
 import { createMemoryDisk, type MemoryDisk } from '../../lib/store/disk/memory-disk.ts';
-import { createMemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
+import { createMemoryKeyValue, type MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.ts';
 import { layerStores } from '../../lib/store/layered-store.ts';
 import { TrackerCore } from '../../lib/swarm/tracker-core.ts';
 import { createBufferPool } from '../../lib/transfer/buffer-pool.ts';
@@ -47,7 +47,15 @@ export interface Member<E> {
   readonly name: string;
   readonly engine: E;
   readonly disk: MemoryDisk;
+  readonly keyValue: MemoryKeyValue;
   readonly deps: EngineDeps & { readonly limits: Limits };
+}
+
+/** What a process finds when it starts, if it was there before. */
+interface Found {
+  readonly id?: string;
+  readonly disk?: MemoryDisk;
+  readonly keyValue?: MemoryKeyValue;
 }
 
 export interface ClusterOptions {
@@ -150,10 +158,32 @@ export class MemoryCluster {
 
   async addSupernode(name: string, index = 0): Promise<Member<SeedEngine>> {
     const sites = this.#options.sites ?? [''];
-    return await this.#add(name, 'supernode', sites[index % sites.length] ?? '', (deps) => {
-      const { deskHabits, objects } = this.#options;
-      return new SeedEngine({ ...deps, objects }, {}, deskHabits);
-    });
+    return await this.#addSupernode(name, sites[index % sites.length] ?? '');
+  }
+
+  async #addSupernode(name: string, zone: string, found: Found = {}): Promise<Member<SeedEngine>> {
+    return await this.#add(
+      name,
+      'supernode',
+      zone,
+      (deps) => {
+        const { deskHabits, objects } = this.#options;
+        return new SeedEngine({ ...deps, objects }, {}, deskHabits);
+      },
+      found,
+    );
+  }
+
+  /** Its process is killed, and there again after so long, by the same name and with what was on its disk. */
+  async restartSupernode({ deps, disk, engine, keyValue, name }: Member<SeedEngine>, afterMs: number) {
+    const { id, zone } = deps.self();
+    const found = { id, disk: disk.crash(), keyValue: keyValue.crash(Number.POSITIVE_INFINITY) };
+    this.network.crash(name);
+    void deps.discovery.close();
+    void engine.close();
+    await this.run(afterMs);
+    this.network.heal(name);
+    return await this.#addSupernode(name, zone, found);
   }
 
   async addNode(name: string, index = 0, disk = createMemoryDisk()): Promise<Member<PeerEngine>> {
@@ -163,7 +193,7 @@ export class MemoryCluster {
       'node',
       zones[index % zones.length] ?? '',
       (deps) => new PeerEngine(deps, {}, this.#options.habits),
-      disk,
+      { disk },
     );
   }
 
@@ -172,13 +202,14 @@ export class MemoryCluster {
     role: Role,
     zone: string,
     create: (deps: EngineDeps) => E,
-    disk = createMemoryDisk(),
+    found: Found = {},
   ): Promise<Member<E>> {
     const { clock, rng } = this;
+    const { disk = createMemoryDisk(), keyValue = createMemoryKeyValue() } = found;
     const rate = this.#options.nodeBytesPerSecond ?? 100 * MIB;
     const member = this.#authority === undefined ? undefined : await testMember(this.#authority, role);
     const credentials = member === undefined ? undefined : steadyCredentials(member.tls);
-    const id = credentials?.id ?? randomHex(rng, 20);
+    const id = credentials?.id ?? found.id ?? randomHex(rng, 20);
     const self: PeerInfo = { id, role, host: name, port: PORT, zone };
     const proved =
       member === undefined
@@ -194,7 +225,6 @@ export class MemoryCluster {
     const wallClockMs = (): number => clock.now();
     const time = this.#options.time?.(name, clock);
     const clusterTimeMs = (): number => time?.nowMs() ?? clock.now();
-    const keyValue = createMemoryKeyValue();
     const own = await openBlobStore({ disk, keyValue, log, clock, wallClockMs, folder: `/${name}` });
     const borrowed =
       this.#options.borrows === true &&
@@ -259,7 +289,7 @@ export class MemoryCluster {
       },
     );
     engine.start();
-    return { name, engine, disk, deps };
+    return { name, engine, disk, keyValue, deps };
   }
 
   get traceHash(): string {

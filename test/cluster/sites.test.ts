@@ -21,6 +21,18 @@ function borders(cluster: MemoryCluster): Map<string, number> {
   return into;
 }
 
+/** Pieces that were read from the registry when somebody had got them from whoever read them first. */
+function readTwice({ events }: MemoryCluster): number[] {
+  const given = new Set<number>();
+  const again: number[] = [];
+  for (const { event } of events) {
+    if (event.kind !== 'piece') continue;
+    if (event.source !== 'origin') given.add(event.index);
+    else if (given.has(event.index)) again.push(event.index);
+  }
+  return again;
+}
+
 async function pullAll(cluster: MemoryCluster, digest: Digest, size: number): Promise<void> {
   const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, size));
   for (const got of await cluster.until(Promise.all(pulls), 120_000)) {
@@ -148,6 +160,38 @@ t.test('what only a node of its own site holds a supernode reads for the other s
     ratio <= 1 + had,
     `${ratio.toFixed(3)}x: what only the node had, ${had.toFixed(3)}x, once more at most`,
   );
+});
+
+t.test('what anybody has is not read twice, were a supernode killed and back with its disk', async (t) => {
+  const sites = ['fra', 'par', 'ams'];
+  const kills = [undefined, { victim: 0, atMs: 1000 }, { victim: 1, atMs: 1500 }];
+  for (const [run, kill] of kills.entries()) {
+    const cluster = await MemoryCluster.start({
+      ...{ seed: 21 + run, nodes: 6, zones: sites, supernodes: 3, sites },
+      originBytesPerSecond: 4 * MIB,
+    });
+    await cluster.run(WARM_UP_MS);
+    const size = 34 * MIB;
+    const digest = cluster.blob(size);
+    const pulls = pullAll(cluster, digest, size);
+    if (kill !== undefined) {
+      await cluster.run(kill.atMs);
+      t.ok(cluster.origin.ratio(digest) < 0.9, 'there is something to read yet');
+      const { events } = cluster;
+      const before = events.length;
+      const { name } = await cluster.restartSupernode(cluster.supernodes[kill.victim]!, 300);
+      await pulls;
+      const opened = events.slice(before).map(({ event, who }) => {
+        return who === name && event.kind === 'blob-open' ? event.held : 0;
+      });
+      t.ok(Math.max(...opened) > 0, 'it takes part again');
+    }
+    await pulls;
+    t.same(readTwice(cluster), []);
+    const ratio = cluster.origin.ratio(digest);
+    // What it was reading, and had given nobody yet, when it was killed.
+    t.ok(kill === undefined ? ratio === 1 : ratio < 1.05, `${ratio.toFixed(3)}x`);
+  }
 });
 
 t.test('a budget for the border holds, and nobody goes around it', async (t) => {

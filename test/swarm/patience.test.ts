@@ -27,10 +27,12 @@ function stepsInAt(at: (nowMs: number) => Partial<Waiting>, share = 0): number {
 }
 
 t.test('with others, but without a supernode, it asks for one before it reads', async (t) => {
-  const seeks = (idleMs: number, change: Partial<Waiting> = { company: true }): boolean =>
-    seeksSupernode({ ...ALONE, idleMs, ...change });
+  const seeks = (idleMs: number, change: Partial<Waiting> = { company: true }, share = 0): boolean =>
+    seeksSupernode({ ...ALONE, idleMs, ...change }, share);
   t.notOk(seeks(1499));
   t.ok(seeks(1500), 'in time to be linked to it');
+  t.notOk(seeks(1799, { company: true }, 1), 'not all of a crowd at once');
+  t.ok(seeks(1800, { company: true }, 1));
   t.notOk(seeks(1500, {}), 'alone it has asked already');
   t.notOk(seeks(4000, { company: true, patient: true }), 'it is linked to one');
 });

@@ -110,6 +110,16 @@ t.test('what only nodes of ours hold is read for another site that waits for it'
   );
 });
 
+t.test('what another site waits for, and is not ours to read, is not read again', async (t) => {
+  const { elsewhere, node, plan } = setUp(0, PIECES, (piece) => piece >= 20);
+  node([0, PIECES]);
+  node([0, 30]);
+  for (let piece = 0; piece < 20; piece++) elsewhere.awaited.add(piece);
+  for (let piece = 20; piece < PIECES; piece++) elsewhere.held.add(piece);
+  t.equal(plan.next(0), undefined, 'its reader sees to it');
+  t.same(plan.next(10_000), undefined, 'nor when nothing moves: those nodes have it all');
+});
+
 t.test('what is held is read after ten seconds in which nothing moves, if somebody lacks it', async (t) => {
   const { node, plan, readAll } = setUp();
   const liar = node([0, 30]);

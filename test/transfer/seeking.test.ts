@@ -68,8 +68,8 @@ t.test(
     const { blob, tells } = await setUp(false);
     blob.owned = true;
     t.notOk(tells(1450));
-    t.ok(tells(1500));
-    t.notOk(tells(1550), 'once');
+    t.ok(tells(1800));
+    t.notOk(tells(1850), 'once');
   },
 );
 

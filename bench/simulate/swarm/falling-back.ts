@@ -80,7 +80,7 @@ export class FallingBack {
     if (now < this.#notBefore[node]!) return;
     const waiting = this.#waiting(node);
     if (!stepsIn(waiting, 0)) {
-      if (seeksSupernode(waiting)) this.#tell(node);
+      if (seeksSupernode(waiting, 0)) this.#tell(node);
       return;
     }
     const { seeded } = this.#linked(node);

@@ -116,7 +116,7 @@ export class RegistryFallback {
     const waiting = this.#waiting(blob, now);
     if (!stepsIn(waiting, this.#share(blob))) {
       if (this.#isOvertaken(blob, now)) this.#start(blob, 'aside');
-      const seeks = blob.owned && !this.#host.seeded(blob) && seeksSupernode(waiting);
+      const seeks = blob.owned && !this.#host.seeded(blob) && seeksSupernode(waiting, this.#share(blob));
       return seeks && this.#tells(blob, now);
     }
     if (blob.passing !== undefined) {
