@@ -289,13 +289,15 @@ export class RegistryFallback {
         mode = 'aside';
         continue;
       }
-      if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
       steppedAside ||= mode !== 'lease';
       if (mode === 'aside') this.#noteAside(blob);
       const before = blob.stored.have.count;
-      const reading = { blob, lease: taken, mode, reason, first: !told, read };
+      const begins = (): void => {
+        if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
+        told = true;
+      };
+      const reading = { blob, lease: taken, mode, reason, first: !told, read, begins };
       const failed = await this.#leased.read(reading, this.#ending.signal);
-      told = true;
       if (failed === undefined) {
         const moved = blob.stored.have.count > before;
         // What is missing is on its way from peers; or the registry gave nothing until the lease was lost.
@@ -334,6 +336,9 @@ export class RegistryFallback {
     const stripes = this.#plan.stripes(blob, aside);
     if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
     if (mode === 'at-once') return unleased(stripes[0] ?? 0);
+    if (aside && !this.#leased.helpsAside(blob)) {
+      return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
+    }
     // Where there are no parts to share out, one reads for all.
     const wished = this.#leased.isUndivided(blob) && !aside ? [0] : stripes;
     const nodes = this.#host.sharers(blob).filter(({ peer }) => peer.role === 'node');
