@@ -3,7 +3,7 @@ import type { Logger } from '../../observe/log.ts';
 import { every } from '../../runtime/clock.ts';
 import type { FallbackPlan, FallbackRun } from '../../swarm/fallback-plan.ts';
 import { isForsaken } from '../../swarm/patience.ts';
-import type { SharedBlob } from '../blobs/shared-blob.ts';
+import { isGranted, type SharedBlob } from '../blobs/shared-blob.ts';
 import type { OneRead } from '../proofs/vouching.ts';
 import type { FallbackHost } from './fallback-host.ts';
 import type { Mode, Reason } from './fallback-reason.ts';
@@ -51,13 +51,14 @@ export class LeasedReads {
     return this.#undivided.has(blob);
   }
 
-  /** Whether who reads past the others has any use of that: where there are no parts it is, but for the beginning, all. */
-  helpsAside(blob: SharedBlob): boolean {
-    return !this.isUndivided(blob) || !isLate(blob) || this.#isForsaken(blob);
+  /** Whether all that is left of the blob would have to be read past the others: where there are no parts. */
+  costsAll(blob: SharedBlob): boolean {
+    return this.isUndivided(blob) && isLate(blob);
   }
 
-  #isForsaken({ lastProgressMs }: SharedBlob): boolean {
-    return isForsaken({ idleMs: this.#deps.clock.now() - lastProgressMs });
+  /** Whether it is read past them all the same. */
+  isForsaken({ lastProgressMs, peerRight }: SharedBlob): boolean {
+    return isGranted(peerRight) && isForsaken({ idleMs: this.#deps.clock.now() - lastProgressMs });
   }
 
   /** Reads what the lease is for, then gives it back. @returns what the registry failed with, if it did */
@@ -96,8 +97,8 @@ export class LeasedReads {
   #next({ blob, first, lease, mode, reason }: LeasedRead): FallbackRun | undefined {
     const plan = this.#plan;
     if (mode === 'aside') {
-      if (!this.isUndivided(blob) || !isLate(blob)) return plan.window(blob, first);
-      return this.#isForsaken(blob) ? plan.rest(blob, true) : undefined;
+      if (!this.costsAll(blob)) return plan.window(blob, first);
+      return this.isForsaken(blob) ? plan.rest(blob, true) : undefined;
     }
     if (this.isUndivided(blob)) {
       return mode === 'lease' && lease.stripe !== 0 ? undefined : plan.rest(blob, mode === 'at-once');
