@@ -30,6 +30,8 @@ const ASIDE_MS = 4000;
 const UNHEARD_MS = 1800;
 /** The same when nobody is there who could send it on. */
 const ALONE_ASIDE_MS = 1500;
+/** Nobody sends on what one has read for all: so long that one who still reads has shown it. */
+const FORSAKEN_MS = 4500;
 /** After so long a client gets its bytes without anybody's leave. */
 const LAST_RESORT_MS = 20_000;
 /** A node that steps aside goes on believing for so long that the swarm is only slow, while it brings other blobs. */
@@ -121,6 +123,11 @@ export function stepsAside({ idleMs, company }: Pick<Waiting, 'idleMs' | 'compan
  */
 export function isSilent(nowMs: number, sinceMs: number, anyMs: number): boolean {
   return anyMs < sinceMs || nowMs - sinceMs >= SILENT_MS;
+}
+
+/** Whether nothing at all has come for so long that whoever has read the blob for everybody gives it to nobody. */
+export function isForsaken({ idleMs }: Pick<Waiting, 'idleMs'>): boolean {
+  return idleMs >= FORSAKEN_MS;
 }
 
 /** Whether the client has waited so long that nobody is asked any more. */

@@ -136,8 +136,11 @@ export class PeerEngine implements BlobSource {
       { ...deps, judge },
       {
         dropsEverywhere: false,
-        complete: (blob) =>
-          deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]),
+        complete: (blob) => {
+          deps.discovery.announce([{ digest: blob.digest, size: blob.info.size, have: 'all' }]);
+          // Those whom we answered nothing while we had no right to it ourselves are given what we hold.
+          for (const neighbour of this.#neighbours.all()) this.#conversation.meet(neighbour, blob);
+        },
         wrong: (blob) => this.#blobs.startOver(blob),
       },
     );

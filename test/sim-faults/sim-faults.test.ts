@@ -34,6 +34,8 @@ const FOUND_WITH_IDENTITIES: Readonly<Record<number, string>> = {
     'of seven nodes four stepped aside on links that need seconds, and the others were taken for stalled',
   353360:
     'who was refused a lease looked away for two seconds, in a cluster where nothing went wrong any more',
+  352846: 'who had read all of a blob without a right to it gave it to none of those that had asked before',
+  356032: 'who had read all for everybody spoiled what it sent, and nobody else read what was left',
 };
 /** Of those with identities, where every proof is signed and checked. */
 const IDENTITY_SEEDS = 12;

@@ -2,7 +2,8 @@ import { DamselflyError, describeError } from '../../core/errors.ts';
 import type { Logger } from '../../observe/log.ts';
 import { every } from '../../runtime/clock.ts';
 import type { FallbackPlan, FallbackRun } from '../../swarm/fallback-plan.ts';
-import type { SharedBlob } from '../blobs/shared-blob.ts';
+import { isForsaken } from '../../swarm/patience.ts';
+import { isGranted, type SharedBlob } from '../blobs/shared-blob.ts';
 import type { OneRead } from '../proofs/vouching.ts';
 import type { FallbackHost } from './fallback-host.ts';
 import type { Mode, Reason } from './fallback-reason.ts';
@@ -27,6 +28,8 @@ export interface LeasedRead {
   readonly first: boolean;
   /** Gives the proofs. */
   readonly read: OneRead;
+  /** There is something to read, and it is about to be. */
+  begins(): void;
 }
 
 /** Registry reads of a node, run by run, for as long as it has the right to them and they are of use. */
@@ -48,6 +51,16 @@ export class LeasedReads {
     return this.#undivided.has(blob);
   }
 
+  /** Whether all that is left of the blob would have to be read past the others: where there are no parts. */
+  costsAll(blob: SharedBlob): boolean {
+    return this.isUndivided(blob) && isLate(blob);
+  }
+
+  /** Whether it is read past them all the same. */
+  isForsaken({ lastProgressMs, peerRight }: SharedBlob): boolean {
+    return isGranted(peerRight) && isForsaken({ idleMs: this.#deps.clock.now() - lastProgressMs });
+  }
+
   /** Reads what the lease is for, then gives it back. @returns what the registry failed with, if it did */
   async read(reading: LeasedRead, ending: AbortSignal): Promise<unknown> {
     const { blob, lease, mode } = reading;
@@ -64,6 +77,7 @@ export class LeasedReads {
         const known = this.isUndivided(blob);
         const run = this.#next(reading);
         if (run === undefined) break;
+        reading.begins();
         await this.#readRun(reading, run, startedMs, signal);
         goesOn = !aside || (mode === 'at-once' && this.isUndivided(blob) !== known);
       }
@@ -83,7 +97,8 @@ export class LeasedReads {
   #next({ blob, first, lease, mode, reason }: LeasedRead): FallbackRun | undefined {
     const plan = this.#plan;
     if (mode === 'aside') {
-      return this.isUndivided(blob) && isLate(blob) ? undefined : plan.window(blob, first);
+      if (!this.costsAll(blob)) return plan.window(blob, first);
+      return this.isForsaken(blob) ? plan.rest(blob, true) : undefined;
     }
     if (this.isUndivided(blob)) {
       return mode === 'lease' && lease.stripe !== 0 ? undefined : plan.rest(blob, mode === 'at-once');

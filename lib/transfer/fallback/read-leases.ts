@@ -29,6 +29,8 @@ export interface HeldLease {
 export interface RefusedLease {
   readonly kind: 'refused';
   readonly retryMs: number;
+  /** Somebody reads it now. */
+  readonly held: boolean;
   /** Who has what we wanted to read. */
   readonly holders: readonly PeerInfo[];
 }
@@ -55,7 +57,8 @@ export class ReadLeases {
     if (answer === undefined) return this.#local(wish, view);
     metrics.leases.inc({ answer: answer.kind === 'granted' ? 'granted' : answer.reason });
     if (answer.kind === 'refused') {
-      return { kind: 'refused', retryMs: answer.retryMs, holders: answer.holders };
+      const { holders, reason, retryMs } = answer;
+      return { kind: 'refused', retryMs, held: reason === 'held', holders };
     }
     for (const paper of answer.warrant ?? []) this.#deps.vouching?.hear(paper);
     return this.#hold(wish, answer, askedMs);
@@ -67,7 +70,7 @@ export class ReadLeases {
       : stripes.find((each) => isOurTurn(view, each));
     this.#deps.metrics.leases.inc({ answer: stripe === undefined ? 'local-refused' : 'local-granted' });
     return stripe === undefined
-      ? { kind: 'refused', retryMs: LOCAL_RETRY_MS, holders: [] }
+      ? { kind: 'refused', retryMs: LOCAL_RETRY_MS, held: false, holders: [] }
       : unleased(stripe);
   }
 

@@ -21,7 +21,7 @@ import {
   type Waiting,
 } from '../../swarm/patience.ts';
 import type { PieceSink } from '../blobs/piece-sink.ts';
-import type { SharedBlob } from '../blobs/shared-blob.ts';
+import { isGranted, type SharedBlob } from '../blobs/shared-blob.ts';
 import type { BufferPool } from '../buffer-pool.ts';
 import type { Limits } from '../limits.ts';
 import { OneRead, type Vouching } from '../proofs/vouching.ts';
@@ -270,6 +270,8 @@ export class RegistryFallback {
     const read = new OneRead(this.#deps, blob.info);
     const startedMs = this.#deps.clock.now();
     let mode = modeOf(reason, blob.readers > 0);
+    // Whether somebody reads all of it for everybody, whoever gives leases knows.
+    if (mode === 'aside' && this.#leased.costsAll(blob) && isGranted(blob.peerRight)) mode = 'lease';
     let told = false;
     let steppedAside = false;
     const silent = this.#isSilent(blob);
@@ -284,18 +286,21 @@ export class RegistryFallback {
         const now = this.#deps.clock.now();
         const waiting = this.#waiting(blob, now);
         const overtaken = stepsAside(waiting) || this.#isOvertaken(blob, now);
-        const late = silent || (steppedAside ? !waiting.company : overtaken);
+        const spared = this.#leased.costsAll(blob) && (taken.held || !this.#leased.isForsaken(blob));
+        const late = !spared && (silent || (steppedAside ? !waiting.company : overtaken));
         if (mode !== 'lease' || reason === 'hedge' || !late) return this.#looksAwayMs(blob, taken.retryMs);
         mode = 'aside';
         continue;
       }
-      if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
       steppedAside ||= mode !== 'lease';
       if (mode === 'aside') this.#noteAside(blob);
       const before = blob.stored.have.count;
-      const reading = { blob, lease: taken, mode, reason, first: !told, read };
+      const begins = (): void => {
+        if (!told) this.#tell(blob, mode === 'aside' ? 'aside' : reason);
+        told = true;
+      };
+      const reading = { blob, lease: taken, mode, reason, first: !told, read, begins };
       const failed = await this.#leased.read(reading, this.#ending.signal);
-      told = true;
       if (failed === undefined) {
         const moved = blob.stored.have.count > before;
         // What is missing is on its way from peers; or the registry gave nothing until the lease was lost.
@@ -332,7 +337,7 @@ export class RegistryFallback {
   async #take(blob: SharedBlob, mode: Mode, reason: Reason): Promise<HeldLease | RefusedLease> {
     const aside = mode !== 'lease';
     const stripes = this.#plan.stripes(blob, aside);
-    if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, holders: [] };
+    if (stripes.length === 0) return { kind: 'refused', retryMs: LOOK_AGAIN_MS, held: false, holders: [] };
     if (mode === 'at-once') return unleased(stripes[0] ?? 0);
     // Where there are no parts to share out, one reads for all.
     const wished = this.#leased.isUndivided(blob) && !aside ? [0] : stripes;
