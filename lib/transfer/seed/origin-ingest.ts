@@ -69,8 +69,11 @@ export async function ingest(
 ): Promise<void> {
   const { clock, log } = deps;
   if (host.heldSomewhere()) await delay(clock, LISTEN_MS, signal);
-  const plan = new ReadingPlan(host.view, shortGap(blob.info), clock.now());
-  const ahead = new ReadAhead(blob.info.pieceBytes, (piece) => host.view.holders(piece), clock.now());
+  const { view } = host;
+  const plan = new ReadingPlan(view, shortGap(blob.info), clock.now());
+  // What other supernodes hold is not lost with us either: another site may take faster than our own nodes.
+  const others = (piece: number): number => view.holders(piece) + view.owners(piece);
+  const ahead = new ReadAhead(blob.info.pieceBytes, others, clock.now());
   const read = new OneRead(deps, blob.info, firstProof(blob)?.generation);
   let attempt = 0;
   for (;;) {
@@ -132,7 +135,10 @@ interface Read {
   readonly ahead: ReadAhead;
 }
 
-/** Waits while the blob has been read far ahead of the nodes, unless somebody waits for all of it here. */
+/**
+ * Waits while the blob has been read far ahead of the nodes, unless somebody waits for all of it here; not when others have
+ * brought the rest meanwhile, or it turned out wrong.
+ */
 async function untilNear(
   { clock }: IngestDeps,
   blob: SharedBlob,
@@ -142,6 +148,8 @@ async function untilNear(
 ): Promise<void> {
   while (
     blob.readers === 0 &&
+    blob.failure === undefined &&
+    !blob.stored.have.complete &&
     host.view.spread().lackers > 0 &&
     !ahead.mayRead(clock.now(), host.readings())
   ) {
