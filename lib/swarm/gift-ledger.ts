@@ -70,10 +70,14 @@ export class GiftLedger {
     this.#outOfTurn++;
   }
 
-  /** The peer says that it lacks the piece after all: what was refused, or was sent in vain, is no gift any more. */
-  forgetSent(peer: number, slot: number, piece: number, now: number): void {
+  /**
+   * The peer says that it lacks the piece after all: what was refused, or was sent in vain, is no gift any more.
+   * @returns whether there was one
+   */
+  forgetSent(peer: number, slot: number, piece: number, now: number): boolean {
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sent, GiftState.refused);
     if (gift >= 0) this.#takeBack(gift, now);
+    return gift >= 0;
   }
 
   /** The peer is offered the piece, or gets it just now. */

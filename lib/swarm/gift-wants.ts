@@ -18,6 +18,8 @@ interface Want {
   readonly blob: number;
   piece: number;
   at: number;
+  /** The peer was sent this very piece before, and never said that it has it. */
+  again: boolean;
 }
 
 /**
@@ -51,27 +53,25 @@ export class GiftWants {
     this.#ledger = ledger;
   }
 
-  /** How many are remembered. */
-  get size(): number {
-    return this.#wants.length;
-  }
-
   /** Whether the last gift was out of turn: one in turn comes next, if there is any. */
   get leftTurn(): boolean {
     return this.#lastOutOfTurn === this.#ledger.made;
   }
 
-  note(peer: number, blob: number, piece: number, now: number): void {
+  /** @param again whether the peer was sent the piece before */
+  note(peer: number, blob: number, piece: number, again: boolean, now: number): void {
     let itsOwn = 0;
     for (const want of this.#wants) {
       if (want.peer !== peer) continue;
       itsOwn++;
       if (want.blob !== blob) continue;
+      want.again = again || (want.again && want.piece === piece);
       want.piece = piece;
       want.at = now;
       return;
     }
-    if (itsOwn < MOST_OF_PEER && this.#wants.length < MOST) this.#wants.push({ peer, blob, piece, at: now });
+    if (itsOwn >= MOST_OF_PEER || this.#wants.length >= MOST) return;
+    this.#wants.push({ peer, blob, piece, at: now, again });
   }
 
   /** The peer holds the piece. */
@@ -134,7 +134,9 @@ export class GiftWants {
   }
 
   /** Others would be given something first. */
-  #isOutOfTurn({ blob, piece }: Want, info: SeedPeer, now: number): boolean {
+  #isOutOfTurn({ again, blob, piece }: Want, info: SeedPeer, now: number): boolean {
+    // Whoever only says that it waits would have all slots.
+    if (again || info.active > 0) return true;
     if (this.#blobs[blob]!.times(info.zone, piece, info.far) > 0) return true;
     // What is given to it does not spread, or not soon.
     return isSlow(info) || keepsToItself(info, now);

@@ -134,8 +134,8 @@ export class SeedCore {
     const row = shared?.rowOf(peer) ?? -1;
     if (this.#peers[peer] === undefined || shared === undefined || row < 0) return;
     if (piece < 0 || piece >= shared.pieces || shared.peerHas(row, piece)) return;
-    this.#ledger.forgetSent(peer, slot, piece, now);
-    this.#wants.note(peer, slot, piece, now);
+    const again = this.#ledger.forgetSent(peer, slot, piece, now);
+    this.#wants.note(peer, slot, piece, again, now);
     this.#fill(now);
   }
 
@@ -217,11 +217,6 @@ export class SeedCore {
   /** Linked nodes that say they hold the piece. */
   holders(slot: number, piece: number): number {
     return this.#blobs[slot]?.shared.holders(piece) ?? 0;
-  }
-
-  /** Pieces that peers have said they wait for, and were not offered yet. */
-  get wantedPieces(): number {
-    return this.#wants.size;
   }
 
   /** How the linked nodes stand with the blob. */

@@ -57,3 +57,25 @@ t.test('what a supernode is to have itself it reads at once, however slowly node
   await cluster.until(Promise.all(preheats));
   t.equal(await cluster.until(pull), digest);
 });
+
+t.test(
+  'a site whose nodes take slowly does not slow down another one, which gets it from there',
+  async (t) => {
+    const slow = { downloadRate: 64 * 1024 };
+    const cluster = await MemoryCluster.start({
+      ...{ seed: 4, nodes: 2, supernodes: 2, zones: ['slow', 'fast'], sites: ['slow', 'fast'] },
+      ...{ nodeBytesPerSecond: LINE, limits: (name) => (name === 'node0' ? slow : {}) },
+    });
+    await cluster.run(20);
+    const digest = cluster.blob(SIZE);
+    const [slowNode, fastNode] = cluster.nodes;
+    if (slowNode === undefined || fastNode === undefined) throw new Error('no nodes');
+    void cluster.pull(slowNode, digest, SIZE).catch(() => {});
+    const startedMs = cluster.clock.now();
+    t.equal(await cluster.until(cluster.pull(fastNode, digest, SIZE)), digest);
+    const tookMs = cluster.clock.now() - startedMs;
+    // The supernode of that site gives half of it to the other one too.
+    t.ok(tookMs <= 1.05 * ((1.5 * SIZE) / LINE) * 1000, `${tookMs} ms`);
+    t.equal(cluster.origin.ratio(digest), 1);
+  },
+);

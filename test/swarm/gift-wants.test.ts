@@ -190,16 +190,54 @@ t.test('wants end with their peer, their blob, its sharing, the piece, and in ti
   }
 });
 
-t.test('a crowd that wants more than is remembered costs the seed nothing else', async (t) => {
-  const { blob, core, giveAway, offers, peer } = setUp({ slots: 6 });
-  giveAway(9, 0);
-  const crowd = Array.from({ length: 3000 }, () => peer());
-  for (const each of crowd) core.wanted(each, blob, 9, 10);
-  t.equal(offers().length, 1);
-  t.equal(core.wantedPieces, 256, 'so many are remembered');
-  core.tick(3000);
-  t.equal(core.wantedPieces, 0);
-});
+t.test(
+  'of a crowd that wants more than is remembered some are served, and the rest when they tell again',
+  async (t) => {
+    const { blob, core, giveAway, offers, peer, take } = setUp({ slots: 6 });
+    giveAway(9, 0);
+    const crowd = Array.from({ length: 3000 }, () => peer());
+    for (const each of crowd) core.wanted(each, blob, 9, 10);
+    let served = 0;
+    for (let now = 20; ; now++) {
+      const made = offers();
+      if (made.length === 0) break;
+      t.equal(made.length, 1, 'by one slot');
+      served += made.length;
+      for (const [to, piece] of made) take(to, piece, now);
+    }
+    t.equal(served, 1 + 256, 'the first, and so many are remembered');
+    core.wanted(crowd[2999]!, blob, 9, 2000);
+    t.same(
+      offers(),
+      [[2999, 9]].map(([, piece]) => [crowd[2999]!, piece]),
+    );
+  },
+);
+
+t.test(
+  'a peer that always wants what comes next, and is slow to take it, does not take all slots',
+  async (t) => {
+    const { blob, core, offers, peer } = setUp({ slots: 6 }, new Bitfield(PIECES));
+    const greedy = peer();
+    for (let i = 0; i < 5; i++) peer(200);
+    let its = 0;
+    for (let landed = 0; landed < PIECES; landed++) {
+      const now = landed * 20;
+      core.wanted(greedy, blob, landed, now);
+      core.landed(blob, landed, now);
+      for (const [to, piece] of offers()) {
+        t.ok(core.admit(to, blob, piece, now));
+        if (to === greedy) {
+          its++;
+          continue;
+        }
+        core.peerHas(to, blob, piece, now);
+        core.uploaded(to, now);
+      }
+    }
+    t.equal(its, 2, 'one in its turn, one out of it');
+  },
+);
 
 t.test('nonsense is ignored', async (t) => {
   const { blob, core, offers, peer } = setUp();

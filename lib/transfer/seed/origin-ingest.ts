@@ -69,8 +69,11 @@ export async function ingest(
 ): Promise<void> {
   const { clock, log } = deps;
   if (host.heldSomewhere()) await delay(clock, LISTEN_MS, signal);
-  const plan = new ReadingPlan(host.view, shortGap(blob.info), clock.now());
-  const ahead = new ReadAhead(blob.info.pieceBytes, (piece) => host.view.holders(piece), clock.now());
+  const { view } = host;
+  const plan = new ReadingPlan(view, shortGap(blob.info), clock.now());
+  // What other supernodes hold is not lost with us either: another site may take faster than our own nodes.
+  const others = (piece: number): number => view.holders(piece) + view.owners(piece);
+  const ahead = new ReadAhead(blob.info.pieceBytes, others, clock.now());
   const read = new OneRead(deps, blob.info, firstProof(blob)?.generation);
   let attempt = 0;
   // A registry that sends no parts is asked for all at once.
@@ -137,9 +140,12 @@ interface Read {
   readonly ahead: ReadAhead;
 }
 
-/** Whether it is read for nodes only: whoever waits for all of it here has it as fast as it comes. */
-function isPaced({ readers }: SharedBlob, { view }: IngestHost): boolean {
-  return readers === 0 && view.spread().lackers > 0;
+/**
+ * Whether it is read for nodes only: whoever waits for all of it here has it as fast as it comes. Nothing is waited for
+ * when others have brought the rest meanwhile, or it turned out wrong.
+ */
+function isPaced({ failure, readers, stored }: SharedBlob, { view }: IngestHost): boolean {
+  return readers === 0 && failure === undefined && !stored.have.complete && view.spread().lackers > 0;
 }
 
 /** Waits while the blob has been read far ahead of the nodes. */
