@@ -97,7 +97,7 @@ t.test(
   'who read it without a right gives it, once it is whole, to those that had asked before',
   async (t) => {
     const cluster = await MemoryCluster.start({
-      ...{ seed: 6, nodes: 2, supernodes: 0, originBytesPerSecond: 8 * MIB },
+      ...{ seed: 6, nodes: 2, supernodes: 0, originBytesPerSecond: 2 * MIB },
       ...{ identities: true, capabilities: true },
     });
     const digest = cluster.blob(SIZE);
