@@ -9,6 +9,7 @@ import { fileKey, fileOrigin } from '../../lib/origin/file.ts';
 import type { OriginRequest, OriginResponse } from '../../lib/origin/origin-client.ts';
 import { FakeClock } from '../../lib/runtime/fake-clock.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
+import { digestListHash, issueCapability } from '../../lib/security/capability.ts';
 import { Credentials } from '../../lib/security/credentials.ts';
 import { Signatures } from '../../lib/security/signatures.ts';
 import type { TlsKeys } from '../../lib/security/system/mutual-tls.ts';
@@ -64,7 +65,7 @@ async function supernode() {
   const parts = { ...common, wallClockMs: () => clock.now() };
   const grants = new Grants(parts);
   const desk = new CapabilityDesk({ ...parts, grants, origin: { request } }, {});
-  return { asked, clock, desk, grants };
+  return { asked, clock, desk, grants, signatures };
 }
 function advance(clock: FakeClock, ms: number): void {
   const until = clock.now() + ms;
@@ -131,6 +132,28 @@ t.test('a capability is renewed for its holder alone, and no longer than the ses
   advance(clock, 3 * 60_000);
   t.equal((await renew())?.given, undefined, 'the session is over');
   t.equal(asked.length, 1);
+});
+
+t.test('a session that another supernode began by a clock that was ahead is no longer for it', async (t) => {
+  const { clock, desk, signatures } = await supernode();
+  const digests = [layer];
+  const renew = async (minutes: number) => {
+    const sinceMs = clock.now() + minutes * 60_000;
+    const times = { sinceMs, untilMs: sinceMs + 5 * 60_000 };
+    const text = issueCapability(signatures, {
+      ...{ list: digestListHash(digests), holder: holder.fingerprint },
+      ...times,
+    });
+    return (await desk.answer(holder, { renew: text, digests }, { signal: NEVER }))?.given;
+  };
+  t.equal(await renew(21), undefined, 'further than clocks may be');
+  const given = await renew(19);
+  t.equal(given?.untilMs, clock.now() + 5 * 60_000);
+  advance(clock, 29 * 60_000);
+  const question = { renew: given?.capability ?? '', digests };
+  t.equal((await desk.answer(holder, question, { signal: NEVER }))?.given?.untilMs, 30 * 60_000);
+  advance(clock, 60_000);
+  t.equal(await desk.answer(holder, question, { signal: NEVER }), undefined, 'the session is over');
 });
 
 /**

@@ -112,6 +112,18 @@ t.test('an old capability is good for no longer than what is left of those 20 mi
   t.end();
 });
 
+t.test('where sessions are short a capability holds no longer than they', (t) => {
+  const clock = new FakeClock();
+  const { grants } = grantsAt({ nowMs: NOW }, clock);
+  const short = { ...sound, untilMs: NOW + MINUTE_MS };
+  t.ok(grants.show(holder, { text: issueCapability(supernode, short), digests }));
+  pass(clock, MINUTE_MS + 29_000);
+  t.ok(grants.allows(asker, ours));
+  pass(clock, 2_000);
+  t.notOk(grants.allows(asker, ours));
+  t.end();
+});
+
 t.test('a time that jumps takes no right away that was shown before', (t) => {
   const time = { nowMs: NOW };
   const { grants } = grantsAt(time);

@@ -9,6 +9,7 @@ import { isFileLocator } from '../../origin/file.ts';
 import type { OriginClient } from '../../origin/origin-client.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import {
+  CAPABILITY_CLOCKS_MS,
   CAPABILITY_LIFE_MS,
   checkCapability,
   digestListHash,
@@ -91,7 +92,9 @@ export class CapabilityDesk {
       // One that has run out is as good: how long the registry's word holds is for the session to say.
       const shown = { text, holder: holder.fingerprint, digests };
       const checked = checkCapability(signatures, shown, Number.NEGATIVE_INFINITY);
-      const given = typeof checked === 'string' ? undefined : this.#issue(holder, digests, checked.sinceMs);
+      // By a clock that was further ahead than any may be, its session would not end for as long.
+      if (typeof checked === 'string' || checked.sinceMs > nowMs + CAPABILITY_CLOCKS_MS) return undefined;
+      const given = this.#issue(holder, digests, Math.min(checked.sinceMs, nowMs));
       return given === undefined ? undefined : { given };
     }
     const isPlace = isFileLocator(question.repository) || REPOSITORY.test(question.repository);

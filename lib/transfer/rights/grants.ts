@@ -93,11 +93,13 @@ export class Grants {
    * It holds for its life from when it was first shown here, by our own clock: who signed it, and before whom it is shown,
    * need not agree on the time. To show it once more makes it no longer.
    */
-  #endOf({ holder, list, untilMs }: Capability): number {
+  #endOf({ holder, list, sinceMs, untilMs }: Capability): number {
     const { clock, wallClockMs } = this.#deps;
     const key = `${holder} ${list} ${untilMs}`;
     const leftMs = untilMs + CAPABILITY_CLOCKS_MS - wallClockMs();
-    const endMs = clock.now() + Math.min(CAPABILITY_LIFE_MS + CLOCK_TOLERANCE_MS, leftMs);
+    // Where sessions are short it was never good for five minutes.
+    const lifeMs = Math.min(CAPABILITY_LIFE_MS, untilMs - sinceMs);
+    const endMs = clock.now() + Math.min(lifeMs + CLOCK_TOLERANCE_MS, leftMs);
     const knownMs = this.#seen.get(key);
     if (knownMs !== undefined) return knownMs;
     this.#seen.set(key, endMs);
