@@ -79,3 +79,28 @@ t.test(
     t.equal(cluster.origin.ratio(digest), 1);
   },
 );
+
+t.test('with a token that may run out before the next request it asks for all at once', async (t) => {
+  const requests = async (authorization: { readonly authorization?: string }): Promise<number> => {
+    const cluster = await start(4, 2);
+    // Of two stripes: one supernode reads them.
+    const size = SIZE / 2;
+    const digest = cluster.blob(size);
+    const [node] = cluster.nodes;
+    if (node === undefined) throw new Error('no node');
+    const origin = { ...ORIGIN, ...authorization };
+    const read = async (): Promise<number> => {
+      let bytes = 0;
+      for await (const chunk of node.engine.open({ digest, size, origin }, new AbortController())) {
+        bytes += chunk.length;
+      }
+      return bytes;
+    };
+    t.equal(await cluster.until(read()), size);
+    t.equal(cluster.origin.ratio(digest), 1);
+    return cluster.origin.requests;
+  };
+  t.equal(await requests({ authorization: 'Bearer of-alice' }), 1);
+  t.ok((await requests({ authorization: 'Basic of-alice' })) > 1);
+  t.ok((await requests({})) > 1);
+});

@@ -90,7 +90,8 @@ export async function ingest(
       await delay(clock, LOOK_MS, signal);
       continue;
     }
-    const most: number = parts && isPaced(blob, host) ? ahead.nextRequest(host.readings()) : blob.info.pieces;
+    const short = parts && isPaced(blob, host) && !mayRunOut(origin);
+    const most: number = short ? ahead.nextRequest(host.readings()) : blob.info.pieces;
     const run = { ...all, end: Math.min(all.end, all.first + most) };
     try {
       parts = (await readRun(deps, { blob, origin, read, run, plan, ahead }, sink, host, signal)) && parts;
@@ -146,6 +147,11 @@ interface Read {
  */
 function isPaced({ failure, readers, stored }: SharedBlob, { view }: IngestHost): boolean {
   return readers === 0 && failure === undefined && !stored.have.complete && view.spread().lackers > 0;
+}
+
+/** Whether the next request may be refused where this one is not: a caller's token lives for a minute or some more. */
+function mayRunOut({ authorization = '' }: BlobOrigin): boolean {
+  return /^bearer /i.test(authorization);
 }
 
 /** Waits while the blob has been read far ahead of the nodes. */
