@@ -1,7 +1,7 @@
 import type { Geometry } from '../core/geometry.ts';
 
 /** A blob that a client reads. */
-interface Read {
+export interface ReadBlob {
   readonly info: Geometry;
   /** The piece that the client is at. */
   readonly cursor: number;
@@ -9,7 +9,7 @@ interface Read {
 }
 
 /** The first piece that is missing from where the client stands on, then from the beginning. */
-export function firstMissing({ cursor, info, stored }: Read): number | undefined {
+export function firstMissing({ cursor, info, stored }: ReadBlob): number | undefined {
   for (let step = 0; step < info.pieces; step++) {
     const piece = (cursor + step) % info.pieces;
     if (!stored.have.has(piece)) return piece;
@@ -21,7 +21,7 @@ export function firstMissing({ cursor, info, stored }: Read): number | undefined
  * The piece that keeps the client waiting: none while it has yet to take what is here. At its end it waits for the
  * digest, and so for whatever is missing before it.
  */
-export function awaitedPiece(blob: Read): number | undefined {
+export function awaitedPiece(blob: ReadBlob): number | undefined {
   const next = firstMissing(blob);
   return next === undefined || next > blob.cursor ? undefined : next;
 }

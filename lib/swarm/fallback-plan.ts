@@ -1,7 +1,6 @@
-import type { Geometry } from '../core/geometry.ts';
 import { hash53 } from '../core/rendezvous.ts';
 import { MAX_STRIPES } from '../wire/control-messages.ts';
-import { firstMissing } from './awaited-piece.ts';
+import { firstMissing, type ReadBlob } from './awaited-piece.ts';
 import { stripeOf } from './stripes.ts';
 
 /** Pieces in one registry read: few while others read too (they share what they read), many when alone. */
@@ -17,14 +16,10 @@ export interface FallbackRun {
 }
 
 /** A blob as the plan needs to know it. */
-export interface LackedBlob {
+export interface LackedBlob extends ReadBlob {
   readonly digest: string;
-  readonly info: Geometry;
-  /** The piece that the client is at. */
-  readonly cursor: number;
   /** Clients that wait for it. */
   readonly readers: number;
-  readonly stored: { readonly have: { has(piece: number): boolean } };
 }
 
 export interface FallbackPlanHost<Blob extends LackedBlob> {
