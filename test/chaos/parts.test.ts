@@ -9,10 +9,9 @@ import { readFlags } from './cli.ts';
 import { corruptAnswers } from './corrupt-answers.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults/index.ts';
-import { chaosPage, isGood } from './page.ts';
+import { chaosPage, isGood, type RecordedRun } from './page.ts';
 import { mergeRecords } from './record.ts';
 import { type RegistryFault, startRegistryRelay } from './registry-relay.ts';
-import type { ChaosResult } from './result.ts';
 import { sample } from './sample.ts';
 import { createSchedule } from './schedule.ts';
 import { FULL, QUICK, QUICK_FAULTS } from './sizes.ts';
@@ -188,30 +187,36 @@ await t.test('the quick part names faults that there are, and names are unique',
 });
 
 await t.test('the page tells medians, and each run that did not hold', async (t) => {
-  const result = (seed: number, makespanRatio: number, broken: string[] = []): ChaosResult => ({
+  const machine = { cpu: 'a processor', cores: 4, memoryBytes: MIB, system: 'Linux', node: 'v24' };
+  const result = (seed: number, makespanRatio: number, broken: string[] = []): RecordedRun => ({
+    machine,
     ...{ fault: 'nodes-killed', seed, secure: true, nodes: 12, imageBytes: 300 * MIB },
     ...{ commit: '0123456789ab', date: '2026-01-01', failedPulls: broken.length },
     ...{ calmSeconds: 25, seconds: 25 * makespanRatio, makespanRatio, registryRatio: 1, events: [], broken },
   });
   const results = [result(1, 1.1), result(2, 1.3), result(3, 1.2, ['node3 ended by itself'])];
   t.same(results.map(isGood), [true, true, false]);
-  const machine = { cpu: 'a processor', cores: 4, memoryBytes: MIB, system: 'Linux', node: 'v24' };
-  const record = { machine, size: FULL, results };
+  const record = { size: FULL, results };
   const page = chaosPage(record, FAULTS);
   t.match(page, '| `nodes-killed` |');
   t.match(
     page,
     '| 1, 2, 3 | 1 | 1.2x | at most 1.5x | 1x | at most 1x | **no** | 2026-01-01 `0123456789ab` |',
   );
+  t.match(page, 'Run on a processor, 4 cores, 1.0 MiB, Linux, Node v24.');
   t.match(page, '- `nodes-killed`, seed 3: node3 ended by itself');
   t.match(page, '- `all-dead` was not run');
   t.match(page, '**0 of 1 faults held with every seed that was run;');
-  const again = { ...record, results: [result(3, 1.2), result(4, 1)] };
+  const elsewhere = { ...machine, cpu: 'another' };
+  const again = { ...record, results: [{ ...result(3, 1.2), machine: elsewhere }, result(4, 1)] };
   const merged = mergeRecords(record, again);
   t.same(
     merged.results.map(({ seed }) => seed),
     [1, 2, 3, 4],
   );
   t.ok(merged.results.every(isGood), 'what was run again counts');
+  const both = chaosPage(merged, FAULTS);
+  t.match(both, '1. a processor, 4 cores, 1.0 MiB, Linux, Node v24\n2. another, 4 cores');
+  t.match(both, '| yes | 2026-01-01 `0123456789ab` on 1, 2026-01-01 `0123456789ab` on 2 |');
   t.equal(mergeRecords({ ...record, size: QUICK }, again), again, 'another size is another record');
 });

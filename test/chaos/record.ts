@@ -10,18 +10,18 @@ import type { SuiteSize } from './sizes.ts';
 const PAGES = join(import.meta.dirname, '..', '..', 'docs', 'benchmarks');
 const DATA = join(PAGES, 'chaos.json');
 
-/** Writes the page, with what was recorded earlier of clusters of this size on this machine and was not run again. */
+/** Writes the page, with what was recorded earlier of clusters of this size, here or elsewhere, and was not run again. */
 export async function writeRecord(size: SuiteSize, results: readonly ChaosResult[]): Promise<void> {
   const earlier = JSON.parse(await readFile(DATA, 'utf8').catch(() => 'null')) as ChaosRecord | null;
-  const record = mergeRecords(earlier, { machine: describeMachine(), size, results });
+  const machine = describeMachine();
+  const record = mergeRecords(earlier, { size, results: results.map((run) => ({ ...run, machine })) });
   await writeFile(join(PAGES, 'chaos.md'), chaosPage(record, FAULTS));
   await writeFile(DATA, `${JSON.stringify(record, undefined, 2)}\n`);
 }
 
-/** The newer record, and what only the earlier one has, when both are of the same kind. */
+/** The newer record, and what only the earlier one has, when both are of clusters of one size. */
 export function mergeRecords(earlier: ChaosRecord | null, newer: ChaosRecord): ChaosRecord {
-  const kindOf = ({ machine, size }: ChaosRecord): object => ({ machine, size });
-  if (earlier === null || !isDeepStrictEqual(kindOf(earlier), kindOf(newer))) return newer;
+  if (earlier === null || !isDeepStrictEqual(earlier.size, newer.size)) return newer;
   const nameOf = ({ fault, secure, seed }: ChaosResult): string => `${fault} ${seed} ${String(secure)}`;
   const again = new Set(newer.results.map(nameOf));
   return {
