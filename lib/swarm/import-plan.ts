@@ -16,13 +16,16 @@ export interface ImportView<S> {
   holder(piece: number, mayAsk: (source: S) => boolean): S | undefined;
 }
 
-/** Which pieces a gateway brings into its site next, and of whom it asks them: each once, a few at a time. */
+/**
+ * Which pieces a gateway brings into its site next, and of whom it asks them: each once, a few at a time, and of each
+ * source in order.
+ */
 export class ImportPlan<S> {
   readonly #view: ImportView<S>;
   /** Pieces on their way -> from whom. */
   readonly #underWay = new Map<number, S>();
   readonly #asked = new Map<S, number>();
-  /** Where to look next. */
+  /** Where to look for the next source: each has its turn. */
   #from: number;
 
   /** @param from where to begin, another place for each gateway: they would all ask the same one first */
@@ -37,11 +40,11 @@ export class ImportPlan<S> {
     const { pieces } = this.#view;
     const mayAsk = (source: S): boolean => (this.#asked.get(source) ?? 0) < IMPORTS_PER_SOURCE;
     for (let step = 0; step < pieces; step++) {
-      const piece = (this.#from + step) % pieces;
-      if (this.#underWay.has(piece) || !this.#view.lacks(piece)) continue;
-      const source = this.#view.holder(piece, mayAsk);
+      const at = (this.#from + step) % pieces;
+      const source = this.#sourceOf(at, mayAsk);
       if (source === undefined) continue;
-      this.#from = piece + 1;
+      this.#from = at + 1;
+      const piece = this.#firstOf(source, at);
       this.#underWay.set(piece, source);
       this.#asked.set(source, (this.#asked.get(source) ?? 0) + 1);
       return { piece, source };
@@ -56,5 +59,18 @@ export class ImportPlan<S> {
     const left = this.#asked.get(source)! - 1;
     if (left === 0) this.#asked.delete(source);
     else this.#asked.set(source, left);
+  }
+  /** The first piece that it can be asked for: clients wait for pieces in order. @param last it can for this one */
+  #firstOf(source: S, last: number): number {
+    for (let piece = 0; piece < last; piece++) {
+      if (this.#sourceOf(piece, (each) => each === source) !== undefined) return piece;
+    }
+    return last;
+  }
+
+  /** Whom to ask for the piece now, if it is to be asked for. */
+  #sourceOf(piece: number, mayAsk: (source: S) => boolean): S | undefined {
+    if (this.#underWay.has(piece) || !this.#view.lacks(piece)) return undefined;
+    return this.#view.holder(piece, mayAsk);
   }
 }

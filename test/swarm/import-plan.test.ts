@@ -20,7 +20,7 @@ function setUp(a: readonly number[], b: readonly number[], from = 0) {
     }
     return asked;
   };
-  return { lacked, plan, drain };
+  return { lacked, held, plan, drain };
 }
 
 t.test(
@@ -40,11 +40,26 @@ t.test(
   },
 );
 
-t.test('it begins where it is told, goes round, and asks again for what did not come', async (t) => {
-  const { drain, plan } = setUp([1, 18], [19], 17);
-  t.same(drain(), ['18 of a', '19 of b', '1 of a']);
-  plan.ended(18);
-  t.same(drain(), ['18 of a']);
-  plan.ended(7);
-  t.same(drain(), [], 'a piece that was not on its way changes nothing');
+t.test(
+  'it begins with the source that it is told, goes round, and asks again for what did not come',
+  async (t) => {
+    const { drain, plan } = setUp([1, 18], [19], 19);
+    t.same(drain(), ['19 of b', '1 of a', '18 of a']);
+    plan.ended(18);
+    t.same(drain(), ['18 of a']);
+    plan.ended(7);
+    t.same(drain(), [], 'a piece that was not on its way changes nothing');
+  },
+);
+
+t.test('of each source the pieces come in order, also those that it has got late', async (t) => {
+  const { drain, held, lacked, plan } = setUp([4, 5, 6, 7, 8], [12, 13], 5);
+  t.same(drain(), ['4 of a', '5 of a', '6 of a', '7 of a', '12 of b', '13 of b']);
+  held.a.add(2);
+  held.b.add(10);
+  for (const piece of [4, 12]) {
+    plan.ended(piece);
+    lacked.delete(piece);
+  }
+  t.same(drain(), ['2 of a', '10 of b']);
 });
