@@ -49,6 +49,18 @@ export class GiftLedger {
     return this.#outOfTurn;
   }
 
+  /** Whether gifts that were made only wait on the line for each other. @param slots of the seed */
+  isBacklogged(slots: number, now: number): boolean {
+    const gifts = this.#gifts;
+    let underWay = 0;
+    for (let gift = 0; gift < gifts.end; gift++) {
+      const state = gifts.state[gift];
+      const isSent = state === GiftState.sent && now - gifts.since[gift]! < this.#pace.onLineMs;
+      if (isSent || state === GiftState.offered || state === GiftState.sending) underWay++;
+    }
+    return this.#pace.isBacklogged(underWay, slots);
+  }
+
   /**
    * @param state offered, or sending when the peer has asked by itself
    * @returns the gift
@@ -141,7 +153,7 @@ export class GiftLedger {
     const gift = this.#gifts.find(peer, slot, piece, GiftState.sending, GiftState.sent);
     if (gift < 0) return undefined;
     const counted = this.#gifts.counted[gift] === 1;
-    this.#pace.learn(this.#peers[peer]!, now - this.#gifts.madeAt[gift]!);
+    this.#pace.learn(this.#peers[peer]!, now - this.#gifts.madeAt[gift]!, now);
     const sent = this.#gifts.state[gift] === GiftState.sent;
     this.#become(gift, sent ? GiftState.free : GiftState.arrived, now);
     return counted;

@@ -117,7 +117,9 @@ export class SeedCore {
     info.gotAt = now;
     this.#wants.arrived(peer, slot, piece);
     const counted = this.#ledger.arrived(peer, slot, piece, now);
-    if (counted !== undefined) this.#spread.arrived(peer, slot, piece, now, counted);
+    if (counted === undefined) return;
+    this.#spread.arrived(peer, slot, piece, now, counted);
+    this.#fill(now);
   }
 
   /** The same as {@link peerHas} for one piece after the other. */
@@ -238,6 +240,7 @@ export class SeedCore {
       // Were there one slot, all others would wait for those who say that they do.
       const again = this.#wants.leftTurn;
       if (!again && this.#offerWanted(now)) continue;
+      if (this.#ledger.isBacklogged(this.#slots, now)) return;
       if (this.#choice.next(now)) this.#offer(this.#choice, now);
       else if (!again || !this.#offerWanted(now)) return;
     }

@@ -40,8 +40,10 @@ export interface SitesOptions {
   readonly nodes: number;
   readonly imageBytes: number;
   readonly layers: number;
-  /** Of each machine's link. */
+  /** Of each node's link. */
   readonly bytesPerSecond: number;
+  /** Of the links of all other machines: those that serve many have more. */
+  readonly serverBytesPerSecond: number;
 }
 
 export const REPOSITORY = 'team/app';
@@ -51,7 +53,7 @@ const S3_PORT = 9000;
 
 /** @throws Error when a part does not come up; what was there until then is gone */
 export async function startSites(options: SitesOptions): Promise<Sites> {
-  const { bytesPerSecond, imageBytes, layers, zones } = options;
+  const { bytesPerSecond, imageBytes, layers, serverBytesPerSecond, zones } = options;
   const stack = new AsyncDisposableStack();
   try {
     const folder = stack.use(await tempFolder('sites')).path;
@@ -109,6 +111,10 @@ export async function startSites(options: SitesOptions): Promise<Sites> {
     }));
     trackerHosts.push(...machines.map(({ tracker }) => tracker.spec.place.peerHost));
     const all = machines.flatMap((each) => [each.tracker, each.supernode, ...each.nodes]);
+    const nodeLinks = new Set(machines.flatMap(({ nodes }) => nodes.map(({ spec }) => spec.link)));
+    for (const link of network.nodes.keys()) {
+      if (!nodeLinks.has(link)) await network.setRate(link, serverBytesPerSecond);
+    }
     stack.defer(async () => void (await Promise.all(all.map((each) => each.stop()))));
     await startAll(machines.map(({ tracker }) => tracker));
     await startAll(machines.map(({ supernode }) => supernode));

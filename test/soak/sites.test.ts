@@ -17,6 +17,8 @@ const NODES = 20;
 const IMAGE_BYTES = 48 * MIB;
 /** Slow enough that twenty nodes on one small machine wait for their links, and not for its processors. */
 const LINK_BYTES_PER_SECOND = 8 * MIB;
+/** Each supernode sends the image into its own zone, and a third of it to two others and to the bucket. */
+const SERVER_BYTES_PER_SECOND = 32 * MIB;
 /**
  * What a kill may cost the registry beside what only the killed one held: a node whose client has waited for 4.6 s reads a
  * piece, and a few may do so at a time. In images; 24 pieces of this one.
@@ -132,6 +134,7 @@ t.test(
   async (t) => {
     await using all = await startSites({
       ...{ zones: ['eu/fra', 'us', 'ap/tyo'], nodes: NODES, bytesPerSecond: LINK_BYTES_PER_SECOND },
+      serverBytesPerSecond: SERVER_BYTES_PER_SECOND,
       ...{ imageBytes: IMAGE_BYTES, layers: 1 },
     });
     const nodes = all.sites.flatMap((site) => site.nodes);
