@@ -303,3 +303,49 @@ await t.test('peers that take twice as long as usual are served last', async (t)
   core.landed(blob, 17, 9200);
   t.same(offers(), [[quick, 17]]);
 });
+
+/** Gives away all pieces over a line that carries one each 20 ms, whatever is handed to the system before. */
+function giveOverLine(travelMs: number) {
+  const { core, blob, peer, offers } = setUp({ slots: 4 }, full(300));
+  const down = 4;
+  const free = new Map(Array.from({ length: 10 }, () => [peer(0, down), down]));
+  const line: { readonly to: number; readonly piece: number }[] = [];
+  const coming: { readonly to: number; readonly piece: number; readonly atMs: number }[] = [];
+  let longest = 0;
+  let idle = 0;
+  let given = 0;
+  for (let now = 10; given < 250; now += 10) {
+    for (const [to, piece] of offers()) {
+      t.ok(core.admit(to, blob, piece, now));
+      core.uploaded(to, now);
+      free.set(to, free.get(to)! - 1);
+      line.push({ to, piece });
+    }
+    if (given > 100) longest = Math.max(longest, line.length);
+    if (now % 20 === 0) {
+      const sent = line.shift();
+      if (sent === undefined) idle++;
+      else coming.push({ ...sent, atMs: now + travelMs });
+    }
+    while (coming[0] !== undefined && coming[0].atMs <= now) {
+      const { to, piece } = coming.shift()!;
+      given++;
+      free.set(to, free.get(to)! + 1);
+      core.peerHas(to, blob, piece, now);
+      core.peerSlots(to, 0, free.get(to)!, false, now);
+    }
+    if (now % 50 === 0) core.tick(now);
+  }
+  return { longest, idle };
+}
+
+await t.test('what only waits on a full line is soon no more than it takes to keep it busy', async (t) => {
+  const { idle, longest } = giveOverLine(0);
+  t.ok(longest <= 12, `${longest} pieces waited`);
+  t.ok(idle <= 2, `idle for ${idle * 20} ms`);
+});
+
+await t.test('a long way is no full line: as much is under way as it holds', async (t) => {
+  const { idle } = giveOverLine(200);
+  t.ok(idle <= 15, `idle for ${idle * 20} ms, the first of it before the first piece is there`);
+});
