@@ -60,6 +60,7 @@ export class ImportPlan<S> {
     if (left === 0) this.#asked.delete(source);
     else this.#asked.set(source, left);
   }
+
   /** The first piece that it can be asked for: clients wait for pieces in order. @param last it can for this one */
   #firstOf(source: S, last: number): number {
     for (let piece = 0; piece < last; piece++) {
