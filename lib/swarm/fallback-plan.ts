@@ -25,6 +25,8 @@ export interface LackedBlob extends ReadBlob {
 export interface FallbackPlanHost<Blob extends LackedBlob> {
   selfId(): string;
   reserve(blob: Blob, piece: number): boolean;
+  /** Peers that were asked for the piece and have sent nothing of it do not keep it from being reserved. */
+  letGo(blob: Blob, piece: number): void;
   holders(blob: Blob, piece: number): number;
   sharers(blob: Blob): readonly unknown[];
 }
@@ -74,13 +76,15 @@ export class FallbackPlan<Blob extends LackedBlob> {
   }
 
   /**
-   * What the client needs next, whoever holds the first piece of it.
+   * What the client needs next, whoever holds the first piece of it, and also when one that sends nothing was asked for
+   * it: there would always be another to ask.
    * @param first at first one piece: the swarm may go on meanwhile
    */
   window(blob: Blob, first: boolean): FallbackRun | undefined {
     const next = firstMissing(blob);
     if (next === undefined) return undefined;
     const end = Math.min(blob.info.pieces, next + WINDOW_PIECES);
+    this.#host.letGo(blob, next);
     for (let piece = next; piece < end; piece++) {
       const run = this.#reserve(
         blob,

@@ -142,6 +142,18 @@ export class Fetches {
     requests.remove(request);
   }
 
+  /** A live request for the piece that has brought no byte lets go of it, and of its slot. It may still win. */
+  letGo(slot: number, piece: number): void {
+    const requests = this.#requests;
+    for (let request = 0; request < requests.end; request++) {
+      if (requests.state(request) !== RequestState.live) continue;
+      if (requests.blob(request) !== slot || requests.piece(request) !== piece) continue;
+      if (requests.progressAt(request) > requests.startedAt(request)) continue;
+      this.#release(request);
+      requests.setState(request, RequestState.moving);
+    }
+  }
+
   /** Cancels the requests for that blob, to that peer, for that piece, or for {@link ANY}. */
   cancel(slot: number, peer: number, piece: number): void {
     const requests = this.#requests;

@@ -269,6 +269,14 @@ export class PeerCore {
     return true;
   }
 
+  /**
+   * A peer that was asked for the piece and has sent no byte of it does not keep it from being reserved any more. What
+   * it sends may still win.
+   */
+  letGo(slot: number, piece: number): void {
+    this.#fetches.letGo(slot, piece);
+  }
+
   /** Ends a reservation without the piece; peers are asked for it from the next event on. */
   unreserve(slot: number, piece: number): void {
     this.#blobs.get(slot)?.unreserve(piece);

@@ -2,8 +2,9 @@ import type { Memory } from './memory.ts';
 
 /**
  * What a request is. `late`: no byte came for too long, its slot and its piece are free again, but it may still win.
- * `moving`: without a slot too, but bytes come: it was late, or is much slower than usual. `storing`: all bytes are here
- * and on their way through the proof to the disk: no slot, but its piece is not to be asked again.
+ * `moving`: without a slot too, but bytes come, for it was late or is much slower than usual; or it is not late yet, and
+ * let go of a piece that is read from elsewhere. `storing`: all bytes are here and on their way through the proof to the
+ * disk: no slot, but its piece is not to be asked again.
  */
 export const RequestState = { free: 0, live: 1, late: 2, moving: 3, storing: 4 } as const;
 

@@ -19,6 +19,8 @@ const FOUND: Readonly<Record<number, string>> = {
   101192: 'a node read on from a slow registry, for seconds, what the swarm had brought meanwhile',
   105338: 'what a peer said on the second of two links was taken for a breach of the protocol',
   320176: 'who was refused a hedge looked away for two seconds, and stepped in after 7 s without a byte',
+  500602:
+    'who could read past its neighbours had always just asked another silent one for the piece, and left it',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
 };
 /** The same, of those with identities. */

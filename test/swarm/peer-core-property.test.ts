@@ -93,6 +93,7 @@ class Auditor {
         if (this.uploads.length > 0) core.uploaded(this.uploads.shift()!, this.now);
         break;
       case 8:
+        if (a % 2 === 0) core.letGo(blob, piece);
         if (core.reserve(blob, piece)) core.unreserve(blob, piece);
         break;
       case 9:

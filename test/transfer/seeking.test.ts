@@ -26,6 +26,7 @@ async function setUp(seeded: boolean) {
   const host: FallbackHost = {
     selfId: () => 'self',
     reserve: () => false,
+    letGo() {},
     unreserve() {},
     obtained() {},
     wants: () => true,

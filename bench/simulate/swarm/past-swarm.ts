@@ -152,6 +152,7 @@ export class PastSwarm {
     const plan = new FallbackPlan<NodeBlob>({
       selfId: () => String(node),
       reserve: ({ blob }, piece) => this.#world.node(node).reserve(blob, piece),
+      letGo: ({ blob }, piece) => this.#world.node(node).letGo(blob, piece),
       holders: ({ blob }, piece) => this.#world.node(node).holders(blob, piece),
       sharers: () =>
         Array.from({ length: links.count(node) }, (_, link) => links.other(node, link)).filter(

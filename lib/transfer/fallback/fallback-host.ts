@@ -10,6 +10,7 @@ import type { Neighbours } from '../peers/neighbours.ts';
 export interface FallbackHost {
   selfId(): string;
   reserve(blob: SharedBlob, piece: number): boolean;
+  letGo(blob: SharedBlob, piece: number): void;
   unreserve(blob: SharedBlob, piece: number): void;
   obtained(blob: SharedBlob, piece: number): void;
   /** Whether the piece is not here, and not on its way either. */
@@ -65,6 +66,9 @@ export function fallbackHost(
   return {
     selfId: () => self().id,
     reserve: (blob, piece) => core.reserve(blob.slot, piece),
+    letGo: (blob, piece) => {
+      if (!blob.retired) core.letGo(blob.slot, piece);
+    },
     unreserve: (blob, piece) => {
       if (!blob.retired) decide((swarm) => swarm.unreserve(blob.slot, piece));
     },
