@@ -157,11 +157,14 @@ function describe({ attempts, pull, receivedBytes }: SimClient): string {
 const ONCE = 1;
 /** In so many seconds a node can receive all blobs: slower ones lose patience, and are right to. */
 const FAST_SECONDS = 0.6;
+/** And in so many the registry sends them: what is left of that patience is for passing them on. */
+const READ_SECONDS = 2;
 
 /** With a healthy supernode and nothing else wrong, each byte is read from the registry once. */
 function checkReadOnce({ plan, registry, violate }: World): void {
   const bytes = plan.blobs.reduce((sum, { size }) => sum + size, 0);
-  const slow = bytes / plan.network.bytesPerSecond > FAST_SECONDS;
+  const { network, registry: source } = plan;
+  const slow = bytes / network.bytesPerSecond > FAST_SECONDS || bytes / source.bytesPerSecond > READ_SECONDS;
   if (plan.faults.length > 0 || plan.supernodes === 0 || plan.storeMaxBytes !== undefined || slow) return;
   for (const [digest, sent] of registry.sentBytes) {
     const size = registry.sizeOf(digest);
