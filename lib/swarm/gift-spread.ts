@@ -1,3 +1,5 @@
+import { Far, type FarValue } from './seed-blob.ts';
+
 /** A gift that nobody else has after so long, milliseconds, was not passed on, if it is not known how long that takes here. */
 const SPREAD_MS = 2000;
 /** Nor is it taken for that sooner, however fast others are. */
@@ -13,6 +15,7 @@ const REMEMBERED_MS = 30_000;
 
 /** How a peer treats what it is given. Times in milliseconds. */
 export interface PassingOn {
+  readonly far: FarValue;
   /** Gifts that it kept to itself since one was passed on. */
   kept: number;
   /** When the last of them was seen to be. */
@@ -91,17 +94,21 @@ export class GiftSpread {
    * @param patienceMs gifts on this line take so long that it may take longer
    */
   look(now: number, patienceMs: number): void {
-    const waitMs = this.#waitMs(patienceMs);
+    const mostMs = Math.max(SPREAD_MS, SPREAD_MS * (patienceMs / 1000));
+    const ownMs = Math.min(this.#usualMs(), mostMs);
     let end = 0;
     // Without a function for each look: V8 would compile each of them.
     for (let gift = 0; gift < this.#at.length; gift++) {
-      if (this.#isOpen(gift, now, waitMs)) this.#move(gift, end++);
+      if (this.#isOpen(gift, now, ownMs, mostMs)) this.#move(gift, end++);
     }
     this.#cut(end);
   }
 
-  /** Whether it may still be passed on; else what became of it is noted. */
-  #isOpen(gift: number, now: number, waitMs: number): boolean {
+  /**
+   * Whether it may still be passed on; else what became of it is noted. A gift to another zone is given all the time there
+   * is: some take much longer than usual, and a second one would cross the border again.
+   */
+  #isOpen(gift: number, now: number, ownMs: number, mostMs: number): boolean {
     const host = this.#host;
     const peer = this.#peer[gift]!;
     const blob = this.#blob[gift]!;
@@ -114,11 +121,11 @@ export class GiftSpread {
       // Of several who were given it any may have passed it on.
       if (given === 1) {
         info.kept = 0;
-        this.#learn(now - this.#at[gift]!);
+        if (info.far === Far.own) this.#learn(now - this.#at[gift]!);
       }
       return false;
     }
-    if (now - this.#at[gift]! < waitMs) return true;
+    if (now - this.#at[gift]! < (info.far === Far.own ? ownMs : mostMs)) return true;
     if (host.sharers(blob) > holders) {
       info.kept++;
       info.keptAt = now;
@@ -128,11 +135,10 @@ export class GiftSpread {
     return false;
   }
 
-  #waitMs(patienceMs: number): number {
-    const mostMs = Math.max(SPREAD_MS, SPREAD_MS * (patienceMs / 1000));
-    if (this.#meanMs === undefined) return mostMs;
-    const usualMs = this.#meanMs + DEVIATIONS * this.#deviationMs;
-    return Math.min(Math.max(usualMs, LEAST_SPREAD_MS) * this.#backOff, mostMs);
+  /** How long it takes in our own zone, as far as is known. */
+  #usualMs(): number {
+    if (this.#meanMs === undefined) return Number.POSITIVE_INFINITY;
+    return Math.max(this.#meanMs + DEVIATIONS * this.#deviationMs, LEAST_SPREAD_MS) * this.#backOff;
   }
 
   #learn(tookMs: number): void {

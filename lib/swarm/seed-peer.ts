@@ -10,7 +10,6 @@ export const NEVER = -1;
 export interface SeedPeer extends PeerPace, PassingOn {
   /** Number of its zone. */
   readonly zone: number;
-  readonly far: FarValue;
   /** Downloads it could start: last told, less what was offered since. */
   down: number;
   /** Slots of ours that it takes. */

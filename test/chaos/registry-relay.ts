@@ -95,12 +95,14 @@ export async function startRegistryRelay(options: {
     const size = Number(answer.headers['content-length'] ?? 0);
     let sent = 0;
     let stalled = false;
-    const lieAt = claimLie(reader, size) ? Math.floor(size / 2) : undefined;
+    const lieAt = isToldLies(reader, size) ? Math.floor(size / 2) : undefined;
     response.once('close', () => ended(sent, response.writableFinished));
     for await (const piece of answer as AsyncIterable<Buffer>) {
       let chunk = piece;
       const { fault } = relay;
-      if (lieAt !== undefined && lieAt >= sent && lieAt < sent + chunk.length) {
+      if (lieAt !== undefined && lieAt >= sent && lieAt < sent + chunk.length && mayLie()) {
+        // Counted here: of many answers the reader takes only the beginning.
+        counters.spoilt++;
         chunk = Buffer.from(chunk);
         chunk.writeUInt8(chunk.readUInt8(lieAt - sent) ^ 1, lieAt - sent);
       }
@@ -126,14 +128,16 @@ export async function startRegistryRelay(options: {
     response.end();
   }
 
-  function claimLie(reader: string, size: number): boolean {
+  function isToldLies(reader: string, size: number): boolean {
     const { fault } = relay;
     if (fault.kind !== 'lie' || size < MIN_LIE_BYTES) return false;
     firstReader ??= reader;
-    if (fault.to === 'first-reader' && reader !== firstReader) return false;
-    if (counters.spoilt >= fault.answers) return false;
-    counters.spoilt++;
-    return true;
+    return fault.to === 'all' || reader === firstReader;
+  }
+
+  function mayLie(): boolean {
+    const { fault } = relay;
+    return fault.kind === 'lie' && counters.spoilt < fault.answers;
   }
 
   await new Promise<void>((resolve, reject) => {

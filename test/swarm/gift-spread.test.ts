@@ -2,6 +2,7 @@ import t from 'tap';
 import { Bitfield } from '../../lib/core/bitfield.ts';
 import { createRng } from '../../lib/runtime/rng.ts';
 import { GiftSpread } from '../../lib/swarm/gift-spread.ts';
+import { Far } from '../../lib/swarm/seed-blob.ts';
 import { SeedCore } from '../../lib/swarm/seed-core.ts';
 import { actionsOf } from './actions-of.ts';
 
@@ -67,7 +68,7 @@ t.test('a peer alone passes nothing on and is not blamed for it', (t) => {
 });
 
 t.test('a gift that does not count as given is not taken back', (t) => {
-  const peers = [0, 1].map(() => ({ kept: 0, keptAt: 0 }));
+  const peers = [0, 1].map(() => ({ far: Far.own, kept: 0, keptAt: 0 }));
   const takenBack: number[][] = [];
   const spread = new GiftSpread({
     holders: () => 1,
@@ -88,8 +89,38 @@ t.test('a gift that does not count as given is not taken back', (t) => {
   t.end();
 });
 
+t.test('a gift to another zone has two seconds to be passed on, however fast that goes as a rule', (t) => {
+  const peers = [Far.own, Far.within, Far.outside].map((far) => ({ far, kept: 0, keptAt: 0 }));
+  const takenBack: number[][] = [];
+  const passedOn = new Set<number>();
+  const spread = new GiftSpread({
+    holders: (_, piece) => (passedOn.has(piece) ? 2 : 1),
+    sharers: () => 5,
+    passing: (peer) => peers[peer],
+    kept: (peer, _blob, piece) => void takenBack.push([peer, piece]),
+  });
+  spread.addBlob(0, PIECES);
+  for (let piece = 0; piece < 50; piece++) {
+    spread.arrived(0, 0, piece, piece * 50, true);
+    passedOn.add(piece);
+    spread.look(piece * 50 + 50, 1000);
+  }
+  const now = 3000;
+  for (const peer of peers.keys()) spread.arrived(peer, 0, 50 + peer, now, true);
+  spread.look(now + 250, 1000);
+  t.same(takenBack, [[0, 50]], 'in the own zone it should have been passed on by now');
+  spread.look(now + 1950, 1000);
+  t.equal(takenBack.length, 1);
+  spread.look(now + 2000, 1000);
+  t.same(takenBack.slice(1), [
+    [1, 51],
+    [2, 52],
+  ]);
+  t.end();
+});
+
 t.test('where passing on takes longer than it used to, soon nobody is blamed for that', (t) => {
-  const peer = { kept: 0, keptAt: 0 };
+  const peer = { far: Far.own, kept: 0, keptAt: 0 };
   const takenBack: number[] = [];
   let passedOn = -1;
   const spread = new GiftSpread({
