@@ -65,6 +65,31 @@ t.test('what an earlier process left is removed', async (t) => {
   t.same(await disk.list(SPOOL), []);
 });
 
+t.test(
+  'where supernodes are slow to find out what they have read wrong, nodes read it once more between them',
+  async (t) => {
+    const disk = createMemoryDisk();
+    const wholeBlobs = new Spool({ disk, rng: createRng(7) }, SPOOL);
+    await wholeBlobs.clear();
+    const cluster = await MemoryCluster.start({ seed: 7, nodes: 4, supernodes: 2, habits: { wholeBlobs } });
+    const size = 40 * MIB;
+    const digest = cluster.blob(size);
+    cluster.origin.lie = digest;
+    cluster.origin.lieAt = 20 * MIB;
+    // Neither can check what it has read, for want of the rest.
+    const [one, other] = cluster.supernodes;
+    cluster.network.partition(one!.name, other!.name);
+    const pulls = Promise.all(cluster.nodes.map((node) => cluster.pull(node, digest, size)));
+    const failed = (): string[] =>
+      cluster.events.flatMap(({ event, who }) => (event.kind === 'blob-failed' ? [who] : []));
+    while (failed().length === 0) await cluster.run(10);
+    cluster.origin.lie = undefined;
+    t.same(await cluster.until(pulls), Array(4).fill(digest));
+    t.same(failed().sort(), ['node0', 'node1', 'node2', 'node3'], 'once each');
+    t.ok(cluster.origin.ratio(digest) < 2.2, `registry bytes ${cluster.origin.ratio(digest)}x`);
+  },
+);
+
 type Engine = MemoryCluster['nodes'][number]['engine'];
 interface Wanted {
   readonly digest: Digest;

@@ -11,8 +11,12 @@ import type { ProofJudge } from '../proofs/proof-judge.ts';
 import type { SharedBlob } from './shared-blob.ts';
 
 const READ_BYTES = 1024 * 1024;
-/** By then supernodes have found out which of their reads was wrong, and dropped it. */
-const BELIEVED_AGAIN_MS = 3000;
+/**
+ * By then supernodes have found out which of their reads was wrong, and dropped it: they check a blob when they have copied
+ * the rest of it from each other, which on full links is long after nodes have it. Who believed it sooner would take it once
+ * more, be wrong twice, and leave the swarm. Meanwhile one node reads it again for all, under a lease.
+ */
+const BELIEVED_AGAIN_MS = 30_000;
 
 export interface PieceSinkDeps {
   readonly clock: Clock;
