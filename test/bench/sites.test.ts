@@ -26,16 +26,19 @@ t.test('a narrow border is not crossed again because it is slow, nor gone around
   t.equal(outcome.crossZoneBytes, 3 * imageBytesOf(change));
 });
 
-t.test('one of a crowd that is slow to pass on what it was given has no second copy sent across a border', async (t) => {
-  const change = {
-    ...{ nodes: 600, zones: 4, seeds: 3, seedRate: 330 * MIB },
-    blobs: [simulatedBlob(300 * MIB, MIB)],
-  };
-  const outcome = simulate(change);
-  t.equal(originRatio(outcome, change), 1);
-  const crossed = outcome.crossZoneBytes / imageBytesOf(change);
-  t.ok(crossed <= 3.02, `${crossed.toFixed(3)} times the image instead of 3`);
-});
+t.test(
+  'one of a crowd that is slow to pass on what it was given has no second copy sent across a border',
+  async (t) => {
+    const change = {
+      ...{ nodes: 600, zones: 4, seeds: 3, seedRate: 330 * MIB },
+      blobs: [simulatedBlob(300 * MIB, MIB)],
+    };
+    const outcome = simulate(change);
+    t.equal(originRatio(outcome, change), 1);
+    const crossed = outcome.crossZoneBytes / imageBytesOf(change);
+    t.ok(crossed <= 3.02, `${crossed.toFixed(3)} times the image instead of 3`);
+  },
+);
 
 t.test('a seed that dies in the middle is stood in for', async (t) => {
   const change = { nodes: 24, zones: 3, seeds: 6, seedCrash: { count: 1, atMs: 300 } };
