@@ -6,6 +6,7 @@ import { VERSION } from '../lib/core/version.ts';
 import { supernodeCommand } from '../supernode/command.ts';
 import { trackerCommand } from '../tracker/command.ts';
 import { caCommand } from './ca.ts';
+import { configCommand } from './config.ts';
 import { tokenCommand } from './token.ts';
 import { upCommand } from './up.ts';
 
@@ -17,6 +18,7 @@ export function damselflyCli(): Command {
     .addCommand(upCommand())
     .addCommand(trackerCommand())
     .addCommand(supernodeCommand())
+    .addCommand(configCommand())
     .addCommand(caCommand())
     .addCommand(tokenCommand())
     .addCommand(pauseCommand())

@@ -1,14 +1,9 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { z } from 'zod';
-import { daemonConfig } from '../dfget/daemon/config.ts';
 import { createDaemon } from '../dfget/daemon/daemon.ts';
 import { type ProcessDeps, processCommand } from '../lib/command/process-command.ts';
 import { startAsMember } from '../lib/command/start-as-member.ts';
-import { defaultDataDir } from '../lib/config/common.ts';
-import { setting } from '../lib/config/load.ts';
-import { address } from '../lib/config/values.ts';
 import type { ClusterSettings } from '../lib/core/cluster-settings.ts';
 import { createLog } from '../lib/observe/log.ts';
 import { type RunningProcess, STOP_MS } from '../lib/runtime/system-process.ts';
@@ -18,81 +13,11 @@ import type { MovingAuthority } from '../lib/security/moving-authority.ts';
 import { signSettings as signSettingsAs } from '../lib/security/signed-settings.ts';
 import { ensureAuthority } from '../lib/security/system/authority-folder.ts';
 import { keysFromAuthority } from '../lib/security/system/credential-sources.ts';
-import { supernodeConfig } from '../supernode/config.ts';
 import { createSupernode } from '../supernode/supernode.ts';
-import { DEFAULT_ADMIN, trackerConfig } from '../tracker/config.ts';
 import { endingWith, followAuthority } from '../tracker/follow-authority.ts';
 import { openJobRecords } from '../tracker/preheat/open-job-records.ts';
 import { createTracker } from '../tracker/tracker.ts';
-
-const node = daemonConfig.shape;
-const supernode = supernodeConfig.shape;
-const tracker = trackerConfig.shape;
-
-/** Settings of `damselfly up`: those of the three processes that differ on one machine, under names that tell them apart. */
-export const upConfig = z.object({
-  upstream: node.upstream,
-  offlineRegistry: node.offlineRegistry,
-  authFile: node.authFile,
-  defaultUpstream: node.defaultUpstream,
-  staleIfError: node.staleIfError,
-  tagsWhenDown: node.tagsWhenDown,
-  proxyListen: node.proxyListen,
-  proxyTlsCert: node.proxyTlsCert,
-  proxyTlsKey: node.proxyTlsKey,
-  proxyHost: node.proxyHost,
-  plainProxy: node.plainProxy,
-  forwardProxy: node.forwardProxy,
-  forwardRule: node.forwardRule,
-  peerListen: node.peerListen,
-  adminListen: node.adminListen,
-  adminTokenFile: node.adminTokenFile,
-  socket: node.socket,
-  drainTimeout: node.drainTimeout,
-  supernodePeerListen: supernode.peerListen,
-  supernodeAdminListen: supernode.adminListen,
-  trackerListen: tracker.listen,
-  trackerHttpListen: tracker.httpListen,
-  liveToken: tracker.liveToken,
-  btUdp: tracker.btUdp,
-  btListen: node.btListen,
-  btTracker: node.btTracker,
-  btUploadRate: node.btUploadRate,
-  trackerAdminListen: setting(address().default(DEFAULT_ADMIN), {
-    argument: '<host:port>',
-    help: `health and metrics of the tracker (default: ${DEFAULT_ADMIN.host}:${DEFAULT_ADMIN.port})`,
-  }),
-  preheatNodes: tracker.preheatNodes,
-  apiKeyFile: tracker.apiKeyFile,
-  dataDir: setting(z.string().min(1).default(defaultDataDir('')), {
-    argument: '<folder>',
-    help: `everything that is kept (default: ${defaultDataDir('')})`,
-  }),
-  storeMax: node.storeMax,
-  storeHigh: node.storeHigh,
-  storeLow: node.storeLow,
-  storeTtl: node.storeTtl,
-  cacheAfterPull: node.cacheAfterPull,
-  containerdRoot: node.containerdRoot,
-  prefetch: node.prefetch,
-  verify: node.verify,
-  scrubRate: node.scrubRate,
-  bufferMemory: node.bufferMemory,
-  uploadRate: node.uploadRate,
-  downloadRate: node.downloadRate,
-  registryRate: node.registryRate,
-  maxConnections: node.maxConnections,
-  sessionMax: supernode.sessionMax,
-  background: node.background,
-  advertise: node.advertise,
-  zone: node.zone,
-  zoneFile: node.zoneFile,
-  zoneCidr: node.zoneCidr,
-  label: node.label,
-  logLevel: node.logLevel,
-  otlpEndpoint: node.otlpEndpoint,
-  insecure: node.insecure,
-});
+import { daemonOf, supernodeOf, type UpConfig, upConfig } from './up-config.ts';
 
 /** `damselfly up` */
 export function upCommand(): Command {
@@ -101,7 +26,6 @@ export function upCommand(): Command {
     about:
       'Everything on this one machine: tracker, supernode and node, with an authority of their own. Other machines join with "dfget daemon --tracker --join-token".',
     schema: upConfig,
-    defaultFile: '/etc/damselfly/up.yaml',
     examples: `  damselfly up --upstream harbor.corp=https://harbor.corp
   damselfly up --upstream docker.io=https://registry-1.docker.io --data-dir /srv/damselfly
 `,
@@ -114,7 +38,7 @@ interface MemberDeps extends ProcessDeps {
   readonly authority: MovingAuthority | undefined;
 }
 
-async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): Promise<RunningProcess> {
+async function startAll(deps: ProcessDeps, config: UpConfig): Promise<RunningProcess> {
   const { dataDir, insecure, zone, zoneCidr, zoneFile } = config;
   const caDir = join(dataDir, 'ca');
   const authority = insecure ? undefined : await ensureAuthority(caDir, deps.wallClockMs);
@@ -166,39 +90,17 @@ async function startAll(deps: ProcessDeps, config: z.output<typeof upConfig>): P
     const scheme = config.insecure ? 'ws' : 'wss';
     // Others reach it by the name that is in its certificate.
     const name = config.advertise?.host ?? hostname();
-    const announceUrl = `${config.insecure ? 'http' : 'https'}://${name}:${httpAddress.port}`;
-    const shared = {
-      ...config,
-      ...identity,
-      tracker: [`${scheme}://127.0.0.1:${controlAddress.port}`],
-      enroll: [`https://127.0.0.1:${httpAddress.port}`],
-      // The tracker lives and dies with the others: they need no way around it.
-      discovery: 'tracker' as const,
-      bootstrap: [],
-      dhtListen: { host: '0.0.0.0', port: 0 },
+    const cluster = {
+      tracker: `${scheme}://127.0.0.1:${controlAddress.port}`,
+      enroll: `https://127.0.0.1:${httpAddress.port}`,
+      announce: `${config.insecure ? 'http' : 'https'}://${name}:${httpAddress.port}`,
     };
     await startPart('supernode', 'supernode', (known) =>
-      createSupernode(known, {
-        ...shared,
-        // Once on one machine is enough: the node shares them.
-        ...{ containerdRoot: undefined },
-        peerListen: config.supernodePeerListen,
-        adminListen: config.supernodeAdminListen,
-        dataDir: [{ folder: join(dataDir, 'supernode'), weight: 1 }],
-        advertise: config.advertise === undefined ? undefined : { host: config.advertise.host },
-      }),
+      createSupernode(known, supernodeOf(config, cluster)),
     );
     const signSettings = setter && ((settings: ClusterSettings) => signSettingsAs(setter, settings));
     await startPart('daemon', 'node', (known) =>
-      createDaemon(
-        { ...known, signSettings },
-        {
-          ...shared,
-          dataDir: [{ folder: join(dataDir, 'node'), weight: 1 }],
-          upgrade: false,
-          btTracker: config.btTracker.length > 0 ? config.btTracker : [announceUrl],
-        },
-      ),
+      createDaemon({ ...known, signSettings }, daemonOf(config, cluster)),
     );
     const others = config.insecure
       ? []

@@ -62,7 +62,7 @@ export async function createRegistryProxy(
   deps: RegistryProxyDeps,
   config: RegistryProxyConfig,
 ): Promise<RegistryProxy> {
-  requireUpstreams(deps, config);
+  requireUpstreams(deps.origin.upstreams, config);
   const { listeners, forward: forwardConfig, hosts = [], tls, ...options } = config;
   const isOwnName = (name: string): boolean => hosts.includes(name) || isServed(deps.origin.upstreams, name);
   const closing = new AbortController();
@@ -117,12 +117,13 @@ export async function createRegistryProxy(
   };
 }
 
-function requireUpstreams(
-  { origin }: RegistryProxyDeps,
-  { listeners, defaultUpstream }: RegistryProxyConfig,
+/** @param upstreams names and patterns @throws CONFIG_INVALID when one is to be served that is not among them */
+export function requireUpstreams(
+  upstreams: readonly string[],
+  { listeners, defaultUpstream }: Pick<RegistryProxyConfig, 'listeners' | 'defaultUpstream'>,
 ): void {
   for (const name of [defaultUpstream, ...listeners.map(({ upstream }) => upstream)]) {
-    if (name === undefined || isServed(origin.upstreams, name)) continue;
+    if (name === undefined || isServed(upstreams, name)) continue;
     const message = `the proxy is to serve ${JSON.stringify(name)}, which is not among the upstreams`;
     throw new DamselflyError('CONFIG_INVALID', message, { upstream: name });
   }

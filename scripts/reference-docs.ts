@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { z } from 'zod';
-import { upConfig } from '../damselfly/up.ts';
+import { upConfig } from '../damselfly/up-config.ts';
 import { daemonConfig } from '../dfget/daemon/config.ts';
 import { liveDaemonSettings } from '../dfget/daemon/settings.ts';
 import { envName, kebab, metaOf } from '../lib/config/load.ts';

@@ -10,7 +10,6 @@ export function supernodeCommand(): Command {
     name: 'supernode',
     about: 'Read each blob from its registry once, and seed it to the nodes.',
     schema: supernodeConfig,
-    defaultFile: '/etc/damselfly/supernode.yaml',
     examples: `  damselfly supernode --tracker wss://tracker.corp:8400 --join-token TOKEN --upstream harbor.corp=https://harbor.corp
   damselfly supernode --tracker wss://tracker.corp:8400 --zone eu-1 --store-max 500GiB --config supernode.yaml
 `,

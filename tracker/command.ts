@@ -15,7 +15,6 @@ export function trackerCommand(): Command {
     name: 'tracker',
     about: 'Tell nodes about one another: who shares which blob, and who should talk to whom.',
     schema: trackerConfig,
-    defaultFile: '/etc/damselfly/tracker.yaml',
     examples: `  damselfly ca init && damselfly tracker
   damselfly tracker --listen 0.0.0.0:8400 --http-listen 0.0.0.0:8401 --ca-dir /var/lib/damselfly/ca
   damselfly tracker --insecure

@@ -89,6 +89,7 @@ export const trackerConfig = z.object({
       .optional(),
     {
       argument: '<text>',
+      secret: true,
       help: 'who has it may watch the live page (/live?token=TEXT) from elsewhere; better DAMSELFLY_LIVE_TOKEN (default: this machine alone)',
     },
   ),

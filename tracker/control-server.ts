@@ -5,6 +5,7 @@ import { WebSocketServer } from 'ws';
 import type { ListenAddress } from '../lib/config/values.ts';
 import { describeError } from '../lib/core/errors.ts';
 import { wsControlLink } from '../lib/discovery/tracker/ws-control-link.ts';
+import { NEEDS_TOKEN, showsToken } from '../lib/observe/admin-server.ts';
 import { ACTS } from '../lib/security/acts.ts';
 import type { MemberIdentity } from '../lib/security/identity.ts';
 import { identityOf } from '../lib/security/member.ts';
@@ -41,10 +42,14 @@ export async function createControlServer(
     readonly notes: () => readonly string[];
     /** A member has come to this address of this machine. @returns to be called when it has gone */
     readonly reachedAt: (address: string | undefined) => () => void;
+    /** Without identities: what has to be shown for the metrics. @default nothing */
+    readonly adminToken?: string | undefined;
   },
   address: ListenAddress,
 ): Promise<ControlServer> {
   const { log, metrics, clock, credentials } = deps;
+  // With identities nobody but members comes as far.
+  const needsToken = credentials === undefined ? deps.adminToken : undefined;
   let closing: Promise<void> | undefined;
   const sockets = new WebSocketServer({
     noServer: true,
@@ -74,6 +79,10 @@ export async function createControlServer(
       });
     }
     if (path === '/metrics') {
+      if (needsToken !== undefined && !showsToken(request.headers, needsToken)) {
+        response.setHeader('www-authenticate', 'Bearer');
+        return end(response, 401, `${NEEDS_TOKEN}\n`);
+      }
       response.setHeader('content-type', metrics.registry.contentType);
       return end(response, 200, await metrics.registry.metrics());
     }

@@ -126,11 +126,12 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
   let kubernetes: KubernetesWatch | undefined;
   const notes = (): readonly string[] => [...peerStore.notes, ...(kubernetes?.notes ?? [])];
   try {
+    const adminToken = loadAdminToken(options.adminTokenFile);
     kubernetes = await openKubernetes({ log, clock, rng, metrics, jobs: api.jobs }, options);
     control = await createControlServer(
       {
         ...{ log, clock, members, announcements, metrics, trackerId, wallClockMs, credentials },
-        ...{ notes, reachedAt: (address) => peerStore.reachedAt(address) },
+        ...{ adminToken, notes, reachedAt: (address) => peerStore.reachedAt(address) },
         zoneOf: zoneFinder(options.zoneCidr ?? []),
         preheat: api.jobs,
         plans: api.plans,
@@ -167,7 +168,7 @@ export async function createTracker(deps: TrackerDeps, options: TrackerOptions):
       const { registry } = metrics;
       admin = await startAdminServer({
         ...options.adminListen,
-        token: loadAdminToken(options.adminTokenFile),
+        token: adminToken,
         registry,
         checks: () => ({ listening: true }),
         moreNotes: notes,

@@ -12,7 +12,6 @@ export function daemonCommand(): Command {
     about:
       'Run this machine as a node: a registry mirror for its container runtime, and a peer for the others.',
     schema: daemonConfig,
-    defaultFile: '/etc/damselfly/daemon.yaml',
     examples: `  dfget daemon --tracker wss://tracker.corp:8400 --join-token TOKEN --upstream harbor.corp=https://harbor.corp
   dfget daemon --upstream docker.io=https://registry-1.docker.io --proxy-listen docker.io=127.0.0.1:65011
   dfget daemon --upgrade --config /etc/damselfly/daemon.yaml

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { SettingsSources } from '../../lib/command/process-command.ts';
 import type { BlobSource } from '../../lib/core/blob-source.ts';
 import { DamselflyError } from '../../lib/core/errors.ts';
@@ -6,12 +5,7 @@ import { descriptorOf } from '../../lib/core/listen-place.ts';
 import type { OriginClient } from '../../lib/origin/origin-client.ts';
 import { type RunningProcess, STOP_MS } from '../../lib/runtime/system-process.ts';
 import { createHostParts, type HostParts } from '../../lib/transfer/host-parts.ts';
-import { stalePolicy } from '../../registry-proxy/last-known.ts';
-import {
-  createRegistryProxy,
-  type RegistryProxy,
-  type RegistryProxyConfig,
-} from '../../registry-proxy/server.ts';
+import { createRegistryProxy, type RegistryProxy } from '../../registry-proxy/server.ts';
 import { createDaemonClient } from '../daemon-client.ts';
 import type { DaemonStatus } from '../local-protocol.ts';
 import type { CacheApiDeps } from './cache-api.ts';
@@ -26,6 +20,7 @@ import { type LocalApi, type LocalSettings, startLocalApi } from './local-api.ts
 import { hasCluster, type Node, type NodeDeps, openNode } from './node.ts';
 import { withOfflineRegistries } from './offline-registry.ts';
 import { writePidFile } from './pid-file.ts';
+import { offlineNames, proxyConfig } from './proxy-config.ts';
 import { loadProxyTls, plainProxyNotes } from './proxy-exposure.ts';
 import { DaemonSettings } from './settings.ts';
 import { trafficOf } from './traffic.ts';
@@ -249,31 +244,4 @@ class Daemon implements RunningProcess, HandoverHost {
     await this.#parts.close();
     await this.#removePidFile();
   }
-}
-
-function proxyConfig(
-  config: DaemonConfig,
-  upstreams: readonly string[],
-  stateFolder: string,
-): RegistryProxyConfig {
-  const { forwardProxy, forwardRule: rules } = config;
-  const only = upstreams.length === 1 ? upstreams[0] : undefined;
-  // A pattern stands for many.
-  const defaultUpstream = config.defaultUpstream ?? (only?.includes('*') === true ? undefined : only);
-  return {
-    listeners: config.proxyListen,
-    hosts: config.proxyHost,
-    stale: stalePolicy(config.staleIfError, config.tagsWhenDown),
-    ...(defaultUpstream === undefined ? {} : { defaultUpstream }),
-    ...(forwardProxy === undefined
-      ? {}
-      : { forward: { ...forwardProxy, rules, folder: join(stateFolder, 'forward-proxy') } }),
-  };
-}
-
-/** @throws CONFIG_INVALID when one of them is there */
-function offlineNames({ offlineRegistry, upstream }: DaemonConfig): readonly string[] {
-  const both = offlineRegistry.find((name) => upstream.some((each) => each.name === name));
-  if (both === undefined) return offlineRegistry;
-  throw new DamselflyError('CONFIG_INVALID', `--offline-registry ${both}: it is also given as an --upstream`);
 }

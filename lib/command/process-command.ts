@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
-import { addSettings, loadConfig, settingsFile } from '../config/load.ts';
+import { addSettings, defaultSettingsFile, loadConfig, settingsFile } from '../config/load.ts';
 import { createLog, type Logger, type LogLevel } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { watchFile } from '../runtime/file-watch.ts';
@@ -35,7 +35,6 @@ export function processCommand<S extends ProcessSchema>(spec: {
   readonly name: string;
   readonly about: string;
   readonly schema: S;
-  readonly defaultFile: string;
   readonly examples: string;
   start(
     deps: ProcessDeps,
@@ -43,12 +42,12 @@ export function processCommand<S extends ProcessSchema>(spec: {
     sources: SettingsSources<z.output<S>>,
   ): Promise<RunningProcess>;
 }): Command {
-  const command = addSettings(new Command(spec.name).description(spec.about), spec.schema, spec.defaultFile);
+  const defaultFile = defaultSettingsFile(spec.name);
+  const command = addSettings(new Command(spec.name).description(spec.about), spec.schema, defaultFile);
   command.option('--json', 'print one JSON line on stdout when ready, with the addresses that were chosen');
   command.addHelpText('after', `\nExamples:\n${spec.examples}`);
   return command.action(async (flags: Record<string, unknown>) => {
     const json = flags['json'] === true;
-    const { defaultFile } = spec;
     const read = (pushed: PushedValues): z.output<S> =>
       loadConfig(spec.schema, { flags, env: process.env, defaultFile, pushed }) as z.output<S>;
     let config: z.output<S>;

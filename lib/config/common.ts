@@ -132,6 +132,7 @@ export const settings = {
   }),
   joinToken: setting(z.string().min(1).optional(), {
     argument: '<token>',
+    secret: true,
     help: 'makes this process a member of the cluster at its first start; "damselfly token create" makes one',
   }),
   enroll: setting(z.array(httpsUrl()).default([]), {

@@ -10,14 +10,19 @@ export interface SettingMeta {
   readonly argument?: string;
   readonly help: string;
   readonly repeat?: boolean;
+  /** Never shown. */
+  readonly secret?: boolean;
 }
 
-type Shape = Record<string, z.ZodType>;
+export type Shape = Record<string, z.ZodType>;
 
 /** Marks a schema as a setting: its help text and how it is written. */
 export function setting<T extends z.ZodType>(schema: T, meta: SettingMeta): T {
   return schema.meta({ ...meta });
 }
+
+/** Where a process that is told nothing else has its settings. @param process `daemon` */
+export const defaultSettingsFile = (process: string): string => `/etc/damselfly/${process}.yaml`;
 
 /** Adds a flag for every setting of the process, and `--config`. */
 export function addSettings(command: Command, schema: z.ZodObject<Shape>, defaultFile: string): Command {
@@ -51,6 +56,13 @@ export function settingsFile({ defaultFile, flags }: Pick<ConfigSources, 'defaul
   return typeof chosen === 'string' ? chosen : defaultFile;
 }
 
+/** Values as they were written, by key, and where each was found. */
+export interface GivenSettings {
+  readonly given: Readonly<Record<string, unknown>>;
+  /** `/etc/damselfly/daemon.yaml: zone`, `DAMSELFLY_ZONE`, `--zone` */
+  readonly origin: Readonly<Record<string, string>>;
+}
+
 /**
  * The settings of one process: flag before environment before file before default.
  * @throws CONFIG_INVALID naming the setting, where it came from, what it got and what it may be
@@ -59,6 +71,17 @@ export function loadConfig<S extends Shape>(
   schema: z.ZodObject<S>,
   sources: ConfigSources,
 ): z.output<z.ZodObject<S>> {
+  const { given, origin } = givenSettings(schema, sources);
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  throw new DamselflyError(
+    'CONFIG_INVALID',
+    result.error.issues.map((issue) => explain(issue, given, origin)).join('\n'),
+  );
+}
+
+/** What was said of each setting, where that counts most. @throws CONFIG_INVALID for a file that cannot be used */
+export function givenSettings(schema: z.ZodObject<Shape>, sources: ConfigSources): GivenSettings {
   const given: Record<string, unknown> = {};
   const origin: Record<string, string> = {};
   const file = readFile(sources);
@@ -92,12 +115,7 @@ export function loadConfig<S extends Shape>(
       origin[key] = `${kebab(key)} of the cluster`;
     }
   }
-  const result = schema.safeParse(given);
-  if (result.success) return result.data;
-  throw new DamselflyError(
-    'CONFIG_INVALID',
-    result.error.issues.map((issue) => explain(issue, given, origin)).join('\n'),
-  );
+  return { given, origin };
 }
 
 /** @throws CONFIG_INVALID when the setting, by the name of its flag, may not have this value */
@@ -115,8 +133,8 @@ export function checkSetting(schema: z.ZodObject<Shape>, name: string, value: st
 
 function explain(
   issue: z.core.$ZodIssue,
-  given: Record<string, unknown>,
-  origin: Record<string, string>,
+  given: GivenSettings['given'],
+  origin: GivenSettings['origin'],
 ): string {
   const key = String(issue.path[0] ?? '');
   const value = issue.path
@@ -131,9 +149,11 @@ function explain(
 /** A wrong value is echoed so that it can be found, but a password inside a URL is not. */
 function shownValue(value: unknown): string {
   const text = typeof value === 'object' ? 'an object' : JSON.stringify(value);
-  // Up to the last @: a password may have any of the characters that should end it.
-  return text.replace(/\/\/.*@/g, '//[secret]@').slice(0, 200);
+  return withoutUser(text).slice(0, 200);
 }
+
+/** Up to the last @: a password may have any of the characters that should end it. */
+export const withoutUser = (text: string): string => text.replace(/\/\/.*@/g, '//[secret]@');
 
 function readFile(sources: ConfigSources): { path: string; values: Record<string, unknown> } {
   const chosen = sources.flags['config'];

@@ -82,12 +82,11 @@ async function adminRoutes({
   });
   if (token !== undefined) {
     server.addHook('onRequest', async (request, reply) => {
-      if (OPEN_PATHS.includes(request.url.split('?')[0] ?? '') || shows(request.headers, token)) return;
-      const message = 'this path needs the token of --admin-token-file: Authorization: Bearer TOKEN';
+      if (OPEN_PATHS.includes(request.url.split('?')[0] ?? '') || showsToken(request.headers, token)) return;
       await reply
         .code(401)
         .header('www-authenticate', 'Bearer')
-        .send({ code: 'LOCAL_ONLY', message, facts: {} });
+        .send({ code: 'LOCAL_ONLY', message: NEEDS_TOKEN, facts: {} });
     });
   }
   server.get('/healthz', async () => ({ status: 'ok' }));
@@ -111,7 +110,11 @@ async function adminRoutes({
 /** For probes, which have no secrets. */
 const OPEN_PATHS = ['/healthz', '/readyz'];
 
-function shows(
+/** Said to whoever does not show the token. */
+export const NEEDS_TOKEN = 'this path needs the token of --admin-token-file: Authorization: Bearer TOKEN';
+
+/** Whether the headers of a request have the token of the admin port. */
+export function showsToken(
   { authorization = '' }: { readonly authorization?: string | undefined },
   token: string,
 ): boolean {

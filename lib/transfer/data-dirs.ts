@@ -29,8 +29,8 @@ export async function openStore(deps: PeerHostDeps, config: PeerHostConfig): Pro
   }
 }
 
-/** @throws CONFIG_INVALID */
-function storeOptions(config: PeerHostConfig): BlobStoreOptions {
+/** How the stores keep house. @throws CONFIG_INVALID */
+export function storeOptions(config: PeerHostConfig): BlobStoreOptions {
   const { scrubRate, storeHigh: high, storeLow: low, storeMax: maxBytes, storeTtl: ttlMs } = config;
   if (low > high) {
     throw new DamselflyError('CONFIG_INVALID', '--store-low is above --store-high; it must not be');

@@ -88,7 +88,7 @@ export async function openDiscovery(
   }
   const { clock, credentials, disk, locator, log, metrics, rng } = deps;
   try {
-    const keys = clusterKeys(await clusterKey(disk, config.clusterKeyFile));
+    const keys = clusterKeys(await loadClusterKey(disk, config.clusterKeyFile));
     const identities =
       credentials &&
       createCertifiedMembers({
@@ -176,7 +176,8 @@ function lazily(
   };
 }
 
-async function clusterKey(disk: Disk, path: string | undefined): Promise<string> {
+/** The secret in `--cluster-key-file`; the one of open clusters without. @throws CONFIG_INVALID */
+export async function loadClusterKey(disk: Disk, path: string | undefined): Promise<string> {
   if (path === undefined) return NO_CLUSTER_KEY;
   const text = await disk.readText(path).catch((error: unknown) => {
     throw new DamselflyError('CONFIG_INVALID', `--cluster-key-file: ${describeError(error)}`);

@@ -35,6 +35,30 @@ t.test('hello is answered by welcome, heartbeat by heartbeat, and a later versio
   t.equal((await get('/elsewhere')).status, 404);
 });
 
+t.test(
+  'without identities the token of the admin port closes the metrics of the control port too',
+  async (t) => {
+    const folder = t.testdir({ token: 'f00dfeedf00dfeed\n', short: 'f00d' });
+    const tracker = (name: string) =>
+      createTracker(
+        { log: silentLog(), clock: new FakeClock(), rng: createRng(1) },
+        { listen: anyPort, httpListen: anyPort, processMetrics: false, adminTokenFile: `${folder}/${name}` },
+      );
+    await t.rejects(tracker('short'), { code: 'CONFIG_INVALID', message: /--admin-token-file/ });
+    const running = await tracker('token');
+    t.teardown(() => running.close());
+    const status = async (path: string, authorization?: string): Promise<number> => {
+      const headers = authorization === undefined ? {} : { authorization };
+      return (await fetch(`http://127.0.0.1:${running.controlAddress.port}${path}`, { headers })).status;
+    };
+    for (const path of ['/healthz', '/readyz']) t.equal(await status(path), 200, path);
+    for (const shown of [undefined, 'Bearer f00d', 'Basic f00dfeedf00dfeed']) {
+      t.equal(await status('/metrics', shown), 401, shown ?? 'none');
+    }
+    t.equal(await status('/metrics', 'Bearer f00dfeedf00dfeed'), 200);
+  },
+);
+
 t.test('a member without a host is known by the address it comes from', async (t) => {
   const { connect, join } = await start(t);
   const nameless = await connect();

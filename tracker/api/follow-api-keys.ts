@@ -21,7 +21,7 @@ export async function followApiKeys(
   path: string | undefined,
 ): Promise<FollowedKeys> {
   if (path === undefined) return { keys: [], close() {} };
-  const read = async (): Promise<ApiKeys> => parseApiKeys(await readRequired(path));
+  const read = (): Promise<ApiKeys> => readKeys(path);
   let keys = await read();
   const close = watchFile({ clock, stamp: systemFileStamp }, path, () => {
     read().then(
@@ -39,3 +39,10 @@ export async function followApiKeys(
     close,
   };
 }
+
+/** @throws CONFIG_INVALID when it is no file of keys */
+export async function checkApiKeys(path: string | undefined): Promise<void> {
+  if (path !== undefined) await readKeys(path);
+}
+
+const readKeys = async (path: string): Promise<ApiKeys> => parseApiKeys(await readRequired(path));

@@ -93,11 +93,7 @@ export async function keysFromTracker(
   signal: AbortSignal,
 ): Promise<CredentialSource> {
   const { folder, role, trackers, zone } = options;
-  const pinned = options.token === undefined ? undefined : readJoinToken(options.token);
-  if (pinned !== undefined && pinned.role !== role) {
-    const message = `the join token is for a ${pinned.role}, this is a ${role}`;
-    throw new DamselflyError('CONFIG_INVALID', message);
-  }
+  const pinned = options.token === undefined ? undefined : tokenFor(role, options.token);
   const kept = await loadKept(folder, { role, pinned }, nowMs());
   if (kept === undefined && pinned === undefined) throw needsToken(folder, role);
   const key = await loadKey(folder, role);
@@ -125,6 +121,13 @@ export async function keysFromTracker(
   const keys = await save(await askInTurn(trackers, (base) => joinCluster(base, asked, signal)));
   await writeWhole(join(folder, JOINED_BY), `${pinned.authority.toString('hex')}\n`, 0o644);
   return { keys, next };
+}
+
+/** What the token says. @throws CONFIG_INVALID when it is none, or for another role */
+export function tokenFor(role: MemberRole, text: string): JoinToken {
+  const token = readJoinToken(text);
+  if (token.role === role) return token;
+  throw new DamselflyError('CONFIG_INVALID', `the join token is for a ${token.role}, this is a ${role}`);
 }
 
 function needsToken(folder: string, role: MemberRole): DamselflyError {

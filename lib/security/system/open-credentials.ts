@@ -12,6 +12,7 @@ import {
   keysFromAuthority,
   keysFromFiles,
   keysFromTracker,
+  tokenFor,
 } from './credential-sources.ts';
 import { openTrustFolder } from './trust-folder.ts';
 
@@ -78,16 +79,9 @@ async function findSource(
   config: CredentialsConfig,
   { authority, folder, role }: Parameters<typeof openCredentials>[2],
 ): Promise<CredentialSource> {
-  const { joinToken: token, tlsCa: ca, tlsCert: cert, tlsKey: key, zone } = config;
-  if (cert !== undefined || key !== undefined || ca !== undefined) {
-    if (cert === undefined || key === undefined || ca === undefined) {
-      throw new DamselflyError(
-        'CONFIG_INVALID',
-        '--tls-cert, --tls-key and --tls-ca: give all three, or none',
-      );
-    }
-    return await keysFromFiles({ cert, key, ca });
-  }
+  const { joinToken: token, zone } = config;
+  const given = await givenKeys(config);
+  if (given !== undefined) return given;
   const own = { folder: join(folder, IDENTITY), role, zone };
   const nowMs = (): number => deps.time.nowMs();
   if (authority !== undefined) return await keysFromAuthority(authority, own, nowMs);
@@ -98,6 +92,29 @@ async function findSource(
   }
   const trackers = config.enroll.length > 0 ? config.enroll : config.tracker.map(publicUrl);
   return await joinPatiently(deps, { ...own, trackers, token });
+}
+
+/** Looks at what the settings give of who a process is, without asking anybody. @throws CONFIG_INVALID */
+export async function checkCredentials(
+  config: Pick<CredentialsConfig, 'insecure' | 'joinToken' | 'tlsCa' | 'tlsCert' | 'tlsKey'>,
+  role: MemberRole,
+): Promise<void> {
+  if (config.insecure || (await givenKeys(config)) !== undefined) return;
+  if (config.joinToken !== undefined) tokenFor(role, config.joinToken);
+}
+
+/** Keys by an authority of the operator's own, if there is one. @throws CONFIG_INVALID */
+async function givenKeys({
+  tlsCa: ca,
+  tlsCert: cert,
+  tlsKey: key,
+}: Pick<CredentialsConfig, 'tlsCa' | 'tlsCert' | 'tlsKey'>): Promise<CredentialSource | undefined> {
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  if (cert !== undefined && key !== undefined && ca !== undefined) {
+    return await keysFromFiles({ cert, key, ca });
+  }
+  const message = '--tls-cert, --tls-key and --tls-ca: give all three, or none';
+  throw new DamselflyError('CONFIG_INVALID', message);
 }
 
 function isAlone({ bootstrap = [], discovery, enroll, tracker }: CredentialsConfig): boolean {
