@@ -95,7 +95,7 @@ function programText(program: CommandNode): string {
 function commandText(node: CommandNode): string {
   const title = `### ${node.path.join(' ')}`;
   // Of a process the settings are a page of their own.
-  const isProcess = node.flags.some(({ names }) => names.includes('--config'));
+  const isProcess = node.flags.some(({ names }) => names.includes('--log-level'));
   return isProcess
     ? `${title}\n\n${node.description} Settings: [CONFIGURATION.md](CONFIGURATION.md#${node.path.join('-')}).`
     : `${title}\n\n\`\`\`\n${helpText(node).trim()}\n\`\`\``;

@@ -73,6 +73,16 @@ environment over the file, the file over the default. In the file a setting has 
 wrong value is refused at start, with the setting, the value and what it may be. \`--config FILE\` names another file. Those
 marked *live* also [change while the process runs](#while-processes-run).
 
+\`damselfly config check daemon\` (or supernode, tracker, up) says whether a process would start with its settings, the files that they
+name among them, and starts nothing; \`damselfly config print daemon\` prints the settings that count and where each was found, without
+secrets. Both take \`--config FILE\`, \`--json\`, and after \`--\` the flags that the process is given:
+
+\`\`\`sh
+damselfly config check daemon
+damselfly config check supernode --json -- --zone eu/fra --store-max 500GiB
+damselfly config print daemon
+\`\`\`
+
 \`\`\`yaml
 # /etc/damselfly/daemon.yaml
 tracker: [wss://tracker.corp:8400]

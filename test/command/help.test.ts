@@ -63,7 +63,10 @@ for (const node of commands) {
         ...flags.flatMap(({ names }) => names),
         ...each.node.command.options.flatMap(({ long, short }) => [long ?? '', short ?? '']),
       ];
-      const used = each.rest.filter((word) => /^--?[a-z]/i.test(word)).map((word) => word.replace(/=.*/, ''));
+      // What stands behind -- is for another command.
+      const end = each.rest.indexOf('--');
+      const own = end < 0 ? each.rest : each.rest.slice(0, end);
+      const used = own.filter((word) => /^--?[a-z]/i.test(word)).map((word) => word.replace(/=.*/, ''));
       for (const flag of used) t.ok(known.includes(flag), `${examples[index]}: ${flag}`);
     }
   });
