@@ -73,3 +73,21 @@ t.test('somebody who waits for it is not kept waiting by a failure before', asyn
   await keeper.save();
   t.same([await kept(1), await kept(2)], ['one', 'two']);
 });
+
+t.test(
+  'what is saved is on stable storage, also when a write that does not wait for it had it first',
+  async (t) => {
+    const { keeper, kept } = rig();
+    keeper.note(1, 'one');
+    await Promise.all([keeper.tick({ sync: false }), keeper.save()]);
+    t.equal(await kept(1), 'one');
+    keeper.note(1, undefined);
+    await keeper.tick({ sync: false });
+    keeper.note(2, 'two');
+    await keeper.tick({ sync: false });
+    t.same([await kept(1), await kept(2)], ['one', undefined], 'a power cut would lose it still');
+    keeper.note(2, 'newer');
+    await keeper.save();
+    t.same([await kept(1), await kept(2)], [undefined, 'newer']);
+  },
+);

@@ -27,11 +27,14 @@ export class KubernetesRefusal extends Error {
   }
 }
 
+/** The connection of a watch broke off: what it told until then counts, and another goes on from there. */
+export class WatchCut extends Error {}
+
 /** The API server as one service account sees it; closed after use, so that renewed certificates count. */
 export interface KubernetesClient {
   /** A JSON document. @throws KubernetesRefusal, what the network throws */
   read(path: string, signal: AbortSignal): Promise<unknown>;
-  /** JSON documents, one after the other, until the server ends the answer. @throws as {@link read} */
+  /** JSON documents, one after the other, until the server ends the answer. @throws as {@link read}; WatchCut */
   stream(path: string, signal: AbortSignal): AsyncGenerator<unknown>;
   close(): Promise<void>;
 }
@@ -62,7 +65,7 @@ export async function connectKubernetes({ account, url }: KubernetesAccess): Pro
     async *stream(path, signal) {
       let left: Buffer[] = [];
       let leftBytes = 0;
-      for await (const chunk of (await ask(path, signal)) as AsyncIterable<Buffer>) {
+      for await (const chunk of chunksOf(await ask(path, signal))) {
         let from = 0;
         for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
           const line = Buffer.concat([...left, chunk.subarray(from, end)]).toString();
@@ -76,6 +79,15 @@ export async function connectKubernetes({ account, url }: KubernetesAccess): Pro
     },
     close: () => agent.destroy(),
   };
+}
+
+/** @throws WatchCut */
+async function* chunksOf(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of body) yield chunk;
+  } catch (cause) {
+    throw new WatchCut('the connection broke off', { cause });
+  }
 }
 
 async function readAccount(folder: string, name: string): Promise<string> {

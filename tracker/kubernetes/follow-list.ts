@@ -3,7 +3,7 @@ import { describeError } from '../../lib/core/errors.ts';
 import { type Clock, delay } from '../../lib/runtime/clock.ts';
 import { withDeadline } from '../../lib/runtime/deadline.ts';
 import type { Rng } from '../../lib/runtime/rng.ts';
-import { type KubernetesClient, KubernetesRefusal } from './api-server.ts';
+import { type KubernetesClient, KubernetesRefusal, WatchCut } from './api-server.ts';
 
 const PAGE_OBJECTS = 500;
 /** Half a million objects; a server that goes on is broken. */
@@ -15,8 +15,10 @@ const WATCH_DEADLINE_MS = (WATCH_SECONDS + 30) * 1000;
 /** Between attempts: twice as long after each that failed. */
 const FIRST_RETRY_MS = 1_000;
 const MOST_RETRY_MS = 60_000;
-/** A watch that went on for so long was a good one; one that is cut after its first event costs a list each time. */
+/** A list whose watches went on for so long was worth its price. */
 const GOOD_WATCH_MS = 60_000;
+/** A load balancer may cut a watch that says nothing for half a minute; what is over sooner is an error each time. */
+const SHORT_WATCH_MS = 5_000;
 
 const meta = z.object({ resourceVersion: z.string(), continue: z.string().optional() });
 const list = z.object({ metadata: meta, items: z.array(z.unknown()).nullable() });
@@ -104,7 +106,7 @@ async function readAll<T>(
   throw new Error(`a list of more than ${MAX_PAGES} pages`);
 }
 
-/** Ends when something is wrong only: a watch that the server ends in good order goes on from there. */
+/** Ends when the server says that something is wrong. A watch that ends, or whose connection is cut, goes on from there. */
 async function watch<T>(
   clock: Clock,
   client: KubernetesClient,
@@ -112,11 +114,13 @@ async function watch<T>(
   sink: ListSink<T>,
   signal: AbortSignal,
 ): Promise<never> {
-  for (let from = version; ; ) {
+  let from = version;
+  let pauseMs = FIRST_RETRY_MS;
+  for (;;) {
     const query = new URLSearchParams({ watch: 'true', resourceVersion: from, allowWatchBookmarks: 'true' });
     query.set('timeoutSeconds', String(WATCH_SECONDS));
     const begunMs = clock.now();
-    await withDeadline(clock, WATCH_DEADLINE_MS, signal, async (either) => {
+    const watched = withDeadline(clock, WATCH_DEADLINE_MS, signal, async (either) => {
       for await (const line of client.stream(`${path}?${query.toString()}`, either)) {
         const { object, type } = event.parse(line);
         if (type === 'ERROR') {
@@ -131,7 +135,11 @@ async function watch<T>(
         else if (type === 'DELETED') sink.gone(one);
       }
     });
-    const lastedMs = clock.now() - begunMs;
-    if (lastedMs < FIRST_RETRY_MS) await delay(clock, FIRST_RETRY_MS - lastedMs, signal);
+    await watched.catch((error: unknown) => {
+      if (signal.aborted || !(error instanceof WatchCut)) throw error;
+    });
+    const isShort = clock.now() - begunMs < SHORT_WATCH_MS;
+    if (isShort) await delay(clock, pauseMs, signal);
+    pauseMs = isShort ? Math.min(MOST_RETRY_MS, pauseMs * 2) : FIRST_RETRY_MS;
   }
 }

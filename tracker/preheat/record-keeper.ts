@@ -28,6 +28,8 @@ export class RecordKeeper<T> {
   readonly #inTurn = createSerial();
   /** Not up to date; undefined: no longer wanted. */
   readonly #unsaved = new Map<number, T | undefined>();
+  /** Written since the last time that all was on stable storage. */
+  readonly #unsynced = new Map<number, T | undefined>();
   #retryMs = 0;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
 
@@ -57,8 +59,10 @@ export class RecordKeeper<T> {
     const { clock, log, records } = this.#deps;
     const { encode, keyOf, what } = this.#options;
     return this.#inTurn(async () => {
-      if (this.#unsaved.size === 0) return;
-      const taken = [...this.#unsaved];
+      // What was written without waiting for the disk is written again: an empty batch would sync nothing.
+      const behind = sync ? [...this.#unsynced].filter(([id]) => !this.#unsaved.has(id)) : [];
+      const taken = [...behind, ...this.#unsaved];
+      if (taken.length === 0) return;
       this.#unsaved.clear();
       const operations = taken.map(([id, item]): KeyValueOperation => {
         const key = keyOf(id);
@@ -75,6 +79,8 @@ export class RecordKeeper<T> {
         this.#notBeforeMs = clock.now() + this.#retryMs;
         throw new DamselflyError('STORE_FAILED', `the tracker cannot keep the ${what}`, {}, { cause: error });
       }
+      if (sync) this.#unsynced.clear();
+      else for (const [id, item] of taken) this.#unsynced.set(id, item);
       if (this.#retryMs > 0) log.info(`preheat ${what}s are written again`);
       this.#retryMs = 0;
       this.#notBeforeMs = Number.NEGATIVE_INFINITY;
