@@ -1,6 +1,7 @@
+import { createRequire } from 'node:module';
+import type * as Yaml from 'yaml';
 import type { z } from 'zod';
 import { type GivenSettings, kebab, metaOf, type Shape, withoutUser } from './load.ts';
-import { writeYaml } from './yaml.ts';
 
 /** A setting for people to read: what was written, or what counts because nothing was. */
 export interface ShownSetting {
@@ -37,11 +38,13 @@ export function shownSettings(
 
 /** As a settings file: what was written under where it was found, and the rest as comments. */
 export function settingsAsYaml(settings: readonly ShownSetting[]): string {
+  // Loaded by who wants it alone, as for the settings file.
+  const yaml = createRequire(import.meta.url)('yaml') as typeof Yaml;
   const written = settings.filter(({ value }) => value !== undefined);
   const places = [...new Set(written.map(({ from }) => from))];
   const parts = places.map((place) => {
     const values = written.filter(({ from }) => from === place).map(({ name, value }) => [name, value]);
-    return `# ${place}\n${writeYaml(Object.fromEntries(values))}`;
+    return `# ${place}\n${yaml.stringify(Object.fromEntries(values), { lineWidth: 0 })}`;
   });
   const rest = settings.filter(({ value }) => value === undefined);
   const defaults = rest.map((each) => `# ${each.name}: ${each.default}\n`).join('');

@@ -29,7 +29,7 @@ export type YamlResult =
  */
 export function readYaml(text: string): YamlResult {
   if (text.length > MAX_CHARS) return fault('TOO_LONG');
-  const yaml = loadParser();
+  const yaml = createRequire(import.meta.url)('yaml') as typeof Yaml;
   const lines = new yaml.LineCounter();
   // What the parser would say of each fault costs more than to find them.
   const options = { logLevel: 'error', prettyErrors: false, lineCounter: lines } as const;
@@ -49,13 +49,6 @@ export function readYaml(text: string): YamlResult {
     return fault('TOO_MANY_ALIASES');
   }
 }
-
-/** The text of a value, without folded lines. */
-export function writeYaml(value: unknown): string {
-  return loadParser().stringify(value, { lineWidth: 0 });
-}
-
-const loadParser = (): typeof Yaml => createRequire(import.meta.url)('yaml') as typeof Yaml;
 
 function lineOf(document: Yaml.Document, lines: Yaml.LineCounter, path: readonly PropertyKey[]): number {
   for (let length = path.length; length >= 0; length--) {

@@ -98,6 +98,8 @@ export function createRecordWriter(deps: {
         // A piece may wait for its mark, in the batch behind this one.
         urgent.add(blob);
       }
+      // Whoever is told may never come back.
+      flushLater();
       throw error;
     }
     for (const [blob, flags] of heads) recorded.set(blob, flags);
@@ -117,7 +119,6 @@ export function createRecordWriter(deps: {
       // Pieces stay usable; they are only fetched again if the process ends before a later try succeeds.
       if (!failing) log.warn({ error: describeError(error) }, 'the store cannot record its pieces');
       failing = true;
-      flushLater();
     }
   };
 

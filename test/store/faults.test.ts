@@ -8,7 +8,7 @@ import type { MemoryKeyValue } from '../../lib/store/key-value/memory-key-value.
 import { chunkOfKey } from '../../lib/store/record.ts';
 import type { BlobStore, StoredBlob } from '../../lib/store/store.ts';
 import { storeError } from '../../lib/store/store-error.ts';
-import { boot, type Machine, settle } from './machine.ts';
+import { boot, type Machine, pass, settle } from './machine.ts';
 import {
   heldPieces,
   readPiece,
@@ -349,4 +349,23 @@ await t.test('a full disk is recognised in the words of the record store too', a
   t.equal(storeError(words, 'record').code, 'STORE_FULL');
   t.equal(storeError(new Error('IO error: bad block'), 'record').code, 'STORE_FAILED');
   t.equal(storeError('text', 'record').code, 'STORE_FAILED');
+});
+
+await t.test('what records could not take while a blob was open is recorded once they can', async (t) => {
+  const { clock, disk, keyValue, store } = await boot();
+  const open = await store.create(blob.info);
+  await writePieces(open, blob, [0]);
+  await pass(clock, 1_000);
+  keyValue.failBatches('EIO');
+  await writePieces(open, blob, [1, 2]);
+  await pass(clock, 5_000);
+  await open.close();
+  await pass(clock, 5_000);
+  t.equal((await recordedPieces(keyValue)).held, 1);
+  keyValue.failBatches(undefined);
+  await pass(clock, 1_000);
+  t.equal((await recordedPieces(keyValue)).held, 3, 'although nobody has come back to it');
+  const killed = await boot({ disk: disk.crash(), keyValue: keyValue.crash(Number.POSITIVE_INFINITY) });
+  t.equal(killed.store.get(blob.info.digest)?.bytes, store.get(blob.info.digest)?.bytes);
+  await store.close();
 });

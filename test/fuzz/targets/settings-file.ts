@@ -13,7 +13,7 @@ const FILE = join(FOLDER, `damselfly-fuzz-${process.pid}.yaml`);
 export const target: FuzzTarget = {
   about: 'the settings file of a process',
   parsers: {
-    'lib/config/load.ts': ['loadConfig', 'explain', 'shownValue', 'readFile', 'whereInYaml'],
+    'lib/config/load.ts': ['loadConfig', 'givenSettings', 'explain', 'shownValue', 'readFile', 'whereInYaml'],
     'lib/config/yaml.ts': ['*'],
   },
   form: 'text',
