@@ -76,6 +76,11 @@ t.test(
       join(out, 'vars', 'undone.yaml'),
       stringify({ ...variables, damselfly_clients: [], damselfly_clients_undone: ['containerd'] }),
     );
+    const wrong = { 'default-upstream': 'nowhere.test' };
+    writeFileSync(
+      join(out, 'vars', 'wrong.yaml'),
+      stringify({ ...variables, damselfly_clients: [], damselfly_node_settings: wrong }),
+    );
     const hosts = { damselfly: {} };
     const inventory = { trackers: { hosts }, supernodes: { hosts }, nodes: { hosts } };
     writeFileSync(join(out, 'vars', 'inventory.yaml'), stringify(inventory));
@@ -161,5 +166,7 @@ t.test(
     t.equal(await play('undone.yaml'), 0);
     const after = await machine.run('find', '/etc/containerd', '-type', 'f', '-exec', 'sha256sum', '{}', '+');
     t.equal(after.stdout, before.stdout, 'their files are as they were, byte for byte');
+
+    t.match(await play('wrong.yaml'), /CONFIG_INVALID: .*nowhere\.test.* is not among/, 'says what is wrong');
   },
 );
