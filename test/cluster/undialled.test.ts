@@ -27,15 +27,19 @@ t.test('half of the nodes cannot be dialled: the registry is read once, and they
   const pulls = cluster.nodes.map((node) => cluster.pull(node, digest, SIZE));
   t.same(await cluster.until(Promise.all(pulls)), Array(6).fill(digest));
   t.equal(cluster.origin.sentBytes.get(digest), SIZE);
+  let together = 0;
   for (const [index, node] of cluster.nodes.entries()) {
     const { neighbours } = node.engine.status();
     const shutOut = neighbours.filter(({ cannotDialUs }) => cannotDialUs === true).length;
     t.match(await metric(node, 'peer_links_not_dialled'), new RegExp(` ${shutOut}$`, 'm'));
     t.equal(shutOut > 0, walled.includes(index), `${shutOut} cannot dial node ${index}`);
     if (!walled.includes(index)) continue;
-    t.ok((await uploadedBytes(node)) >= MIB, `node ${index} gave ${await uploadedBytes(node)} bytes`);
+    const given = await uploadedBytes(node);
+    t.ok(given > 0, `node ${index} gave ${given} bytes`);
+    together += given;
     t.match(await metric(node, 'reversed_connections_total'), /outcome="opened"\} [1-9]/);
   }
+  t.ok(together >= walled.length * MIB, `those who cannot be dialled gave ${together} bytes`);
 });
 
 t.test('who holds a blob and cannot be dialled is had to dial those who want it', async (t) => {

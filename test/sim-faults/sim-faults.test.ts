@@ -22,6 +22,7 @@ const FOUND: Readonly<Record<number, string>> = {
   500602:
     'who could read past its neighbours had always just asked another silent one for the piece, and left it',
   10484: 'a client that resumed past a failing disk got a complete wrong blob from a lying registry',
+  803610: 'records that could not be written when a blob was closed were never tried again',
 };
 /** The same, of those with identities. */
 const FOUND_WITH_IDENTITIES: Readonly<Record<number, string>> = {
@@ -38,6 +39,9 @@ const FOUND_WITH_IDENTITIES: Readonly<Record<number, string>> = {
     'who was refused a lease looked away for two seconds, in a cluster where nothing went wrong any more',
   352846: 'who had read all of a blob without a right to it gave it to none of those that had asked before',
   356032: 'who had read all for everybody spoiled what it sent, and nobody else read what was left',
+  811229:
+    'a client was given the rest of a right blob behind a wrong piece from before its disk failed, as if it were all',
+  812388: 'past a full store a client was cut off whenever the registry cut a connection',
 };
 /** Of those with identities, where every proof is signed and checked. */
 const IDENTITY_SEEDS = 12;

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BlobRequest, BlobSource } from '../../core/blob-source.ts';
-import { type Digest, digestAlgorithm } from '../../core/digest.ts';
-import { type DamselflyError, hasCode } from '../../core/errors.ts';
+import { type Digest, digestAlgorithm, digestHex, isFileKey } from '../../core/digest.ts';
+import { DamselflyError, hasCode } from '../../core/errors.ts';
 import { pieceAt, pieceOffset } from '../../core/geometry.ts';
 import type { ByteRange } from '../../core/range.ts';
 import { withAbort } from '../../core/single-flight.ts';
@@ -236,6 +236,8 @@ export class ClientReads implements BlobSource {
           for await (const chunk of this.#readShared(blob, request, sent, pull, signal)) {
             sent += chunk.length;
             pull.given?.update(chunk);
+            // What it has from before may be of a read that was wrong, of which the swarm knows the right one by now.
+            if (sent === request.size && whole) requireDigest(pull.given, request.digest);
             turn.got();
             told.got(chunk.length);
             yield chunk;
@@ -357,6 +359,14 @@ function heldBytes({ info, stored }: SharedBlob, range: ByteRange): number {
     at = end;
   }
   return held;
+}
+
+/** @param given undefined: not known @throws DIGEST_MISMATCH when all that a client is given is not the blob */
+function requireDigest(given: Hash | undefined, digest: Digest): void {
+  if (given === undefined || isFileKey(digest)) return;
+  if (given.copy().digest('hex') === digestHex(digest)) return;
+  const message = 'what the client was given before the disk failed is not of this blob';
+  throw new DamselflyError('DIGEST_MISMATCH', message, { expected: digest });
 }
 
 /** What reading past the store can help against. */

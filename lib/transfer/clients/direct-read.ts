@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BlobRequest } from '../../core/blob-source.ts';
 import { digestAlgorithm, isFileKey } from '../../core/digest.ts';
-import { DamselflyError } from '../../core/errors.ts';
+import { DamselflyError, hasCode } from '../../core/errors.ts';
 import type { OriginClient } from '../../origin/origin-client.ts';
 import { endsWhole, HOLD_BACK_BYTES, wantedRange } from './blob-reader.ts';
 
@@ -35,15 +35,15 @@ export async function* readDirectly(
   const checked = endsWhole(request) && !isFileKey(digest);
   let hash = checked ? createHash(digestAlgorithm(digest)) : undefined;
   if (hash !== undefined && range.start > 0) {
-    const before = await origin.readBlob({ ...read, start: 0, end: range.start }, { signal });
-    for await (const chunk of before.bytes) hash.update(chunk);
+    const before = readOn(origin, { ...read, start: 0, end: range.start }, signal);
+    for await (const chunk of before) hash.update(chunk);
   }
   if (hash !== undefined && start > range.start) hash = (await given?.(hash)) ?? hash;
-  const body = await origin.readBlob({ ...read, start, end: range.end }, { signal });
+  const bytes = readOn(origin, { ...read, start, end: range.end }, signal);
   const safeEnd = hash === undefined ? range.end : Math.max(start, range.end - HOLD_BACK_BYTES);
   const held: Uint8Array[] = [];
   let at = start;
-  for await (const chunk of body.bytes) {
+  for await (const chunk of bytes) {
     hash?.update(chunk);
     const safe = Math.max(0, Math.min(chunk.length, safeEnd - at));
     at += chunk.length;
@@ -60,4 +60,26 @@ export async function* readDirectly(
     }
   }
   yield* held;
+}
+
+/** The bytes over as many connections as the registry cuts, while each brings something. @throws UPSTREAM_*, ABORTED */
+async function* readOn(
+  origin: OriginClient,
+  range: Parameters<OriginClient['readBlob']>[0] & { readonly start: number; readonly end: number },
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for (let at = range.start; ; ) {
+    const before = at;
+    try {
+      const { bytes } = await origin.readBlob({ ...range, start: at }, { signal });
+      for await (const chunk of bytes) {
+        at += chunk.length;
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      const isCut = hasCode(error, 'UPSTREAM_BROKEN') && at > before && at < range.end;
+      if (!isCut || signal.aborted) throw error;
+    }
+  }
 }
